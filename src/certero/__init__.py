@@ -1,0 +1,1 @@
+"""certero: labelled photos into an image classifier whose accuracy can be trusted."""

@@ -1,0 +1,1 @@
+"""Photos in: scanning, fingerprints, separation, splits and the synthetic barn."""

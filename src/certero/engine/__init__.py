@@ -1,0 +1,1 @@
+"""Maps work over the cores of this machine."""

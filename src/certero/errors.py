@@ -1,0 +1,47 @@
+"""The exceptions of certero.
+
+Every message is one line: what must hold, what was found, what to do. The command line prints it as it is and
+exits with the class's `exit_code`: 2 for something the user can mend, 1 for a fault of certero.
+"""
+
+from __future__ import annotations
+
+
+class CerteroError(Exception):
+    """A fault of certero or of its surroundings."""
+
+    exit_code = 1
+
+
+class UserError(CerteroError):
+    """Something the user can mend; the message says how."""
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """The folder or manifest does not hold what the command needs."""
+
+
+class PhotoError(UserError):
+    """One photo whose pixels are missing or cannot be decoded."""
+
+
+class SplitError(UserError):
+    """The photos cannot be separated or split as asked."""
+
+
+class ModelFileError(UserError):
+    """The model file is corrupt, foreign, or made by a newer certero."""
+
+
+class OutputError(UserError):
+    """The place to write to exists already or cannot be written."""
+
+
+class ConfigError(UserError):
+    """A setting is unknown, contradictory or out of range."""
+
+
+class MissingExtra(UserError):
+    """The command needs an optional part of certero that is not installed."""

@@ -1,0 +1,106 @@
+"""Frozen records that the stages hand on to each other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+Json = dict[str, Any]
+
+#: Called as `progress(stage, done, total)`; `done == total` ends the stage. Never called from two threads at once.
+Progress = Callable[[str, int, int], None]
+
+SPLITS = ("train", "val", "test")
+
+#: What became of a photo. `ok` and `damaged` photos are used; the others are listed and never used.
+Status = Literal["ok", "damaged", "unreadable", "purged", "leaked"]
+USED: tuple[Status, ...] = ("ok", "damaged")
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A measured figure with its 95 % interval.
+
+    Args:
+        value: the point estimate; None where it is undefined (0/0), never 0 instead.
+        low: lower end of the interval, None where no honest interval exists.
+        high: upper end.
+        method: how the interval was found: `wilson`, `wilson_effective_n`, `grouped_bootstrap`, `bootstrap`,
+            `too_few_groups`, `undefined`, ...
+        n: number of photos behind the figure.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    method: str
+    n: int
+
+    def to_json(self) -> Json:
+        """The contract's five keys."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a decoded photo becomes the network's input; everything after it happens inside the model file.
+
+    Args:
+        height: rows of the input, pixels.
+        width: columns of the input, pixels.
+        fit: `letterbox` keeps the whole frame and its shape and pads; `stretch` ignores the shape.
+        filter: `bilinear` or `bicubic`, both with antialiasing.
+        pad: grey level (0 to 255) of the letterbox bars.
+    """
+
+    height: int
+    width: int
+    fit: Literal["letterbox", "stretch"] = "letterbox"
+    filter: Literal["bilinear", "bicubic"] = "bilinear"
+    pad: int = 127
+
+    def to_json(self) -> Json:
+        """As stored in the model file's card."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Json) -> Preprocessing:
+        """The inverse of `to_json`."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFacts:
+    """What one look at a photo's bytes tells.
+
+    Args:
+        status: `ok`, `damaged` (decoder warned, all pixels present) or `unreadable`.
+        problem: the reason in a user's words; None for `ok`.
+        format: `jpeg`, `png`, `webp`, `bmp`, `tiff`, `gif`: of the content, whatever the name says. None if unknown.
+        width: pixels after EXIF orientation; None if unreadable (height likewise).
+        content_hash: 32 hexadecimal digits of the file's SHA-256.
+        pixel_hash: 32 hexadecimal digits over the decoded, oriented RGB pixels and their shape.
+        perceptual_hash: 64-bit DCT hash.
+        descriptor: 32 bytes, a 256-bit DCT sign hash: tells copies from look-alikes where no pixels are at hand.
+        brightness: mean luma, 0 to 1.
+        captured_at: EXIF capture time, naive local, if the file has one.
+    """
+
+    status: Status
+    problem: str | None
+    format: str | None
+    width: int | None
+    height: int | None
+    content_hash: str
+    pixel_hash: str | None = None
+    perceptual_hash: int | None = None
+    descriptor: bytes | None = None
+    brightness: float | None = None
+    captured_at: datetime | None = None

@@ -1,0 +1,1 @@
+"""Records into HTML and pictures."""
