@@ -1,0 +1,436 @@
+"""Bytes to pixels: the only decode, orient and resize of certero.
+
+Training, prediction and evaluation go through `prepare`, so what was measured is what runs. Content decides the
+format, never the name. Nothing is substituted: a photo whose pixels are missing raises `PhotoError`; one that the
+decoder complained about but whose pixels are all there is returned with `damage` set.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+from PIL import Image, UnidentifiedImageError
+
+from certero.errors import PhotoError
+from certero.records import Preprocessing
+
+UInt8 = npt.NDArray[np.uint8]
+
+#: Larger photos are refused from their header, before memory is spent. Just under the size at which Pillow itself
+#: refuses, so that its own limit, which other code in the process may rely on, need not be changed.
+MAX_PIXELS = 178_000_000
+
+# Pillow reports oddities through `warnings` and `logging`; certero reports them in `Decoded.damage` or not at all.
+# Set once: warnings.catch_warnings is not thread safe, and decoding runs in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_END_OF_IMAGE = b"\xff\xd9"
+_ORIENTATION, _EXIF_FOLDER, _TAKEN_AT = 0x0112, 0x8769, 0x9003
+_SUBFILE_TYPE, _DNG_VERSION = 254, 50706
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A photo's pixels.
+
+    Args:
+        pixels: uint8 [height, width, 3], RGB, upright (EXIF orientation applied), C-contiguous.
+        format: `jpeg`, `png`, `webp`, `bmp`, `tiff` or `gif`, of the content.
+        damage: what the decoder complained about although all pixels are present; None for a sound file.
+        captured_at: EXIF DateTimeOriginal, naive local time; None where absent.
+    """
+
+    pixels: UInt8
+    format: str
+    damage: str | None = None
+    captured_at: datetime | None = None
+
+
+def sniff(data: bytes) -> str | None:
+    """Name the format of the content: `jpeg`, `png`, `webp`, `bmp`, `tiff`, `gif`; None for anything else."""
+    if data[:3] == b"\xff\xd8\xff":
+        return "jpeg"
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return "png"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "tiff"
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "gif"
+    if data[:2] == b"BM":
+        return "bmp"
+    return None
+
+
+def decode(data: bytes, *, at_least: tuple[int, int] | None = None) -> Decoded:
+    """Decode one photo, upright, as 8-bit RGB.
+
+    Alpha is laid on white, 16 bits are scaled to 8, the first frame of an animation is taken.
+
+    Args:
+        data: the file's bytes.
+        at_least: (height, width) in upright pixels that the caller is going to shrink to. A much larger JPEG may then
+            be decoded at 1/2, 1/4 or 1/8 of its size, never below 1.5 times `at_least`. Other formats ignore it.
+
+    Raises:
+        PhotoError: pixels are missing or undecodable, the format is not supported, or the photo is larger than
+            `MAX_PIXELS`.
+    """
+    if not data:
+        raise PhotoError("the file is empty")
+    photo_format = sniff(data)
+    if photo_format is None:
+        if not data.strip(b"\0"):
+            raise PhotoError("the file holds nothing but zero bytes")
+        raise PhotoError("not a photo that can be read: the content is no JPEG, PNG, WebP, BMP, TIFF or GIF")
+    try:
+        if photo_format == "jpeg":
+            return _decode_jpeg(data, at_least)
+        return _decode_with_pillow(data, photo_format)
+    except PhotoError:
+        raise
+    except MemoryError as error:
+        raise PhotoError("the photo does not fit into memory") from error
+    except Exception as error:  # decoders meet hostile bytes: whatever they raise means "cannot be decoded"
+        raise PhotoError(f"the {photo_format} data cannot be decoded: {_one_line(error)}") from error
+
+
+def fit(pixels: UInt8, preprocessing: Preprocessing) -> UInt8:
+    """Resize a photo to the network's input, uint8 [height, width, 3].
+
+    `letterbox` keeps the whole frame and its shape, centred between bars of grey `pad`; `stretch` ignores the shape.
+    Resizing is Pillow's, antialiased; a photo that fits already is returned unchanged.
+    """
+    height, width = preprocessing.height, preprocessing.width
+    rows, columns = _fitted_size(pixels.shape[0], pixels.shape[1], preprocessing)
+    resized = resize(pixels, rows, columns, preprocessing.filter)
+    if (rows, columns) == (height, width):
+        return resized
+    framed = np.full((height, width, 3), preprocessing.pad, dtype=np.uint8)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    framed[top : top + rows, left : left + columns] = resized
+    return framed
+
+
+def prepare(data: bytes, preprocessing: Preprocessing) -> UInt8:
+    """Decode and fit one photo, uint8 [height, width, 3]: the one pixel path of training, prediction, evaluation.
+
+    Raises:
+        PhotoError: as `decode`.
+    """
+    return fit(decode(data, at_least=(preprocessing.height, preprocessing.width)).pixels, preprocessing)
+
+
+def resize(pixels: UInt8, height: int, width: int, filter: str = "bilinear") -> UInt8:
+    """Resize uint8 [h, w, 3] or [h, w] with antialiasing; `filter` is `bilinear` or `bicubic`."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((width, height), _FILTERS[filter]))
+
+
+def shrink_grey(pixels: UInt8, height: int, width: int) -> UInt8:
+    """Luma (ITU-R 601) of RGB uint8 [h, w, 3], averaged by area to uint8 [height, width]."""
+    photo = Image.fromarray(pixels)
+    # Whole-number reduction first: it is several times cheaper than resampling and keeps twice the pixels needed.
+    factor = (max(1, pixels.shape[1] // (2 * width)), max(1, pixels.shape[0] // (2 * height)))
+    if factor != (1, 1):
+        photo = photo.reduce(factor)
+    return np.asarray(photo.convert("L").resize((width, height), Image.Resampling.BOX))
+
+
+def _fitted_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:
+    """Rows and columns that a photo of the given size takes inside the network's input."""
+    if preprocessing.fit == "stretch":
+        return preprocessing.height, preprocessing.width
+    scale = min(preprocessing.height / height, preprocessing.width / width)
+    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    return min(rows, preprocessing.height), min(columns, preprocessing.width)
+
+
+def _one_line(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    if isinstance(error, UnidentifiedImageError) or not any(letter.isalpha() for letter in words):
+        return "the header is corrupt"
+    words = "".join(letter for letter in words if letter.isprintable())
+    return words if len(words) <= 120 else words[:117] + "..."
+
+
+def _check_size(height: int, width: int) -> None:
+    if height * width > MAX_PIXELS:
+        raise PhotoError(
+            f"a photo may have {MAX_PIXELS // 1_000_000} megapixels; this one has {height * width // 1_000_000} "
+            f"({width}x{height}): make it smaller"
+        )
+
+
+# ---- orientation and capture time -----------------------------------------------------------------------------
+
+
+def _upright(pixels: UInt8, orientation: object) -> UInt8:
+    """Undo the camera's rotation and mirroring (EXIF 2.32, tag 0x0112); unknown values leave the photo alone."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _capture_time(exif: Image.Exif) -> datetime | None:
+    try:
+        text = exif.get_ifd(_EXIF_FOLDER).get(_TAKEN_AT)
+        return datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S")
+    except Exception:  # absent, blank, all zeros or corrupt: the photo simply has no capture time
+        return None
+
+
+# ---- JPEG -----------------------------------------------------------------------------------------------------
+
+
+def _decode_jpeg(data: bytes, at_least: tuple[int, int] | None) -> Decoded:
+    exif, damage = _jpeg_exif(data)
+    orientation = exif.get(_ORIENTATION)
+    if at_least is not None and orientation in (5, 6, 7, 8):
+        at_least = (at_least[1], at_least[0])
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+    except ValueError as error:
+        if "subsampling" not in str(error):
+            raise
+        # Valid but rare chroma layouts, which TurboJPEG's header reader refuses and libjpeg under Pillow decodes.
+        return _decode_with_pillow(data, "jpeg")
+    _check_size(height, width)
+    pixels, complaints = _jpeg_pixels(data, _jpeg_reduction(height, width, at_least))
+    problems = [*([damage] if damage else []), *complaints]
+    return Decoded(_upright(pixels, orientation), "jpeg", "; ".join(problems) or None, _capture_time(exif))
+
+
+def _jpeg_reduction(height: int, width: int, at_least: tuple[int, int] | None) -> dict[str, int]:
+    """Options of simplejpeg for the smallest power-of-two size that still holds 1.5 times the wanted pixels."""
+    if at_least is not None:
+        ratio = min(height / at_least[0], width / at_least[1])
+        for factor in (
+            8,
+            4,
+            2,
+        ):  # powers of two: libjpeg-turbo's other factors are slower than decoding in full
+            if ratio >= 1.5 * factor:
+                return {
+                    "min_height": -(-height // factor),
+                    "min_width": -(-width // factor),
+                    "min_factor": factor,
+                }
+    return {}
+
+
+def _jpeg_pixels(data: bytes, reduction: dict[str, int]) -> tuple[UInt8, list[str]]:
+    """Decode strictly; where libjpeg complains, find out whether pixels are missing.
+
+    libjpeg reports only its first complaint, which may hide a worse one. So a mended copy (end marker appended,
+    header stripped to what decoding needs) is decoded again until it is clean or the complaint is about pixels.
+    """
+    complaints: list[str] = []
+    ended, whole_header = True, True
+    mended = data
+    while True:
+        try:
+            pixels = simplejpeg.decode_jpeg(mended, "RGB", strict=True, **reduction)
+            break
+        except ValueError as error:
+            complaint = _one_line(error)
+        if "Premature end of JPEG file" in complaint and ended:
+            if data.endswith(b"\0\0\0\0"):
+                # An end marker lost together with zero padding: written in part before a power cut.
+                raise PhotoError("the file ends in zero bytes: it was written only in part")
+            ended = False
+            mended += _END_OF_IMAGE
+            complaints.append("the end marker is missing")
+        elif "extraneous bytes before marker 0xd9" in complaint and not _has_hole(data):
+            # Every pixel was decoded before the surplus bytes.
+            pixels = simplejpeg.decode_jpeg(mended, "RGB", strict=False, **reduction)
+            complaints.append("surplus bytes before the end marker")
+            break
+        elif whole_header and (bare := _bare_jpeg(mended)) != mended:
+            whole_header = False
+            mended = bare
+            complaints.append(
+                "surplus bytes in the header"
+                if "extraneous" in complaint
+                else f"the decoder warned: {complaint}"
+            )
+        else:
+            raise PhotoError(_missing_pixels(complaint, data))
+    if not ended and not _all_scans_present(data):
+        raise PhotoError("the file is cut short: detail of a progressive JPEG is missing")
+    if (surplus := _bytes_after_end(data)) and ended:
+        complaints.append(f"{surplus} surplus bytes after the end of the photo")
+    return pixels, complaints
+
+
+def _missing_pixels(complaint: str, data: bytes) -> str:
+    if _has_hole(data):
+        return "part of the file is zero bytes: it was written only in part"
+    lowered = complaint.lower()
+    if "premature end" in lowered:
+        return "the file is cut short or corrupt: pixels are missing"
+    return f"the jpeg data cannot be decoded: {complaint}"
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Header segments (marker, start, end) of a JPEG up to and without its first scan, skipping junk between them.
+
+    The last one yielded is (0xDA, start of scan, length of data). Source: ITU-T T.81, annex B.
+    """
+    at = 2
+    while True:
+        at = data.find(b"\xff", at)
+        if at < 0 or at + 4 > len(data):
+            return
+        marker = data[at + 1]
+        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:  # fill byte or a marker without content
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker in (0xDA, 0xD9):
+            yield marker, at, len(data)
+            return
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        yield marker, at, end
+        at = max(end, at + 2)
+
+
+def _bare_jpeg(data: bytes) -> bytes:
+    """The same photo without comments, application data (but Adobe's colour transform) and junk in the header."""
+    kept = [data[a:b] for marker, a, b in _segments(data) if marker == 0xEE or not 0xE0 <= marker <= 0xFE]
+    return b"\xff\xd8" + b"".join(kept)
+
+
+def _jpeg_exif(data: bytes) -> tuple[Image.Exif, str | None]:
+    """EXIF of a JPEG, empty if it has none, and what is wrong with it."""
+    exif = Image.Exif()
+    for marker, start, end in _segments(data):
+        if marker == 0xE1 and data[start + 4 : start + 10] == b"Exif\0\0":
+            try:
+                exif.load(data[start + 4 : end])
+                exif.get(_ORIENTATION)
+            except Exception:  # Pillow's TIFF reader raises many kinds on corrupt bytes
+                return Image.Exif(), "the EXIF data are corrupt"
+            break
+    return exif, None
+
+
+def _has_hole(data: bytes) -> bool:
+    """Whether the picture data hold a run of zeros; asked only of files that the decoder complained about.
+
+    64 zero bytes: a lost disk sector has 512; flat areas of sound photos also encode to zeros.
+    """
+    scan = next((start for marker, start, _ in _segments(data) if marker == 0xDA), 0)
+    return data.find(bytes(64), scan) >= 0 or data.endswith(bytes(4))
+
+
+def _bytes_after_end(data: bytes) -> int:
+    """Bytes behind the last end marker, but for the film or trailer that phones append by design."""
+    end = data.rfind(_END_OF_IMAGE) + 2
+    if end == len(data) or b"ftyp" in data[end : end + 64] or data.endswith(b"SEFT"):
+        return 0
+    return len(data) - end
+
+
+def _all_scans_present(data: bytes) -> bool:
+    """Whether the scans of a JPEG bring all 64 coefficients of every component to full precision.
+
+    A progressive file cut between two scans decodes without complaint once an end marker is appended.
+    Source: ITU-T T.81, B.2.3 and G.1.1.
+    """
+    components = 0
+    at = 0
+    for marker, start, _ in _segments(data):
+        if 0xC0 <= marker <= 0xC2:
+            components = data[start + 9]
+        at = start
+    missing_bits = np.full((256, 64), 99)
+    while 0 <= at < len(data) - 5:
+        if data[at + 1] == 0xDA:
+            count = data[at + 4]
+            scan = data[at + 5 : at + 5 + 2 * count + 3]
+            if len(scan) == 2 * count + 3:
+                for component in scan[0 : 2 * count : 2]:
+                    missing_bits[component, scan[-3] : scan[-2] + 1] = scan[-1] & 15
+        at = data.find(b"\xff\xda", at + 2)
+    return int((missing_bits == 0).all(axis=1).sum()) >= components > 0
+
+
+# ---- the other formats ----------------------------------------------------------------------------------------
+
+
+def _decode_with_pillow(data: bytes, photo_format: str) -> Decoded:
+    with Image.open(io.BytesIO(data), formats=[photo_format.upper()]) as photo:
+        _check_size(photo.height, photo.width)
+        if photo_format == "tiff":
+            _check_tiff(photo, data)
+        photo.load()  # before EXIF, which a PNG may hold behind its pixels
+        captured_at, orientation = None, None
+        damage = _damage_at_end(data, photo_format)
+        try:
+            exif = photo.getexif()
+            captured_at = _capture_time(exif)
+            # Pillow's TIFF reader has turned the photo itself while loading.
+            orientation = None if photo_format == "tiff" else exif.get(_ORIENTATION)
+        except Exception:  # Pillow's TIFF reader raises many kinds on corrupt bytes
+            damage = damage or "the EXIF data are corrupt"
+        return Decoded(_upright(_rgb(photo), orientation), photo_format, damage, captured_at)
+
+
+def _check_tiff(photo: Any, data: bytes) -> None:
+    """Refuse camera raw files: their first image is a small preview, which must not pass for the photo."""
+    tags = photo.tag_v2
+    if data[8:10] == b"CR" or _DNG_VERSION in tags or int(tags.get(_SUBFILE_TYPE, 0) or 0) & 1:
+        raise PhotoError("the file is a camera raw file or holds only a preview: convert it to JPEG or TIFF")
+
+
+def _damage_at_end(data: bytes, photo_format: str) -> str | None:
+    """What is wrong behind the pixels, which have decoded completely."""
+    if photo_format == "png":
+        end = data.rfind(b"IEND\xaeB`\x82")
+        if end < 0:
+            return "the end marker is missing"
+        surplus = len(data) - end - 8
+    elif photo_format == "webp":
+        surplus = len(data) - 8 - int(struct.unpack("<I", data[4:8])[0]) - (data[4] & 1)
+    else:
+        return None
+    return f"{surplus} surplus bytes after the end of the photo" if surplus > 0 else None
+
+
+def _rgb(photo: Image.Image) -> UInt8:
+    """Any Pillow mode as 8-bit RGB, alpha and transparent colours on white."""
+    if photo.mode.startswith("I;16") or (photo.mode == "I" and photo.format == "PNG"):
+        grey = np.asarray(photo).astype(np.uint32)
+        scaled = ((grey * 255 + 32767) // 65535).astype(np.uint8)
+        return np.repeat(scaled[:, :, None], 3, axis=2)
+    if photo.mode in ("I", "F"):
+        raise PhotoError(
+            "32-bit and floating-point pixels are not supported: convert the photo to 8 or 16 bits"
+        )
+    if photo.mode == "RGB" and max(photo.info.get("transparency", (0,))) > 255:
+        # One colour declared transparent, in a 16-bit file and with 16 bits: no 8-bit colour equals it.
+        del photo.info["transparency"]
+    if photo.has_transparency_data:
+        with_alpha = photo.convert("RGBA")
+        photo = Image.new("RGBA", photo.size, "white")
+        photo.alpha_composite(with_alpha)
+    return np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
