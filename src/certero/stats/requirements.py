@@ -1,0 +1,132 @@
+"""A user's bars (`--require "precision>=0.85"`): met, not met, or cannot tell."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from certero.errors import ConfigError
+from certero.records import Json
+
+_AVERAGED = tuple(
+    f"{row}_{f}" for row in ("macro", "micro", "weighted") for f in ("precision", "recall", "f1")
+)
+PER_CLASS = ("precision", "recall", "f1")
+FIGURES = ("accuracy", "balanced_accuracy", *PER_CLASS, *_AVERAGED, "top_3", "log_loss", "ece")
+_FORM = re.compile(
+    r"\s*(?P<figure>\w+)\s*(?:\[(?P<bracket>.+)\]|:(?P<colon>.+?))?\s*(?P<op>[<>]=?)(?P<bar>[^<>=]+)"
+)
+
+MET, NOT_MET, CANNOT_TELL = "met", "not met", "cannot tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A figure and the bar it must reach.
+
+    Args:
+        text: as the user wrote it.
+        figure: one of FIGURES; `precision`, `recall` and `f1` are asked of every class.
+        label: the one class they are asked of; None for all.
+        op: `>=`, `>`, `<=` or `<`.
+        bar: the number after it.
+    """
+
+    text: str
+    figure: str
+    label: str | None
+    op: str
+    bar: float
+
+
+def parse_requirement(text: str, classes: Sequence[str] | None = None) -> Requirement:
+    """Read `accuracy>=0.9`, `f1>=0.8` (every class), `recall[standing]>=0.8` or `recall:standing>=0.8`.
+
+    Args:
+        text: a figure, a class in brackets or after a colon if wanted, a comparison and a number.
+        classes: names to check the class against, where they are known.
+
+    Raises:
+        ConfigError: not of this form, an unknown figure or class, or a bar that cannot be.
+
+    >>> parse_requirement("recall[standing] >= 0.8").label
+    'standing'
+    """
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise ConfigError(
+            f'--require must look like "accuracy>=0.9" or "recall[standing]>=0.8"; found {text!r}'
+        )
+    figure, op = match["figure"], match["op"]
+    if figure not in FIGURES:
+        raise ConfigError(f"--require {text!r}: unknown figure {figure!r}; known are {', '.join(FIGURES)}")
+    label = match["bracket"] or match["colon"]
+    if label is not None and figure not in PER_CLASS:
+        raise ConfigError(f"--require {text!r}: only {', '.join(PER_CLASS)} can be asked of one class")
+    if label is not None and classes is not None:
+        _check_class(text, label, classes)
+    try:
+        bar = float(match["bar"])
+    except ValueError:
+        raise ConfigError(f"--require {text!r}: the bar must be a number; found {match['bar']!r}") from None
+    if not 0 <= bar <= (float("inf") if figure == "log_loss" else 1.0):
+        raise ConfigError(f"--require {text!r}: the bar must lie in 0..1 (0.85 for 85 %); found {bar:g}")
+    return Requirement(text, figure, label, op, bar)
+
+
+def judge(requirement: Requirement, test_metrics: Json) -> Json:
+    """Hold a bar against the intervals of the figures: `met` only when the whole interval meets it.
+
+    A bar that is asked of every class is met when each class meets it, and not met when any class misses it.
+    Meeting all needs no correction for the number of classes (R. Berger, Technometrics 24 (1982), 295-300);
+    with many classes one may be found missing by chance, which the figures listed let a reader see.
+
+    Args:
+        requirement: from `parse_requirement`.
+        test_metrics: the `test` body of metrics.json.
+
+    Returns:
+        `require` (the text), `verdict` (`met`, `not met`, `cannot tell`) and `figures`: for each figure
+        judged its name, `class` (or None), the quantity's five keys, and its own verdict.
+
+    Raises:
+        ConfigError: the requirement names a class that the metrics do not hold.
+    """
+    figures = [
+        {"figure": requirement.figure, "class": label, **quantity, "verdict": _verdict(requirement, quantity)}
+        for label, quantity in _quantities(requirement, test_metrics)
+    ]
+    verdicts = [figure["verdict"] for figure in figures]
+    overall = NOT_MET if NOT_MET in verdicts else CANNOT_TELL if CANNOT_TELL in verdicts else MET
+    return {"require": requirement.text, "verdict": overall, "figures": figures}
+
+
+def _quantities(requirement: Requirement, test_metrics: Json) -> list[tuple[str | None, Json]]:
+    figure = requirement.figure
+    if figure in PER_CLASS:
+        per_class = test_metrics["per_class"]
+        if requirement.label is not None:
+            _check_class(requirement.text, requirement.label, list(per_class))
+        names = list(per_class) if requirement.label is None else [requirement.label]
+        return [(name, per_class[name][figure]) for name in names]
+    if figure in _AVERAGED:
+        row, _, name = figure.partition("_")
+        return [(None, test_metrics[row][name])]
+    return [(None, test_metrics[figure])]
+
+
+def _verdict(requirement: Requirement, quantity: Json) -> str:
+    low, high, bar = quantity["low"], quantity["high"], requirement.bar
+    if low is None or high is None:
+        return CANNOT_TELL
+    compare = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}[requirement.op]
+    meeting = [bool(compare(end, bar)) for end in (low, high)]
+    return MET if all(meeting) else CANNOT_TELL if any(meeting) else NOT_MET
+
+
+def _check_class(text: str, label: str, classes: Sequence[str]) -> None:
+    if label not in classes:
+        known = ", ".join(list(classes)[:20]) + (", ..." if len(classes) > 20 else "")
+        raise ConfigError(f"--require {text!r}: unknown class {label!r}; the model knows {known}")

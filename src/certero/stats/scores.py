@@ -1,0 +1,340 @@
+"""The figures of a classifier on test photos, each with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from certero.errors import ConfigError, DataError
+from certero.records import Json, Quantity
+from certero.stats.calibration import confidence_bins
+from certero.stats.intervals import (
+    effective_sample_size,
+    group_codes,
+    percentile_interval,
+    proportion,
+    resample,
+    undefined,
+)
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+ROWS = ("micro", "macro", "weighted", "samples")
+FIGURES = ("precision", "recall", "f1")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What the classifier said about n photos of K classes.
+
+    `photo` and `label` [pairs] list every label given; without `decide` there is exactly one a photo.
+    """
+
+    truth: Integers
+    photo: Integers
+    label: Integers
+    probability_of_truth: Floats
+    confidence: Floats
+    top_correct: Flags
+    in_top_3: Flags
+    classes: tuple[str, ...]
+    one_label: bool
+
+    @property
+    def hit(self) -> Flags:
+        """Bool [pairs]: this label is the true one."""
+        return np.equal(self.truth[self.photo], self.label)
+
+    @property
+    def found(self) -> Flags:
+        """Bool [n]: the true label is among those given."""
+        return np.bincount(self.photo[self.hit], minlength=len(self.truth)) > 0
+
+    @property
+    def labels_given(self) -> Integers:
+        """Int [n]: number of labels given to each photo."""
+        return np.bincount(self.photo, minlength=len(self.truth)).astype(np.int64)
+
+
+def score(
+    probabilities: ArrayLike,
+    truth: ArrayLike,
+    classes: Sequence[str],
+    groups: ArrayLike | None = None,
+    *,
+    decide: float | None = None,
+    seed: int = 0,
+    n_resamples: int = 1000,
+) -> Json:
+    """The `test` body of metrics.json; see `_per_class` and `_figures` for what undefined figures become.
+
+    Shares of photos (accuracy, recall, precision) and per-class F1 carry Wilson intervals, other figures
+    bootstrap ones. Where all resamples agree (a perfect score) an averaged figure has the average of its
+    classes' own intervals instead, method `class_intervals`, which is wider than 95 % asks for.
+
+    Args:
+        probabilities: float [n, K].
+        truth: int [n], index into classes.
+        classes: K names.
+        groups: int or str [n], the group of each photo; None for independent photos.
+        decide: give a photo every label whose probability reaches this, perhaps none or several, instead of
+            the likeliest one. `accuracy` then counts the photos whose only label is the true one.
+        seed: of the bootstrap.
+        n_resamples: of the bootstrap.
+
+    Returns:
+        `n`, `groups`, `design_effect`, `effective_n`, `accuracy`, `balanced_accuracy`, `macro_f1`,
+        `log_loss`, `top_3`, `majority_class_accuracy`, `micro`/`macro`/`weighted`/`samples`, `per_class`,
+        `confusion`, `ece`. `groups` is null for independent photos. When the photos are all of one class,
+        precision, F1 and the averages over classes are null, method `single_class`; `top_3` is null up to 3
+        classes.
+
+    Raises:
+        DataError: no photos, or shapes and indices that do not fit together.
+        ConfigError: `decide` outside (0, 1].
+    """
+    answers = _answers(probabilities, truth, classes, decide)
+    n = len(answers.truth)
+    codes = group_codes(groups, n)
+    count = None if codes is None else int(codes.max()) + 1
+    exact = answers.found & (answers.labels_given == 1)
+    accuracy = proportion(exact, codes, all_groups=count)
+    effective_n = effective_sample_size(exact, codes)
+    majority = int(np.bincount(answers.truth).argmax())
+    per_class = _per_class(answers, codes, count)
+    figures = _averages(answers, codes, per_class, seed, n_resamples)
+    if answers.one_label:  # the same number must not carry two intervals
+        alike = [("micro", f) for f in FIGURES] + [("samples", f) for f in FIGURES]
+        figures |= dict.fromkeys(alike, accuracy)
+    recall = proportion(answers.found, codes, all_groups=count)
+    figures |= {(row, "recall"): recall for row in ("micro", "weighted", "samples")}
+    top_3 = proportion(answers.in_top_3, codes, all_groups=count) if len(classes) > 3 else undefined(n)
+    majority_share = proportion(answers.truth == majority, codes, all_groups=count)
+    if len(np.unique(answers.truth)) == 1:
+        _null_single_class(figures, per_class, answers.classes[majority])
+    return {
+        "n": n,
+        "groups": count,
+        "design_effect": n / effective_n,
+        "effective_n": effective_n,
+        "accuracy": accuracy.to_json(),
+        "balanced_accuracy": figures["balanced", "recall"].to_json(),
+        "macro_f1": figures["macro", "f1"].to_json(),
+        "log_loss": figures["log_loss", ""].to_json(),
+        "top_3": top_3.to_json(),
+        "majority_class_accuracy": majority_share.to_json(),
+        **{row: {f: figures[row, f].to_json() for f in FIGURES} for row in ROWS},
+        "per_class": {
+            name: {"n": found["recall"].n, **{f: found[f].to_json() for f in FIGURES}}
+            for name, found in per_class.items()
+        },
+        "confusion": _confusion(answers),
+        "ece": figures["ece", ""].to_json(),
+    }
+
+
+def _answers(
+    probabilities: ArrayLike, truth: ArrayLike, classes: Sequence[str], decide: float | None
+) -> _Answers:
+    given = np.asarray(probabilities)
+    labels = np.asarray(truth, dtype=np.int64)
+    n, k = len(labels), len(classes)
+    if n == 0:
+        raise DataError("figures need at least 1 test photo; found none")
+    if given.shape != (n, k):
+        raise DataError(f"probabilities must have shape {(n, k)} (photos, classes); found {given.shape}")
+    if not np.isfinite(given).all():
+        raise DataError("probabilities must be finite; found NaN or infinity, so check the model file")
+    if labels.min() < 0 or labels.max() >= k:
+        raise DataError(f"true labels must lie in 0..{k - 1}; found {labels.min()}..{labels.max()}")
+    if decide is not None and not 0 < decide <= 1:
+        raise ConfigError(f"--decide must lie above 0 and at most 1; found {decide:g}")
+    top = given.argmax(axis=1)
+    photo, label = (np.arange(n), top) if decide is None else np.nonzero(given >= decide)
+    # A probability that underflowed to 0 costs what the smallest step of its type costs, not infinity.
+    tiny = float(np.finfo(given.dtype).eps) if given.dtype.kind == "f" else 1e-15
+    best = np.argsort(-given, axis=1, kind="stable")[:, :3]
+    return _Answers(
+        truth=labels,
+        photo=photo.astype(np.int64),
+        label=label.astype(np.int64),
+        probability_of_truth=np.clip(given[np.arange(n), labels].astype(np.float64), tiny, 1.0),
+        confidence=given.max(axis=1).astype(np.float64),
+        top_correct=top == labels,
+        in_top_3=(best == labels[:, None]).any(axis=1),
+        classes=tuple(classes),
+        one_label=decide is None,
+    )
+
+
+def _per_class(
+    answers: _Answers, codes: Integers | None, count: int | None
+) -> dict[str, dict[str, Quantity]]:
+    """Precision, recall and F1 of each class; null (`undefined`) for 0/0: never predicted, or not there.
+
+    F1 = 2J/(1 + J) rises with J = hits / (photos that are, or were called, this class), a share of photos, so
+    the ends of J's Wilson interval give F1's, also where F1 is 1 and a bootstrap would see no variation.
+    """
+    hit = answers.hit
+
+    def share(successes: Flags, photos: Integers | Flags) -> Quantity:
+        return proportion(successes, None if codes is None else codes[photos], all_groups=count)
+
+    table = {}
+    for index, name in enumerate(answers.classes):
+        called = answers.label == index
+        is_called = np.zeros(len(answers.truth), dtype=bool)
+        is_called[answers.photo[called]] = True
+        is_class = answers.truth == index
+        either = is_class | is_called
+        jaccard = share((is_class & is_called)[either], either)
+        value, low, high = (
+            None if x is None else 2 * x / (1 + x) for x in (jaccard.value, jaccard.low, jaccard.high)
+        )
+        table[name] = {
+            "precision": share(hit[called], answers.photo[called]),
+            "recall": share(is_called[is_class], is_class),
+            "f1": Quantity(value, low, high, jaccard.method, jaccard.n),
+        }
+    return table
+
+
+def _averages(
+    answers: _Answers,
+    codes: Integers | None,
+    per_class: dict[str, dict[str, Quantity]],
+    seed: int,
+    n_resamples: int,
+) -> dict[tuple[str, str], Quantity]:
+    """The figures that are no shares of photos, from one set of bootstrap resamples."""
+    n, k = len(answers.truth), len(answers.classes)
+    bin_of, _ = confidence_bins(answers.confidence)
+    true_photo, true_label = answers.photo[answers.hit], answers.label[answers.hit]
+    given = answers.labels_given
+    # A photo's own precision, recall and F1 (the `samples` row); recall is 1 where the label was found.
+    per_photo = np.stack(
+        [
+            np.divide(answers.found, given, out=np.zeros(n), where=given > 0),
+            answers.found.astype(np.float64),
+            2 * answers.found / (given + 1),
+            -np.log(answers.probability_of_truth),
+            np.ones(n),
+        ]
+    )
+    gaps = answers.top_correct - answers.confidence
+
+    def sums(weights: Floats) -> Floats:
+        return np.concatenate(
+            [
+                np.bincount(true_label, weights=weights[true_photo], minlength=k),
+                np.bincount(answers.label, weights=weights[answers.photo], minlength=k),
+                np.bincount(answers.truth, weights=weights, minlength=k),
+                per_photo @ weights,
+                np.bincount(bin_of, weights=weights * gaps),
+            ]
+        )
+
+    # Classes are counted as scikit-learn counts them: of a label matrix all columns, else those that occur.
+    occurring = len(np.union1d(answers.truth, answers.label))
+    share = 1.0 if answers.one_label else occurring / k
+    whole = _figures(sums(np.ones(n))[None], k, share)
+    draws = _figures(resample(sums, n, codes, n_resamples=n_resamples, seed=seed), k, share)
+    found = {}
+    for (row, figure), value in whole.items():
+        quantity = percentile_interval(
+            float(value[0]), draws[row, figure], n, codes, mirrored=(row, figure) == ("ece", "")
+        )
+        if quantity.method == "no_variation":
+            quantity = _without_variation(quantity, row, figure, answers, codes, per_class)
+        found[row, figure] = quantity
+    return found
+
+
+def _figures(sums: Floats, k: int, share: float) -> dict[tuple[str, str], Floats]:
+    """Every averaged figure, float [resamples], from the sums of `_averages`, float [resamples, sums].
+
+    An undefined precision, recall or F1 of a class counts as 0 in the macro and weighted rows, as in
+    scikit-learn; a class that a resample happens to miss altogether does not count there. `share` of the k
+    classes occur at all; the others count as 0 in the macro row.
+    """
+    hits, called, true = sums[:, :k], sums[:, k : 2 * k], sums[:, 2 * k : 3 * k]
+    photos, gaps = sums[:, 3 * k : 3 * k + 5], sums[:, 3 * k + 5 :]
+    total = photos[:, 4]
+    occurs = (called + true) > 0
+    counted = occurs.sum(axis=1)
+    found: dict[tuple[str, str], Floats] = {}
+    pairs = {"precision": (hits, called), "recall": (hits, true), "f1": (2 * hits, called + true)}
+    for place, (figure, (above, below)) in enumerate(pairs.items()):
+        each = _ratio(above, below)
+        zeroed = np.nan_to_num(each)
+        found["micro", figure] = _ratio(above.sum(axis=1), below.sum(axis=1))
+        found["macro", figure] = share * zeroed.sum(axis=1) / np.maximum(counted, 1)
+        found["weighted", figure] = (zeroed * true).sum(axis=1) / total
+        found["samples", figure] = photos[:, place] / total
+        if figure == "recall":
+            found["balanced", figure] = zeroed.sum(axis=1) / (true > 0).sum(axis=1)
+    found["log_loss", ""] = photos[:, 3] / total
+    found["ece", ""] = np.abs(gaps).sum(axis=1) / total
+    return found
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    ratio: Floats = np.full(above.shape, np.nan)
+    return np.divide(above, below, out=ratio, where=below > 0)
+
+
+def _without_variation(
+    quantity: Quantity,
+    row: str,
+    figure: str,
+    answers: _Answers,
+    codes: Integers | None,
+    per_class: dict[str, dict[str, Quantity]],
+) -> Quantity:
+    """An interval for a figure that every resample repeats: by its classes, or as a share of photos."""
+    value = quantity.value
+    if value is None or figure == "":
+        return quantity  # a loss has no classes to fall back on
+    if row in ("micro", "samples"):
+        count = None if codes is None else int(codes.max()) + 1
+        return proportion(np.full(len(answers.truth), value), codes, all_groups=count)
+    true = np.bincount(answers.truth, minlength=len(answers.classes)).astype(np.float64)
+    called = np.bincount(answers.label, minlength=len(answers.classes))
+    counts = true if row == "weighted" else (true > 0) if row == "balanced" else (true + called) > 0
+    weight = np.asarray(counts, dtype=np.float64)
+    if row == "macro" and not answers.one_label:
+        weight /= len(answers.classes)
+    else:
+        weight /= weight.sum()
+    quantities = [found[figure] for found in per_class.values()]
+    low = np.array([0.0 if q.low is None else q.low for q in quantities])
+    high = np.array([1.0 if q.high is None else q.high for q in quantities])
+    ends = min(value, float(weight @ low)), max(value, min(1.0, float(weight @ high)))
+    return Quantity(value, *ends, "class_intervals", quantity.n)
+
+
+def _null_single_class(
+    figures: dict[tuple[str, str], Quantity], per_class: dict[str, dict[str, Quantity]], only: str
+) -> None:
+    """Photos of one class have no chance to be false alarms: only recall and accuracy mean something."""
+    for (row, figure), quantity in figures.items():
+        if row in ("macro", "balanced") or figure in ("precision", "f1"):
+            figures[row, figure] = undefined(quantity.n, "single_class")
+    for name, found in per_class.items():
+        for figure in FIGURES if name != only else ("precision", "f1"):
+            found[figure] = undefined(found[figure].n, "single_class")
+
+
+def _confusion(answers: _Answers) -> Json:
+    """`counts[true][predicted]`; with `decide` a photo counts under each label, or in `no_label[true]`."""
+    k = len(answers.classes)
+    cells = np.bincount(answers.truth[answers.photo] * k + answers.label, minlength=k * k)
+    table: Json = {"classes": list(answers.classes), "counts": cells.reshape(k, k).tolist()}
+    if not answers.one_label:
+        table["no_label"] = np.bincount(answers.truth[answers.labels_given == 0], minlength=k).tolist()
+    return table

@@ -1,0 +1,116 @@
+"""Temperature and calibration error against brute force and scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from certero.errors import DataError
+from certero.stats.calibration import expected_calibration_error, fit_temperature, reliability, softmax
+
+
+def _sample(n: int, k: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits whose probabilities are right at the given temperature."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(scale=3.0, size=(n, k))
+    cumulated = softmax(logits, temperature).cumsum(axis=1)
+    return logits, (generator.random((n, 1)) > cumulated).sum(axis=1).clip(0, k - 1)
+
+
+def test_softmax_agrees_with_scipy_and_does_not_overflow() -> None:
+    from scipy.special import softmax as oracle
+
+    logits = np.random.default_rng(0).normal(scale=300, size=(20, 7))
+    assert softmax(logits, 0.5) == pytest.approx(oracle(logits / 0.5, axis=1), abs=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
+def test_the_temperature_that_made_the_labels_is_found(temperature: float) -> None:
+    logits, truth = _sample(6000, 5, temperature)
+    assert fit_temperature(logits, truth) == pytest.approx(temperature, rel=0.06)
+
+
+def test_the_temperature_minimises_the_log_loss_of_scikit_learn() -> None:
+    from sklearn.metrics import log_loss
+
+    logits, truth = _sample(2000, 4, 1.7, seed=2)
+    losses = {t: log_loss(truth, softmax(logits, t)) for t in np.geomspace(1.0, 3.0, 400)}
+    best = min(losses, key=losses.__getitem__)
+    found = fit_temperature(logits, truth)
+    # Not equal: one wrong photo in 2,002 is assumed.
+    assert found == pytest.approx(best, rel=0.02)
+    assert log_loss(truth, softmax(logits, found)) == pytest.approx(losses[best], abs=1e-4)
+
+
+def test_photos_all_classified_rightly_do_not_make_probabilities_certain() -> None:
+    truth = np.arange(300) % 3
+    logits = np.eye(3)[truth] * 4.0
+    temperature = fit_temperature(logits, truth)
+    wrong = 1 - softmax(logits, temperature)[np.arange(300), truth]
+    assert wrong == pytest.approx(np.full(300, 1 / 302), rel=1e-3)
+
+
+def test_the_temperature_stays_within_its_bounds() -> None:
+    assert fit_temperature([[9.0, 0.0]] * 50, [1] * 50) == pytest.approx(20.0, rel=1e-3)
+    assert fit_temperature([[0.001, 0.0]] * 50, [0] * 50) == pytest.approx(0.05, rel=1e-3)
+
+
+def test_a_weight_of_two_counts_like_two_photos() -> None:
+    logits, truth = _sample(3000, 3, 1.5)
+    twice = np.concatenate([np.arange(3000), np.arange(1000)])
+    weights = np.where(np.arange(3000) < 1000, 2.0, 1.0)
+    assert fit_temperature(logits, truth, weights) == pytest.approx(
+        fit_temperature(logits[twice], truth[twice]), rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("logits", [np.zeros((0, 3)), np.zeros((5, 1)), np.full((5, 2), np.nan)])
+def test_logits_that_cannot_be_calibrated_are_refused(logits: np.ndarray) -> None:
+    with pytest.raises(DataError, match="calibration needs"):
+        fit_temperature(logits, np.zeros(len(logits), dtype=int))
+
+
+def test_the_calibration_error_is_the_mean_gap_over_bins() -> None:
+    logits, truth = _sample(1003, 6, 1.0)
+    probabilities = softmax(logits, 0.5)
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    order = np.argsort(confidence)
+    # Without ties bins of equal mass are slices of the sorted photos, to within the photo on an edge.
+    slices = np.array_split(order, 15)
+    gaps = [abs(correct[s].mean() - confidence[s].mean()) * len(s) for s in slices]
+    error = expected_calibration_error(probabilities, truth)
+    assert error == pytest.approx(sum(gaps) / 1003, abs=2e-3)
+    assert error > 0.05
+
+
+def test_the_reliability_table_agrees_with_scikit_learn() -> None:
+    from sklearn.calibration import calibration_curve
+
+    logits, truth = _sample(800, 4, 1.3, seed=5)
+    probabilities = softmax(logits)
+    correct = probabilities.argmax(axis=1) == truth
+    accuracy, confidence = calibration_curve(
+        correct, probabilities.max(axis=1), n_bins=10, strategy="quantile"
+    )
+    rows = reliability(probabilities, truth, bins=10)
+    assert [row["confidence"] for row in rows] == pytest.approx(list(confidence), abs=1e-12)
+    assert [row["accuracy"]["value"] for row in rows] == pytest.approx(list(accuracy), abs=1e-12)
+    assert sum(row["n"] for row in rows) == 800
+    error = sum(row["n"] * abs(row["accuracy"]["value"] - row["confidence"]) for row in rows) / 800
+    assert expected_calibration_error(probabilities, truth, bins=10) == pytest.approx(error, abs=1e-12)
+
+
+def test_the_calibration_error_does_not_depend_on_the_order_of_photos() -> None:
+    generator = np.random.default_rng(8)
+    top = generator.choice([0.6, 0.9, 1.0], size=500)  # many equal confidences
+    probabilities = np.stack([top, 1 - top], axis=1)
+    truth = (generator.random(500) > top).astype(int)
+    shuffled = generator.permutation(500)
+    assert expected_calibration_error(probabilities, truth) == pytest.approx(
+        expected_calibration_error(probabilities[shuffled], truth[shuffled]), abs=1e-12
+    )
+
+
+def test_without_photos_there_is_no_calibration_error() -> None:
+    assert expected_calibration_error(np.zeros((0, 3)), np.zeros(0, dtype=int)) is None
+    assert reliability(np.zeros((0, 3)), np.zeros(0, dtype=int)) == []
