@@ -1,0 +1,64 @@
+"""The worst mistakes as small pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: A report with 24 pictures stays near 150 kB: small enough to mail.
+THUMBNAIL_BYTES = 6000
+_QUALITIES = (82, 70, 55, 40, 25)
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One photo that the model named wrongly.
+
+    Args:
+        path: the photo, as the data names it.
+        label: its true class.
+        predicted: the class the model named; None where no class reached the threshold.
+        probability: calibrated probability of the likeliest class, 0 to 1.
+        thumbnail_jpeg: the picture, see `thumbnail`.
+    """
+
+    path: str
+    label: str
+    predicted: str | None
+    probability: float
+    thumbnail_jpeg: bytes
+
+    @property
+    def data_uri(self) -> str:
+        """The picture as an address that needs no other file."""
+        return "data:image/jpeg;base64," + base64.b64encode(self.thumbnail_jpeg).decode("ascii")
+
+
+def thumbnail(pixels: NDArray[np.uint8], side: int = 160) -> bytes:
+    """The whole frame as a small JPEG, about `THUMBNAIL_BYTES` or less.
+
+    Args:
+        pixels: uint8 [H, W, 3], RGB, upright.
+        side: longest side of the picture, pixels; smaller photos are not enlarged.
+
+    Raises:
+        ValueError: pixels have another shape or dtype.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise ValueError(f"pixels must be uint8 [H, W, 3], found {pixels.dtype} {list(pixels.shape)}")
+    from PIL import Image
+
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    encoded = b""
+    for quality in _QUALITIES:
+        target = io.BytesIO()
+        picture.save(target, "JPEG", quality=quality, optimize=True)
+        encoded = target.getvalue()
+        if len(encoded) <= THUMBNAIL_BYTES:
+            break
+    return encoded

@@ -1,0 +1,585 @@
+"""The report says what was measured, plainly, in one file that needs nothing else."""
+
+from __future__ import annotations
+
+import copy
+import html.parser
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from certero.errors import OutputError
+from certero.records import Json
+from certero.report import figures
+from certero.report.page import MOST_PICTURES, render, write_report
+from certero.report.pictures import Mistake, thumbnail
+
+BEDS = ["empty", "lying", "standing"]
+SHOP = [f"Product-{index:02d}" for index in range(1, 37)]
+
+
+def quantity(value: float | None, width: float | None = 0.04, n: int = 100, method: str = "wilson") -> Json:
+    if value is None or width is None:
+        return {"value": value, "low": None, "high": None, "method": method, "n": n}
+    return {
+        "value": value,
+        "low": max(0.0, value - width),
+        "high": min(1.0, value + width),
+        "method": method,
+        "n": n,
+    }
+
+
+def body_of(counts: np.ndarray[Any, Any], classes: list[str], method: str, width: float | None) -> Json:
+    """The metrics of a confusion matrix, as the pipeline would write them."""
+    total = int(counts.sum())
+    named, shown, right = counts.sum(axis=0), counts.sum(axis=1), np.diag(counts)
+
+    def share(part: int, whole: int, spread: float | None) -> Json:
+        if not whole:
+            return quantity(None, n=0, method="undefined")
+        return quantity(float(part / whole), spread, n=int(whole), method=method)
+
+    wide = None if width is None else 3 * width
+    per_class = {
+        name: {
+            "n": int(shown[i]),
+            "recall": share(right[i], shown[i], wide),
+            "precision": share(right[i], named[i], wide),
+            "f1": share(2 * right[i], shown[i] + named[i], wide),
+        }
+        for i, name in enumerate(classes)
+    }
+    accuracy = share(int(right.sum()), total, width)
+    row = {"precision": accuracy, "recall": accuracy, "f1": accuracy}
+    return {
+        "n": total,
+        "accuracy": accuracy,
+        "balanced_accuracy": quantity(0.81, width, total, method),
+        "macro_f1": quantity(0.802, width, total, method),
+        "micro": row,
+        "macro": row,
+        "weighted": row,
+        "samples": row,
+        "per_class": per_class,
+        "confusion": {"classes": classes, "counts": counts.tolist()},
+        "ece": quantity(0.031, 0.01, total, "bootstrap"),
+        "log_loss": quantity(0.52, 0.06, total, "bootstrap"),
+        "groups": None,
+        "effective_n": None,
+        "design_effect": None,
+        "majority_class_accuracy": float(shown.max() / total),
+        "slices": [],
+    }
+
+
+def metrics_of(body: Json | None, classes: list[str], **more: Any) -> Json:
+    return {
+        "schema": 1,
+        "evaluation": "given",
+        "test": body,
+        "random_split_accuracy": quantity(0.819, 0.02),
+        "optimism_of_random_split": {
+            "value": 0.013,
+            "low": -0.004,
+            "high": 0.03,
+            "method": "bootstrap",
+            "n": 2790,
+        },
+        "train_accuracy": quantity(0.998, 0.002),
+        "parameters": 3_412_345,
+        "openings": 0,
+        "seconds": {"scan": 1.21, "features": 14.6, "probe": 3.2, "evaluate": 6.1, "total": 27.4},
+        "calibration": {"source": "oof", "temperature": 1.31, "ece_before": 0.082, "ece_after": 0.021},
+        "separation": {
+            "rule": "copies",
+            "description": "clusters of copies stay together; the publisher's splits are kept",
+            "block_minutes": None,
+            "gap_minutes": None,
+            "units": None,
+        },
+        "counts": {
+            "photos": 4964,
+            "used": 4964,
+            "unreadable": 0,
+            "damaged": 0,
+            "leaked": 0,
+            "purged": 0,
+            "passed_over": {},
+        },
+        "listed": {"unreadable": [], "damaged": [], "leaked": []},
+        "splits": {
+            "train": dict.fromkeys(classes, 66),
+            "val": dict.fromkeys(classes, 8),
+            "test": dict.fromkeys(classes, 63),
+        },
+        "requirements": [],
+        "decide": None,
+        "data": {
+            "name": "grocery36.csv",
+            "layout": "manifest",
+            "classes": classes,
+            "time_source": {"none": 4964},
+        },
+        "model": {
+            "recipe": "probe",
+            "backbone": "efficientnet_lite0",
+            "image_size": [224, 224],
+            "shipped": "trained on train and val",
+            "strength": 0.01,
+        },
+        "versions": {"certero": "0.1.0", "python": "3.11.9", "onnxruntime": "1.29.0"},
+        "notes": [],
+    } | more
+
+
+CONFIG = {
+    "data": "grocery36.csv",
+    "recipe": "probe",
+    "seed": 0,
+    "split": {"seed": 0, "block": None},
+    "command": "certero train grocery36.csv",
+}
+
+
+def shop() -> Json:
+    """36 classes, independent photos, given splits."""
+    random = np.random.default_rng(1)
+    counts = np.zeros((36, 36), dtype=int)
+    for i in range(36):
+        n = int(random.integers(15, 140))
+        for named in np.where(random.random(n) < random.uniform(0.6, 0.99), i, random.integers(0, 36, n)):
+            counts[i, named] += 1
+    counts[4, 5] += 25
+    return metrics_of(body_of(counts, SHOP, "wilson", 0.016), SHOP)
+
+
+def beds() -> Json:
+    """3 classes, photos minutes apart, cross-validation, something to say in every section."""
+    counts = np.array([[271, 14, 5], [19, 101, 4], [4, 6, 5]])
+    body = body_of(counts, BEDS, "wilson_effective_n", 0.046) | {
+        "groups": 12,
+        "effective_n": 118.4,
+        "design_effect": 3.62,
+    }
+    body["per_class"]["standing"]["recall"] = quantity(1 / 3, None, 15, "too_few_groups")
+    body["slices"] = [
+        {
+            "slice": "lighting",
+            "value": "night",
+            "n": 96,
+            "accuracy": quantity(0.75, 0.11, 96, "wilson_effective_n"),
+        },
+        {
+            "slice": "lighting",
+            "value": "day",
+            "n": 333,
+            "accuracy": quantity(0.92, 0.05, 333, "wilson_effective_n"),
+        },
+        {"slice": "group", "value": "bed2", "n": 40, "accuracy": quantity(0.9, None, 40, "too_few_groups")},
+    ]
+    return metrics_of(
+        body,
+        BEDS,
+        evaluation="cv",
+        openings=2,
+        random_split_accuracy=quantity(0.974, 0.01),
+        optimism_of_random_split=quantity(0.095, 0.04),
+        separation={
+            "rule": "time_blocks",
+            "description": "blocks of 60 minutes, never cut, no photo within 10 minutes of another split",
+            "block_minutes": 60.0,
+            "gap_minutes": 10.0,
+            "units": 12,
+        },
+        counts={
+            "photos": 445,
+            "used": 429,
+            "unreadable": 2,
+            "damaged": 1,
+            "leaked": 0,
+            "purged": 14,
+            "passed_over": {".txt": 3, "": 1},
+        },
+        listed={
+            "unreadable": [
+                {"path": "beds/lying/2024-01-12-07-05-04.jpg", "problem": "ends after 1,024 bytes"},
+                {"path": "beds/empty/x.jpg", "problem": "not a picture"},
+            ],
+            "damaged": [{"path": "beds/empty/2024-01-12-09-40-04.jpg", "problem": "end marker missing"}],
+            "leaked": [],
+        },
+        splits={"train": {"empty": 290, "lying": 124, "standing": 15}},
+        requirements=[
+            {"require": "precision>=0.85", "verdict": "met", "figures": {"precision": quantity(0.9, 0.03)}},
+            {
+                "require": "recall[standing]>=0.8",
+                "verdict": "cannot tell",
+                "figures": quantity(0.33, None, 15, "too_few_groups"),
+            },
+            {"require": "f1>=0.95", "verdict": "not met", "figures": None},
+        ],
+        data={
+            "name": "caetec beds",
+            "layout": "manifest",
+            "classes": BEDS,
+            "time_source": {"manifest": 400, "name": 29},
+        },
+        model={
+            "recipe": "probe",
+            "backbone": "efficientnet_lite0",
+            "image_size": 224,
+            "shipped": "refitted on all photos",
+            "strength": 0.1,
+        },
+        notes=["3 photos carry a wrong extension: PNG pictures named .jpg"],
+    )
+
+
+def pictures(classes: list[str], count: int) -> list[Mistake]:
+    random = np.random.default_rng(0)
+    found = []
+    for index in range(count):
+        coarse = random.integers(0, 255, (9, 16, 3), dtype=np.uint8)
+        pixels = np.asarray(
+            Image.fromarray(coarse).resize((640, 360) if index % 3 else (360, 360), Image.Resampling.BICUBIC)
+        )
+        predicted = None if index == 3 else classes[(index + 1) % len(classes)]
+        path = f"beds/{classes[index % len(classes)]}/2024-01-12-07-{index:02d}-04.jpg"
+        found.append(
+            Mistake(path, classes[index % len(classes)], predicted, 0.99 - index / 50, thumbnail(pixels))
+        )
+    return found
+
+
+def nulls(part: Any) -> Any:
+    """The same shape with every figure undefined."""
+    if isinstance(part, dict):
+        if "method" in part:
+            return part | {"value": None, "low": None, "high": None, "method": "undefined"}
+        return {key: nulls(value) for key, value in part.items()}
+    if isinstance(part, list):
+        return [nulls(value) for value in part]
+    return None if isinstance(part, float) else part
+
+
+def text_of(page: str) -> str:
+    """What a reader sees, with one space between words."""
+    page = re.sub(r"<(style|title)>.*?</\1>", " ", page, flags=re.DOTALL)
+    text = re.sub(r"<[^>]*>", " ", page).replace("\u00a0", " ")
+    return re.sub(r"\s+([.,;:)])(?=\s)", r"\1", re.sub(r"\s+", " ", html.unescape(text)))
+
+
+class Balance(html.parser.HTMLParser):
+    """Fails on a tag that is closed wrongly or left open; keeps every address the page names."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        self.addresses += [
+            value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")
+        ]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes nothing at {self.getpos()}"
+
+
+def parse(page: str) -> Balance:
+    parser = Balance()
+    parser.feed(page)
+    parser.close()
+    assert not parser.open
+    return parser
+
+
+@pytest.mark.parametrize("metrics", [shop(), beds()], ids=["shop", "beds"])
+def test_the_report_is_one_well_formed_file_that_asks_for_nothing(metrics: Json, tmp_path: Path) -> None:
+    output = tmp_path / "report.html"
+    write_report(output, metrics=metrics, config=CONFIG, mistakes=pictures(BEDS, 30))
+    page = output.read_text(encoding="utf-8")
+    parsed = parse(page)
+    assert "script" not in parsed.seen
+    assert "link" not in parsed.seen
+    assert len(parsed.addresses) == MOST_PICTURES
+    assert all(address.startswith("data:image/jpeg;base64,") for address in parsed.addresses)
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "url(" not in page
+    assert "default-src 'none'" in page
+    assert output.stat().st_size < 300_000
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_the_answer_comes_first_with_its_interval_and_the_plain_guess() -> None:
+    text = text_of(render(beds(), CONFIG, []))
+    assert "Which of empty, lying, standing does a photo show?" in text
+    assert "Of 100 new photos, about 88 are named rightly (95 % interval 83 to 92)." in text
+    assert "Always guessing the most frequent class (empty) gives 67.6 %." in text
+    assert text.index("Of 100 new photos") < text.index("What a random split would have claimed")
+    assert "Which of 36 classes does a photo show?" in text_of(render(shop(), CONFIG, []))
+
+
+def test_the_optimism_of_a_random_split_is_said_in_points_and_only_when_clear() -> None:
+    flattering = text_of(render(beds(), {}, []))
+    assert "9.5 points too good. (95 % interval 5.5 to 13.5 points)" in flattering
+    assert "nearly seen" in flattering
+    unclear = text_of(render(shop(), {}, []))
+    assert "No clear difference: 1.3 points. (95 % interval −0.4 to 3.0 points)" in unclear
+    assert "too good" not in unclear
+    below = metrics_of(beds()["test"], BEDS, optimism_of_random_split=quantity(-0.03, None))
+    assert "A random split would have claimed 3.0 points less" in text_of(render(below, {}, []))
+    absent = metrics_of(beds()["test"], BEDS, random_split_accuracy=None, optimism_of_random_split=None)
+    assert "random split" not in text_of(render(absent, {}, []))
+
+
+def test_training_accuracy_is_labelled_and_never_a_headline() -> None:
+    text = text_of(render(shop(), {}, []))
+    assert text.count("99.8 %") == 1
+    assert "On its own training photos 99.8 %: not a measure" in text
+    sealed = text_of(render(metrics_of(None, SHOP), {}, []))
+    assert "The test photos stay sealed: no figure yet." in sealed
+    assert "On its own training photos 99.8 %: not a measure" in sealed
+    assert "named rightly" not in sealed
+
+
+def test_earlier_openings_are_shown_beside_the_figure() -> None:
+    assert "These test photos had been opened 2 times before." in text_of(render(beds(), {}, []))
+    assert "had been opened" not in text_of(render(beds() | {"openings": 0}, {}, []))
+
+
+def test_photos_seen_in_training_never_enter_the_headline() -> None:
+    seen = {"exact": 300, "near": None, "reason": "fixed camera", "unseen": shop()["test"]}
+    metrics = {"schema": 1, "test": beds()["test"], "seen": seen}
+    page = text_of(render(metrics, {}, []))
+    assert "300 of these 429 photos were in the model's training." in page
+    assert "about 81 are named rightly" in page
+    assert "With them the accuracy would have looked like 87.9 %." in page
+
+    for nothing in (None, {"n": 0, "accuracy": quantity(None)}):
+        metrics["seen"] = seen | {"exact": 429, "unseen": nothing}
+        page = text_of(render(metrics, {}, pictures(BEDS, 2)))
+        assert "no figure that can be trusted" in page
+        assert "87.9" not in page
+        assert "named rightly" not in page
+
+
+def test_odd_class_names_and_paths_are_shown_not_obeyed(tmp_path: Path) -> None:
+    odd = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7*7 }} 🐄 vaca'echada"]
+    metrics = beds()
+    metrics["data"]["classes"] = metrics["test"]["confusion"]["classes"] = odd
+    metrics["test"]["per_class"] = dict(zip(odd, metrics["test"]["per_class"].values(), strict=True))
+    metrics["splits"] = {"train": dict.fromkeys(odd, 1)}
+    metrics["notes"] = ["</ul><script>"]
+    metrics["listed"]["unreadable"] = [{"path": "odd\udcff<b>.jpg", "problem": "</table>"}]
+    output = tmp_path / "report.html"
+    write_report(output, metrics=metrics, config={"<i>": "</html>"}, mistakes=pictures(odd, 6))
+    page = output.read_text(encoding="utf-8")
+    parsed = parse(page)
+    assert "script" not in parsed.seen
+    assert "i" not in parsed.seen
+    assert all(address.startswith("data:") for address in parsed.addresses)
+    text = text_of(page)
+    assert text.count(odd[0]) >= 4
+    assert text.count(odd[2]) >= 4
+    assert "odd?<b>.jpg" in text
+
+
+@pytest.mark.parametrize("metrics", [shop(), beds()], ids=["shop", "beds"])
+def test_undefined_figures_are_said_in_words(metrics: Json) -> None:
+    page = render(nulls(metrics), {}, [])
+    parse(page)
+    text = text_of(page)
+    assert "The accuracy cannot be told from these photos." in text
+    assert not re.search(r"\b(None|nan|null|Undefined)\b", text)
+
+
+def test_any_part_of_the_metrics_may_be_missing() -> None:
+    whole = beds()
+    for key in whole:
+        parse(render({k: v for k, v in whole.items() if k != key}, {}, []))
+        parse(render(whole | {key: None}, {}, []))
+    for key in whole["test"]:
+        metrics = copy.deepcopy(whole)
+        metrics["test"][key] = None
+        parse(render(metrics, {}, []))
+        del metrics["test"][key]
+        parse(render(metrics, {}, []))
+    parse(render({"schema": 1, "test": None}, {}, []))
+
+
+def test_a_missing_interval_is_explained_in_plain_words() -> None:
+    metrics = beds()
+    metrics["test"]["accuracy"] = quantity(0.88, None, 429, "too_few_groups")
+    text = text_of(render(metrics, {}, []))
+    assert "no interval can be given: the test photos come from too few separate groups." in text
+    assert "33 % too few groups for an interval" in text
+    assert "fewer than 10 separate groups" in text
+    assert "too_few_groups" not in text
+
+
+def test_classes_come_worst_first() -> None:
+    rows = figures.rank_classes(shop()["test"])
+    f1 = [row.f1["value"] for row in rows if row.f1]
+    assert len(f1) == 36
+    assert f1 == sorted(f1)
+    text = text_of(render(beds(), {}, []))
+    table = text[text.index("Class by class") :]
+    assert table.index("standing 15") < table.index("lying 124") < table.index("empty 290")
+
+
+def test_a_single_class_folder_shows_no_precision() -> None:
+    counts = np.array([[0, 0, 0], [2, 7, 1], [0, 0, 0]])
+    body = body_of(counts, BEDS, "wilson", 0.1)
+    for row in body["per_class"].values():
+        row["precision"] = row["f1"] = None
+    text = text_of(render({"schema": 1, "test": body}, {}, []))
+    assert "lying 10 70 %" in text
+    assert "Right when named" not in text
+    assert "F1 is high" not in text
+
+
+def test_the_confusions_account_for_every_photo() -> None:
+    confusion = {"classes": ["a", "b"], "counts": [[5, 3], [1, 0]], "no_label": [2, 4]}
+    top = [(c.label, c.predicted, c.count, c.total) for c in figures.top_confusions(confusion)]
+    assert top == [("b", None, 4, 5), ("a", "b", 3, 10), ("a", None, 2, 10), ("b", "a", 1, 5)]
+    rows = figures.heat_rows(confusion)
+    assert [[count for count, _ in row.cells] for row in rows] == confusion["counts"]
+    assert [row.unnamed for row in rows] == [(2, 2), (4, 8)]
+    rare = figures.heat_rows({"classes": ["a", "b"], "counts": [[9999, 1], [0, 0]]})
+    assert rare[0].cells == [(9999, 10), (1, 1)], "a single mistake in 10,000 stays visible"
+    assert rare[1].cells == [(0, 0), (0, 0)]
+
+
+def test_many_classes_lead_with_the_top_confusions_and_fold_the_matrix() -> None:
+    page = render(shop(), {}, [])
+    assert "Product-05" in text_of(page).split("The most frequent mistakes.")[1][:60]
+    assert page.index("The whole table, 36 by 36") < page.index('class="matrix scroll large"')
+    assert "The most frequent mistakes." not in render(beds(), {}, [])
+    classes = [f"c{i}" for i in range(81)]
+    large = render(metrics_of(body_of(np.eye(81, dtype=int), classes, "wilson", 0.1), classes), {}, [])
+    assert 'class="matrix' not in large
+    assert "metrics.json" in large
+
+
+def test_requirements_show_their_verdict_and_figures() -> None:
+    text = text_of(render(beds(), {}, []))
+    assert "precision>=0.85 ✓ met precision 0.900 (0.870 to 0.930)" in text
+    assert "recall[standing]>=0.8 ? cannot tell 0.330 (too few groups for an interval)" in text
+    assert "f1>=0.95 ✗ not met" in text
+
+
+def test_photos_left_out_are_counted_and_named() -> None:
+    text = text_of(render(beds(), {}, []))
+    assert "2 could not be read" in text
+    assert "beds/lying/2024-01-12-07-05-04.jpg ends after 1,024 bytes" in text
+    assert "14 left out between the splits" in text
+    assert "3 .txt, 1 without a suffix" in text
+    assert "Nothing was left out: every photo was read and used." in text_of(render(shop(), {}, []))
+
+
+def test_a_share_near_all_or_none_is_never_rounded_to_it() -> None:
+    assert figures.percent(1.0, 0) == "100\u00a0%"
+    assert figures.percent(0.0, 0) == "0\u00a0%"
+    assert figures.percent(0.9996, 0) == "99.96\u00a0%"
+    assert figures.percent(0.0004, 1) == "0.04\u00a0%"
+    assert figures.of_many({"value": 0.998, "low": 0.99, "high": 0.9995}) == {
+        "base": 10000,
+        "value": 9980,
+        "low": 9900,
+        "high": 9995,
+    }
+    assert figures.of_many(quantity(1.0, None)) == {"base": 100, "value": 100}
+    assert figures.of_many(quantity(None)) is None
+    assert figures.percent(float("nan")) == figures.percent(None) == figures.MISSING
+
+
+def test_the_most_frequent_class_is_named_only_when_it_is_the_one_counted() -> None:
+    body = beds()["test"]
+    assert figures.most_frequent_class(body) == "empty"
+    assert figures.most_frequent_class(body | {"majority_class_accuracy": 0.3}) is None
+    assert (
+        figures.most_frequent_class(
+            {"n": 4, "majority_class_accuracy": 0.5, "per_class": {"a": {"n": 2}, "b": {"n": 2}}}
+        )
+        is None
+    )
+
+
+def test_an_unwritable_place_leaves_the_earlier_report_and_no_fragment(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"report must be written .*name another --output"):
+        write_report(tmp_path / "missing" / "report.html", metrics=beds(), config={}, mistakes=[])
+    taken = tmp_path / "report.html"
+    taken.mkdir()
+    (taken / "kept.txt").write_text("kept")
+    with pytest.raises(OutputError):
+        write_report(taken, metrics=beds(), config={}, mistakes=[])
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert (taken / "kept.txt").read_text() == "kept"
+
+
+def test_a_thumbnail_keeps_the_whole_frame_in_few_bytes() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (720, 1280, 3), dtype=np.uint8)
+    noise[:, :640] = 0
+    encoded = thumbnail(noise)
+    with Image.open(io.BytesIO(encoded)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (160, 90))
+        small = np.asarray(picture)
+    assert small[:, :70].mean() < 8
+    assert small[:, 90:].mean() > 100
+    assert len(encoded) < 6500
+    with Image.open(io.BytesIO(thumbnail(noise[:20, :30]))) as picture:
+        assert picture.size == (30, 20)
+    with Image.open(io.BytesIO(thumbnail(noise[:, :2]))) as picture:
+        assert picture.size[1] == 160
+    for wrong in (noise[:, :, 0], noise.astype(np.float32), noise[:0]):
+        with pytest.raises(ValueError, match="uint8"):
+            thumbnail(wrong)  # type: ignore[arg-type]
+
+
+def test_importing_the_report_loads_no_template_engine_and_no_plotting() -> None:
+    code = (
+        "import sys, certero.report.page; print({'jinja2', 'matplotlib', 'PIL', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_without_the_report_extra_one_line_says_what_to_install(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["jinja2"] = None
+from pathlib import Path
+from certero.errors import MissingExtra
+from certero.report.page import write_report
+try:
+    write_report(Path(sys.argv[1]), metrics={}, config={}, mistakes=[])
+except MissingExtra as error:
+    print(error)
+"""
+    output = tmp_path / "report.html"
+    command = [sys.executable, "-c", code, str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 1
+    assert "pip install 'certero[report]'" in done.stdout
+    assert not output.exists()
