@@ -1,1 +1,31 @@
-"""certero: labelled photos into an image classifier whose accuracy can be trusted."""
+"""certero: folders of labelled photos into an image classifier whose accuracy can be trusted.
+
+The few public names are imported on first use, so that importing certero imports no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from certero.pipelines.evaluate import evaluate
+    from certero.pipelines.predict import load
+    from certero.pipelines.prepare import scan
+    from certero.pipelines.train import train
+
+_HOMES = {
+    "evaluate": "certero.pipelines.evaluate",
+    "load": "certero.pipelines.predict",
+    "scan": "certero.pipelines.prepare",
+    "train": "certero.pipelines.train",
+}
+
+__all__ = ["evaluate", "load", "scan", "train"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'certero' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 Json = dict[str, Any]
 
 #: Called as `progress(stage, done, total)`; `done == total` ends the stage. Never called from two threads at once.
 Progress = Callable[[str, int, int], None]
+
+
+class Map(Protocol):
+    """An ordered parallel map; engines provide it, the layers below receive it."""
+
+    def __call__(self, function: Callable[[T], R], items: Sequence[T], /) -> Iterator[R]:
+        """Yields `function(item)` in the order of items."""
+        ...
+
 
 SPLITS = ("train", "val", "test")
 
@@ -104,3 +116,28 @@ class PhotoFacts:
     descriptor: bytes | None = None
     brightness: float | None = None
     captured_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The model's answer for one photo.
+
+    Args:
+        path: the photo as it was named by the caller.
+        label: the class, None when the model abstains or the photo cannot be read.
+        probability: calibrated probability of the likeliest class, None with an error.
+        abstained: True when no class reached the model's threshold.
+        probabilities: calibrated probability by class name, None with an error.
+        error: why the photo could not be read, else None.
+    """
+
+    path: str
+    label: str | None
+    probability: float | None
+    abstained: bool
+    probabilities: dict[str, float] | None
+    error: str | None
+
+    def to_json(self) -> Json:
+        """One row of `certero predict --json`."""
+        return dataclasses.asdict(self)

@@ -58,9 +58,7 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | No
 
     scores = np.asarray(logits, dtype=np.float64)
     if scores.ndim != 2 or scores.shape[0] == 0 or scores.shape[1] < 2:
-        raise DataError(
-            f"calibration needs logits of at least 1 photo and 2 classes; found shape {scores.shape}"
-        )
+        raise DataError(f"calibration needs logits of at least 1 photo and 2 classes; found shape {scores.shape}")
     if not np.isfinite(scores).all():
         raise DataError("calibration needs finite logits; found NaN or infinity, so check the features")
     n, k = scores.shape

@@ -96,9 +96,7 @@ def effective_sample_size(successes: ArrayLike, groups: ArrayLike | None) -> flo
     return n / design_effect
 
 
-def proportion(
-    successes: ArrayLike, groups: ArrayLike | None = None, *, all_groups: int | None = None
-) -> Quantity:
+def proportion(successes: ArrayLike, groups: ArrayLike | None = None, *, all_groups: int | None = None) -> Quantity:
     """A share of photos with its interval.
 
     Independent photos: Wilson. Dependent photos: Wilson on the effective sample size, with Student's t on

@@ -10,14 +10,10 @@ from dataclasses import dataclass
 from certero.errors import ConfigError
 from certero.records import Json
 
-_AVERAGED = tuple(
-    f"{row}_{f}" for row in ("macro", "micro", "weighted") for f in ("precision", "recall", "f1")
-)
+_AVERAGED = tuple(f"{row}_{f}" for row in ("macro", "micro", "weighted") for f in ("precision", "recall", "f1"))
 PER_CLASS = ("precision", "recall", "f1")
 FIGURES = ("accuracy", "balanced_accuracy", *PER_CLASS, *_AVERAGED, "top_3", "log_loss", "ece")
-_FORM = re.compile(
-    r"\s*(?P<figure>\w+)\s*(?:\[(?P<bracket>.+)\]|:(?P<colon>.+?))?\s*(?P<op>[<>]=?)(?P<bar>[^<>=]+)"
-)
+_FORM = re.compile(r"\s*(?P<figure>\w+)\s*(?:\[(?P<bracket>.+)\]|:(?P<colon>.+?))?\s*(?P<op>[<>]=?)(?P<bar>[^<>=]+)")
 
 MET, NOT_MET, CANNOT_TELL = "met", "not met", "cannot tell"
 
@@ -56,9 +52,7 @@ def parse_requirement(text: str, classes: Sequence[str] | None = None) -> Requir
     """
     match = _FORM.fullmatch(text)
     if match is None:
-        raise ConfigError(
-            f'--require must look like "accuracy>=0.9" or "recall[standing]>=0.8"; found {text!r}'
-        )
+        raise ConfigError(f'--require must look like "accuracy>=0.9" or "recall[standing]>=0.8"; found {text!r}')
     figure, op = match["figure"], match["op"]
     if figure not in FIGURES:
         raise ConfigError(f"--require {text!r}: unknown figure {figure!r}; known are {', '.join(FIGURES)}")

@@ -138,9 +138,7 @@ def score(
     }
 
 
-def _answers(
-    probabilities: ArrayLike, truth: ArrayLike, classes: Sequence[str], decide: float | None
-) -> _Answers:
+def _answers(probabilities: ArrayLike, truth: ArrayLike, classes: Sequence[str], decide: float | None) -> _Answers:
     given = np.asarray(probabilities)
     labels = np.asarray(truth, dtype=np.int64)
     n, k = len(labels), len(classes)
@@ -172,9 +170,7 @@ def _answers(
     )
 
 
-def _per_class(
-    answers: _Answers, codes: Integers | None, count: int | None
-) -> dict[str, dict[str, Quantity]]:
+def _per_class(answers: _Answers, codes: Integers | None, count: int | None) -> dict[str, dict[str, Quantity]]:
     """Precision, recall and F1 of each class; null (`undefined`) for 0/0: never predicted, or not there.
 
     F1 = 2J/(1 + J) rises with J = hits / (photos that are, or were called, this class), a share of photos, so
@@ -193,9 +189,7 @@ def _per_class(
         is_class = answers.truth == index
         either = is_class | is_called
         jaccard = share((is_class & is_called)[either], either)
-        value, low, high = (
-            None if x is None else 2 * x / (1 + x) for x in (jaccard.value, jaccard.low, jaccard.high)
-        )
+        value, low, high = (None if x is None else 2 * x / (1 + x) for x in (jaccard.value, jaccard.low, jaccard.high))
         table[name] = {
             "precision": share(hit[called], answers.photo[called]),
             "recall": share(is_called[is_class], is_class),

@@ -32,8 +32,7 @@ def lighting(brightness: ArrayLike) -> list[str | None]:
     """
     luma = np.asarray(brightness, dtype=np.float64)
     return [
-        None if np.isnan(x) else "night" if x < NIGHT_BELOW else "glare" if x > GLARE_ABOVE else "day"
-        for x in luma
+        None if np.isnan(x) else "night" if x < NIGHT_BELOW else "glare" if x > GLARE_ABOVE else "day" for x in luma
     ]
 
 
@@ -50,9 +49,7 @@ def hour(captured_at: Sequence[datetime | None] | NDArray[np.datetime64]) -> lis
     return [None if np.isnat(when) else f"{when.astype(int) % 24:02d}:00" for when in hours]
 
 
-def slice_rows(
-    correct: ArrayLike, groups: ArrayLike | None, columns: Mapping[str, Sequence[str | None]]
-) -> list[Json]:
+def slice_rows(correct: ArrayLike, groups: ArrayLike | None, columns: Mapping[str, Sequence[str | None]]) -> list[Json]:
     """Accuracy for each value of each column that divides the test photos into 2 to 24 parts.
 
     Small parts are shown with the width of their interval rather than left out; photos without a value form

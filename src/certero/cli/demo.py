@@ -1,0 +1,41 @@
+"""`certero demo`"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from certero.cli.progress import show_progress
+from certero.cli.summary import print_json, print_summary
+
+
+def command(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the barn and the run.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, another barn.")] = 0,
+    open_report: Annotated[
+        bool, typer.Option("--open/--no-open", help="Show the report in the browser, where there is one.")
+    ] = True,
+    as_json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the metrics as JSON; - is standard output.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Render a small synthetic barn seen by an overhead camera, train on its beds, and report. Downloads nothing."""
+    from certero.pipelines.demo import demo
+
+    with show_progress(quiet) as progress:
+        run = demo(output, seed=seed, workers=workers, progress=progress, command=["certero", "demo", *sys.argv[2:]])
+    if as_json is not None:
+        print_json(run.metrics, as_json)
+    if as_json == "-":
+        return
+    print_summary(run.metrics)
+    print(f"Report:  {run.report}\nModel:   {run.model}\nBarn:    {output / 'barn'}")
+    if open_report and sys.stdout.isatty():
+        import webbrowser
+
+        webbrowser.open(run.report.resolve().as_uri())

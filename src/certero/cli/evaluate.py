@@ -1,0 +1,68 @@
+"""`certero evaluate MODEL DATA`"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from certero.cli.progress import show_progress
+from certero.cli.summary import check_strict, print_json, print_summary
+
+
+def command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.onnx, or the folder of its run.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Labelled photos: folders, manifest, or the folder of one class.")
+    ],
+    split: Annotated[str | None, typer.Option(help="Judge one split of the data: train, val or test.")] = None,
+    label: Annotated[str | None, typer.Option(help="The class of every photo.")] = None,
+    label_level: Annotated[str | None, typer.Option(help="Which folder names the class: 1, 2, ... or leaf.")] = None,
+    group_by: Annotated[
+        str | None, typer.Option(help="Photos that belong together: a column, 'parent', or a regular expression.")
+    ] = None,
+    block: Annotated[str | None, typer.Option(help="Length of a time block, e.g. 1h.")] = None,
+    decide: Annotated[
+        float | None, typer.Option(help="Give a label only from this probability on; other photos get none.")
+    ] = None,
+    require: Annotated[
+        list[str] | None, typer.Option(help='A bar, e.g. "f1>=0.8" for every class; may be repeated.')
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 unless every --require is met.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report.")] = None,
+    as_json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the metrics as JSON; - is standard output.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Measure a model on labelled photos, with intervals, and say how many of them it was trained on."""
+    from certero.config import parse_label_level
+    from certero.pipelines.evaluate import evaluate
+
+    with show_progress(quiet) as progress:
+        metrics = evaluate(
+            model,
+            data,
+            split=split,
+            label=label,
+            label_level=None if label_level is None else parse_label_level(label_level),
+            group_by=group_by,
+            block=block,
+            decide=decide,
+            require=tuple(require or ()),
+            report=report,
+            workers=workers,
+            progress=progress,
+            command=["certero", "evaluate", *sys.argv[2:]],
+        )
+    if as_json is not None:
+        print_json(metrics, as_json)
+    if as_json != "-":
+        print_summary(metrics)
+        if report is not None:
+            print(f"Report:  {report}")
+    if strict:
+        check_strict(metrics)

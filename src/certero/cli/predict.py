@@ -1,0 +1,115 @@
+"""`certero predict MODEL IMAGE|DIR...`"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from certero.cli.progress import show_progress
+from certero.errors import ConfigError, UserError
+from certero.records import Prediction
+
+
+class UnreadablePhotos(UserError):
+    """`--strict` and at least one photo that could not be read."""
+
+
+def command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.onnx, or the folder of its run.")],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE|DIR...", help="Photos, or folders to search.")],
+    as_json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write a JSON list; - is standard output.")
+    ] = None,
+    as_jsonl: Annotated[
+        str | None, typer.Option("--jsonl", metavar="FILE", help="Write one JSON object a line, as they come.")
+    ] = None,
+    as_csv: Annotated[
+        str | None, typer.Option("--csv", metavar="FILE", help="Write CSV with one column a class.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if any photo could not be read.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Label photos with a model. Needs no torch. A photo that cannot be read gets a row with its error."""
+    from certero.pipelines.predict import load
+
+    asked = [(name, target) for name, target in (("json", as_json), ("jsonl", as_jsonl), ("csv", as_csv)) if target]
+    if len({target for _name, target in asked}) < len(asked):
+        raise ConfigError("--json, --jsonl and --csv must go to different places; two go to the same. Name two files.")
+    predictor = load(model, workers=workers)
+    with show_progress(quiet) as progress:
+        predictions = predictor.predict([*images], progress=progress)
+    for name, target in asked:
+        _write(target, _FORMATS[name](predictions, predictor.classes))
+    if not asked:
+        _print_table(predictions)
+    broken = [prediction for prediction in predictions if prediction.error is not None]
+    if broken:
+        message = (
+            f"{len(broken)} of {len(predictions)} photos could not be read; first: {broken[0].path}: {broken[0].error}"
+        )
+        if strict:
+            raise UnreadablePhotos(f"--strict needs every photo to be readable; {message}.")
+        print(message, file=sys.stderr)
+
+
+def _to_json(predictions: Iterable[Prediction], _classes: Iterable[str]) -> Iterator[str]:
+    yield json.dumps([prediction.to_json() for prediction in predictions], ensure_ascii=False, indent=1) + "\n"
+
+
+def _to_jsonl(predictions: Iterable[Prediction], _classes: Iterable[str]) -> Iterator[str]:
+    for prediction in predictions:
+        yield json.dumps(prediction.to_json(), ensure_ascii=False) + "\n"
+
+
+def _to_csv(predictions: Iterable[Prediction], classes: Iterable[str]) -> Iterator[str]:
+    names = list(classes)
+    yield _csv_line(["path", "label", "probability", "abstained", "error", *names])
+    for row in predictions:
+        each = [row.probabilities[name] for name in names] if row.probabilities else [None] * len(names)
+        yield _csv_line([row.path, row.label, row.probability, row.abstained, row.error, *each])
+
+
+_FORMATS = {"json": _to_json, "jsonl": _to_jsonl, "csv": _to_csv}
+
+
+def _csv_line(cells: list[object]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(["" if cell is None else cell for cell in cells])
+    return buffer.getvalue()
+
+
+def _write(target: str, parts: Iterable[str]) -> None:
+    if target == "-":
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+        for part in parts:
+            sys.stdout.write(part)
+        sys.stdout.flush()
+        return
+    from certero.disk import write_whole
+
+    write_whole(Path(target), "".join(parts).encode("utf-8", "replace"))
+
+
+def _print_table(predictions: list[Prediction]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("photo", "label", "probability", box=None, pad_edge=False, header_style="bold")
+    for row in predictions:
+        if row.error is not None:
+            table.add_row(Text(row.path), Text(f"unreadable: {row.error}", style="red"), "")
+            continue
+        label = Text("(abstains)" if row.label is None else row.label)
+        table.add_row(Text(row.path), label, f"{row.probability:.3f}")
+    # Paths must not be cut where the output goes to a file or a pipe.
+    console = Console() if sys.stdout.isatty() else Console(width=10_000, no_color=True)
+    console.print(table, soft_wrap=True)

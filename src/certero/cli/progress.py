@@ -1,0 +1,73 @@
+"""Progress on standard error: a bar on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from certero.records import Progress, no_progress
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+_SECONDS_A_LINE = 5.0
+
+
+@contextlib.contextmanager
+def show_progress(quiet: bool = False) -> Iterator[Progress]:
+    """Yields the function that stages report to."""
+    if quiet:
+        yield no_progress
+    elif sys.stderr.isatty():
+        with _bars() as report:
+            yield report
+    else:
+        yield _Lines()
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield report
+
+
+class _Lines:
+    """One line when a stage starts to take long, every few seconds, and when it ends."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._started = self._spoke = 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._started, self._spoke = stage, now, now
+        if done >= total:
+            if total > 1 or now - self._started >= 1.0:
+                print(f"{stage}: {total} done in {now - self._started:.1f} s", file=sys.stderr, flush=True)
+            self._stage = ""
+        elif now - self._spoke >= _SECONDS_A_LINE:
+            self._spoke = now
+            left = (now - self._started) / max(done, 1) * (total - done)
+            print(f"{stage}: {done} of {total}, about {left:.0f} s left", file=sys.stderr, flush=True)

@@ -1,0 +1,105 @@
+"""`certero train DATA`"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from certero.cli.progress import show_progress
+from certero.cli.summary import check_strict, print_json, print_summary
+
+
+def command(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with one folder a class, pre-split folder, or manifest.")
+    ],
+    recipe: Annotated[str, typer.Option(help="probe, or a TOML file of settings.")] = "probe",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the run; must not exist yet.")
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="Pretrained network: efficientnet_lite0, or a timm name whose weights are at hand."),
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="File of weights for the backbone.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of the network's input, pixels.")] = None,
+    fit: Annotated[str | None, typer.Option(help="letterbox keeps the photo's shape, stretch does not.")] = None,
+    class_weights: Annotated[str | None, typer.Option(help="none, balanced, or CLASS=WEIGHT,...")] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(help="Keep together: a manifest column, 'parent', or a regular expression over the path."),
+    ] = None,
+    block: Annotated[str | None, typer.Option(help="Length of a time block, e.g. 1h.")] = None,
+    gap: Annotated[str | None, typer.Option(help="Least time between photos of two splits; default 10m.")] = None,
+    cv: Annotated[
+        int | None, typer.Option(help="Cross-validate with so many folds; 0 never. Default: 5 if a class is small.")
+    ] = None,
+    split_seed: Annotated[int | None, typer.Option(help="Seed of the split alone.")] = None,
+    split_from: Annotated[Path | None, typer.Option(help="Run whose test photos stay in test.")] = None,
+    label_level: Annotated[str | None, typer.Option(help="Which folder names the class: 1, 2, ... or leaf.")] = None,
+    keep_leaks: Annotated[
+        bool, typer.Option("--keep-leaks", help="Train on copies of given val and test photos too.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything but the split.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, fp32 or bf16, of the features that are fitted on.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
+    decide: Annotated[
+        float | None, typer.Option(help="Give a label only from this probability on; other photos get none.")
+    ] = None,
+    require: Annotated[
+        list[str] | None, typer.Option(help='A bar, e.g. "f1>=0.8" for every class; may be repeated.')
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 unless every --require is met.")] = False,
+    no_test: Annotated[bool, typer.Option("--no-test", help="Stop before the test set is opened.")] = False,
+    as_json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the metrics as JSON; - is standard output.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Train a classifier on labelled photos, measure it once on photos it never saw, and write a report.
+
+    The test photos stay sealed until the end; photos taken minutes apart, or of one group, never land on both sides.
+    """
+    from certero.pipelines.train import train
+
+    with show_progress(quiet) as progress:
+        run = train(
+            data,
+            recipe=recipe,
+            output=output,
+            progress=progress,
+            command=["certero", "train", *sys.argv[2:]],
+            backbone=backbone,
+            weights=None if weights is None else str(weights),
+            image_size=image_size,
+            fit=fit,
+            class_weights=class_weights,
+            group_by=group_by,
+            block=block,
+            gap=gap,
+            cv=cv,
+            split_seed=split_seed,
+            split_from=None if split_from is None else str(split_from),
+            label_level=label_level,
+            keep_leaks=keep_leaks or None,
+            seed=seed,
+            device=device,
+            precision=precision,
+            workers=workers,
+            decide=decide,
+            require=tuple(require) if require else None,
+            open_test=False if no_test else None,
+        )
+    if as_json is not None:
+        print_json(run.metrics, as_json)
+    if as_json != "-":
+        print_summary(run.metrics)
+        print(f"Report:  {run.report}\nModel:   {run.model}")
+    if strict:
+        check_strict(run.metrics)

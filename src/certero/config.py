@@ -1,0 +1,254 @@
+"""Settings: recipe files, command-line values and the folders that certero writes to.
+
+A recipe is a TOML file of the same words as the command line's flags; a flag beats the recipe.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from certero.errors import ConfigError
+
+ClassWeights = Literal["none", "balanced"] | dict[str, float]
+
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+def cache_folder() -> Path:
+    """Where features and fingerprints are remembered: `CERTERO_CACHE`, else the user's cache folder."""
+    return _folder("CERTERO_CACHE", "user_cache_path")
+
+
+def state_folder() -> Path:
+    """Where openings of test sets are logged: `CERTERO_STATE`, else the user's state folder."""
+    return _folder("CERTERO_STATE", "user_state_path")
+
+
+def _folder(variable: str, method: str) -> Path:
+    if os.environ.get(variable):
+        return Path(os.environ[variable])
+    import platformdirs
+
+    path: Path = getattr(platformdirs, method)("certero", appauthor=False)
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """Everything that decides a training run; `config.toml` of a run holds all of it, resolved.
+
+    Args:
+        recipe: name of the recipe the defaults came from.
+        backbone: name in the backbone registry, or any timm name whose weights are at hand.
+        weights: file of weights for the backbone; None takes the registered or cached ones.
+        image_size: side of the square network input, pixels; None takes the backbone's own.
+        fit: `letterbox` keeps the whole frame and its shape, `stretch` ignores the shape.
+        strengths: values of scikit-learn's C (inverse L2 strength) to choose from.
+        class_weights: `balanced` weighs classes by 1/frequency, `none` equally, or a weight a class name.
+        group_by: manifest column, `parent`, or a regular expression over the path; None separates by time or copies.
+        block: length of a time block; None derives it from the photos.
+        gap: photos closer than this to a photo of another split are dropped (time blocks only).
+        cv: number of outer folds; 0 forbids cross-validation, None decides by the size of the data.
+        split_seed: seed of the split, and of nothing else.
+        split_from: an earlier run whose test photos stay in test.
+        label_level: which folder below the split names the class: 1, 2, ... or `leaf`.
+        keep_leaks: trains on photos that are copies of given val or test photos.
+        seed: seed of everything but the split.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        precision: `auto`, `fp32` or `bf16` of the features that the probe is fitted on.
+        workers: threads for decoding and inference; None takes every core.
+        decide: probability a photo needs to get a label at all; None always takes the likeliest class.
+        require: bars such as `precision>=0.85`.
+        open_test: False stops before the test set (`--no-test`).
+    """
+
+    recipe: str = "probe"
+    backbone: str = "efficientnet_lite0"
+    weights: str | None = None
+    image_size: int | None = None
+    fit: Literal["letterbox", "stretch"] = "letterbox"
+    strengths: tuple[float, ...] = (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+    class_weights: ClassWeights = "balanced"
+    group_by: str | None = None
+    block: timedelta | None = None
+    gap: timedelta = timedelta(minutes=10)
+    cv: int | None = None
+    split_seed: int = 0
+    split_from: str | None = None
+    label_level: int | Literal["leaf"] | None = None
+    keep_leaks: bool = False
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    workers: int | None = None
+    decide: float | None = None
+    require: tuple[str, ...] = ()
+    open_test: bool = True
+
+    def to_toml(self) -> str:
+        """The settings as `config.toml`; unset ones are left out."""
+        lines = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is None or value == ():
+                continue
+            lines.append(f"{field.name} = {_toml(value)}")
+        return "\n".join(lines) + "\n"
+
+
+def resolve(recipe: str, **given: Any) -> TrainSettings:
+    """Recipe, then the given values that are not None on top, checked.
+
+    Args:
+        recipe: name of a recipe in the package, or path of a TOML file.
+        given: fields of `TrainSettings`; text is parsed (`block="1h"`, `class_weights="balanced"`).
+
+    Raises:
+        ConfigError: for an unknown recipe, an unknown word or a value out of range.
+    """
+    values: dict[str, Any] = {**_read_recipe(recipe), **{k: v for k, v in given.items() if v is not None}}
+    values["recipe"] = recipe
+    return _checked(values)
+
+
+def _read_recipe(recipe: str) -> dict[str, Any]:
+    known = sorted(
+        p.name.removesuffix(".toml") for p in resources.files("certero.recipes").iterdir() if p.name.endswith(".toml")
+    )
+    if recipe in known:
+        text = (resources.files("certero.recipes") / f"{recipe}.toml").read_text("utf-8")
+    elif recipe.endswith(".toml"):
+        try:
+            text = Path(recipe).read_text("utf-8")
+        except OSError as error:
+            raise ConfigError(f"--recipe must be a readable TOML file; {recipe}: {error.strerror}.") from error
+    else:
+        raise ConfigError(f"--recipe must be one of {', '.join(known)} or a .toml file; found {recipe!r}.")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--recipe {recipe} must be valid TOML; {error}.") from error
+
+
+def _checked(values: dict[str, Any]) -> TrainSettings:
+    fields = {field.name for field in dataclasses.fields(TrainSettings)}
+    unknown = sorted(set(values) - fields)
+    if unknown:
+        raise ConfigError(f"settings must be among {', '.join(sorted(fields))}; found {', '.join(unknown)}.")
+    for name in ("block", "gap"):
+        if isinstance(values.get(name), str):
+            values[name] = parse_duration(values[name], f"--{name}")
+    if isinstance(values.get("class_weights"), str):
+        values["class_weights"] = parse_class_weights(values["class_weights"])
+    if isinstance(values.get("label_level"), str):
+        values["label_level"] = parse_label_level(values["label_level"])
+    for name in ("strengths", "require"):
+        if name in values:
+            values[name] = tuple(values[name])
+    settings = TrainSettings(**values)
+    _check("--image-size", settings.image_size, 32, 1024)
+    _check("--workers", settings.workers, 1, 1024)
+    _check("--decide", settings.decide, 0.0, 1.0)
+    _check("--seed", settings.seed, 0, 2**32 - 1)
+    _check("--split-seed", settings.split_seed, 0, 2**32 - 1)
+    if settings.cv is not None and settings.cv != 0:
+        _check("--cv", settings.cv, 2, 50)
+    for name, known in (
+        ("fit", ("letterbox", "stretch")),
+        ("precision", ("auto", "fp32", "bf16")),
+        ("device", ("auto", "cpu", "cuda", "mps")),
+    ):
+        if getattr(settings, name) not in known:
+            raise ConfigError(f"--{name} must be one of {', '.join(known)}; found {getattr(settings, name)!r}.")
+    if not settings.strengths or not all(isinstance(s, int | float) and s > 0 for s in settings.strengths):
+        raise ConfigError(f"strengths must be positive numbers; found {list(settings.strengths)}.")
+    return settings
+
+
+def _check(flag: str, value: float | None, low: float, high: float) -> None:
+    if value is not None and not low <= value <= high:
+        raise ConfigError(f"{flag} must lie between {low} and {high}; found {value}.")
+
+
+def parse_duration(text: str, flag: str) -> timedelta:
+    """`90s`, `10m`, `1.5h`, `2d` as a duration.
+
+    >>> parse_duration("1h", "--block")
+    datetime.timedelta(seconds=3600)
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text)
+    if match is None or match[2] not in _UNITS:
+        raise ConfigError(f"{flag} must be a duration such as 10m, 1h or 2d; found {text!r}.")
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+def parse_class_weights(text: str) -> ClassWeights:
+    """`none`, `balanced` or `CLASS=WEIGHT,CLASS=WEIGHT`.
+
+    >>> parse_class_weights("standing=3,lying=2")
+    {'standing': 3.0, 'lying': 2.0}
+    """
+    if text == "none":
+        return "none"
+    if text == "balanced":
+        return "balanced"
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, found, value = part.rpartition("=")
+        try:
+            weight = float(value)
+        except ValueError:
+            weight = -1.0
+        if not found or not name or not 0 < weight < float("inf"):
+            raise ConfigError(
+                f"--class-weights must be none, balanced or CLASS=WEIGHT,... with positive weights; found {part!r}."
+            )
+        weights[name.strip()] = weight
+    return weights
+
+
+def parse_label_level(text: str) -> int | Literal["leaf"]:
+    """`leaf` or a positive folder level."""
+    if text == "leaf":
+        return "leaf"
+    if text.isdecimal() and int(text) >= 1:
+        return int(text)
+    raise ConfigError(f"--label-level must be leaf or a folder level from 1 on; found {text!r}.")
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, timedelta):
+        return f'"{value.total_seconds():g}s"'
+    if isinstance(value, str):
+        return _toml_text(value)
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml_text(k)} = {_toml(v)}" for k, v in value.items()) + " }"
+    return repr(value)
+
+
+def _toml_text(text: str) -> str:
+    escaped = "".join(
+        f"\\u{ord(c):04x}" if ord(c) < 32 or ord(c) == 127 else "\\" + c if c in '\\"' else c for c in text
+    )
+    return f'"{escaped}"'
+
+
+@cache
+def version() -> str:
+    """certero's own version."""
+    from importlib.metadata import version as installed
+
+    return installed("certero")

@@ -1,0 +1,315 @@
+"""Whole units into train, val and test, or into folds.
+
+Nothing here looks at pixels or at models: the split depends on labels, units, given splits and its own seed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from certero.data.separation import Separation, duration, join
+from certero.data.strata import split_units
+from certero.data.table import Mask, Photos, check_classes
+from certero.errors import SplitError
+from certero.records import SPLITS
+
+FRACTIONS = (0.70, 0.15, 0.15)
+#: Below these a class's figure on one test split says little, and cross-validation is the default.
+MIN_TEST_PHOTOS = 20
+MIN_TEST_UNITS = 3
+
+
+def assign(
+    photos: Photos,
+    separation: Separation,
+    *,
+    split_seed: int = 0,
+    fractions: tuple[float, float, float] = FRACTIONS,
+    needs_val: bool = False,
+    cv: int | None = None,
+    split_from: pl.DataFrame | None = None,
+    keep_leaks: bool = False,
+    leaks: Iterable[tuple[int, int]] = (),
+) -> Photos:
+    """The photos with `split` and `unit` filled, and what must be left out marked `leaked` or `purged`.
+
+    Given splits are respected: photos without one join train, a missing test is cut from train, a missing val too
+    if `needs_val`. Without given val and test photos all three are cut. Photos left out lose no row: their status
+    tells. Test is never thinned.
+
+    Args:
+        photos: as scanned.
+        separation: of these photos.
+        split_seed: of the split, and of nothing else.
+        fractions: of train, val and test.
+        needs_val: whether a missing val is cut from train beside a given test.
+        cv: outer folds instead of three parts; see `assign_folds`.
+        split_from: an earlier run's table: its test photos, and their whole units, come to test.
+        keep_leaks: leave copies between given splits in use.
+        leaks: pairs of rows that are verified copies of each other; only pairs across splits matter.
+
+    Raises:
+        DataError: fewer than 2 classes, or a class of one photo.
+        SplitError: too few units, or wishes that contradict each other.
+    """
+    check_classes(photos)
+    given = photos.table["split"].is_in(["val", "test"]).fill_null(False)
+    if cv is not None:
+        if given.any():
+            raise SplitError(
+                f"--cv makes its own folds; DATA gives val or test to {given.sum()} photos. Leave --cv out, "
+                "or use data without given splits."
+            )
+        return assign_folds(photos, separation, cv, split_seed)
+    photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
+    forced = _forced(photos, split_from)
+    if not given.any():
+        return _own_split(photos, separation, split_seed, fractions, forced)
+    return _given_split(photos, separation, split_seed, fractions, needs_val, forced, keep_leaks, list(leaks))
+
+
+def assign_folds(photos: Photos, separation: Separation, folds: int, split_seed: int = 0) -> Photos:
+    """The photos, as scanned, with `unit` and the outer `fold` (0 to folds - 1) filled; every split is train.
+
+    Raises:
+        DataError: fewer than 2 classes, or a class of one photo.
+        SplitError: fewer units than folds.
+    """
+    check_classes(photos)
+    if folds < 2:
+        raise SplitError(f"--cv must be at least 2 folds; found {folds}. Use --cv 5.")
+    count = separation.counts["units"]
+    if count < folds:
+        raise _too_few(separation, folds, f"--cv {folds} needs at least {folds}")
+    photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
+    used = photos.used()
+    rows = np.flatnonzero(photos.used_mask())
+    fold = np.full(photos.table.height, -1, dtype=np.int8)
+    fold[rows] = split_units(used["label"].to_list(), used["unit"].to_list(), folds, split_seed)
+    series = pl.Series("fold", [int(number) if number >= 0 else None for number in fold], dtype=pl.Int8)
+    split = pl.Series("split", ["train" if number >= 0 else None for number in fold], dtype=pl.String)
+    photos = dataclasses.replace(photos.with_columns(series, split), split_source="own")
+    spread = photos.used().group_by("label").agg(pl.col("fold").n_unique())
+    alone = sorted(label for label, count in spread.iter_rows() if count < 2)
+    word = _UNIT_WORDS[separation.rule][0]
+    return photos.noted(f"class {label} lies in one {word}: never both trained and tested" for label in alone)
+
+
+def needs_cv(photos: Photos) -> str | None:
+    """Why the test split that certero cut is too small for a figure, or None if it is not (or was given)."""
+    if photos.split_source != "own":
+        return None
+    test = photos.used().filter(pl.col("split") == "test").group_by("label")
+    sizes = {label: (size, units) for label, size, units in test.agg(pl.len(), pl.col("unit").n_unique()).iter_rows()}
+    small = {label: sizes.get(label, (0, 0)) for label in photos.classes()}
+    small = {label: size for label, size in small.items() if size[0] < MIN_TEST_PHOTOS or size[1] < MIN_TEST_UNITS}
+    if not small:
+        return None
+    label, (size, units) = min(small.items(), key=lambda item: (item[1], item[0]))
+    return (
+        f"{len(small)} of {len(photos.classes())} classes would have under {MIN_TEST_PHOTOS} test photos or under "
+        f"{MIN_TEST_UNITS} separated units in test ({label}: {size} in {units})"
+    )
+
+
+def fold_training_mask(photos: Photos, fold: int, gap: timedelta) -> Mask:
+    """Boolean [rows]: used photos outside the fold and further than gap in time from each of its photos.
+
+    Args:
+        photos: with folds assigned.
+        fold: the outer fold that is held out.
+        gap: `Separation.gap`, which is zero unless time separates.
+    """
+    folds = photos.table["fold"].fill_null(-1).to_numpy()
+    times = photos.table["captured_at"].to_numpy()
+    used = photos.used_mask()
+    near = near_in_time(times, times[used & (folds == fold)], gap)
+    return np.asarray(used & (folds != fold) & ~near, dtype=np.bool_)
+
+
+def near_in_time(times: npt.NDArray[np.datetime64], others: npt.NDArray[np.datetime64], gap: timedelta) -> Mask:
+    """Boolean [times]: at most gap from any of the others. False without a time, and everywhere if gap is zero."""
+    others = np.sort(others[~np.isnat(others)])
+    near = np.zeros(len(times), dtype=np.bool_)
+    if gap <= timedelta(0) or not len(others):
+        return near
+    timed = ~np.isnat(times)
+    after = np.searchsorted(others, times[timed])
+    width = np.timedelta64(gap)
+    to_next = np.abs(others[np.minimum(after, len(others) - 1)] - times[timed]) <= width
+    to_last = np.abs(times[timed] - others[np.maximum(after - 1, 0)]) <= width
+    near[timed] = to_next | to_last
+    return near
+
+
+_UNIT_WORDS = {
+    "group": ("group", "groups"),
+    "time": ("block", "blocks"),
+    "copies": ("set of copies", "units"),
+}
+
+
+def _own_split(
+    photos: Photos,
+    separation: Separation,
+    seed: int,
+    fractions: tuple[float, float, float],
+    forced: set[str],
+) -> Photos:
+    photos = _cut(photos, separation, photos.used_mask(), fractions, seed, forced)
+    photos = dataclasses.replace(photos, split_source="own")
+    return _finish(_purge(photos, separation.gap, ("val", "test")), separation)
+
+
+def _given_split(
+    photos: Photos,
+    separation: Separation,
+    seed: int,
+    fractions: tuple[float, float, float],
+    needs_val: bool,
+    forced: set[str],
+    keep_leaks: bool,
+    leaks: list[tuple[int, int]],
+) -> Photos:
+    split = photos.table["split"]
+    used = photos.used_mask()
+    unassigned = used & split.is_null().to_numpy()
+    notes = [f"{int(unassigned.sum())} photos without a given split joined train"] if unassigned.any() else []
+    photos = photos.with_columns(pl.col("split").fill_null("train")).noted(notes)
+    split = photos.table["split"]
+    present = set(split.filter(pl.Series(used)))
+    moved = photos.table["unit"].is_in(sorted(forced)).fill_null(False).to_numpy() & used
+    if "test" in present and (moved & (split != "test").to_numpy()).any():
+        raise SplitError(
+            "--split-from keeps old test photos in test; DATA gives some of them to train or val. Leave "
+            "--split-from out, or correct the given splits."
+        )
+    if not keep_leaks:
+        photos = _leave_out_leaks(photos, leaks)
+    train, val, test = fractions
+    cut_val = val if needs_val and "val" not in present else 0.0
+    cut_test = test if "test" not in present else 0.0
+    if cut_val or cut_test:
+        if "test" in present or "val" in present:
+            train = 1.0 - cut_val - cut_test  # The given part is no part of what is shared out.
+        pool = photos.used_mask() & (split == "train").to_numpy()
+        photos = _cut(photos, separation, pool, (train, cut_val, cut_test), seed, forced)
+        if not keep_leaks:
+            photos = _leave_out_leaks(photos, leaks)
+    cut = tuple(name for name, share in (("val", cut_val), ("test", cut_test)) if share)
+    photos = _purge(photos, separation.gap, cut).noted(f"{name} was cut from train" for name in cut)
+    return _finish(dataclasses.replace(photos, split_source="given"), separation)
+
+
+def _forced(photos: Photos, split_from: pl.DataFrame | None) -> set[str]:
+    """The units that hold test photos of an earlier run."""
+    if split_from is None:
+        return set()
+    old = split_from.filter((pl.col("split") == "test") & pl.col("pixel_hash").is_not_null())["pixel_hash"]
+    if not len(old):
+        raise SplitError(
+            "--split-from needs a run with test photos; that run has none (it was cross-validated or given no "
+            "test). Leave --split-from out."
+        )
+    return set(photos.used().filter(pl.col("pixel_hash").is_in(old.unique().to_list()))["unit"])
+
+
+def _cut(
+    photos: Photos,
+    separation: Separation,
+    pool: Mask,
+    fractions: tuple[float, float, float],
+    seed: int,
+    forced: set[str],
+) -> Photos:
+    """The photos with the split of the pool's units drawn; the other rows keep theirs."""
+    table = photos.table.filter(pool)
+    wanted = [name for name, share in zip(SPLITS, fractions, strict=True) if share > 0]
+    count = table["unit"].n_unique()
+    if count < len(wanted):
+        raise _too_few(separation, len(wanted), f"a split needs at least {len(wanted)} ({', '.join(wanted)})", count)
+    fixed = {unit: SPLITS.index("test") for unit in forced}
+    if count - len(forced & set(table["unit"])) < len(wanted) - 1:
+        raise SplitError(
+            "--split-from keeps old test photos in test; hardly anything else is left to train on. Add photos, or "
+            "leave --split-from out."
+        )
+    parts = split_units(table["label"].to_list(), table["unit"].to_list(), fractions, seed, fixed)
+    split = photos.table["split"].to_list()
+    for row, part in zip(np.flatnonzero(pool).tolist(), parts.tolist(), strict=True):
+        split[row] = SPLITS[part]
+    return photos.with_columns(pl.Series("split", split, dtype=pl.String))
+
+
+def _leave_out_leaks(photos: Photos, leaks: list[tuple[int, int]]) -> Photos:
+    """Train and val photos with a copy in test, and train photos with a copy in val, marked `leaked`.
+
+    Copies of copies count: re-encoding twice is still the same photo.
+    """
+    used = photos.used_mask()
+    split = np.array([SPLITS.index(name) if name in SPLITS else -1 for name in photos.table["split"]])
+    cluster = join(len(split), ((a, b) for a, b in leaks if used[a] and used[b]))
+    latest = np.full(len(split), -1)
+    np.maximum.at(latest, cluster[used], split[used])
+    return _mark(photos, used & (split < latest[cluster]), "leaked", "copies of photos of a later-opened split")
+
+
+def _purge(photos: Photos, gap: timedelta, cut: Sequence[str]) -> Photos:
+    """Photos within gap of a split that certero cut marked `purged`: val near test first, then train near both."""
+    times = photos.table["captured_at"].to_numpy()
+    split = photos.table["split"].fill_null("").to_numpy()
+    used = photos.used_mask()
+    purged = np.zeros(len(used), dtype=np.bool_)
+    # Val first: a train photo near a val photo that is itself left out can stay.
+    for loser, winner in (("val", "test"), ("train", "test"), ("train", "val")):
+        if winner in cut:
+            kept = used & ~purged & (split == winner)
+            purged |= used & (split == loser) & near_in_time(times, times[kept], gap)
+    return _mark(photos, purged, "purged", f"within {duration(gap)} of a photo of another split")
+
+
+def _mark(photos: Photos, rows: Mask, status: str, reason: str) -> Photos:
+    if not rows.any():
+        return photos
+    where = pl.Series(rows)
+    photos = photos.with_columns(pl.when(where).then(pl.lit(status)).otherwise(pl.col("status")).alias("status"))
+    return photos.noted([f"{int(rows.sum())} photos {status}: {reason}"])
+
+
+def _finish(photos: Photos, separation: Separation) -> Photos:
+    """Check that something is left to train on and test with, and note the classes that a part lacks."""
+    used = photos.used()
+    labels = {name: set(used.filter(pl.col("split") == name)["label"]) for name in SPLITS}
+    for name in ("train", "test"):
+        if not labels[name]:
+            advice = "Use a shorter --gap" if separation.rule == "time" else "Correct the given splits"
+            raise SplitError(f"{name} must hold photos; none is left in it. {advice}, or add photos.")
+    notes = []
+    for name in SPLITS:
+        missing = sorted(set(photos.classes()) - labels[name])
+        if labels[name] and missing:
+            notes.append(f"{name} has no used photo of {', '.join(missing)}")
+    return photos.noted(notes)
+
+
+def _too_few(separation: Separation, needed: int, need: str, count: int | None = None) -> SplitError:
+    count = separation.counts["units"] if count is None else count
+    word = _UNIT_WORDS[separation.rule][0 if count == 1 and separation.rule != "copies" else 1]
+    folds = f"Use --cv {count}, or " if 2 <= count < needed else ""
+    if separation.rule == "group":
+        rule = f"--group-by {separation.group_by}"
+        timed = separation.counts["timed"] >= 0.9 * separation.counts["photos"]
+        other = "separate by time with --block 1h" if timed else "group by something finer"
+    elif separation.rule == "time":
+        rule = f"--block {duration(separation.block)}" if separation.block else "time"
+        other = "use a shorter --block (and --gap), or separate with --group-by"
+    else:
+        rule, other = "keeping copies together", "add photos that are no copies of each other"
+    advice = folds + (other if folds else other[0].upper() + other[1:])
+    return SplitError(f"{rule} leaves {count} {word}; {need}. {advice}.")

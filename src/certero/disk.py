@@ -1,0 +1,34 @@
+"""Files that are whole or not there at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from certero.errors import OutputError
+
+
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Writes a file beside its place, syncs it, and renames it: a power cut leaves the old file or the new one.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    content = data.encode("utf-8") if isinstance(data, str) else data
+    temporary: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} must be writable; {error.strerror}. Free the disk or choose another place."
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)

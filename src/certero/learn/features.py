@@ -1,0 +1,207 @@
+"""Features of photos, remembered by pixel content, preprocessing and weights.
+
+On a CPU they come from the exported backbone in ONNX Runtime, the very graph that ships: what the probe is fitted on is
+what runs later. On a GPU, or with `--precision bf16`, torch computes them faster (docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from certero import pixels
+from certero.cache import BlobCache
+from certero.errors import ConfigError, PhotoError
+from certero.learn.backbones import Backbone
+from certero.learn.export import Extractor
+from certero.records import Map, Preprocessing, Progress, no_progress
+from certero.runtime.inference import infer
+from certero.runtime.network import Network
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Precision = Literal["fp32", "bf16"]
+
+_TORCH_BATCH = 32
+# Written every so many photos, so that an interrupted run finds most of its work again.
+_COMMIT_EVERY = 512
+
+
+class RememberedFeatures:
+    """Embeddings in a cache, for one network, input and engine.
+
+    Args:
+        cache: where they are kept.
+        network_id: names the backbone's weights and input.
+        preprocessing: how photos reach it.
+        engine: what computed them; another engine's figures differ in the last digits and are kept apart.
+    """
+
+    def __init__(
+        self, cache: BlobCache, network_id: str, preprocessing: Preprocessing, engine: str = "onnxruntime"
+    ) -> None:
+        self._cache = cache
+        self._prefix = json.dumps([network_id, preprocessing.to_json(), engine], sort_keys=True)
+        self._unsaved: list[tuple[str, bytes]] = []
+
+    def get(self, pixel_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The embeddings [D] that are remembered, by pixel hash."""
+        keys = {self._key(pixel_hash): pixel_hash for pixel_hash in pixel_hashes}
+        return {keys[key]: np.frombuffer(blob, np.float32) for key, blob in self._cache.get_many(list(keys)).items()}
+
+    def put(self, pixel_hash: str, embedding: NDArray[np.float32]) -> None:
+        """Remembers one embedding, for certain only after `save`."""
+        self._unsaved.append((self._key(pixel_hash), embedding.tobytes()))
+        if len(self._unsaved) >= _COMMIT_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Writes what was put."""
+        self._cache.put_many(self._unsaved)
+        self._unsaved = []
+
+    def _key(self, pixel_hash: str) -> str:
+        return hashlib.sha256(f"{self._prefix}{pixel_hash}".encode()).hexdigest()[:32]
+
+
+def embed(
+    photos: Sequence[Path],
+    pixel_hashes: Sequence[str],
+    *,
+    network: bytes,
+    network_id: str,
+    backbone: Backbone,
+    preprocessing: Preprocessing,
+    cache: BlobCache,
+    map: Map,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    progress: Progress = no_progress,
+) -> NDArray[np.float32]:
+    """Features float32 [n, D] of photos, computed or remembered.
+
+    Args:
+        photos: files.
+        pixel_hashes: of the same photos, the cache's key.
+        network: the exported backbone.
+        network_id: names its weights and input.
+        backbone: the same as a torch module, where torch computes.
+        preprocessing: how photos reach it.
+        cache: where features are remembered.
+        map: ordered parallel map.
+        device: `cpu`, `cuda` or `mps`.
+        precision: `bf16` computes in torch with autocast, on any device.
+        progress: told how many photos are done.
+
+    Raises:
+        PhotoError: if a photo that could be read before cannot be read now.
+    """
+    in_torch = device != "cpu" or precision == "bf16"
+    engine = f"torch-{device}-{precision}" if in_torch else "onnxruntime"
+    remembered = RememberedFeatures(cache, network_id, preprocessing, engine)
+    rows = remembered.get(pixel_hashes)
+    missing = {key: photo for key, photo in zip(pixel_hashes, photos, strict=True) if key not in rows}
+    done = len(photos) - len(missing)
+    progress("features", done, len(photos))
+    files = list(missing.values())
+    fresh = (
+        _in_torch(files, backbone, preprocessing, device, precision, map)
+        if in_torch
+        else _in_runtime(files, network, preprocessing, map)
+    )
+    try:
+        for key, row in zip(missing, fresh, strict=True):
+            rows[key] = row
+            remembered.put(key, row)
+            done += 1
+            progress("features", done, len(photos))
+    finally:
+        remembered.save()
+    progress("features", len(photos), len(photos))
+    return np.stack([rows[key] for key in pixel_hashes])
+
+
+def _in_runtime(
+    files: Sequence[Path], network: bytes, preprocessing: Preprocessing, map: Map
+) -> Iterator[NDArray[np.float32]]:
+    if not files:
+        return
+    for file, answer in zip(files, infer(Network(network), preprocessing, files, ["embedding"], map), strict=True):
+        if isinstance(answer, PhotoError):
+            raise _vanished(file, answer)
+        yield np.asarray(answer[0], np.float32)
+
+
+def _in_torch(
+    files: Sequence[Path],
+    backbone: Backbone,
+    preprocessing: Preprocessing,
+    device: str,
+    precision: Precision,
+    map: Map,
+) -> Iterator[NDArray[np.float32]]:
+    import torch
+
+    if not files:
+        return
+    module = Extractor.of(backbone).to(device)
+    # Channels last: the layout that convolutions on CPUs and tensor cores read without a copy.
+    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def prepare(file: Path) -> NDArray[np.uint8]:
+        try:
+            return pixels.prepare(file.read_bytes(), preprocessing)
+        except (OSError, PhotoError) as error:
+            raise _vanished(file, error) from error
+
+    batch: list[NDArray[np.uint8]] = []
+    for number, image in enumerate(map(prepare, files), start=1):
+        batch.append(image)
+        if len(batch) == _TORCH_BATCH or number == len(files):
+            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+                embedding, _map = module(torch.from_numpy(np.stack(batch)).to(device))
+            yield from embedding.float().cpu().numpy()
+            batch = []
+
+
+def _vanished(file: Path, error: Exception) -> PhotoError:
+    return PhotoError(f"{file} must stay as it was scanned; now: {error}. Run again.")
+
+
+def choose_device(asked: str, precision: str) -> tuple[str, Precision]:
+    """The device and precision to compute features with.
+
+    `auto` asks torch for a GPU only where a driver is there, so that a run on a CPU need not import torch.
+
+    Raises:
+        ConfigError: if the asked device is not there.
+    """
+    if asked == "cpu":
+        device = "cpu"
+    else:
+        found = _find_gpu()
+        if asked not in ("auto", found):
+            raise ConfigError(
+                f"--device {asked} must be there; this machine offers {found or 'cpu'} only. Use --device auto."
+            )
+        device = found or "cpu"
+    return device, "bf16" if precision == "bf16" else "fp32"
+
+
+def _find_gpu() -> Literal["cuda", "mps"] | None:
+    import platform
+
+    drivers = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+    if platform.system() == "Linux" and not any(Path(driver).exists() for driver in drivers):
+        return None
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else None

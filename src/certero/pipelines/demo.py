@@ -1,0 +1,40 @@
+"""The demo: a synthetic barn, trained on and reported like any other data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from certero.data.synthetic import render_barn
+from certero.engine.threads import Threads
+from certero.pipelines.run_folder import first_free
+from certero.pipelines.train import Run, train
+from certero.records import Progress, no_progress
+
+
+def demo(
+    folder: str | Path = "demo",
+    *,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress = no_progress,
+    command: Sequence[str] | None = None,
+) -> Run:
+    """Renders the barn (or finds it there), then trains on its beds.
+
+    Args:
+        folder: gets `barn` and `run-1`, `run-2`, ...
+        seed: of the barn.
+        workers: threads; every core by default.
+        progress: called with (stage, done, total).
+        command: the command line, for the report.
+
+    Raises:
+        OutputError: if the folder holds something else or cannot be written.
+    """
+    folder = Path(folder)
+    barn = folder / "barn"
+    render_barn(barn, seed=seed, progress=progress, map=Threads(workers).map)
+    return train(
+        barn / "beds.csv", output=first_free(folder, "run"), workers=workers, progress=progress, command=command
+    )

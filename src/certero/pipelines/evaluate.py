@@ -1,0 +1,245 @@
+"""A model on other labelled photos: the honest figures, and what the model has seen of them. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from certero.config import parse_duration
+from certero.data import copies as copying
+from certero.data.scan import LabelLevel, list_photos
+from certero.data.separation import Separation, separate
+from certero.data.table import Photos
+from certero.errors import ConfigError, DataError, PhotoError
+from certero.pipelines.openings import open_test_set
+from certero.pipelines.predict import load
+from certero.pipelines.prepare import find_copies, look_at_photos
+from certero.pipelines.resources import Resources, resources
+from certero.pipelines.tables import collect_mistakes, describe_photos, score_photos
+from certero.records import SPLITS, Json, Progress, no_progress
+from certero.report.page import write_report
+from certero.runtime.predictor import Predictor
+from certero.stats.requirements import judge, parse_requirement
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def evaluate(
+    model: str | Path,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    label: str | None = None,
+    label_level: LabelLevel | None = None,
+    group_by: str | None = None,
+    block: str | timedelta | None = None,
+    decide: float | None = None,
+    require: Sequence[str] = (),
+    report: str | Path | None = None,
+    workers: int | None = None,
+    progress: Progress = no_progress,
+    command: Sequence[str] | None = None,
+) -> Json:
+    """Measures a model on labelled photos and says how many of them it was trained on.
+
+    Args:
+        model: model file, or the folder of its run.
+        data: folder of class folders, pre-split folder, manifest, or the folder of one class.
+        split: judge these photos of the data alone: `train`, `val` or `test`.
+        label: the class of every photo, whatever the folders are called.
+        label_level: which folder names the class.
+        group_by: which photos are not independent; see `TrainSettings`.
+        block: length of a time block.
+        decide: probability a photo needs to get a label; default: the model's own threshold.
+        require: bars such as `precision>=0.85`.
+        report: HTML file to write.
+        workers: threads; every core by default.
+        progress: called with (stage, done, total).
+        command: the command line, for the report.
+
+    Returns:
+        The keys of metrics.json that need no training, and `seen`: `exact`, `near`, `reason`, `unseen` (the figures
+        without the seen photos) and `paths`.
+
+    Raises:
+        UserError: a kind of it for each mistake that the user can mend.
+    """
+    data = Path(data)
+    predictor = load(model, workers=workers)
+    requirements = [parse_requirement(text, predictor.classes) for text in require]
+    if split is not None and split not in SPLITS:
+        raise ConfigError(f"--split must be one of {', '.join(SPLITS)}; found {split!r}.")
+    length = parse_duration(block, "--block") if isinstance(block, str) else block
+    with resources(workers, progress) as tools:
+        photos = look_at_photos(_list(data, predictor.classes, label, label_level), tools)
+        photos = _judged(photos, predictor.classes, split)
+        with tools.timed("separate"):
+            separation = separate(photos, find_copies(photos), group_by=group_by, block=length)
+            photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
+        opening = open_test_set(
+            photos.used()["pixel_hash"].to_list(), purpose="evaluate", data=str(data), run=str(model)
+        )
+        with tools.timed("evaluate"):
+            probabilities = _answer(predictor, photos, tools)
+        metrics = _figures(predictor, photos, probabilities, separation, decide, data)
+        metrics["openings"] = opening.earlier
+        metrics["requirements"] = _judge(requirements, metrics)
+        metrics["seconds"] = {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)}
+    if report is not None:
+        _write_report(Path(report), predictor, photos, probabilities, metrics, data, command)
+    return metrics
+
+
+def _list(data: Path, classes: Sequence[str], label: str | None, label_level: LabelLevel | None) -> Photos:
+    """The listed photos; a folder that is itself named after a class, without class folders in it, is that class."""
+    if label is not None and label not in classes:
+        raise ConfigError(f"--label must be a class of the model ({', '.join(classes)}); found {label!r}.")
+    name = data.resolve().name
+    if label is None and data.is_dir() and label_level is None and name in classes:
+        inside = {folder.name for folder in data.iterdir() if folder.is_dir()}
+        if not inside & {*classes, *SPLITS}:
+            label = name
+    return list_photos(data, label_level=label_level, single_label=label)
+
+
+def _judged(photos: Photos, classes: Sequence[str], split: str | None) -> Photos:
+    """The rows to judge: of the wanted split, and of classes that the model knows; the others are counted in a note.
+
+    Raises:
+        DataError: if no photo is left.
+    """
+    table = photos.table
+    if split is not None:
+        table = table.filter(pl.col("split") == split)
+        if table.is_empty():
+            found = ", ".join(sorted(photos.table["split"].drop_nulls().unique())) or "no splits"
+            raise DataError(f"--split {split} needs photos of that split; DATA has {found}. Leave --split out.")
+    unknown = table.filter(~pl.col("label").is_in(list(classes)))["label"].value_counts()
+    notes = [
+        f"{count} photos of class {label}, which the model does not know, were left out"
+        for label, count in sorted(unknown.iter_rows())
+    ]
+    table = table.filter(pl.col("label").is_in(list(classes)))
+    if table.is_empty():
+        raise DataError(
+            f"DATA must hold classes that the model knows ({', '.join(classes)}); "
+            f"found {', '.join(sorted(unknown['label']))}."
+        )
+    kept = dataclasses.replace(photos, table=table).noted(notes)
+    if kept.used().is_empty():
+        first = table.row(0, named=True)
+        raise DataError(
+            f"DATA must hold readable photos; none of {table.height} can be read "
+            f"(first: {first['path']}: {first['problem']})."
+        )
+    return kept
+
+
+def _answer(predictor: Predictor, photos: Photos, tools: Resources) -> NDArray[np.float32]:
+    """The model's probabilities for the used photos."""
+    used = photos.used()
+    rows: list[NDArray[np.float32]] = []
+    for name, row in zip(used["path"], predictor.probabilities(photos.paths(used)), strict=True):
+        if isinstance(row, PhotoError):
+            raise PhotoError(f"{name} must stay as it was scanned; now: {row}. Run again.")
+        rows.append(row)
+        tools.progress("evaluate", len(rows), used.height)
+    return np.stack(rows)
+
+
+def _figures(
+    predictor: Predictor,
+    photos: Photos,
+    probabilities: NDArray[np.float32],
+    separation: Separation,
+    decide: float | None,
+    data: Path,
+) -> Json:
+    card = predictor.card
+    classes = predictor.classes
+    decide = card.threshold if decide is None else decide
+    used = photos.used()
+    index = {name: number for number, name in enumerate(classes)}
+    truth = np.array([index[label] for label in used["label"]], dtype=np.int64)
+    seen = copying.seen(
+        used["pixel_hash"].to_list(),
+        used["perceptual_hash"].to_numpy(),
+        np.frombuffer(b"".join(used["descriptor"]), np.uint8).reshape(-1, 32),
+        card.fingerprints.pixel_hashes,
+        card.fingerprints.perceptual_hashes,
+        card.fingerprints.descriptors,
+    )
+    fresh = ~seen
+    unseen = (
+        score_photos(used.filter(pl.Series(fresh)), truth[fresh], probabilities[fresh], classes, decide)
+        if seen.any() and fresh.any()
+        else None
+    )
+    return {
+        "schema": 1,
+        "evaluation": "evaluate",
+        "test": score_photos(used, truth, probabilities, classes, decide),
+        "seen": {
+            "exact": int(seen.sum()),
+            "near": None,
+            "reason": "near copies are not searched for yet; exact and re-encoded copies are",
+            "unseen": unseen,
+            "paths": used.filter(pl.Series(seen))["path"].to_list(),
+        },
+        "random_split_accuracy": None,
+        "optimism_of_random_split": None,
+        "train_accuracy": None,
+        "calibration": card.calibration,
+        "separation": {
+            "rule": separation.rule,
+            "description": separation.description,
+            "block_minutes": None if separation.block is None else separation.block.total_seconds() / 60,
+            "units": separation.counts["units"],
+        },
+        **describe_photos(photos, data, classes),
+        "decide": decide,
+        "model": {**card.training, "image_size": card.preprocessing.width},
+        "versions": card.versions,
+        "notes": list(photos.notes),
+    }
+
+
+def headline(metrics: Json) -> Json | None:
+    """The figures on photos that the model has not seen, None where there are none."""
+    seen = metrics["seen"]
+    body: Json | None = seen["unseen"] if seen["exact"] else metrics["test"]
+    return body
+
+
+def _judge(requirements: Sequence[Any], metrics: Json) -> list[Json]:
+    body = headline(metrics)
+    if body is None:
+        return [{"require": requirement.text, "verdict": "cannot tell", "figures": []} for requirement in requirements]
+    return [judge(requirement, body) for requirement in requirements]
+
+
+def _write_report(
+    output: Path,
+    predictor: Predictor,
+    photos: Photos,
+    probabilities: NDArray[np.float32],
+    metrics: Json,
+    data: Path,
+    command: Sequence[str] | None,
+) -> None:
+    used = photos.used()
+    fresh = ~used["path"].is_in(metrics["seen"]["paths"]).to_numpy()
+    table = used.filter(pl.Series(fresh))
+    index = {name: number for number, name in enumerate(predictor.classes)}
+    truth = np.array([index[label] for label in table["label"]], dtype=np.int64)
+    mistakes = collect_mistakes(table, photos.paths(table), truth, probabilities[fresh], predictor.classes)
+    config = {"data": str(data), "command": shlex.join(command or ())}
+    write_report(output, metrics=metrics, config=config, mistakes=mistakes)

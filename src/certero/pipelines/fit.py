@@ -1,0 +1,208 @@
+"""From development photos to a model file: features, probe, calibration, export. Sees no test photo."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from certero.config import TrainSettings, version
+from certero.data.split import split_units
+from certero.learn.backbones import Backbone, find_backbone
+from certero.learn.export import attach_head, backbone_id, export_backbone, head_alone
+from certero.learn.features import choose_device, embed
+from certero.learn.probe import Probe, fit_probe, weigh_classes
+from certero.pipelines.resources import Resources
+from certero.records import Json, Preprocessing
+from certero.runtime.card import Card, Fingerprints
+from certero.runtime.model_file import with_card
+from certero.stats.calibration import expected_calibration_error, fit_temperature, softmax
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_FOLDS = 5
+# A given val split this large, with every class in it, is a better judge than folds of train (docs/decisions/0005).
+_VAL_PHOTOS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The backbone of a run, ready to use.
+
+    Args:
+        backbone: as found.
+        preprocessing: how photos reach it.
+        onnx: the exported backbone.
+        network_id: names it.
+    """
+
+    backbone: Backbone
+    preprocessing: Preprocessing
+    onnx: bytes
+    network_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A model and what it rested on.
+
+    Args:
+        model: the model file, without figures of a test set.
+        head_onnx: its head as a network of its own.
+        probe: the probe.
+        calibration: source, temperature and calibration error before and after.
+        card: the card inside the model file.
+        embeddings: float32 [n, D] of the development photos, in their order.
+    """
+
+    model: bytes
+    head_onnx: bytes
+    probe: Probe
+    calibration: Json
+    card: Card
+    embeddings: NDArray[np.float32]
+
+
+def load_network(settings: TrainSettings, tools: Resources) -> Network:
+    """Finds and exports the backbone; the export is remembered."""
+    weights = Path(settings.weights) if settings.weights else None
+    backbone = find_backbone(settings.backbone, weights)
+    preprocessing = backbone.preprocessing(settings.image_size, settings.fit)
+    tools.progress("network", 0, 1)
+    onnx = export_backbone(backbone, preprocessing, tools.networks)
+    tools.progress("network", 1, 1)
+    return Network(backbone, preprocessing, onnx, backbone_id(backbone, preprocessing))
+
+
+def fit_model(
+    development: pl.DataFrame,
+    paths: Sequence[Path],
+    classes: Sequence[str],
+    given_val: bool,
+    network: Network,
+    settings: TrainSettings,
+    tools: Resources,
+    shipped: str,
+) -> Fitted:
+    """Fits the probe on train and val photos, calibrates it, and writes the model file.
+
+    Args:
+        development: used rows of train and val; nothing else reaches this function.
+        paths: of the same photos.
+        classes: names in the order of the outputs.
+        given_val: whether the val split was given with the data.
+        network: the backbone.
+        settings: of the run.
+        tools: cores, caches, progress.
+        shipped: what the weights are fitted on, for the card.
+    """
+    truth = encode(development["label"], classes)
+    hashes = development["pixel_hash"].to_list()
+    with tools.timed("features"):
+        embeddings = embed_photos(paths, hashes, network, settings, tools)
+    weights = weigh_classes(truth, classes, settings.class_weights)
+    folds, source = _choose_folds(development, truth, given_val, settings)
+    with tools.timed("fit"):
+        probe = fit_probe(embeddings, truth, len(classes), folds, settings.strengths, weights, tools.progress)
+    with tools.timed("calibrate"):
+        calibration = _calibrate(probe, truth, source)
+    with tools.timed("export"):
+        temperature = calibration["temperature"]
+        card = Card(
+            classes=tuple(classes),
+            preprocessing=network.preprocessing,
+            calibration=calibration,
+            training={
+                "recipe": settings.recipe,
+                "backbone": settings.backbone,
+                "strength": probe.strength,
+                "shipped": shipped,
+                "photos": len(truth),
+            },
+            fingerprints=fingerprints_of(development),
+            versions=versions(),
+        )
+        model = with_card(attach_head(network.onnx, probe.head, temperature), card)
+    return Fitted(model, head_alone(probe.head, temperature), probe, calibration, card, embeddings)
+
+
+def embed_photos(
+    paths: Sequence[Path], hashes: Sequence[str], network: Network, settings: TrainSettings, tools: Resources
+) -> NDArray[np.float32]:
+    """Features of photos on the device and in the precision that the settings ask for."""
+    device, precision = choose_device(settings.device, settings.precision)
+    return embed(
+        paths,
+        hashes,
+        network=network.onnx,
+        network_id=network.network_id,
+        backbone=network.backbone,
+        preprocessing=network.preprocessing,
+        cache=tools.features,
+        map=tools.map,
+        device=device,
+        precision=precision,
+        progress=tools.progress,
+    )
+
+
+def encode(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.int64]:
+    """Class index of each label, int64 [n]; by name, never by position."""
+    index = {name: number for number, name in enumerate(classes)}
+    return np.array([index[label] for label in labels], dtype=np.int64)
+
+
+def _choose_folds(
+    development: pl.DataFrame, truth: NDArray[np.int64], given_val: bool, settings: TrainSettings
+) -> tuple[NDArray[np.int64], str]:
+    """The fold of each row, -1 for rows that are never held out, and where calibration comes from: `val` or `oof`."""
+    is_val = (development["split"] == "val").to_numpy()
+    every_class = set(truth[is_val].tolist()) == set(truth.tolist())
+    if given_val and every_class and int(is_val.sum()) >= _VAL_PHOTOS:
+        return np.where(is_val, 0, -1), "val"
+    units = development["unit"].to_list()
+    n_folds = min(_FOLDS, len(set(units)))
+    return np.asarray(split_units(truth, units, n_folds, settings.split_seed), dtype=np.int64), "oof"
+
+
+def _calibrate(probe: Probe, truth: NDArray[np.int64], source: str) -> Json:
+    held = probe.held_out
+    logits, labels = probe.oof_logits[held], truth[held]
+    temperature = fit_temperature(logits, labels)
+    return {
+        "source": source,
+        "method": "temperature",
+        "temperature": temperature,
+        "n": len(labels),
+        "ece_before": expected_calibration_error(softmax(logits), labels),
+        "ece_after": expected_calibration_error(softmax(logits, temperature), labels),
+    }
+
+
+def fingerprints_of(table: pl.DataFrame) -> Fingerprints:
+    """What the model file remembers of its training photos, in an order that tells nothing about theirs."""
+    rows = table.sort("pixel_hash")
+    return Fingerprints(
+        np.frombuffer(bytes.fromhex("".join(rows["pixel_hash"])), np.uint8).reshape(-1, 16),
+        rows["perceptual_hash"].to_numpy().astype(np.uint64),
+        np.frombuffer(b"".join(rows["descriptor"]), np.uint8).reshape(-1, 32),
+    )
+
+
+def versions() -> Json:
+    """Of certero, Python and the libraries that shape a model."""
+    names = ("numpy", "onnxruntime", "scikit-learn", "torch", "timm", "Pillow", "simplejpeg", "polars")
+    found: Json = {"certero": version(), "python": ".".join(str(part) for part in sys.version_info[:3])}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,227 @@
+"""Scan, fingerprint, separate and split: everything that may look at test photos before the seal."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from certero.cache import BlobCache
+from certero.config import TrainSettings
+from certero.data import copies as copying
+from certero.data.fingerprints import fingerprint
+from certero.data.scan import LabelLevel, list_photos
+from certero.data.scan import scan as scan_listed
+from certero.data.separation import Separation, separate
+from certero.data.split import assign, assign_folds, needs_cv
+from certero.data.table import Photos, development, held_out
+from certero.errors import ConfigError
+from certero.pipelines.openings import Opening, open_test_set
+from certero.pipelines.resources import Resources, resources
+from certero.records import PhotoFacts, Progress, no_progress
+
+# Part of the cache's keys: raise it when a fingerprint or the verdict on a damaged file changes.
+_FACTS_VERSION = 1
+_COMMIT_EVERY = 512
+_DEFAULT_FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Photos with their splits or folds.
+
+    Args:
+        photos: the table, every row with its status; `fold` filled when cross-validated.
+        separation: the rule that kept photos together.
+        copies: pairs of rows that are verified copies of each other.
+        evaluation: `given` (the data's own test split), `split` (cut by certero) or `cv`.
+        folds: number of outer folds, 0 without cross-validation.
+        reason: why cross-validation was chosen, None where it was not or was asked for.
+        given_val: whether the val split came with the data.
+    """
+
+    photos: Photos
+    separation: Separation
+    copies: list[tuple[int, int]]
+    evaluation: str
+    folds: int
+    reason: str | None
+    given_val: bool
+
+
+class SealedTest:
+    """Test photos that nobody sees before they are opened, and whose opening is logged.
+
+    Args:
+        photos: the used rows of test.
+        root: folder that their paths are relative to.
+    """
+
+    def __init__(self, photos: Photos, table: pl.DataFrame) -> None:
+        self._photos = photos
+        self._table = table
+
+    def __len__(self) -> int:
+        return self._table.height
+
+    def open(self, *, purpose: str, data: str, run: str) -> tuple[pl.DataFrame, list[Path], Opening]:
+        """Logs the opening, then gives the rows, their files, and how often they were opened before."""
+        opening = open_test_set(self._table["pixel_hash"].to_list(), purpose=purpose, data=data, run=run)
+        return self._table, self._photos.paths(self._table), opening
+
+
+def seal(photos: Photos) -> tuple[pl.DataFrame, SealedTest]:
+    """Development rows for everything that chooses, fits and calibrates; and the test rows, sealed."""
+    return development(photos), SealedTest(photos, held_out(photos))
+
+
+def scan(
+    data: str | Path,
+    *,
+    label_level: LabelLevel | None = None,
+    workers: int | None = None,
+    progress: Progress = no_progress,
+) -> pl.DataFrame:
+    """One row a photo with what a look at it tells: the columns of `data.parquet`.
+
+    Args:
+        data: folder of class folders, pre-split folder, or manifest.
+        label_level: which folder below the split names the class; see `TrainSettings`.
+        workers: threads; every core by default.
+        progress: told how many photos are done.
+
+    Raises:
+        DataError: if there is nothing to scan or a manifest does not hold together.
+    """
+    with resources(workers, progress) as tools:
+        return look_at_photos(list_photos(Path(data), label_level=label_level), tools).table
+
+
+def look_at_photos(photos: Photos, tools: Resources) -> Photos:
+    """The listed photos with facts and fingerprints, computed or remembered by content."""
+    with tools.timed("scan"):
+        look = RememberedLook(tools.fingerprints)
+        try:
+            return scan_listed(photos, look=look, map=tools.map, progress=tools.progress)
+        finally:
+            look.save()
+
+
+def prepare(data: Path, settings: TrainSettings, tools: Resources) -> Prepared:
+    """From the user's data to splits or folds, as the settings say.
+
+    Raises:
+        DataError: if the data do not hold what training needs.
+        SplitError: if they cannot be separated as asked.
+    """
+    photos = look_at_photos(list_photos(data, label_level=settings.label_level), tools)
+    with tools.timed("separate"):
+        copies = find_copies(photos)
+        separation = separate(photos, copies, group_by=settings.group_by, block=settings.block, gap=settings.gap)
+        return _split(photos, separation, copies, settings)
+
+
+def find_copies(photos: Photos) -> list[tuple[int, int]]:
+    """Pairs of rows of used photos that are verified copies of each other."""
+    rows = photos.used().with_row_index("used")
+    index = photos.table.with_row_index("row").filter(pl.Series(photos.used_mask()))["row"].to_list()
+    files = photos.paths(rows)
+    pairs = copying.find_copies(
+        content_hashes=rows["content_hash"].to_list(),
+        pixel_hashes=rows["pixel_hash"].to_list(),
+        perceptual_hashes=rows["perceptual_hash"].to_numpy(),
+        widths=rows["width"].to_list(),
+        heights=rows["height"].to_list(),
+        captured_at=rows["captured_at"].to_list(),
+        load=lambda row: files[row].read_bytes(),
+    )
+    return [(index[a], index[b]) for a, b in pairs]
+
+
+def _split(photos: Photos, separation: Separation, copies: list[tuple[int, int]], settings: TrainSettings) -> Prepared:
+    given = set(photos.used()["split"].drop_nulls())
+    if settings.cv:
+        folded = assign(photos, separation, split_seed=settings.split_seed, cv=settings.cv)
+        return Prepared(folded, separation, copies, "cv", settings.cv, None, False)
+    parted = assign(
+        photos,
+        separation,
+        split_seed=settings.split_seed,
+        split_from=_earlier_run(settings.split_from),
+        keep_leaks=settings.keep_leaks,
+        leaks=copies,
+    )
+    reason = needs_cv(parted) if settings.cv is None and settings.split_from is None else None
+    if reason is not None:
+        folds = min(_DEFAULT_FOLDS, separation.counts["units"])
+        folded = assign_folds(photos, separation, folds, settings.split_seed)
+        return Prepared(folded, separation, copies, "cv", folds, reason, False)
+    evaluation = "given" if "test" in given else "split"
+    return Prepared(parted, separation, copies, evaluation, 0, None, "val" in given)
+
+
+def _earlier_run(run: str | None) -> pl.DataFrame | None:
+    if run is None:
+        return None
+    try:
+        return pl.read_parquet(Path(run) / "data.parquet")
+    except Exception as error:  # Polars raises its own kinds beside OSError.
+        raise ConfigError(f"--split-from must be the folder of a run with a data.parquet; {run} is none.") from error
+
+
+class RememberedLook:
+    """What one look at a photo tells, remembered by the file's content: an edited file is looked at anew.
+
+    Args:
+        cache: where facts are kept.
+        compute: from bytes to facts.
+    """
+
+    def __init__(self, cache: BlobCache, compute: Callable[[bytes], PhotoFacts] = fingerprint) -> None:
+        self._cache = cache
+        self._compute = compute
+        self._unsaved: list[tuple[str, bytes]] = []
+        # Looks come from several threads, and one SQLite connection serves one at a time.
+        self._lock = threading.Lock()
+
+    def __call__(self, path: Path) -> PhotoFacts:
+        data = path.read_bytes()
+        key = f"{_FACTS_VERSION}:{hashlib.sha256(data).hexdigest()[:32]}"
+        with self._lock:
+            known = self._cache.get_many([key]).get(key)
+        if known is not None:
+            return _from_blob(known)
+        facts = self._compute(data)
+        with self._lock:
+            self._unsaved.append((key, _to_blob(facts)))
+            if len(self._unsaved) >= _COMMIT_EVERY:
+                self._cache.put_many(self._unsaved)
+                self._unsaved = []
+        return facts
+
+    def save(self) -> None:
+        """Writes what is not written yet."""
+        with self._lock:
+            self._cache.put_many(self._unsaved)
+            self._unsaved = []
+
+
+def _to_blob(facts: PhotoFacts) -> bytes:
+    data = dataclasses.asdict(facts)
+    data["descriptor"] = facts.descriptor.hex() if facts.descriptor is not None else None
+    data["captured_at"] = facts.captured_at.isoformat() if facts.captured_at is not None else None
+    return json.dumps(data).encode()
+
+
+def _from_blob(blob: bytes) -> PhotoFacts:
+    data = json.loads(blob)
+    data["descriptor"] = bytes.fromhex(data["descriptor"]) if data["descriptor"] is not None else None
+    data["captured_at"] = datetime.fromisoformat(data["captured_at"]) if data["captured_at"] is not None else None
+    return PhotoFacts(**data)

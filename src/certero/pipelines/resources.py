@@ -1,0 +1,53 @@
+"""What every stage of a pipeline shares: cores, caches, device, progress and the clock."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from certero.cache import BlobCache
+from certero.engine.threads import Threads
+from certero.records import Map, Progress, no_progress
+
+
+@dataclass(slots=True)
+class Resources:
+    """Made once a command.
+
+    Args:
+        map: ordered parallel map over the cores.
+        fingerprints: remembered facts of photos, by content.
+        features: remembered embeddings.
+        networks: remembered exported backbones.
+        progress: told how far each stage is.
+        seconds: wall time of each finished stage.
+    """
+
+    map: Map
+    fingerprints: BlobCache
+    features: BlobCache
+    networks: BlobCache
+    progress: Progress = no_progress
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds the block's wall time to the stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 3)
+
+
+@contextlib.contextmanager
+def resources(workers: int | None = None, progress: Progress = no_progress) -> Iterator[Resources]:
+    """The caches are closed at the end."""
+    caches = [BlobCache(name) for name in ("fingerprints", "features", "networks")]
+    try:
+        yield Resources(Threads(workers).map, *caches, progress=progress)
+    finally:
+        for cache in caches:
+            cache.close()

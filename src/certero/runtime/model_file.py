@@ -1,0 +1,137 @@
+"""Reading and writing the model file: plain ONNX with certero's card in its metadata.
+
+An ONNX file is a protocol-buffers message, and its metadata are top-level fields of that message. So the card is read,
+added and replaced by walking the top-level fields alone: no `onnx` package at run time, the graph's bytes untouched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from certero.errors import ModelFileError
+from certero.runtime.card import Card
+
+_CARD_KEY = "certero"
+_HASH_KEY = "certero_sha256"
+# Field numbers of ModelProto and StringStringEntryProto: onnx/onnx.proto.
+_GRAPH, _METADATA = 7, 14
+_KEY, _VALUE = 1, 2
+
+
+def read_model(path: Path) -> tuple[bytes, Card]:
+    """The file's bytes, as ONNX Runtime takes them, and its card.
+
+    Raises:
+        ModelFileError: if the file is missing, damaged, foreign (no card) or made by a newer certero.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"MODEL must be a readable model file; {path}: {error.strerror}.") from error
+    model, metadata = _take_apart(data, str(path))
+    if _CARD_KEY not in metadata:
+        raise ModelFileError(
+            f"MODEL must be a model.onnx written by certero; {path} carries no certero card. "
+            "Train one with: certero train DATA"
+        )
+    text = metadata[_CARD_KEY]
+    if metadata.get(_HASH_KEY) != _digest(model, text):
+        raise ModelFileError(
+            f"MODEL must be whole; {path} does not match its own checksum, so it was damaged or edited. "
+            "Copy it again from where it was made."
+        )
+    return data, Card.from_text(text, str(path))
+
+
+def with_card(model: bytes, card: Card) -> bytes:
+    """The ONNX bytes with the card in place of any earlier one."""
+    bare, _metadata = _take_apart(model, "the exported network")
+    text = card.to_text()
+    return bare + _entry(_CARD_KEY, text) + _entry(_HASH_KEY, _digest(bare, text))
+
+
+def _digest(bare: bytes, card_text: str) -> str:
+    return hashlib.sha256(bare + card_text.encode()).hexdigest()
+
+
+def _take_apart(data: bytes, where: str) -> tuple[bytes, dict[str, str]]:
+    """The model without certero's metadata, and the metadata by key."""
+    kept: list[bytes] = []
+    metadata: dict[str, str] = {}
+    has_graph = False
+    try:
+        for number, start, body, end in _fields(data):
+            key = value = None
+            if number == _METADATA:
+                entry = {n: data[body:end][b:e] for n, _s, b, e in _fields(data[body:end])}
+                key, value = entry.get(_KEY, b"").decode(), entry.get(_VALUE, b"").decode()
+            if key in (_CARD_KEY, _HASH_KEY) and value is not None:
+                metadata[key] = value
+            else:
+                kept.append(data[start:end])
+            has_graph |= number == _GRAPH
+    except (ValueError, IndexError) as error:
+        raise ModelFileError(f"MODEL must be a whole ONNX file; {where} is damaged or something else.") from error
+    if not has_graph:
+        raise ModelFileError(f"MODEL must be a whole ONNX file; {where} holds no network.")
+    return b"".join(kept), metadata
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Field number, start of its tag, start of its body, end, for each top-level field.
+
+    Source: protobuf.dev, "Encoding": wire types 0 (varint), 1 (64 bits), 2 (length-delimited), 5 (32 bits).
+    """
+    position = 0
+    while position < len(data):
+        start = position
+        tag, position = _varint(data, position)
+        number, wire = tag >> 3, tag & 7
+        body = position
+        if wire == 0:
+            _value, position = _varint(data, position)
+        elif wire == 1:
+            position += 8
+        elif wire == 2:
+            length, body = _varint(data, position)
+            position = body + length
+        elif wire == 5:
+            position += 4
+        else:
+            raise ValueError(f"wire type {wire}")
+        if number == 0 or position > len(data):
+            raise ValueError("field out of bounds")
+        yield number, start, body, position
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+        if shift > 63:
+            raise ValueError("varint too long")
+
+
+def _entry(key: str, value: str) -> bytes:
+    inner = _delimited(_KEY, key.encode()) + _delimited(_VALUE, value.encode())
+    return _delimited(_METADATA, inner)
+
+
+def _delimited(number: int, body: bytes) -> bytes:
+    return _to_varint(number << 3 | 2) + _to_varint(len(body)) + body
+
+
+def _to_varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

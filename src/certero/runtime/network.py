@@ -1,0 +1,50 @@
+"""One network in ONNX Runtime: the only importer of onnxruntime."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from certero.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Network:
+    """Runs an ONNX network on one core a call; calls may come from several threads at once.
+
+    Photos are independent, so a core a photo beats all cores on one photo: no thread waits for another inside a layer
+    (measured in benchmarks/).
+
+    Args:
+        model: bytes of an ONNX file with one input.
+
+    Raises:
+        ModelFileError: if ONNX Runtime cannot load it.
+    """
+
+    def __init__(self, model: bytes, where: str = "the model") -> None:
+        # ONNX Runtime reports usage to its makers since 1.29 unless told not to before it is imported.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+        import onnxruntime
+
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's exceptions share no base class.
+            reason = " ".join(str(error).split())[:200]
+            raise ModelFileError(f"MODEL must be a network that ONNX Runtime can run; {where}: {reason}") from error
+        self.outputs = tuple(output.name for output in self._session.get_outputs())
+
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, rows: NDArray[Any], outputs: Sequence[str]) -> list[NDArray[Any]]:
+        """The named outputs for the network's one input (`image` uint8 [N, H, W, 3]), each with N rows."""
+        results: list[NDArray[Any]] = self._session.run(list(outputs), {self._input: rows})
+        return results
