@@ -20,6 +20,8 @@ from certero.records import Json
 from certero.report import figures
 from certero.report.page import MOST_PICTURES, render, write_report
 from certero.report.pictures import Mistake, thumbnail
+from certero.stats.requirements import judge, parse_requirement
+from certero.stats.scores import score
 
 BEDS = ["empty", "lying", "standing"]
 SHOP = [f"Product-{index:02d}" for index in range(1, 37)]
@@ -75,7 +77,7 @@ def body_of(counts: np.ndarray[Any, Any], classes: list[str], method: str, width
         "groups": None,
         "effective_n": None,
         "design_effect": None,
-        "majority_class_accuracy": float(shown.max() / total),
+        "majority_class_accuracy": share(shown.max(), total, width),
         "slices": [],
     }
 
@@ -132,7 +134,7 @@ def metrics_of(body: Json | None, classes: list[str], **more: Any) -> Json:
             "recipe": "probe",
             "backbone": "efficientnet_lite0",
             "image_size": [224, 224],
-            "shipped": "trained on train and val",
+            "shipped": "fitted on train and val",
             "strength": 0.01,
         },
         "versions": {"certero": "0.1.0", "python": "3.11.9", "onnxruntime": "1.29.0"},
@@ -224,7 +226,14 @@ def beds() -> Json:
                 "verdict": "cannot tell",
                 "figures": quantity(0.33, None, 15, "too_few_groups"),
             },
-            {"require": "f1>=0.95", "verdict": "not met", "figures": None},
+            {
+                "require": "f1>=0.8",
+                "verdict": "not met",
+                "figures": [
+                    {"figure": "f1", "class": "empty", **quantity(0.93, 0.02), "verdict": "met"},
+                    {"figure": "f1", "class": "standing", **quantity(0.34, 0.2), "verdict": "not met"},
+                ],
+            },
         ],
         data={
             "name": "caetec beds",
@@ -486,7 +495,32 @@ def test_requirements_show_their_verdict_and_figures() -> None:
     text = text_of(render(beds(), {}, []))
     assert "precision>=0.85 ✓ met precision 0.900 (0.870 to 0.930)" in text
     assert "recall[standing]>=0.8 ? cannot tell 0.330 (too few groups for an interval)" in text
-    assert "f1>=0.95 ✗ not met" in text
+    assert "f1>=0.8 ✗ not met standing 0.340 (0.140 to 0.540), empty 0.930 (0.910 to 0.950)" in text
+
+
+@pytest.mark.parametrize("decide", [None, 0.5])
+@pytest.mark.parametrize("groups", [None, 6, 40])
+def test_what_the_scorer_measures_is_what_the_report_says(decide: float | None, groups: int | None) -> None:
+    random = np.random.default_rng(3)
+    truth = random.integers(0, 3, 200)
+    logits = random.normal(0, 1, (200, 3)) + 2 * np.eye(3)[truth]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    units = None if groups is None else np.arange(200) * groups // 200
+    body = score(probabilities, truth, BEDS, units, decide=decide, n_resamples=100)
+    bars = [
+        judge(parse_requirement(bar), body) for bar in ("accuracy>=0.5", "f1>=0.99", "recall[lying]>=0.8")
+    ]
+    page = render(metrics_of(body, BEDS, decide=decide, requirements=bars), {}, [])
+    parse(page)
+    text = text_of(page)
+    names = probabilities > 0.5 if decide else np.eye(3, dtype=bool)[probabilities.argmax(axis=1)]
+    right = int((names & np.eye(3, dtype=bool)[truth]).any(axis=1).sum())
+    assert f"{right / 2:.1f} %" in text
+    assert f"accuracy {right / 200:.3f}" in text
+    assert f"gives {np.bincount(truth).max() / 2:.1f} %" in text
+    assert ("too few groups for an interval" in text) == (groups == 6)
+    assert ("no name" in text) == bool(decide)
+    assert not re.search(r"\b(None|nan|null|wilson|[a-z]+_[a-z]+_n|too_few_groups)\b", text)
 
 
 def test_photos_left_out_are_counted_and_named() -> None:
@@ -527,7 +561,7 @@ def test_the_most_frequent_class_is_named_only_when_it_is_the_one_counted() -> N
 
 
 def test_an_unwritable_place_leaves_the_earlier_report_and_no_fragment(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"report must be written .*name another --output"):
+    with pytest.raises(OutputError, match=r"report\.html must be writable"):
         write_report(tmp_path / "missing" / "report.html", metrics=beds(), config={}, mistakes=[])
     taken = tmp_path / "report.html"
     taken.mkdir()

@@ -119,8 +119,9 @@ class ClassRow:
 
 def rank_classes(body: Json) -> list[ClassRow]:
     """The classes, worst F1 first (recall where there is no F1); classes without figures last."""
+    shown = ("recall", "precision", "f1")
     rows = [
-        ClassRow(name, figures.get("n") or 0, *(_stated(figures.get(k)) for k in ("recall", "precision", "f1")))
+        ClassRow(name, figures.get("n") or 0, *(_stated(figures.get(figure)) for figure in shown))
         for name, figures in (body.get("per_class") or {}).items()
     ]
 
@@ -187,11 +188,29 @@ def _confusion_rows(confusion: Json) -> Iterator[tuple[str, Sequence[int], int |
     return zip(confusion["classes"], confusion["counts"], unnamed, strict=True)
 
 
+def majority(body: Json) -> Json:
+    """The share of the most frequent class as a quantity, its value None where it is not known."""
+    share = body.get("majority_class_accuracy")
+    if isinstance(share, dict):
+        return share if known(share.get("value")) else {"value": None}
+    return {"value": share if known(share) else None}
+
+
+def decisive_first(judged: Any) -> Any:
+    """The figures behind a requirement's verdict, those that decided against it first."""
+    if not isinstance(judged, list):
+        return judged
+    order = {"not met": 0, "cannot tell": 1}
+    return sorted(
+        judged, key=lambda figure: order.get(str(figure.get("verdict")), 2) if isinstance(figure, dict) else 2
+    )
+
+
 def most_frequent_class(body: Json) -> str | None:
     """The class that `majority_class_accuracy` speaks of; None where it cannot be told."""
     per_class = {name: figures.get("n") or 0 for name, figures in (body.get("per_class") or {}).items()}
-    share = body.get("majority_class_accuracy")
-    if not known(share) or not body.get("n"):
+    share = majority(body)["value"]
+    if share is None or not body.get("n"):
         return None
     matching = [name for name, n in per_class.items() if abs(n / body["n"] - share) < 1e-9]
     return matching[0] if len(matching) == 1 else None

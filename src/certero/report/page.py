@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from certero.errors import MissingExtra, OutputError
+from certero.disk import write_whole
+from certero.errors import MissingExtra
 from certero.records import Json
 from certero.report import figures
 from certero.report.pictures import Mistake
@@ -38,7 +38,7 @@ def write_report(output: Path, *, metrics: Json, config: Json, mistakes: Sequenc
     """
     page = render(metrics, config, mistakes)
     # Names that are not UTF-8 reach us with surrogates; a "?" in the report is better than no report.
-    _replace(output, page.encode("utf-8", "replace"))
+    write_whole(output, page.encode("utf-8", "replace"))
 
 
 def render(metrics: Json, config: Json, mistakes: Sequence[Mistake]) -> str:
@@ -69,6 +69,7 @@ def _environment() -> jinja2.Environment:
         "points": figures.points,
         "number": figures.number,
         "flatten": figures.flatten,
+        "decisive": figures.decisive_first,
     }
     environment.tests |= {"known": figures.known, "with_interval": figures.has_interval}
     return environment
@@ -85,6 +86,8 @@ def _view(metrics: Json, config: Json, mistakes: Sequence[Mistake]) -> Json:
         "headline": headline,
         "body": headline.body,
         "classes": (metrics.get("data") or {}).get("classes") or confusion.get("classes") or [],
+        "majority": figures.majority(body),
+        "splits": {name: counts for name, counts in (metrics.get("splits") or {}).items() if counts},
         "of_many": figures.of_many(body.get("accuracy")),
         "most_frequent_class": figures.most_frequent_class(body),
         "class_rows": figures.rank_classes(body),
@@ -96,19 +99,3 @@ def _view(metrics: Json, config: Json, mistakes: Sequence[Mistake]) -> Json:
         "SMALL_MATRIX": SMALL_MATRIX,
         "LARGEST_MATRIX": LARGEST_MATRIX,
     }
-
-
-def _replace(output: Path, content: bytes) -> None:
-    beside = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(output)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise OutputError(
-            f"the report must be written to a folder that accepts files, found {output}: "
-            f"{error.strerror or error}; name another --output or free the place"
-        ) from error
