@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from certero.errors import OutputError
@@ -14,9 +15,22 @@ from certero.errors import OutputError
 _RUNS = Path("runs")
 
 
+@dataclass(slots=True)
+class RunFolder:
+    """A run in the making.
+
+    Args:
+        work: where its files are written.
+        place: where it will stand; final after the block.
+    """
+
+    work: Path
+    place: Path
+
+
 @contextlib.contextmanager
-def run_folder(output: Path | None, name: str) -> Iterator[tuple[Path, Path]]:
-    """Yields a working folder and the place that it will be renamed to when the block ends without an error.
+def run_folder(output: Path | None, name: str) -> Iterator[RunFolder]:
+    """Yields a working folder that is renamed to its place when the block ends without an error.
 
     Args:
         output: where the run shall stand; None takes the first free `runs/NAME-1`, `runs/NAME-2`, ...
@@ -35,14 +49,15 @@ def run_folder(output: Path | None, name: str) -> Iterator[tuple[Path, Path]]:
         raise OutputError(f"--output must be a place that can be written; {place}: {error.strerror}.") from error
     try:
         work.chmod(0o755)
-        yield work, place
+        run = RunFolder(work, place)
+        yield run
         if output is None and place.exists():
             # Another run took the free name meanwhile.
-            place = first_free(_RUNS, name)
-        if place.exists():
-            raise _exists(place)
+            run.place = first_free(_RUNS, name)
+        if run.place.exists():
+            raise _exists(run.place)
         _sync(work)
-        work.rename(place)
+        work.rename(run.place)
     except OSError as error:
         raise OutputError(f"--output must be a place that can be written; {place}: {error.strerror}.") from error
     finally:

@@ -112,7 +112,8 @@ def train(
     data = Path(data)
     name = data.resolve().stem if data.is_file() else data.resolve().name
     place = Path(output) if output is not None else None
-    with resources(resolved.workers, progress) as tools, run_folder(place, name or "run") as (work, goal):
+    with resources(resolved.workers, progress) as tools, run_folder(place, name or "run") as folder:
+        work, goal = folder.work, folder.place
         prepared = prepare(data, resolved, tools)
         network = load_network(resolved, tools)
         classes = prepared.photos.classes()
@@ -133,7 +134,7 @@ def train(
         config = tomllib.loads(resolved.to_toml()) | {"data": str(data), "command": shlex.join(command or ())}
         write_whole(work / "metrics.json", json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
         write_report(work / "report.html", metrics=metrics, config=config, mistakes=mistakes)
-    return Run(goal, metrics)
+    return Run(folder.place, metrics)
 
 
 def _hold_out(
