@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import builtins
 import csv
+import itertools
 import json
 import math
-import os
 import shutil
 import uuid
 from collections import Counter
@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from certero.errors import ConfigError, OutputError
 from certero.records import Map, Progress, no_progress
 
-Pixels = NDArray[np.float32]
+Pixels = NDArray[np.floating[Any]]
 Color = tuple[float, float, float]
 
 #: A barn of another version is other photos: raise it with any change to what is drawn.
@@ -96,7 +97,7 @@ def render_barn(
         seed: same seed, same bytes.
         size: frame width and height in pixels.
         progress: called as `progress("render", done, frames)`.
-        map: ordered parallel map for drawing frames, e.g. `Threads().map`; one after the other by default.
+        map: ordered map over threads for drawing frames, e.g. `Threads().map`; one after the other by default.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -198,7 +199,8 @@ class Settings:
 class Pose:
     """One posture of one cow in one place, kept from `begin` to `end` (minutes since the first midnight).
 
-    Lengths are in drawing units from the frame's left upper corner, angles in radians.
+    Lengths are in drawing units from the frame's left upper corner, angles in radians. `stretch` is how far the legs
+    of a lying cow show: below about 0.8 she has them tucked under.
     """
 
     number: int
@@ -213,6 +215,7 @@ class Pose:
     half_width: float
     bend: float
     side: int
+    stretch: float
     neck_turn: float
     neck_length: float
 
@@ -307,9 +310,10 @@ class _Planner:
             y=y - (20 if reverse else 0),
             heading=heading,
             half_length=size * (rng.uniform(62, 76) if lying else rng.uniform(70, 82)),
-            half_width=size * (rng.uniform(29, 39) if lying else rng.uniform(24.5, 31)),
+            half_width=size * (rng.uniform(27.5, 38) if lying else rng.uniform(24.5, 31.5)),
             bend=rng.normal(0, 0.3) if lying else rng.normal(0, 0.12),
             side=-side if reaching else side,
+            stretch=rng.uniform(0.66, 1.06),
             neck_turn=side * turn * (-1 if reverse else 1),
             neck_length=size * (rng.uniform(30, 42) if reaching or not lying else rng.uniform(16, 32)),
         )
@@ -455,11 +459,11 @@ def _place(pose: Pose, along: float, across: float) -> tuple[float, float]:
 def _limbs(pose: Pose, coat: Coat) -> list[Cone]:
     """What shows of legs and tail from above: folded to one side when lying, hooves at the corners when standing."""
     hoof = (0.16, 0.13, 0.11)
-    k, w = pose.side, pose.half_width / 32
+    k, s, w = pose.side, pose.stretch, pose.half_width / 32
     if pose.posture == "lying":
         chains = [
-            [(-0.42, 0.85 * k), (-0.24, 1.16 * k), (-0.60, 1.30 * k), (-0.68, 1.34 * k)],
-            [(0.50, 0.6 * k), (0.80, 0.86 * k), (0.56, 1.08 * k), (0.50, 1.12 * k)],
+            [(-0.42, 0.85 * k * s), (-0.24, 1.16 * k * s), (-0.60, 1.30 * k * s), (-0.68, 1.34 * k * s)],
+            [(0.50, 0.6 * k * s), (0.80, 0.86 * k * s), (0.56, 1.08 * k * s), (0.50, 1.12 * k * s)],
         ]
         tail = [(-0.96, 0.0), (-1.1, 0.25 * k), (-0.9, 0.85 * k)]
     else:
@@ -477,7 +481,7 @@ def _limbs(pose: Pose, coat: Coat) -> list[Cone]:
             cones.append((*spots[i], radii[i] * w, *spots[i + 1], radii[i + 1] * w, coat.legs))
         cones.append((*spots[-1], 2.9 * w, *spots[-1], 2.9 * w, hoof))
     spots = [_place(pose, *spot) for spot in tail]
-    for (x0, y0), (x1, y1) in zip(spots, spots[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(spots):
         cones.append((x0, y0, 2.4 * w, x1, y1, 1.9 * w, coat.head))
     return cones
 
@@ -904,11 +908,11 @@ def _cast(image: Pixels, sprite: Sprite, light: Light, dx: int, dy: int) -> None
 
 # --- Files ------------------------------------------------------------------------------------------------------------
 
-_BOX_COLUMNS = ("frame", "bed", "label", "left", "top", "right", "bottom")
-_BOX_COLUMNS += ("crop_left", "crop_top", "crop_right", "crop_bottom")
+_BOX_SIDES = ("left", "top", "right", "bottom")
+_BOX_COLUMNS = ("frame", "bed", "label", *_BOX_SIDES, *(f"crop_{side}" for side in _BOX_SIDES))
 
 
-def _render_into(folder: Path, settings: Settings, progress: Progress, run: Map | type[builtins.map]) -> None:
+def _render_into(folder: Path, settings: Settings, progress: Progress, run: Map) -> None:
     """Writes a whole barn; barn.json last."""
     times = settings.times()
     for name in ("frames", *(f"beds/{label}" for label in LABELS)):
