@@ -68,10 +68,12 @@ def assign(
             )
         return assign_folds(photos, separation, cv, split_seed)
     photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
-    forced = _forced(photos, split_from)
+    old_test = _old_test(photos, split_from)
     if not given.any():
-        return _own_split(photos, separation, split_seed, fractions, forced)
-    return _given_split(photos, separation, split_seed, fractions, needs_val, forced, keep_leaks, list(leaks))
+        return _own_split(photos, separation, split_seed, fractions, old_test)
+    return _given_split(
+        photos, separation, split_seed, fractions, needs_val, old_test, keep_leaks, list(leaks)
+    )
 
 
 def assign_folds(photos: Photos, separation: Separation, folds: int, split_seed: int = 0) -> Photos:
@@ -106,9 +108,14 @@ def needs_cv(photos: Photos) -> str | None:
     if photos.split_source != "own":
         return None
     test = photos.used().filter(pl.col("split") == "test").group_by("label")
-    sizes = {label: (size, units) for label, size, units in test.agg(pl.len(), pl.col("unit").n_unique()).iter_rows()}
+    sizes = {
+        label: (size, units)
+        for label, size, units in test.agg(pl.len(), pl.col("unit").n_unique()).iter_rows()
+    }
     small = {label: sizes.get(label, (0, 0)) for label in photos.classes()}
-    small = {label: size for label, size in small.items() if size[0] < MIN_TEST_PHOTOS or size[1] < MIN_TEST_UNITS}
+    small = {
+        label: size for label, size in small.items() if size[0] < MIN_TEST_PHOTOS or size[1] < MIN_TEST_UNITS
+    }
     if not small:
         return None
     label, (size, units) = min(small.items(), key=lambda item: (item[1], item[0]))
@@ -133,7 +140,9 @@ def fold_training_mask(photos: Photos, fold: int, gap: timedelta) -> Mask:
     return np.asarray(used & (folds != fold) & ~near, dtype=np.bool_)
 
 
-def near_in_time(times: npt.NDArray[np.datetime64], others: npt.NDArray[np.datetime64], gap: timedelta) -> Mask:
+def near_in_time(
+    times: npt.NDArray[np.datetime64], others: npt.NDArray[np.datetime64], gap: timedelta
+) -> Mask:
     """Boolean [times]: at most gap from any of the others. False without a time, and everywhere if gap is zero."""
     others = np.sort(others[~np.isnat(others)])
     near = np.zeros(len(times), dtype=np.bool_)
@@ -160,11 +169,12 @@ def _own_split(
     separation: Separation,
     seed: int,
     fractions: tuple[float, float, float],
-    forced: set[str],
+    old_test: Mask,
 ) -> Photos:
-    photos = _cut(photos, separation, photos.used_mask(), fractions, seed, forced)
+    photos = _cut(photos, separation, photos.used_mask(), fractions, seed, old_test)
     photos = dataclasses.replace(photos, split_source="own")
-    return _finish(_purge(photos, separation.gap, ("val", "test")), separation)
+    wanted = [name for name, share in zip(SPLITS, fractions, strict=True) if share > 0]
+    return _finish(_purge(photos, separation.gap, ("val", "test")), separation, wanted)
 
 
 def _given_split(
@@ -173,7 +183,7 @@ def _given_split(
     seed: int,
     fractions: tuple[float, float, float],
     needs_val: bool,
-    forced: set[str],
+    old_test: Mask,
     keep_leaks: bool,
     leaks: list[tuple[int, int]],
 ) -> Photos:
@@ -184,8 +194,9 @@ def _given_split(
     photos = photos.with_columns(pl.col("split").fill_null("train")).noted(notes)
     split = photos.table["split"]
     present = set(split.filter(pl.Series(used)))
-    moved = photos.table["unit"].is_in(sorted(forced)).fill_null(False).to_numpy() & used
-    if "test" in present and (moved & (split != "test").to_numpy()).any():
+    # Train may still become test where certero cuts test from it.
+    fixed = ["val", "train"] if "test" in present else ["val"]
+    if (old_test & split.is_in(fixed).to_numpy()).any():
         raise SplitError(
             "--split-from keeps old test photos in test; DATA gives some of them to train or val. Leave "
             "--split-from out, or correct the given splits."
@@ -199,25 +210,28 @@ def _given_split(
         if "test" in present or "val" in present:
             train = 1.0 - cut_val - cut_test  # The given part is no part of what is shared out.
         pool = photos.used_mask() & (split == "train").to_numpy()
-        photos = _cut(photos, separation, pool, (train, cut_val, cut_test), seed, forced)
+        photos = _cut(photos, separation, pool, (train, cut_val, cut_test), seed, old_test & pool)
         if not keep_leaks:
             photos = _leave_out_leaks(photos, leaks)
     cut = tuple(name for name, share in (("val", cut_val), ("test", cut_test)) if share)
     photos = _purge(photos, separation.gap, cut).noted(f"{name} was cut from train" for name in cut)
-    return _finish(dataclasses.replace(photos, split_source="given"), separation)
+    wanted = ["train", "val", "test"] if needs_val else ["train", "test"]
+    return _finish(dataclasses.replace(photos, split_source="given"), separation, wanted)
 
 
-def _forced(photos: Photos, split_from: pl.DataFrame | None) -> set[str]:
-    """The units that hold test photos of an earlier run."""
+def _old_test(photos: Photos, split_from: pl.DataFrame | None) -> Mask:
+    """Boolean [rows]: used photos that were test photos of an earlier run, known by their pixels."""
+    used = photos.used_mask()
     if split_from is None:
-        return set()
+        return np.zeros_like(used)
     old = split_from.filter((pl.col("split") == "test") & pl.col("pixel_hash").is_not_null())["pixel_hash"]
     if not len(old):
         raise SplitError(
             "--split-from needs a run with test photos; that run has none (it was cross-validated or given no "
             "test). Leave --split-from out."
         )
-    return set(photos.used().filter(pl.col("pixel_hash").is_in(old.unique().to_list()))["unit"])
+    known = photos.table["pixel_hash"].is_in(old.unique().to_list()).fill_null(False)
+    return np.asarray(used & known.to_numpy(), dtype=np.bool_)
 
 
 def _cut(
@@ -226,16 +240,18 @@ def _cut(
     pool: Mask,
     fractions: tuple[float, float, float],
     seed: int,
-    forced: set[str],
+    old_test: Mask,
 ) -> Photos:
-    """The photos with the split of the pool's units drawn; the other rows keep theirs."""
+    """The photos with the split of the pool's units drawn, old test units first; the other rows keep theirs."""
     table = photos.table.filter(pool)
     wanted = [name for name, share in zip(SPLITS, fractions, strict=True) if share > 0]
     count = table["unit"].n_unique()
     if count < len(wanted):
-        raise _too_few(separation, len(wanted), f"a split needs at least {len(wanted)} ({', '.join(wanted)})", count)
-    fixed = {unit: SPLITS.index("test") for unit in forced}
-    if count - len(forced & set(table["unit"])) < len(wanted) - 1:
+        raise _too_few(
+            separation, len(wanted), f"a split needs at least {len(wanted)} ({', '.join(wanted)})", count
+        )
+    fixed = {unit: SPLITS.index("test") for unit in set(photos.table.filter(old_test)["unit"])}
+    if count - len(fixed) < len(wanted) - 1:
         raise SplitError(
             "--split-from keeps old test photos in test; hardly anything else is left to train on. Add photos, or "
             "leave --split-from out."
@@ -257,7 +273,9 @@ def _leave_out_leaks(photos: Photos, leaks: list[tuple[int, int]]) -> Photos:
     cluster = join(len(split), ((a, b) for a, b in leaks if used[a] and used[b]))
     latest = np.full(len(split), -1)
     np.maximum.at(latest, cluster[used], split[used])
-    return _mark(photos, used & (split < latest[cluster]), "leaked", "copies of photos of a later-opened split")
+    return _mark(
+        photos, used & (split < latest[cluster]), "leaked", "copies of photos of a later-opened split"
+    )
 
 
 def _purge(photos: Photos, gap: timedelta, cut: Sequence[str]) -> Photos:
@@ -278,15 +296,17 @@ def _mark(photos: Photos, rows: Mask, status: str, reason: str) -> Photos:
     if not rows.any():
         return photos
     where = pl.Series(rows)
-    photos = photos.with_columns(pl.when(where).then(pl.lit(status)).otherwise(pl.col("status")).alias("status"))
+    photos = photos.with_columns(
+        pl.when(where).then(pl.lit(status)).otherwise(pl.col("status")).alias("status")
+    )
     return photos.noted([f"{int(rows.sum())} photos {status}: {reason}"])
 
 
-def _finish(photos: Photos, separation: Separation) -> Photos:
-    """Check that something is left to train on and test with, and note the classes that a part lacks."""
+def _finish(photos: Photos, separation: Separation, wanted: Sequence[str]) -> Photos:
+    """Check that the wanted parts hold photos, and note the classes that a part lacks."""
     used = photos.used()
     labels = {name: set(used.filter(pl.col("split") == name)["label"]) for name in SPLITS}
-    for name in ("train", "test"):
+    for name in wanted:
         if not labels[name]:
             advice = "Use a shorter --gap" if separation.rule == "time" else "Correct the given splits"
             raise SplitError(f"{name} must hold photos; none is left in it. {advice}, or add photos.")
