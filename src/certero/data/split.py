@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from certero.data.separation import Separation, duration, join
-from certero.data.strata import split_units
+from certero.data.strata import split_units as split_units
 from certero.data.table import Mask, Photos, check_classes
 from certero.errors import SplitError
 from certero.records import SPLITS
