@@ -1,4 +1,4 @@
-"""What the demo barn promises: the same bytes for the same seed, true labels and boxes, and the demo's lesson."""
+"""What the demo barn promises: same bytes for the same seed, true labels and boxes, and the demo's lesson."""
 
 from __future__ import annotations
 

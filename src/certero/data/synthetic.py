@@ -1,11 +1,12 @@
 """The demo barn: a fixed overhead camera over sand beds, drawn from a seed.
 
-Nothing is downloaded and everything is known: who lies or stands where, since when, and in which box of the frame.
-The barn is built to teach one lesson: a cow stays for an hour and hardly moves, so neighbouring frames are nearly
-the same photo, and a random split claims more than the model can do on another day.
+Nothing is downloaded and everything is known: who lies or stands where, since when, and in which box of the
+frame. The barn is built to teach one lesson: a cow stays for an hour and hardly moves, so neighbouring frames
+are nearly the same photo, and a random split claims more than the model can do on another day.
 
-A plan is drawn first (who is where, in which pose, under which light), then each frame is drawn on its own from the
-plan and `numpy.random.default_rng([seed, frame])`. So the bytes do not depend on the order or number of threads.
+A plan is drawn first (who is where, in which pose, under which light), then each frame is drawn on its own
+from the plan and a random generator seeded by the barn's seed and the frame's number. So the bytes do not
+depend on the order or number of threads.
 """
 
 from __future__ import annotations
@@ -85,9 +86,10 @@ def render_barn(
 ) -> BarnSummary:
     """Draws the demo barn into a new folder, or finds it there.
 
-    The folder gets `frames/<time>.jpg`, `beds/<label>/<bed>_<time>.jpg`, `beds.csv` (path, label, group, captured_at;
-    group is the bed), `boxes.csv` (the cow's box in pixels of the frame and of the crop), `regions.toml` (the beds as
-    fractions of the frame) and `barn.json` (settings and counts). The camera records from 05:00 to 21:00.
+    The folder gets `frames/<time>.jpg`, `beds/<label>/<bed>_<time>.jpg`, `beds.csv` (path, label, group,
+    captured_at; group is the bed), `boxes.csv` (the cow's box in pixels of the frame and of the crop),
+    `regions.toml` (the beds as fractions of the frame) and `barn.json` (settings and counts). The
+    camera records from 05:00 to 21:00.
 
     Args:
         output: the folder to make; it appears only when complete.
@@ -97,7 +99,7 @@ def render_barn(
         seed: same seed, same bytes.
         size: frame width and height in pixels.
         progress: called as `progress("render", done, frames)`.
-        map: ordered map over threads for drawing frames, e.g. `Threads().map`; one after the other by default.
+        map: ordered map over threads for drawing frames, e.g. `Threads().map`; one by one by default.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -109,7 +111,7 @@ def render_barn(
     found = _find_barn(output, settings)
     if found is not None:
         return found
-    # A sibling, so that the last step is a rename within one disk; a unique name, so that two runs do not mix.
+    # A sibling: the last step is a rename within one disk; a unique name: two runs do not mix.
     partial = output.parent / f".{output.name}.{uuid.uuid4().hex[:8]}.partial"
     try:
         _render_into(partial, settings, progress, builtins.map if map is None else map)
@@ -192,15 +194,15 @@ class Settings:
         }
 
 
-# --- The plan: who is where, since when, under which light -----------------------------------------------------------
+# --- The plan: who is where, since when, under which light ----------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
     """One posture of one cow in one place, kept from `begin` to `end` (minutes since the first midnight).
 
-    Lengths are in drawing units from the frame's left upper corner, angles in radians. `stretch` is how far the legs
-    of a lying cow show: below about 0.8 she has them tucked under.
+    Lengths are in drawing units from the frame's left upper corner, angles in radians. `stretch` is how far
+    the legs of a lying cow show: below about 0.8 she has them tucked under.
     """
 
     number: int
@@ -231,7 +233,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The light of one day: sun 0 to 1, white balance, night lamp or infrared, exposure, wetness of the sand."""
+    """The light of one day: sun 0 to 1, white balance, night lamp or infrared, exposure, dry or wet sand."""
 
     sun: float
     tint: Color
@@ -355,7 +357,7 @@ def _plan_days(settings: Settings) -> list[Day]:
     return days
 
 
-# --- Drawing: noise, coats, cows ------------------------------------------------------------------------------------
+# --- Drawing: noise, coats, cows ------------------------------------------------------------------
 
 
 def _planes(color: Color) -> Pixels:
@@ -425,8 +427,8 @@ def _grow_coat(seed: int, cow: int) -> Coat:
 class Sprite:
     """Something drawn once and laid on several frames; `alpha` [h, w], `rgb` [3, h, w] premultiplied.
 
-    `shadow` is the blurred outline; `lift` (pixels) is how far it falls from its owner. `box` is the visible part in
-    pixels of the frame: left, top, right, bottom, not yet cut at the frame's edge.
+    `shadow` is the blurred outline; `lift` (pixels) is how far it falls from its owner. `box` is the visible
+    part in pixels of the frame: left, top, right, bottom, not yet cut at the frame's edge.
     """
 
     left: int
@@ -457,7 +459,7 @@ def _place(pose: Pose, along: float, across: float) -> tuple[float, float]:
 
 
 def _limbs(pose: Pose, coat: Coat) -> list[Cone]:
-    """What shows of legs and tail from above: folded to one side when lying, hooves at the corners when standing."""
+    """What shows of legs and tail from above: folded to one side when lying, at the corners when standing."""
     hoof = (0.16, 0.13, 0.11)
     k, s, w = pose.side, pose.stretch, pose.half_width / 32
     if pose.posture == "lying":
@@ -629,7 +631,7 @@ def _canvas_for(cones: Sequence[Cone], unit: float, corners: Sequence[tuple[floa
     return _Canvas(left, top, right - left, bottom - top)
 
 
-# --- The barn: scene, light, frames -----------------------------------------------------------------------------------
+# --- The barn: scene, light, frames ---------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -671,7 +673,7 @@ def _light_at(day: Day, minute: float) -> Light:
 
 
 class _Barn:
-    """The plan and what is drawn once: sand, concrete, rails, noise. Frames only read it, so threads may share it."""
+    """The plan and what is drawn once: sand, concrete, rails, noise. Frames only read it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -765,7 +767,7 @@ class _Barn:
         return image
 
     def _tread(self, lane: Lane) -> tuple[tuple[int, int], list[tuple[float, NDArray[np.uint8]]]]:
-        """The lane's columns, and its sand (brightness x 128) after each stay: every cow leaves other prints."""
+        """The lane's columns, and its sand (brightness x 128) as each stay leaves it with other prints."""
         unit = self.settings.unit
         index = self.lanes.index(lane)
         center = (
@@ -846,7 +848,7 @@ class _Barn:
         return np.ascontiguousarray(rgb.transpose(2, 0, 1)) * texture, solid
 
     def _draw_rails(self) -> tuple[Pixels, Pixels]:
-        """Rail, dividers and blue pipes over the cows: premultiplied colour, and what stays visible [h, w]."""
+        """Rail, dividers, blue pipes over the cows: premultiplied colour, and what stays visible [h, w]."""
         width, height, scale = self.settings.width, self.settings.height, 4
         w, h, thick = width * scale, height * scale, self.settings.unit * scale
         image = Image.new("RGBA", (w, h))
@@ -906,7 +908,7 @@ def _cast(image: Pixels, sprite: Sprite, light: Light, dx: int, dy: int) -> None
         image[:, *spot[:2]] += sprite.rgb[:, *spot[2:]]
 
 
-# --- Files ------------------------------------------------------------------------------------------------------------
+# --- Files ----------------------------------------------------------------------------------------
 
 _BOX_SIDES = ("left", "top", "right", "bottom")
 _BOX_COLUMNS = ("frame", "bed", "label", *_BOX_SIDES, *(f"crop_{side}" for side in _BOX_SIDES))
@@ -945,7 +947,7 @@ def _render_into(folder: Path, settings: Settings, progress: Progress, run: Map)
 
 
 def _write_frame(folder: Path, barn: _Barn, number: int, time: datetime) -> list[tuple[str | int, ...]]:
-    """Draws and writes one frame and its crops; a row of `boxes.csv` a bed, without a box for an empty one."""
+    """Draws and writes one frame and its crops; a row of `boxes.csv` a bed, without box if it is empty."""
     image, present = barn.frame(number, time)
     name = f"{time:%Y-%m-%d-%H-%M-%S}.jpg"
     image.save(folder / "frames" / name, quality=_JPEG_QUALITY)
