@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ _MISSING = 10.0
 
 
 def split_units(
-    labels: Sequence[str],
+    labels: Sequence[str] | Ints,
     units: Sequence[str],
     parts: Sequence[float] | int,
     seed: int,
@@ -33,7 +34,7 @@ def split_units(
     then fill what is missing, class by class. The result does not depend on the order of the photos.
 
     Args:
-        labels: [photos] class names.
+        labels: [photos] class names, or int64 class indices.
         units: [photos] unit names.
         parts: the share of each part, or the number of equal folds. A part of share 0 stays empty.
         seed: of the random draws.
@@ -67,8 +68,9 @@ def split_units(
     return active[placed[unit_of]].astype(np.int64)
 
 
-def _codes(names: Sequence[str]) -> tuple[list[str], Ints]:
-    """The sorted distinct names, and each name's position among them."""
+def _codes(names: Sequence[str] | Ints) -> tuple[list[Any], Ints]:
+    """The sorted distinct names (or numbers), and each one's position among them."""
+    names = names.tolist() if isinstance(names, np.ndarray) else names
     distinct = sorted(set(names))
     number = {name: index for index, name in enumerate(distinct)}
     return distinct, np.fromiter((number[name] for name in names), dtype=np.int64, count=len(names))
