@@ -25,6 +25,7 @@ from certero.pipelines.resources import Resources, resources
 from certero.pipelines.tables import collect_mistakes, describe_photos, score_photos
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.page import write_report
+from certero.runtime.card import Fingerprints
 from certero.runtime.predictor import Predictor
 from certero.stats.requirements import judge, parse_requirement
 
@@ -169,14 +170,7 @@ def _figures(
     used = photos.used()
     index = {name: number for number, name in enumerate(classes)}
     truth = np.array([index[label] for label in used["label"]], dtype=np.int64)
-    seen = copying.seen(
-        used["pixel_hash"].to_list(),
-        used["perceptual_hash"].to_numpy(),
-        np.frombuffer(b"".join(used["descriptor"]), np.uint8).reshape(-1, 32),
-        card.fingerprints.pixel_hashes,
-        card.fingerprints.perceptual_hashes,
-        card.fingerprints.descriptors,
-    )
+    seen = _seen(used, card.fingerprints)
     fresh = ~seen
     unseen = (
         score_photos(used.filter(pl.Series(fresh)), truth[fresh], probabilities[fresh], classes, decide)
@@ -210,6 +204,18 @@ def _figures(
         "versions": card.versions,
         "notes": list(photos.notes),
     }
+
+
+def _seen(used: pl.DataFrame, known: Fingerprints) -> NDArray[np.bool_]:
+    """Which photos the model was trained on, re-encoded and resized copies included."""
+    return copying.seen(
+        used["pixel_hash"].to_list(),
+        used["descriptor"].to_list(),
+        used["perceptual_hash"].to_list(),
+        [row.tobytes().hex() for row in known.pixel_hashes],
+        [row.tobytes() for row in known.descriptors],
+        known.perceptual_hashes.tolist(),
+    )
 
 
 def headline(metrics: Json) -> Json | None:

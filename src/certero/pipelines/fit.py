@@ -6,6 +6,7 @@ import importlib.metadata
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,11 @@ import numpy as np
 import polars as pl
 
 from certero.config import TrainSettings, version
-from certero.data.split import split_units
+from certero.data.split import near_in_time, split_units
 from certero.learn.backbones import Backbone, find_backbone
 from certero.learn.export import attach_head, backbone_id, export_backbone, head_alone
 from certero.learn.features import choose_device, embed
-from certero.learn.probe import Probe, fit_probe, weigh_classes
+from certero.learn.probe import Fold, Probe, fit_probe, weigh_classes
 from certero.pipelines.resources import Resources
 from certero.records import Json, Preprocessing
 from certero.runtime.card import Card, Fingerprints
@@ -86,6 +87,7 @@ def fit_model(
     paths: Sequence[Path],
     classes: Sequence[str],
     given_val: bool,
+    gap: timedelta,
     network: Network,
     settings: TrainSettings,
     tools: Resources,
@@ -98,6 +100,7 @@ def fit_model(
         paths: of the same photos.
         classes: names in the order of the outputs.
         given_val: whether the val split was given with the data.
+        gap: least time between photos that are fitted on and held out; zero unless time separates.
         network: the backbone.
         settings: of the run.
         tools: cores, caches, progress.
@@ -108,7 +111,7 @@ def fit_model(
     with tools.timed("features"):
         embeddings = embed_photos(paths, hashes, network, settings, tools)
     weights = weigh_classes(truth, classes, settings.class_weights)
-    folds, source = _choose_folds(development, truth, given_val, settings)
+    folds, source = _choose_folds(development, truth, given_val, gap, settings)
     with tools.timed("fit"):
         probe = fit_probe(embeddings, truth, len(classes), folds, settings.strengths, weights, tools.progress)
     with tools.timed("calibrate"):
@@ -160,16 +163,27 @@ def encode(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _choose_folds(
-    development: pl.DataFrame, truth: NDArray[np.int64], given_val: bool, settings: TrainSettings
-) -> tuple[NDArray[np.int64], str]:
-    """The fold of each row, -1 for rows that are never held out, and where calibration comes from: `val` or `oof`."""
+    development: pl.DataFrame, truth: NDArray[np.int64], given_val: bool, gap: timedelta, settings: TrainSettings
+) -> tuple[list[Fold], str]:
+    """What to fit on and what to hold out, and where calibration comes from: `val` or `oof`."""
     is_val = (development["split"] == "val").to_numpy()
     every_class = set(truth[is_val].tolist()) == set(truth.tolist())
     if given_val and every_class and int(is_val.sum()) >= _VAL_PHOTOS:
-        return np.where(is_val, 0, -1), "val"
+        return [(~is_val, is_val)], "val"
     units = development["unit"].to_list()
+    if len(set(units)) < 2:
+        # One group is left to fit on: folds within it are too easy, and all there is.
+        units = [str(row) for row in range(len(units))]
     n_folds = min(_FOLDS, len(set(units)))
-    return np.asarray(split_units(truth, units, n_folds, settings.split_seed), dtype=np.int64), "oof"
+    numbers = split_units(truth.tolist(), units, n_folds, settings.split_seed)
+    times = development["captured_at"].to_numpy()
+    folds: list[Fold] = []
+    for number in range(n_folds):
+        outside = numbers == number
+        inside = ~outside & ~near_in_time(times, times[outside], gap)
+        if inside.any():
+            folds.append((inside, outside))
+    return folds, "oof"
 
 
 def _calibrate(probe: Probe, truth: NDArray[np.int64], source: str) -> Json:

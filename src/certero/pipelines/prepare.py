@@ -134,12 +134,12 @@ def find_copies(photos: Photos) -> list[tuple[int, int]]:
     index = photos.table.with_row_index("row").filter(pl.Series(photos.used_mask()))["row"].to_list()
     files = photos.paths(rows)
     pairs = copying.find_copies(
-        content_hashes=rows["content_hash"].to_list(),
-        pixel_hashes=rows["pixel_hash"].to_list(),
-        perceptual_hashes=rows["perceptual_hash"].to_numpy(),
-        widths=rows["width"].to_list(),
-        heights=rows["height"].to_list(),
-        captured_at=rows["captured_at"].to_list(),
+        rows["content_hash"].to_list(),
+        rows["pixel_hash"].to_list(),
+        rows["perceptual_hash"].to_list(),
+        rows["descriptor"].to_list(),
+        list(zip(rows["height"], rows["width"], strict=True)),
+        rows["captured_at"].to_list(),
         load=lambda row: files[row].read_bytes(),
     )
     return [(index[a], index[b]) for a, b in pairs]

@@ -154,6 +154,7 @@ def _hold_out(
         photos.paths(development),
         classes,
         prepared.given_val,
+        prepared.separation.gap,
         network,
         settings,
         tools,
@@ -191,13 +192,14 @@ def _cross_validate(
     photos = prepared.photos
     used = photos.used()
     fold_rows = []
+    gap = prepared.separation.gap
     if settings.open_test:
         opening = open_test_set(used["pixel_hash"].to_list(), purpose="cv", data=str(data), run=str(goal))
         for fold in range(prepared.folds):
-            mask = fold_training_mask(photos, fold, prepared.separation.gap)
+            mask = fold_training_mask(photos, fold, gap)
             inside = photos.table.filter(pl.Series(mask))
             model = fit_model(
-                inside, photos.paths(inside), classes, False, network, settings, tools, shipped="a fold of cv"
+                inside, photos.paths(inside), classes, False, gap, network, settings, tools, shipped="a fold of cv"
             )
             table = used.filter(pl.col("fold") == fold)
             with tools.timed("evaluate"):
@@ -214,7 +216,7 @@ def _cross_validate(
             counts = np.bincount(encode(inside["label"], classes), minlength=len(classes))
             fold_rows.append((table, answers, counts))
     fitted = fit_model(
-        used, photos.paths(used), classes, False, network, settings, tools, shipped="refitted on all photos"
+        used, photos.paths(used), classes, False, gap, network, settings, tools, shipped="refitted on all photos"
     )
     if not settings.open_test:
         return fitted, None
