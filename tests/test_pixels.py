@@ -406,11 +406,16 @@ def test_prepare_is_decode_and_fit() -> None:
     assert np.abs(difference).mean() < 2
 
 
-def test_shrunk_grey_is_the_mean_luma() -> None:
-    photo = np.asarray(scene(120, 180))
-    luma = photo @ np.array([0.299, 0.587, 0.114])
-    expected = luma.reshape(30, 4, 45, 4).mean(axis=(1, 3))
-    assert np.abs(shrink_grey(photo, 30, 45) - expected).max() <= 2  # three roundings to whole grey levels
+def test_shrunk_grey_is_luma_and_the_same_from_every_resolution() -> None:
+    assert (
+        shrink_grey(np.full((90, 70, 3), (200, 100, 50), np.uint8), 9, 7) == 124
+    ).all()  # 59.8 + 58.7 + 5.7
+    photo = scene(480, 640)
+    full = shrink_grey(np.asarray(photo), 64, 64).astype(int)
+    luma = np.asarray(photo) @ np.array([0.299, 0.587, 0.114])
+    assert abs(full.mean() - luma.mean()) < 1
+    smaller = shrink_grey(np.asarray(photo.resize((417, 313), Image.Resampling.LANCZOS)), 64, 64)
+    assert np.abs(full - smaller).mean() < 1
 
 
 def test_real_photos_decode_without_complaint() -> None:
