@@ -196,7 +196,10 @@ def _candidates(
             near = near[_may_be_copies(left[near], right[near], sizes, times)]
             # A pair is one integer that sorts by distance: a third of the memory of three columns.
             found.append((distance[near] * n + left[near]) * n + right[near])
-    codes = np.unique(np.concatenate(found))
+    codes = np.concatenate(found)
+    del found
+    codes.sort()  # in place: np.unique would hold three copies
+    codes = codes[np.diff(codes, prepend=-1) > 0]
     for start in range(0, len(codes), 65_536):
         left, right = np.divmod(codes[start : start + 65_536] % (n * n), n)
         yield from zip(left.tolist(), right.tolist(), strict=True)
