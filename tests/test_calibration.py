@@ -89,9 +89,7 @@ def test_the_reliability_table_agrees_with_scikit_learn() -> None:
     logits, truth = _sample(800, 4, 1.3, seed=5)
     probabilities = softmax(logits)
     correct = probabilities.argmax(axis=1) == truth
-    accuracy, confidence = calibration_curve(
-        correct, probabilities.max(axis=1), n_bins=10, strategy="quantile"
-    )
+    accuracy, confidence = calibration_curve(correct, probabilities.max(axis=1), n_bins=10, strategy="quantile")
     rows = reliability(probabilities, truth, bins=10)
     assert [row["confidence"] for row in rows] == pytest.approx(list(confidence), abs=1e-12)
     assert [row["accuracy"]["value"] for row in rows] == pytest.approx(list(accuracy), abs=1e-12)

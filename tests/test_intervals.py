@@ -23,9 +23,7 @@ def test_independent_photos_get_the_wilson_interval_of_statsmodels(hits: int, n:
     quantity = proportion(np.arange(n) < hits)
     assert quantity.method == "wilson"
     assert (quantity.value, quantity.n) == (hits / n, n)
-    assert (quantity.low, quantity.high) == pytest.approx(
-        proportion_confint(hits, n, method="wilson"), abs=1e-12
-    )
+    assert (quantity.low, quantity.high) == pytest.approx(proportion_confint(hits, n, method="wilson"), abs=1e-12)
 
 
 def test_the_effective_sample_size_agrees_with_cluster_robust_regression() -> None:
@@ -102,9 +100,7 @@ def test_groups_must_name_every_photo() -> None:
         proportion([True, False], ["a"])
 
 
-def _grouped_sample(
-    generator: np.random.Generator, mean: float, correlation: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _grouped_sample(generator: np.random.Generator, mean: float, correlation: float) -> tuple[np.ndarray, np.ndarray]:
     """Beta-binomial answers: 30 groups of 2 to 20 photos, correlated within a group."""
     groups = np.repeat(np.arange(30), generator.integers(2, 21, 30))
     spread = (1 - correlation) / correlation
@@ -121,9 +117,7 @@ def _grouped_sample(
         (0.97, 0.5, 0.82),
     ],
 )
-def test_intervals_of_dependent_photos_hold_the_truth(
-    mean: float, correlation: float, share_holding: float
-) -> None:
+def test_intervals_of_dependent_photos_hold_the_truth(mean: float, correlation: float, share_holding: float) -> None:
     generator = np.random.default_rng(0)
     held = naive = 0
     for _ in range(400):

@@ -86,9 +86,7 @@ def test_exif_orientation_is_applied_exactly_once(photo_format: str, orientation
 def test_capture_time_is_read_from_exif(photo_format: str) -> None:
     data = encode(scene(), photo_format, exif=exif(taken_at="2024:01:12 05:40:04"))
     assert decode(data).captured_at == datetime(2024, 1, 12, 5, 40, 4)
-    assert (
-        decode(encode(scene(), photo_format, exif=exif(taken_at="0000:00:00 00:00:00"))).captured_at is None
-    )
+    assert decode(encode(scene(), photo_format, exif=exif(taken_at="0000:00:00 00:00:00"))).captured_at is None
 
 
 def test_corrupt_exif_is_damage_and_not_the_end() -> None:
@@ -121,9 +119,7 @@ def test_sixteen_bit_colour_is_scaled() -> None:
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
-    rows = b"".join(
-        b"\0" + b"".join(struct.pack(">HHH", x * 4000, 30000, 65535) for x in range(16)) for _ in range(4)
-    )
+    rows = b"".join(b"\0" + b"".join(struct.pack(">HHH", x * 4000, 30000, 65535) for x in range(16)) for _ in range(4))
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 4, 16, 2, 0, 0, 0))
     start, rest = b"\x89PNG\r\n\x1a\n" + header, chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     for transparent in (b"", chunk(b"tRNS", struct.pack(">HHH", 65535, 30000, 65535))):
@@ -188,9 +184,7 @@ def test_a_jpeg_that_lacks_only_its_end_marker_is_damaged_but_used() -> None:
         assert (photo.pixels == decode(data).pixels).all()
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"progressive": True}, {"optimize": True}, {"restart_marker_rows": 1}]
-)
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"optimize": True}, {"restart_marker_rows": 1}])
 @pytest.mark.parametrize("kept", [0.05, 0.3, 0.6, 0.9, 0.98])
 def test_a_truncated_jpeg_is_unreadable(options: dict[str, object], kept: float) -> None:
     data = encode(scene(), "jpeg", **options)
@@ -199,13 +193,9 @@ def test_a_truncated_jpeg_is_unreadable(options: dict[str, object], kept: float)
     reason(cut + b"\xff\xd9")
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"progressive": True}, {"optimize": True}, {"restart_marker_rows": 1}]
-)
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"optimize": True}, {"restart_marker_rows": 1}])
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
-def test_a_jpeg_padded_with_zeros_by_a_power_cut_is_unreadable(
-    options: dict[str, object], kept: float
-) -> None:
+def test_a_jpeg_padded_with_zeros_by_a_power_cut_is_unreadable(options: dict[str, object], kept: float) -> None:
     data = encode(scene(), "jpeg", **options)
     cut = data[: int(len(data) * kept)]
     for tail in (len(data) - len(cut), 4096, 100_000):
@@ -297,9 +287,7 @@ def mutants(count: int, seed: int, compressed_tiff: bool = True) -> list[bytes]:
     sources = [encode(scene(60, 80), f) for f in FORMATS]
     sources += [
         encode(scene(60, 80), "jpeg", progressive=True, exif=exif(6, "2024:01:12 05:40:04")),
-        encode(
-            scene(60, 80), "tiff", exif=exif(3), **({"compression": "tiff_lzw"} if compressed_tiff else {})
-        ),
+        encode(scene(60, 80), "tiff", exif=exif(3), **({"compression": "tiff_lzw"} if compressed_tiff else {})),
         encode(scene(60, 80).convert("RGBA"), "webp", exif=exif(6)),
         encode(scene(60, 80).convert("P"), "png", exif=exif(6)),
     ]
@@ -407,9 +395,7 @@ def test_prepare_is_decode_and_fit() -> None:
 
 
 def test_shrunk_grey_is_luma_and_the_same_from_every_resolution() -> None:
-    assert (
-        shrink_grey(np.full((90, 70, 3), (200, 100, 50), np.uint8), 9, 7) == 124
-    ).all()  # 59.8 + 58.7 + 5.7
+    assert (shrink_grey(np.full((90, 70, 3), (200, 100, 50), np.uint8), 9, 7) == 124).all()  # 59.8 + 58.7 + 5.7
     photo = scene(480, 640)
     full = shrink_grey(np.asarray(photo), 64, 64).astype(int)
     luma = np.asarray(photo) @ np.array([0.299, 0.587, 0.114])

@@ -262,9 +262,7 @@ def pictures(classes: list[str], count: int) -> list[Mistake]:
         )
         predicted = None if index == 3 else classes[(index + 1) % len(classes)]
         path = f"beds/{classes[index % len(classes)]}/2024-01-12-07-{index:02d}-04.jpg"
-        found.append(
-            Mistake(path, classes[index % len(classes)], predicted, 0.99 - index / 50, thumbnail(pixels))
-        )
+        found.append(Mistake(path, classes[index % len(classes)], predicted, 0.99 - index / 50, thumbnail(pixels)))
     return found
 
 
@@ -299,9 +297,7 @@ class Balance(html.parser.HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
-        self.addresses += [
-            value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")
-        ]
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -507,9 +503,7 @@ def test_what_the_scorer_measures_is_what_the_report_says(decide: float | None, 
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     units = None if groups is None else np.arange(200) * groups // 200
     body = score(probabilities, truth, BEDS, units, decide=decide, n_resamples=100)
-    bars = [
-        judge(parse_requirement(bar), body) for bar in ("accuracy>=0.5", "f1>=0.99", "recall[lying]>=0.8")
-    ]
+    bars = [judge(parse_requirement(bar), body) for bar in ("accuracy>=0.5", "f1>=0.99", "recall[lying]>=0.8")]
     page = render(metrics_of(body, BEDS, decide=decide, requirements=bars), {}, [])
     parse(page)
     text = text_of(page)
@@ -592,9 +586,7 @@ def test_a_thumbnail_keeps_the_whole_frame_in_few_bytes() -> None:
 
 
 def test_importing_the_report_loads_no_template_engine_and_no_plotting() -> None:
-    code = (
-        "import sys, certero.report.page; print({'jinja2', 'matplotlib', 'PIL', 'torch'} & set(sys.modules))"
-    )
+    code = "import sys, certero.report.page; print({'jinja2', 'matplotlib', 'PIL', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -29,9 +29,7 @@ def _quantity(low: float | None, high: float | None) -> dict[str, object]:
         ("accuracy<0.9", 0.70, 0.90, "cannot tell"),
     ],
 )
-def test_a_bar_is_judged_by_the_whole_interval(
-    text: str, low: float | None, high: float | None, verdict: str
-) -> None:
+def test_a_bar_is_judged_by_the_whole_interval(text: str, low: float | None, high: float | None, verdict: str) -> None:
     found = judge(parse_requirement(text), {"accuracy": _quantity(low, high)})
     assert (found["require"], found["verdict"]) == (text, verdict)
 

@@ -188,9 +188,7 @@ def test_every_kind_of_manifest_reads_the_same(tmp_path: Path, kind: str) -> Non
         pl.DataFrame({"path": ["p0.jpg", "p1.jpg"], "label": ["ä", "b"]}).write_parquet(path)
     else:
         separator, name = ("\t", "m.tsv") if kind == "tsv" else (";", "m.csv")
-        path = manifest(
-            tmp_path, f"path{separator}label\r\np0.jpg{separator}ä\r\np1.jpg{separator}b\r\n", name
-        )
+        path = manifest(tmp_path, f"path{separator}label\r\np0.jpg{separator}ä\r\np1.jpg{separator}b\r\n", name)
     assert list_photos(path).table.equals(expected)
 
 
@@ -215,9 +213,7 @@ def test_every_kind_of_manifest_reads_the_same(tmp_path: Path, kind: str) -> Non
         ('path,label\np0.jpg,a,b,c\n"', "one row a photo"),
     ],
 )
-def test_a_manifest_that_does_not_hold_together_is_one_clear_line(
-    tmp_path: Path, text: str, said: str
-) -> None:
+def test_a_manifest_that_does_not_hold_together_is_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(DataError) as caught:
         list_photos(manifest(tmp_path, text))
     assert said in str(caught.value)

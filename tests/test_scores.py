@@ -83,9 +83,7 @@ def test_labels_cut_at_a_threshold_agree_with_scikit_learn_on_the_label_matrix(d
     for index, name in enumerate(CLASSES):
         for figure, column in zip(("precision", "recall", "f1"), columns, strict=False):
             value = found["per_class"][name][figure]["value"]
-            assert (np.nan if value is None else value) == pytest.approx(
-                column[index], abs=1e-12, nan_ok=True
-            )
+            assert (np.nan if value is None else value) == pytest.approx(column[index], abs=1e-12, nan_ok=True)
     confusion = found["confusion"]
     assert np.array(confusion["counts"]).sum() == given.sum()
     assert confusion["no_label"] == np.bincount(truth[given.sum(axis=1) == 0], minlength=7).tolist()
@@ -146,9 +144,7 @@ def test_intervals_of_f1_hold_the_truth_19_times_in_20() -> None:
         cells = generator.choice(9, 80, p=shares.ravel())
         found = score(np.eye(3)[cells % 3], cells // 3, ["empty", "lying", "standing"], n_resamples=2)
         rows = [row["f1"] for row in found["per_class"].values()]
-        held += [
-            row["low"] is not None and row["low"] <= x <= row["high"] for row, x in zip(rows, f1, strict=True)
-        ]
+        held += [row["low"] is not None and row["low"] <= x <= row["high"] for row, x in zip(rows, f1, strict=True)]
     assert (held / 400 > 0.92).all()
 
 

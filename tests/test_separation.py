@@ -113,9 +113,7 @@ def test_all_cameras_of_one_moment_fall_in_one_block() -> None:
 def test_copies_in_distant_blocks_move_and_do_not_chain_the_blocks() -> None:
     times = every(60, 12)
     times[11] = None
-    separation = separate(
-        photos_of(captured_at=times), [(0, 5), (5, 9), (9, 11), (3, 4)], block=timedelta(hours=1)
-    )
+    separation = separate(photos_of(captured_at=times), [(0, 5), (5, 9), (9, 11), (3, 4)], block=timedelta(hours=1))
     assert separation.unit[0] == separation.unit[5] == separation.unit[9] == separation.unit[11]
     assert separation.unit[3] == separation.unit[4]
     assert separation.counts["units"] == 8
@@ -174,9 +172,7 @@ def test_the_units_do_not_depend_on_the_order_of_the_rows() -> None:
     assert [again[new_row[row]] for row in range(60)] == list(unit)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(3600, "1h"), (600, "10m"), (5400, "1h30m"), (0, "0m"), (90, "1m30s")]
-)
+@pytest.mark.parametrize(("seconds", "text"), [(3600, "1h"), (600, "10m"), (5400, "1h30m"), (0, "0m"), (90, "1m30s")])
 def test_durations_read_as_the_command_line_takes_them(seconds: int, text: str) -> None:
     assert duration(timedelta(seconds=seconds)) == text
 

@@ -30,9 +30,7 @@ def test_columns_that_divide_nothing_or_name_photos_are_left_out() -> None:
 def test_slices_keep_the_number_of_groups_of_the_test_set() -> None:
     groups = np.repeat(np.arange(12), 5)
     light = ["night"] * 15 + ["day"] * 45
-    night = next(
-        row for row in slice_rows(np.arange(60) % 4 > 0, groups, {"lighting": light}) if row["n"] == 15
-    )
+    night = next(row for row in slice_rows(np.arange(60) % 4 > 0, groups, {"lighting": light}) if row["n"] == 15)
     assert night["accuracy"]["method"] == "wilson_effective_n"
     few = slice_rows(np.arange(60) % 4 > 0, groups // 2, {"lighting": light})
     assert {row["accuracy"]["method"] for row in few} == {"too_few_groups"}

@@ -73,9 +73,7 @@ def test_no_group_crosses_the_split(
 
 @settings(max_examples=20, deadline=None)
 @given(grouped_photos, st.integers(0, 3))
-def test_the_split_does_not_depend_on_the_order_of_the_photos(
-    drawn: tuple[list[str], list[str]], seed: int
-) -> None:
+def test_the_split_does_not_depend_on_the_order_of_the_photos(drawn: tuple[list[str], list[str]], seed: int) -> None:
     labels, units = drawn
     order = np.random.default_rng(9).permutation(len(labels))
     straight = split_units(labels, units, 3, seed)
@@ -181,9 +179,7 @@ def test_near_in_time_agrees_with_all_pairs() -> None:
     times = np.datetime64("2024-01-01T00:00", "us") + rng.integers(0, 3000, 200) * np.timedelta64(1, "m")
     times[::9] = np.datetime64("NaT")
     others = times[:20]
-    expected = [
-        bool((np.abs(others[~np.isnat(others)] - time) <= np.timedelta64(GAP)).any()) for time in times
-    ]
+    expected = [bool((np.abs(others[~np.isnat(others)] - time) <= np.timedelta64(GAP)).any()) for time in times]
     assert near_in_time(times, others, GAP).tolist() == expected
     assert not near_in_time(times, others, timedelta(0)).any()
     assert not near_in_time(times, others[:0], GAP).any()
@@ -365,9 +361,7 @@ def test_the_real_barn_is_split_in_time_with_the_gap() -> None:
     assert sizes_.min() >= 0.5 * sizes_.max()
     standing = folded.table.filter(pl.col("label") == "standing")["fold"]
     assert standing.n_unique() >= 2
-    assert set(fold[[row for row, unit in enumerate(separation.unit) if unit == separation.unit[0]]]) == {
-        fold[0]
-    }
+    assert set(fold[[row for row, unit in enumerate(separation.unit) if unit == separation.unit[0]]]) == {fold[0]}
 
 
 def test_the_real_grocery_split_is_the_publishers() -> None:

@@ -95,15 +95,11 @@ def test_every_cow_has_a_box_inside_frame_and_crop(barn: BarnSummary) -> None:
             Image.open(barn.folder / "frames" / box["frame"]) as frame,
         ):
             for prefix, (width, height) in (("", frame.size), ("crop_", crop.size)):
-                left, top, right, bottom = (
-                    int(box[prefix + side]) for side in ("left", "top", "right", "bottom")
-                )
+                left, top, right, bottom = (int(box[prefix + side]) for side in ("left", "top", "right", "bottom"))
                 assert 0 <= left < right <= width
                 assert 0 <= top < bottom <= height
         # A cow is no speck: her box covers a good part of the bed.
-        area = (int(box["crop_right"]) - int(box["crop_left"])) * (
-            int(box["crop_bottom"]) - int(box["crop_top"])
-        )
+        area = (int(box["crop_right"]) - int(box["crop_left"])) * (int(box["crop_bottom"]) - int(box["crop_top"]))
         assert area > 0.12 * crop.size[0] * crop.size[1]
 
 
@@ -123,9 +119,7 @@ def test_the_box_holds_what_differs_from_the_empty_bed(barn: BarnSummary) -> Non
         occupied = _pixels(barn.folder / "beds" / box["label"] / f"{box['bed']}_{box['frame']}")
         changed = np.abs(occupied - _pixels(near[0])).mean(axis=2) > 45
         inside = np.zeros(changed.shape, bool)
-        inside[
-            int(box["crop_top"]) : int(box["crop_bottom"]), int(box["crop_left"]) : int(box["crop_right"])
-        ] = True
+        inside[int(box["crop_top"]) : int(box["crop_bottom"]), int(box["crop_left"]) : int(box["crop_right"])] = True
         assert changed[inside].mean() > 0.15
         assert changed[inside].mean() > 3 * changed[~inside].mean()
         compared += 1

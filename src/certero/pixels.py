@@ -266,9 +266,7 @@ def _jpeg_pixels(data: bytes, reduction: dict[str, int]) -> tuple[UInt8, list[st
             whole_header = False
             mended = bare
             complaints.append(
-                "surplus bytes in the header"
-                if "extraneous" in complaint
-                else f"the decoder warned: {complaint}"
+                "surplus bytes in the header" if "extraneous" in complaint else f"the decoder warned: {complaint}"
             )
         else:
             raise PhotoError(_missing_pixels(complaint, data))
@@ -420,9 +418,7 @@ def _rgb(photo: Image.Image) -> UInt8:
         scaled = ((grey * 255 + 32767) // 65535).astype(np.uint8)
         return np.repeat(scaled[:, :, None], 3, axis=2)
     if photo.mode in ("I", "F"):
-        raise PhotoError(
-            "32-bit and floating-point pixels are not supported: convert the photo to 8 or 16 bits"
-        )
+        raise PhotoError("32-bit and floating-point pixels are not supported: convert the photo to 8 or 16 bits")
     if photo.mode == "RGB" and max(photo.info.get("transparency", (0,))) > 255:
         # One colour declared transparent, in a 16-bit file and with 16 bits: no 8-bit colour equals it.
         del photo.info["transparency"]

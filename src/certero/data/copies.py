@@ -71,10 +71,7 @@ def find_copies(
     known = [
         i
         for i in range(len(content_hashes))
-        if clusters.root(i) == i
-        and perceptual_hashes[i] is not None
-        and descriptors[i] is not None
-        and sizes[i]
+        if clusters.root(i) == i and perceptual_hashes[i] is not None and descriptors[i] is not None and sizes[i]
     ]
     pictures = _Pictures(load)
     compared = np.zeros(len(content_hashes), dtype=np.int64)

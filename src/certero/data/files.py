@@ -13,9 +13,7 @@ from pathlib import Path
 from certero.errors import DataError
 
 #: Suffixes of photos, compared in lower case.
-PHOTO_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
-)
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 
 _ESCAPED_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
 

@@ -111,6 +111,6 @@ def _lowest_frequencies(count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[
 
 _ROWS, _COLUMNS = _lowest_frequencies(PERCEPTUAL_BITS + DESCRIPTOR_BITS)
 # Rows up to the highest frequency needed: the orthonormal DCT-II, without the scale that does not change signs.
-_DCT = np.cos(
-    np.pi / SIDE * np.outer(np.arange(max(_ROWS.max(), _COLUMNS.max()) + 1), np.arange(SIDE) + 0.5)
-).astype(np.float32)
+_DCT = np.cos(np.pi / SIDE * np.outer(np.arange(max(_ROWS.max(), _COLUMNS.max()) + 1), np.arange(SIDE) + 0.5)).astype(
+    np.float32
+)

@@ -129,9 +129,7 @@ def _manifest_paths(manifest: Path, listed: list[str | None]) -> list[str]:
     """The paths relative to the manifest's folder, each an existing file inside it."""
     shown, root = printable(manifest.name), manifest.parent
     if None in listed:
-        raise DataError(
-            f"every row of a manifest needs a path; {shown} has {listed.count(None)} without. Add them."
-        )
+        raise DataError(f"every row of a manifest needs a path; {shown} has {listed.count(None)} without. Add them.")
     paths = [posixpath.normpath(path or "") for path in listed]
     outside = [path for path in paths if path.startswith("/") or path.split("/")[0] == ".."]
     if outside:
@@ -162,9 +160,7 @@ def _check_rows(shown: str, paths: list[str], labels: list[str]) -> None:
         )
     first_label = dict(zip(reversed(paths), reversed(labels), strict=True))
     pairs = zip(paths, labels, strict=True)
-    contradicted = [
-        f"{path}: {first_label[path]}, {label}" for path, label in pairs if label != first_label[path]
-    ]
+    contradicted = [f"{path}: {first_label[path]}, {label}" for path, label in pairs if label != first_label[path]]
     if contradicted:
         raise DataError(
             f"a photo has one label; {shown} gives two to {first_and_count(contradicted, 'photo')}. Keep the right one."

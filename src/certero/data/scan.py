@@ -30,9 +30,7 @@ _SEEN = (
 )
 
 
-def list_photos(
-    data: Path, *, label_level: LabelLevel | None = None, single_label: str | None = None
-) -> Photos:
+def list_photos(data: Path, *, label_level: LabelLevel | None = None, single_label: str | None = None) -> Photos:
     """The photos of a folder or manifest with their labels and given splits, without opening any.
 
     Args:
@@ -65,9 +63,7 @@ def list_photos(
     return list_manifest(data)
 
 
-def scan(
-    photos: Photos, *, look: Callable[[Path], PhotoFacts], map: Map, progress: Progress = no_progress
-) -> Photos:
+def scan(photos: Photos, *, look: Callable[[Path], PhotoFacts], map: Map, progress: Progress = no_progress) -> Photos:
     """The photos with every column that one look at the files fills.
 
     A file that cannot be opened (permission, vanished, a folder) becomes `unreadable` with the reason. The

@@ -92,9 +92,7 @@ def separate(
     counts = {"photos": int(used.sum()), "timed": timed}
     if group_by is not None:
         if block is not None:
-            raise SplitError(
-                "one rule separates the photos; found both --group-by and --block. Use one of the two."
-            )
+            raise SplitError("one rule separates the photos; found both --group-by and --block. Use one of the two.")
         return _by_group(photos, used, twins, counts, group_by)
     enough = timed > 0 and timed >= TIMED_SHARE * counts["photos"]
     if block is not None and not enough:
@@ -162,16 +160,12 @@ def similarity_decay(
         anchors = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _PAIRS_A_LAG)).astype(np.int64))
         for lag in _LAGS_MINUTES:
             wanted = times[anchors] + lag
-            after = (
-                np.clip(np.searchsorted(times, wanted), 1, max(len(rows) - 1, 1)) if len(rows) > 1 else None
-            )
+            after = np.clip(np.searchsorted(times, wanted), 1, max(len(rows) - 1, 1)) if len(rows) > 1 else None
             if after is None:
                 continue
             near = np.where(wanted - times[after - 1] < times[after] - wanted, after - 1, after)
             fits = (np.abs(times[near] - wanted) <= lag / 4) & (near != anchors)
-            likeness.setdefault(lag, []).append(
-                _equal_bits(descriptors, rows[anchors[fits]], rows[near[fits]])
-            )
+            likeness.setdefault(lag, []).append(_equal_bits(descriptors, rows[anchors[fits]], rows[near[fits]]))
         first_far = np.searchsorted(times, times[anchors] + span / 2)
         some = first_far < len(rows)
         partners = rng.integers(first_far[some], len(rows))
@@ -240,9 +234,7 @@ def _groups(photos: Photos, used: Mask, group_by: str) -> list[str | None]:
     else:
         found = _matches(table["path"].to_list(), group_by)
     groups = [group if use else None for group, use in zip(found, used, strict=True)]
-    without = [
-        path for path, group, use in zip(table["path"], groups, used, strict=True) if use and not group
-    ]
+    without = [path for path, group, use in zip(table["path"], groups, used, strict=True) if use and not group]
     if without:
         raise SplitError(
             f"--group-by {group_by} must give every photo a group; it gives none to "

@@ -71,9 +71,7 @@ def assign(
     old_test = _old_test(photos, split_from)
     if not given.any():
         return _own_split(photos, separation, split_seed, fractions, old_test)
-    return _given_split(
-        photos, separation, split_seed, fractions, needs_val, old_test, keep_leaks, list(leaks)
-    )
+    return _given_split(photos, separation, split_seed, fractions, needs_val, old_test, keep_leaks, list(leaks))
 
 
 def assign_folds(photos: Photos, separation: Separation, folds: int, split_seed: int = 0) -> Photos:
@@ -108,14 +106,9 @@ def needs_cv(photos: Photos) -> str | None:
     if photos.split_source != "own":
         return None
     test = photos.used().filter(pl.col("split") == "test").group_by("label")
-    sizes = {
-        label: (size, units)
-        for label, size, units in test.agg(pl.len(), pl.col("unit").n_unique()).iter_rows()
-    }
+    sizes = {label: (size, units) for label, size, units in test.agg(pl.len(), pl.col("unit").n_unique()).iter_rows()}
     small = {label: sizes.get(label, (0, 0)) for label in photos.classes()}
-    small = {
-        label: size for label, size in small.items() if size[0] < MIN_TEST_PHOTOS or size[1] < MIN_TEST_UNITS
-    }
+    small = {label: size for label, size in small.items() if size[0] < MIN_TEST_PHOTOS or size[1] < MIN_TEST_UNITS}
     if not small:
         return None
     label, (size, units) = min(small.items(), key=lambda item: (item[1], item[0]))
@@ -140,9 +133,7 @@ def fold_training_mask(photos: Photos, fold: int, gap: timedelta) -> Mask:
     return np.asarray(used & (folds != fold) & ~near, dtype=np.bool_)
 
 
-def near_in_time(
-    times: npt.NDArray[np.datetime64], others: npt.NDArray[np.datetime64], gap: timedelta
-) -> Mask:
+def near_in_time(times: npt.NDArray[np.datetime64], others: npt.NDArray[np.datetime64], gap: timedelta) -> Mask:
     """Boolean [times]: at most gap from any of the others. False without a time, and everywhere if gap is zero."""
     others = np.sort(others[~np.isnat(others)])
     near = np.zeros(len(times), dtype=np.bool_)
@@ -247,9 +238,7 @@ def _cut(
     wanted = [name for name, share in zip(SPLITS, fractions, strict=True) if share > 0]
     count = table["unit"].n_unique()
     if count < len(wanted):
-        raise _too_few(
-            separation, len(wanted), f"a split needs at least {len(wanted)} ({', '.join(wanted)})", count
-        )
+        raise _too_few(separation, len(wanted), f"a split needs at least {len(wanted)} ({', '.join(wanted)})", count)
     fixed = {unit: SPLITS.index("test") for unit in set(photos.table.filter(old_test)["unit"])}
     if count - len(fixed) < len(wanted) - 1:
         raise SplitError(
@@ -273,9 +262,7 @@ def _leave_out_leaks(photos: Photos, leaks: list[tuple[int, int]]) -> Photos:
     cluster = join(len(split), ((a, b) for a, b in leaks if used[a] and used[b]))
     latest = np.full(len(split), -1)
     np.maximum.at(latest, cluster[used], split[used])
-    return _mark(
-        photos, used & (split < latest[cluster]), "leaked", "copies of photos of a later-opened split"
-    )
+    return _mark(photos, used & (split < latest[cluster]), "leaked", "copies of photos of a later-opened split")
 
 
 def _purge(photos: Photos, gap: timedelta, cut: Sequence[str]) -> Photos:
@@ -296,9 +283,7 @@ def _mark(photos: Photos, rows: Mask, status: str, reason: str) -> Photos:
     if not rows.any():
         return photos
     where = pl.Series(rows)
-    photos = photos.with_columns(
-        pl.when(where).then(pl.lit(status)).otherwise(pl.col("status")).alias("status")
-    )
+    photos = photos.with_columns(pl.when(where).then(pl.lit(status)).otherwise(pl.col("status")).alias("status"))
     return photos.noted([f"{int(rows.sum())} photos {status}: {reason}"])
 
 

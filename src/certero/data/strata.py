@@ -93,15 +93,11 @@ class _UnitCounts:
         """Photos by part and class; units of part -1 are left out."""
         part = part_of[self.unit]
         placed = part >= 0
-        flat = np.bincount(
-            part[placed] * self.classes + self.label[placed], self.count[placed], parts * self.classes
-        )
+        flat = np.bincount(part[placed] * self.classes + self.label[placed], self.count[placed], parts * self.classes)
         return np.asarray(flat.reshape(parts, self.classes), dtype=np.float64)
 
 
-def _place(
-    counts: _UnitCounts, shares: Floats, missing: Floats, start: Ints, rng: np.random.Generator
-) -> Ints:
+def _place(counts: _UnitCounts, shares: Floats, missing: Floats, start: Ints, rng: np.random.Generator) -> Ints:
     """The part of each unit; missing is what a class that a part lacks costs."""
     wanted = shares[:, None] * counts.total
     single = (counts.size == 1) & (start < 0)
@@ -142,9 +138,7 @@ def _greedy(counts: _UnitCounts, wanted: Floats, part_of: Ints, order: Ints) -> 
     return part_of
 
 
-def _fill(
-    counts: _UnitCounts, wanted: Floats, part_of: Ints, singles: Ints, rng: np.random.Generator
-) -> Ints:
+def _fill(counts: _UnitCounts, wanted: Floats, part_of: Ints, singles: Ints, rng: np.random.Generator) -> Ints:
     """Share out the units of one photo, class by class, by largest remainder."""
     part_of = part_of.copy()
     table = counts.table(part_of, len(wanted))
@@ -158,9 +152,7 @@ def _fill(
             continue
         room = np.clip(wanted[:, number] - table[:, number], 0, None)
         exact = (
-            room * (len(rows) / room.sum())
-            if room.sum()
-            else wanted[:, number] / wanted[:, number].sum() * len(rows)
+            room * (len(rows) / room.sum()) if room.sum() else wanted[:, number] / wanted[:, number].sum() * len(rows)
         )
         take = np.floor(exact + 1e-9).astype(np.int64)
         deficit = (wanted - table).sum(axis=1) - take

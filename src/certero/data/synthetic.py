@@ -416,9 +416,7 @@ def _grow_coat(seed: int, cow: int) -> Coat:
     cut = np.quantile(field, 1 - rng.uniform(low, high))
     share = np.clip((field - cut) * 6 + 0.5, 0, 1)
     hair = _planes(ground) * (1 - share) + _planes(patch) * share
-    hair = hair * (
-        1 + 0.10 * _smooth_noise(rng, along, across, 9) + 0.04 * rng.standard_normal((along, across))
-    )
+    hair = hair * (1 + 0.10 * _smooth_noise(rng, along, across, 9) + 0.04 * rng.standard_normal((along, across)))
     blaze = _WHITE if patch == _WHITE and rng.random() < 0.7 else None
     return Coat(np.clip(hair, 0.02, 1).astype(np.float32), ground, blaze, legs)
 
@@ -498,9 +496,7 @@ def _head(pose: Pose, coat: Coat, nod: float) -> list[Cone]:
     cones: list[Cone] = [(x, y, 15 * w, x1, y1, 10 * w, coat.head)]
     for side in (-1, 1):
         angle = face + side * 1.75
-        cones.append(
-            (x1, y1, 5 * w, x1 + 15 * w * math.cos(angle), y1 + 15 * w * math.sin(angle), 2.6 * w, coat.head)
-        )
+        cones.append((x1, y1, 5 * w, x1 + 15 * w * math.cos(angle), y1 + 15 * w * math.sin(angle), 2.6 * w, coat.head))
     cones.append((x1, y1, 10.5 * w, x2, y2, 7 * w, coat.head))
     if coat.blaze is not None:
         cones.append(((2 * x1 + x2) / 3, (2 * y1 + y2) / 3, 2.2 * w, x2, y2, 4.6 * w, coat.blaze))
@@ -586,9 +582,7 @@ class _Canvas:
             left = right = _STANDING
         width = np.interp(along, _ALONG, left).astype(np.float32) + np.float32(1e-3)
         if left is not right:
-            width = np.where(
-                across < 0, width, np.interp(along, _ALONG, right).astype(np.float32) + np.float32(1e-3)
-            )
+            width = np.where(across < 0, width, np.interp(along, _ALONG, right).astype(np.float32) + np.float32(1e-3))
         d = across / width
         edge = (1 - np.abs(d)) * width * pose.half_width * unit
         alpha = np.clip(edge + 0.5, 0, 1) * (np.abs(along) < 1)
@@ -770,9 +764,7 @@ class _Barn:
         """The lane's columns, and its sand (brightness x 128) as each stay leaves it with other prints."""
         unit = self.settings.unit
         index = self.lanes.index(lane)
-        center = (
-            _ROW_LEFT + (_ROW_RIGHT - _ROW_LEFT) / self.settings.beds * (index - 0.5)
-        ) * self.settings.width
+        center = (_ROW_LEFT + (_ROW_RIGHT - _ROW_LEFT) / self.settings.beds * (index - 0.5)) * self.settings.width
         step = (_ROW_RIGHT - _ROW_LEFT) / self.settings.beds * self.settings.width / 2
         left, right = max(0, round(center - step)), round(center + step)
         y = np.arange(self.settings.height, dtype=np.float32)[:, None]
@@ -836,13 +828,9 @@ class _Barn:
                 (0.835 * w, _KERB * h),
             ]
             draw.polygon(wall, fill=255 if plain else (146, 142, 136))
-            draw.polygon(
-                [(0.985 * w, 0), (w, 0), (w, h), (0.965 * w, h)], fill=255 if plain else (34, 33, 34)
-            )
+            draw.polygon([(0.985 * w, 0), (w, 0), (w, h), (0.965 * w, h)], fill=255 if plain else (34, 33, 34))
         small = (width, height)
-        texture = (
-            1 + 0.10 * _smooth_noise(rng, height, width, 11) + 0.05 * _smooth_noise(rng, height, width, 2.5)
-        )
+        texture = 1 + 0.10 * _smooth_noise(rng, height, width, 11) + 0.05 * _smooth_noise(rng, height, width, 2.5)
         solid = np.asarray(cover.resize(small, Image.Resampling.BOX), np.float32) / 255
         rgb = np.asarray(color.resize(small, Image.Resampling.BOX), np.float32) / 255
         return np.ascontiguousarray(rgb.transpose(2, 0, 1)) * texture, solid
@@ -863,9 +851,7 @@ class _Barn:
                     width=int(7 * thick),
                 )
                 loop = (x - 1 * thick, _RAIL * h, x + 17 * thick, _KERB * h)
-                draw.rounded_rectangle(
-                    loop, radius=9 * thick, outline=(150, 146, 138, 255), width=int(3.4 * thick)
-                )
+                draw.rounded_rectangle(loop, radius=9 * thick, outline=(150, 146, 138, 255), width=int(3.4 * thick))
                 draw.line((x, 0, x, (_KERB - 0.04) * h), fill=(172, 168, 160, 255), width=int(5 * thick))
                 draw.line(
                     (x + thick, 0, x + thick, (_KERB - 0.04) * h),
@@ -883,9 +869,7 @@ class _Barn:
         return planes[:3] * planes[3], 1 - planes[3]
 
 
-def _overlap(
-    image: Pixels, left: int, top: int, height: int, width: int
-) -> tuple[slice, slice, slice, slice] | None:
+def _overlap(image: Pixels, left: int, top: int, height: int, width: int) -> tuple[slice, slice, slice, slice] | None:
     """Where a patch meets the image: rows and columns of the image, then of the patch."""
     y0, y1 = max(0, top), min(image.shape[1], top + height)
     x0, x1 = max(0, left), min(image.shape[2], left + width)
@@ -930,9 +914,7 @@ def _render_into(folder: Path, settings: Settings, progress: Progress, run: Map)
         rows.extend(found)
         progress("render", done, len(times))
     captured = {f"{time:%Y-%m-%d-%H-%M-%S}.jpg": time.isoformat() for time in times}
-    beds = [
-        (f"beds/{label}/{bed}_{frame}", label, bed, captured[str(frame)]) for frame, bed, label, *_ in rows
-    ]
+    beds = [(f"beds/{label}/{bed}_{frame}", label, bed, captured[str(frame)]) for frame, bed, label, *_ in rows]
     _write_csv(folder / "beds.csv", ("path", "label", "group", "captured_at"), beds)
     _write_csv(folder / "boxes.csv", _BOX_COLUMNS, [row for row in rows if row[2] != "empty"])
     (folder / "regions.toml").write_text(_regions_toml(settings), encoding="utf-8")
@@ -994,20 +976,14 @@ def _find_barn(output: Path, settings: Settings) -> BarnSummary | None:
         mark = json.loads((output / _MARK).read_text(encoding="utf-8"))
         found, version, frames, labels = mark["settings"], mark["version"], mark["frames"], mark["labels"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(
-            f"{output} must be new or a demo barn, found other files; choose another folder"
-        ) from error
+        raise OutputError(f"{output} must be new or a demo barn, found other files; choose another folder") from error
     if found != asdict(settings) or version != VERSION:
         raise OutputError(
             f"{output} holds a demo barn of other settings or version; choose another folder or delete it"
         )
     counts = {label: sum(1 for _ in (output / "beds" / label).glob("*.jpg")) for label in LABELS}
     files = (output / "beds.csv", output / "boxes.csv", output / "regions.toml")
-    whole = sum(1 for _ in (output / "frames").glob("*.jpg")) == frames and all(
-        file.is_file() for file in files
-    )
+    whole = sum(1 for _ in (output / "frames").glob("*.jpg")) == frames and all(file.is_file() for file in files)
     if not whole or counts != labels:
-        raise OutputError(
-            f"{output} must hold all photos of its demo barn, some are gone; delete it and run again"
-        )
+        raise OutputError(f"{output} must hold all photos of its demo barn, some are gone; delete it and run again")
     return BarnSummary(output, output / "beds.csv", frames, sum(labels.values()), labels, reused=True)

@@ -7,7 +7,7 @@ at hand. A backbone never starts from random weights: a probe on noise would loo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -149,12 +149,17 @@ def _from_timm(name: str, weights: Path | None) -> Backbone:
     return Backbone(
         name=name,
         weights_id=digest.hexdigest()[:32],
-        mean=tuple(255 * m for m in config["mean"]),  # type: ignore[arg-type]
-        deviation=tuple(255 * s for s in config["std"]),  # type: ignore[arg-type]
+        mean=_levels(config["mean"]),
+        deviation=_levels(config["std"]),
         image_size=config["input_size"][-1],
         filter="bilinear" if config["interpolation"] == "bilinear" else "bicubic",
         build=lambda: module,
     )
+
+
+def _levels(shares: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = (255 * share for share in shares)
+    return red, green, blue
 
 
 def _read_weights(file: Path) -> dict[str, torch.Tensor]:

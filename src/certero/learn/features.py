@@ -152,7 +152,7 @@ def _in_torch(
         return
     module = Extractor.of(backbone).to(device)
     # Channels last: the layout that convolutions on CPUs and tensor cores read without a copy.
-    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = module.to(memory_format=torch.channels_last)
 
     def prepare(file: Path) -> NDArray[np.uint8]:
         try:

@@ -45,9 +45,9 @@ class Resources:
 @contextlib.contextmanager
 def resources(workers: int | None = None, progress: Progress = no_progress) -> Iterator[Resources]:
     """The caches are closed at the end."""
-    caches = [BlobCache(name) for name in ("fingerprints", "features", "networks")]
+    fingerprints, features, networks = BlobCache("fingerprints"), BlobCache("features"), BlobCache("networks")
     try:
-        yield Resources(Threads(workers).map, *caches, progress=progress)
+        yield Resources(Threads(workers).map, fingerprints, features, networks, progress)
     finally:
-        for cache in caches:
+        for cache in (fingerprints, features, networks):
             cache.close()

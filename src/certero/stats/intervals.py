@@ -127,7 +127,8 @@ def proportion(successes: ArrayLike, groups: ArrayLike | None = None, *, all_gro
     # Each photo of this class may come from another group while the test set as a whole is dependent.
     codes = np.arange(n) if codes is None else codes
     here = int(codes.max()) + 1
-    if (here if all_groups is None else all_groups) < FEWEST_GROUPS:
+    # Within a single group nothing tells how much groups differ.
+    if here < 2 or (here if all_groups is None else all_groups) < FEWEST_GROUPS:
         return undefined(n, "too_few_groups", share)
     low, high = wilson(share, effective_sample_size(hits, codes), _student_quantile(max(1, here - 1)))
     return Quantity(share, low, high, "wilson_effective_n", n)
