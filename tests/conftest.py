@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from certero.pipelines.train import Run
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -36,3 +40,23 @@ def _real(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real photos of {name}, which are not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_barn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a rendered barn of two short days."""
+    from certero.data.synthetic import render_barn
+    from certero.engine.threads import Threads
+
+    folder = tmp_path_factory.mktemp("small") / "barn"
+    render_barn(folder, days=2, interval_minutes=30, map=Threads().map)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_run(small_barn: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A model trained on the small barn, once a test session."""
+    pytest.importorskip("torch", reason="training needs the [train] extra")
+    from certero.pipelines.train import train
+
+    return train(small_barn / "beds.csv", output=tmp_path_factory.mktemp("small") / "run")
