@@ -76,7 +76,7 @@ class TrainSettings:
     weights: str | None = None
     image_size: int | None = None
     fit: Literal["letterbox", "stretch"] = "letterbox"
-    strengths: tuple[float, ...] = (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+    strengths: tuple[float, ...] = (1e-2, 3e-2, 1e-1, 3e-1, 1.0)
     class_weights: ClassWeights = "balanced"
     group_by: str | None = None
     block: timedelta | None = None
@@ -116,6 +116,7 @@ def resolve(recipe: str, **given: Any) -> TrainSettings:
         ConfigError: for an unknown recipe, an unknown word or a value out of range.
     """
     values: dict[str, Any] = {**_read_recipe(recipe), **{k: v for k, v in given.items() if v is not None}}
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
     values["recipe"] = recipe
     return _checked(values)
 
@@ -144,20 +145,24 @@ def _checked(values: dict[str, Any]) -> TrainSettings:
     unknown = sorted(set(values) - fields)
     if unknown:
         raise ConfigError(f"settings must be among {', '.join(sorted(fields))}; found {', '.join(unknown)}.")
+    _check_kinds(values)
     for name in ("block", "gap"):
         if isinstance(values.get(name), str):
             values[name] = parse_duration(values[name], f"--{name}")
     if isinstance(values.get("class_weights"), str):
         values["class_weights"] = parse_class_weights(values["class_weights"])
-    if isinstance(values.get("label_level"), str):
-        values["label_level"] = parse_label_level(values["label_level"])
+    elif isinstance(values.get("class_weights"), dict):
+        values["class_weights"] = {name: _weight(name, w) for name, w in values["class_weights"].items()}
+    if values.get("label_level") is not None:
+        values["label_level"] = parse_label_level(str(values["label_level"]))
     for name in ("strengths", "require"):
         if name in values:
             values[name] = tuple(values[name])
     settings = TrainSettings(**values)
     _check("--image-size", settings.image_size, 32, 1024)
     _check("--workers", settings.workers, 1, 1024)
-    _check("--decide", settings.decide, 0.0, 1.0)
+    if settings.decide is not None and not 0 < settings.decide <= 1:
+        raise ConfigError(f"--decide must lie above 0 and at most 1; found {settings.decide}.")
     _check("--seed", settings.seed, 0, 2**32 - 1)
     _check("--split-seed", settings.split_seed, 0, 2**32 - 1)
     if settings.cv is not None and settings.cv != 0:
@@ -171,7 +176,33 @@ def _checked(values: dict[str, Any]) -> TrainSettings:
             raise ConfigError(f"--{name} must be one of {', '.join(known)}; found {getattr(settings, name)!r}.")
     if not settings.strengths or not all(isinstance(s, int | float) and s > 0 for s in settings.strengths):
         raise ConfigError(f"strengths must be positive numbers; found {list(settings.strengths)}.")
+    if not all(isinstance(text, str) for text in settings.require):
+        raise ConfigError(f"require must be a list of texts; found {list(settings.require)}.")
     return settings
+
+
+# What a recipe file may hold, and how to say so; a command line gives text that Typer has read already.
+_TEXT, _WHOLE = "a text", "a whole number"
+_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("backbone", "weights", "fit", "group_by", "split_from", "device", "precision"), (_TEXT, (str,))),
+    **dict.fromkeys(("image_size", "cv", "split_seed", "seed", "workers"), (_WHOLE, (int,))),
+    **dict.fromkeys(("block", "gap"), ('a duration such as "1h"', (str, timedelta))),
+    **dict.fromkeys(("keep_leaks", "open_test"), ("true or false", (bool,))),
+    "strengths": ("a list of numbers", (list, tuple)),
+    "require": ("a list of texts", (list, tuple)),
+    "decide": ("a number", (int, float)),
+    "label_level": ("leaf or a whole number", (str, int)),
+    "class_weights": ("none, balanced or a table of numbers", (str, dict)),
+}
+
+
+def _check_kinds(values: dict[str, Any]) -> None:
+    for name, (wanted, kinds) in _KINDS.items():
+        value = values.get(name)
+        # True is an int to Python, and never one to a user.
+        if value is None or (isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))):
+            continue
+        raise ConfigError(f"{name} must be {wanted}; found {value!r}.")
 
 
 def _check(flag: str, value: float | None, low: float, high: float) -> None:
@@ -188,7 +219,10 @@ def parse_duration(text: str, flag: str) -> timedelta:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text)
     if match is None or match[2] not in _UNITS:
         raise ConfigError(f"{flag} must be a duration such as 10m, 1h or 2d; found {text!r}.")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    try:
+        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    except OverflowError as error:
+        raise ConfigError(f"{flag} must be a duration such as 10m, 1h or 2d; {text!r} is too long.") from error
 
 
 def parse_class_weights(text: str) -> ClassWeights:
@@ -203,17 +237,22 @@ def parse_class_weights(text: str) -> ClassWeights:
         return "balanced"
     weights: dict[str, float] = {}
     for part in text.split(","):
-        name, found, value = part.rpartition("=")
-        try:
-            weight = float(value)
-        except ValueError:
-            weight = -1.0
-        if not found or not name or not 0 < weight < float("inf"):
-            raise ConfigError(
-                f"--class-weights must be none, balanced or CLASS=WEIGHT,... with positive weights; found {part!r}."
-            )
-        weights[name.strip()] = weight
+        name, _equals, value = part.rpartition("=")
+        weights[name.strip()] = _weight(name.strip(), value, part)
     return weights
+
+
+def _weight(name: str, value: object, found: str | None = None) -> float:
+    try:
+        weight = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+    except ValueError:
+        weight = -1.0
+    if not name or not 0 < weight < float("inf"):
+        raise ConfigError(
+            "--class-weights must be none, balanced or CLASS=WEIGHT,... with positive weights; "
+            f"found {found if found is not None else f'{name}={value}'!r}."
+        )
+    return weight
 
 
 def parse_label_level(text: str) -> int | Literal["leaf"]:
@@ -229,7 +268,8 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, timedelta):
-        return f'"{value.total_seconds():g}s"'
+        # Not %g: it rounds two weeks and more to six digits, with an exponent that no duration has.
+        return f'"{f"{value.total_seconds():.6f}".rstrip("0").rstrip(".")}s"'
     if isinstance(value, str):
         return _toml_text(value)
     if isinstance(value, tuple | list):

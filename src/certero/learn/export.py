@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import subprocess
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from certero.cache import BlobCache
-from certero.learn.backbones import Backbone
+from certero.learn.backbones import Backbone, find_backbone, registered
 from certero.records import Preprocessing
 
 if TYPE_CHECKING:
@@ -43,6 +45,42 @@ def export_backbone(backbone: Backbone, preprocessing: Preprocessing, cache: Blo
     data = _trace(Extractor.of(backbone), preprocessing)
     cache.put_many([(key, data)])
     return data
+
+
+class PendingExport:
+    """An export that runs in a process of its own while photos are scanned.
+
+    Importing torch and tracing take one core several seconds; scanning leaves that time. This process then needs no
+    torch at all, nor its memory.
+
+    Args:
+        backbone: a registered backbone; others need torch to be found at all, so nothing is gained.
+        weights: file of weights, as given to `find_backbone`.
+        preprocessing: the input.
+        cache: where the export arrives.
+    """
+
+    def __init__(
+        self, backbone: Backbone, weights: Path | None, preprocessing: Preprocessing, cache: BlobCache
+    ) -> None:
+        self._backbone, self._preprocessing, self._cache = backbone, preprocessing, cache
+        key = _key(backbone, preprocessing)
+        self._process: subprocess.Popen[bytes] | None = None
+        if backbone.name in registered() and not cache.get_many([key]):
+            command = [sys.executable, "-m", __name__, backbone.name, str(preprocessing.height), str(weights or "")]
+            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def result(self) -> bytes:
+        """The exported backbone; made here if the other process failed, so that its error is told."""
+        if self._process is not None:
+            self._process.wait()
+        return export_backbone(self._backbone, self._preprocessing, self._cache)
+
+    def close(self) -> None:
+        """Ends the other process if it still runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
 
 
 def backbone_id(backbone: Backbone, preprocessing: Preprocessing) -> str:
@@ -169,3 +207,12 @@ def count_parameters(model: bytes) -> int:
 
     graph = onnx.load_model_from_string(model).graph
     return sum(math.prod(tensor.dims) for tensor in graph.initializer if len(tensor.dims) > 0)
+
+
+def _main(name: str, side: str, weights: str) -> None:
+    backbone = find_backbone(name, Path(weights) if weights else None)
+    export_backbone(backbone, backbone.preprocessing(int(side), "letterbox"), BlobCache("networks"))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

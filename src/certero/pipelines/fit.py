@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,8 +17,8 @@ import polars as pl
 from certero.config import TrainSettings, version
 from certero.data.split import near_in_time, split_units
 from certero.learn.backbones import Backbone, find_backbone
-from certero.learn.export import attach_head, backbone_id, export_backbone, head_alone
-from certero.learn.features import choose_device, embed
+from certero.learn.export import PendingExport, attach_head, backbone_id, head_alone
+from certero.learn.features import Precision, choose_device, embed
 from certero.learn.probe import Fold, Probe, fit_probe, weigh_classes
 from certero.pipelines.resources import Resources
 from certero.records import Json, Preprocessing
@@ -27,6 +28,9 @@ from certero.stats.calibration import expected_calibration_error, fit_temperatur
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+#: Device and precision of the runtime that ships.
+RUNTIME: tuple[str, Precision] = ("cpu", "fp32")
 
 _FOLDS = 5
 # A given val split this large, with every class in it, is a better judge than folds of train (docs/decisions/0005).
@@ -69,17 +73,28 @@ class Fitted:
     calibration: Json
     card: Card
     embeddings: NDArray[np.float32]
+    export: Json
 
 
-def load_network(settings: TrainSettings, tools: Resources) -> Network:
-    """Finds and exports the backbone; the export is remembered."""
+@contextlib.contextmanager
+def loading_network(settings: TrainSettings, tools: Resources) -> Iterator[Callable[[], Network]]:
+    """Finds the backbone and starts its export; the yielded function waits for it."""
     weights = Path(settings.weights) if settings.weights else None
     backbone = find_backbone(settings.backbone, weights)
     preprocessing = backbone.preprocessing(settings.image_size, settings.fit)
-    tools.progress("network", 0, 1)
-    onnx = export_backbone(backbone, preprocessing, tools.networks)
-    tools.progress("network", 1, 1)
-    return Network(backbone, preprocessing, onnx, backbone_id(backbone, preprocessing))
+    pending = PendingExport(backbone, weights, preprocessing, tools.networks)
+
+    def finish() -> Network:
+        with tools.timed("network"):
+            tools.progress("network", 0, 1)
+            onnx = pending.result()
+            tools.progress("network", 1, 1)
+        return Network(backbone, preprocessing, onnx, backbone_id(backbone, preprocessing))
+
+    try:
+        yield finish
+    finally:
+        pending.close()
 
 
 def fit_model(
@@ -109,11 +124,16 @@ def fit_model(
     truth = encode(development["label"], classes)
     hashes = development["pixel_hash"].to_list()
     with tools.timed("features"):
-        embeddings = embed_photos(paths, hashes, network, settings, tools)
+        device, precision = choose_device(settings.device, settings.precision)
+        fitted_on = _embed(paths, hashes, network, device, precision, tools)
+        # What ships is judged by what it computes itself, whatever sped up the fitting.
+        embeddings = fitted_on if (device, precision) == RUNTIME else _embed(paths, hashes, network, *RUNTIME, tools)
     weights = weigh_classes(truth, classes, settings.class_weights)
     folds, source = _choose_folds(development, truth, given_val, gap, settings)
     with tools.timed("fit"):
-        probe = fit_probe(embeddings, truth, len(classes), folds, settings.strengths, weights, tools.progress)
+        probe = fit_probe(
+            fitted_on, truth, len(classes), folds, settings.strengths, weights, tools.map, tools.progress, embeddings
+        )
     with tools.timed("calibrate"):
         calibration = _calibrate(probe, truth, source)
     with tools.timed("export"):
@@ -133,14 +153,13 @@ def fit_model(
             versions=versions(),
         )
         model = with_card(attach_head(network.onnx, probe.head, temperature), card)
-    return Fitted(model, head_alone(probe.head, temperature), probe, calibration, card, embeddings)
+    export = _cost_of_speed(probe, temperature, fitted_on, embeddings, f"{device} {precision}")
+    return Fitted(model, head_alone(probe.head, temperature), probe, calibration, card, embeddings, export)
 
 
-def embed_photos(
-    paths: Sequence[Path], hashes: Sequence[str], network: Network, settings: TrainSettings, tools: Resources
+def _embed(
+    paths: Sequence[Path], hashes: Sequence[str], network: Network, device: str, precision: Precision, tools: Resources
 ) -> NDArray[np.float32]:
-    """Features of photos on the device and in the precision that the settings ask for."""
-    device, precision = choose_device(settings.device, settings.precision)
     return embed(
         paths,
         hashes,
@@ -154,6 +173,19 @@ def embed_photos(
         precision=precision,
         progress=tools.progress,
     )
+
+
+def _cost_of_speed(
+    probe: Probe, temperature: float, fitted_on: NDArray[np.float32], embeddings: NDArray[np.float32], engine: str
+) -> Json:
+    """How far the model file's answers on the development photos are from those of the features it was fitted on."""
+    fast = softmax(probe.head.logits(fitted_on), temperature)
+    shipped = softmax(probe.head.logits(embeddings), temperature)
+    return {
+        "features": engine,
+        "label_agreement": float((fast.argmax(axis=1) == shipped.argmax(axis=1)).mean()),
+        "probability_difference": float(np.abs(fast - shipped).max()),
+    }
 
 
 def encode(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.int64]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from certero.learn.probe import fit_head
-from certero.records import Progress, Quantity
+from certero.learn.probe import fit_head, one_blas_thread
+from certero.records import Map, Progress, Quantity, no_progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,8 @@ def random_split_accuracy(
     strength: float,
     weights: NDArray[np.float64],
     seed: int,
-    progress: Progress,
+    map: Map,
+    progress: Progress = no_progress,
 ) -> Quantity:
     """Mean accuracy of throw-away probes on random splits of all the photos.
 
@@ -38,28 +39,34 @@ def random_split_accuracy(
         strength: the C that the honest run chose.
         weights: weight of each class [K].
         seed: of the drawing.
+        map: ordered parallel map; a split is one item.
         progress: told how many splits are done.
     """
     rng = np.random.default_rng(seed)
-    accuracies: list[float] = []
-    n_test = 0
+    drawn: list[NDArray[np.bool_]] = []
     for number in range(_SPLITS):
-        counts = training_counts[number % len(training_counts)]
         inside = np.zeros(len(truth), dtype=bool)
-        for label, count in enumerate(counts):
+        for label, count in enumerate(training_counts[number % len(training_counts)]):
             inside[rng.permutation(np.flatnonzero(truth == label))[:count]] = True
-        if inside.all():
-            return Quantity(None, None, None, "undefined", 0)
+        drawn.append(inside)
+    if any(inside.all() for inside in drawn):
+        return Quantity(None, None, None, "undefined", 0)
+
+    def judge(inside: NDArray[np.bool_]) -> float:
         head = fit_head(features[inside], truth[inside], len(weights), strength, weights[truth[inside]])
-        predicted = head.logits(features[~inside]).argmax(axis=1)
-        accuracies.append(float((predicted == truth[~inside]).mean()))
-        n_test += int((~inside).sum())
-        progress("random split", number + 1, _SPLITS)
+        return float((head.logits(features[~inside]).argmax(axis=1) == truth[~inside]).mean())
+
+    accuracies: list[float] = []
+    with one_blas_thread():
+        for accuracy in map(judge, drawn):
+            accuracies.append(accuracy)
+            progress("random split", len(accuracies), _SPLITS)
+    n_test = round(float(np.mean([(~inside).sum() for inside in drawn])))
     from scipy.stats import t
 
     mean = float(np.mean(accuracies))
     half = float(t.ppf(0.975, _SPLITS - 1) * np.std(accuracies, ddof=1) / math.sqrt(_SPLITS))
-    return Quantity(mean, max(0.0, mean - half), min(1.0, mean + half), "t_over_splits", n_test // _SPLITS)
+    return Quantity(mean, max(0.0, mean - half), min(1.0, mean + half), "t_over_splits", n_test)
 
 
 def optimism(random_split: Quantity, honest: Quantity) -> Quantity:

@@ -20,7 +20,7 @@ from certero.data.split import fold_training_mask
 from certero.disk import write_whole
 from certero.learn.export import count_parameters
 from certero.learn.probe import weigh_classes
-from certero.pipelines.fit import Fitted, Network, encode, fit_model, load_network, versions
+from certero.pipelines.fit import Fitted, Network, encode, fit_model, loading_network, versions
 from certero.pipelines.measure import measure_file
 from certero.pipelines.openings import Opening, open_test_set
 from certero.pipelines.optimism import optimism, random_split_accuracy
@@ -112,10 +112,14 @@ def train(
     data = Path(data)
     name = data.resolve().stem if data.is_file() else data.resolve().name
     place = Path(output) if output is not None else None
-    with resources(resolved.workers, progress) as tools, run_folder(place, name or "run") as folder:
+    with (
+        resources(resolved.workers, progress) as tools,
+        run_folder(place, name or "run") as folder,
+        loading_network(resolved, tools) as finish_loading,
+    ):
         work, goal = folder.work, folder.place
         prepared = prepare(data, resolved, tools)
-        network = load_network(resolved, tools)
+        network = finish_loading()
         classes = prepared.photos.classes()
         if prepared.evaluation == "cv":
             fitted, judged = _cross_validate(prepared, classes, network, resolved, tools, data, goal)
@@ -250,7 +254,14 @@ def _figures(
         truth = np.concatenate([encode(development["label"], classes), judged.truth])
     weights = weigh_classes(truth, classes, settings.class_weights)
     random_split = random_split_accuracy(
-        features, truth, judged.training_counts, fitted.probe.strength, weights, settings.split_seed, tools.progress
+        features,
+        truth,
+        judged.training_counts,
+        fitted.probe.strength,
+        weights,
+        settings.split_seed,
+        tools.map,
+        tools.progress,
     )
     honest = proportion(judged.probabilities.argmax(axis=1) == judged.truth, judged.table["unit"].to_list())
     return {
@@ -280,6 +291,7 @@ def _describe(prepared: Prepared, classes: Sequence[str], fitted: Fitted, settin
         "openings": 0,
         "seconds": {},
         "calibration": fitted.calibration,
+        "export": fitted.export,
         "separation": {
             "rule": separation.rule,
             "description": separation.description,
