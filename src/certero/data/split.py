@@ -23,6 +23,8 @@ FRACTIONS = (0.70, 0.15, 0.15)
 #: Below these a class's figure on one test split says little, and cross-validation is the default.
 MIN_TEST_PHOTOS = 20
 MIN_TEST_UNITS = 3
+#: Below so many groups in test no interval can be given (stats.intervals), and cross-validation has them all.
+MIN_INTERVAL_UNITS = 10
 
 
 def assign(
@@ -110,11 +112,24 @@ def needs_cv(photos: Photos) -> str | None:
     small = {label: sizes.get(label, (0, 0)) for label in photos.classes()}
     small = {label: size for label, size in small.items() if size[0] < MIN_TEST_PHOTOS or size[1] < MIN_TEST_UNITS}
     if not small:
-        return None
+        return _no_interval(photos)
     label, (size, units) = min(small.items(), key=lambda item: (item[1], item[0]))
     return (
         f"{len(small)} of {len(photos.classes())} classes would have under {MIN_TEST_PHOTOS} test photos or under "
         f"{MIN_TEST_UNITS} separated units in test ({label}: {size} in {units})"
+    )
+
+
+def _no_interval(photos: Photos) -> str | None:
+    """Why no figure on the test split could have an interval although the data have groups enough for one."""
+    used = photos.used()
+    test = used.filter(pl.col("split") == "test")
+    in_test, in_all = test["unit"].n_unique(), used["unit"].n_unique()
+    if in_test == test.height or in_test >= MIN_INTERVAL_UNITS or in_all < MIN_INTERVAL_UNITS:
+        return None
+    return (
+        f"test would hold {in_test} of {in_all} separated units, and no interval can be given on fewer than "
+        f"{MIN_INTERVAL_UNITS}"
     )
 
 

@@ -123,7 +123,9 @@ def embed(
             progress("features", done, len(photos))
     finally:
         remembered.save()
-    progress("features", len(photos), len(photos))
+    if done < len(photos):
+        # Equal photos were computed once.
+        progress("features", len(photos), len(photos))
     return np.stack([rows[key] for key in pixel_hashes])
 
 

@@ -81,7 +81,8 @@ def measure_file(
         done += 1
         tools.progress(stage, done, len(photos))
     remembered.save()
-    tools.progress(stage, len(photos), len(photos))
+    if done < len(photos) or not files:
+        tools.progress(stage, len(photos), len(photos))
     return Answers(
         np.stack([rows[key][0] for key in pixel_hashes]),
         np.stack([rows[key][1] for key in pixel_hashes]),
