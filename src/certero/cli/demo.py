@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from certero.cli.output import check_target, say
 from certero.cli.progress import show_progress
 from certero.cli.summary import print_json, print_summary
 
@@ -25,6 +26,7 @@ def command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Render a small synthetic barn seen by an overhead camera, train on its beds, and report. Downloads nothing."""
+    check_target(as_json, "--json")
     from certero.pipelines.demo import demo
 
     with show_progress(quiet) as progress:
@@ -34,7 +36,7 @@ def command(
     if as_json == "-":
         return
     print_summary(run.metrics)
-    print(f"Report:  {run.report}\nModel:   {run.model}\nBarn:    {output / 'barn'}")
+    say(f"Report:  {run.report}\nModel:   {run.model}\nBarn:    {output / 'barn'}")
     if open_report and sys.stdout.isatty():
         import webbrowser
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from certero.cli.output import check_target, say
 from certero.cli.progress import show_progress
 from certero.cli.summary import check_strict, print_json, print_summary
 
@@ -39,6 +40,8 @@ def command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Measure a model on labelled photos, with intervals, and say how many of them it was trained on."""
+    check_target(as_json, "--json")
+    check_target(report, "--report")
     from certero.config import parse_label_level
     from certero.pipelines.evaluate import evaluate
 
@@ -63,6 +66,6 @@ def command(
     if as_json != "-":
         print_summary(metrics)
         if report is not None:
-            print(f"Report:  {report}")
+            say(f"Report:  {report}")
     if strict:
         check_strict(metrics)

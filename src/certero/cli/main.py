@@ -17,63 +17,107 @@ EXIT_FAULT = 1
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 
+# What a verb needs beyond the runtime.
+_EXTRAS = {"demo": "train", "train": "train", "evaluate": "report"}
+
+_stopped_by: list[int] = []
+
 
 def run() -> None:
     """The console script."""
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup asked to be left in peace
+            signal.signal(number, _stop)
     sys.exit(main(sys.argv[1:]))
+
+
+def _stop(number: int, _frame: object) -> None:
+    # The end of a service or container too unwinds, so that nothing half-written is left.
+    _stopped_by.append(number)
+    raise KeyboardInterrupt
 
 
 def main(arguments: list[str]) -> int:
     """Runs one command and returns its exit code: 0 done, 1 our fault, 2 the user's mistake, 130 Ctrl-C."""
-    if not arguments or arguments[0] in ("--help", "-h", "help"):
-        print(_help())
-        return 0
-    if arguments[0] in ("--version", "-V"):
-        from certero.config import version
+    from certero.cli.output import say, silence
 
-        print(f"certero {version()}")
-        return 0
-    verb = arguments[0]
-    if verb not in VERBS:
+    verb = arguments[0] if arguments else "help"
+    try:
+        if verb in VERBS:
+            return _invoke(verb, arguments[1:])
+        if verb in ("--help", "-h", "help"):
+            say(_help())
+            return 0
+        if verb in ("--version", "-V"):
+            from certero.config import version
+
+            say(f"certero {version()}")
+            return 0
         return _fail(f"the first word must be one of {', '.join(VERBS)}; found {verb!r}.{_suggest(verb)}", EXIT_MISTAKE)
-    return _call(verb, arguments[1:])
+    except BrokenPipeError:
+        # The reader of our output (head, less) has all it wants: not a failure, and nobody is there to be told.
+        silence()
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        return _explain(verb, error)
 
 
-def _call(verb: str, arguments: list[str]) -> int:
+def _explain(verb: str, error: BaseException) -> int:
+    """Says in one line why a command ended; returns its exit code."""
     from certero.errors import CerteroError
 
-    try:
-        code = _app(verb)(arguments, prog_name=f"certero {verb}", standalone_mode=True)
-    except SystemExit as stop:
-        code = stop.code
-    except CerteroError as error:
+    # A signal in the middle of an import comes out as an ImportError.
+    if isinstance(error, KeyboardInterrupt) or _stopped_by:
+        code = 128 + _stopped_by[0] if _stopped_by else EXIT_INTERRUPTED
+        return _fail(
+            "Interrupted; no half-written result was left. Run the same command again: finished steps are remembered.",
+            code,
+        )
+    if isinstance(error, CerteroError):
         return _fail(f"{type(error).__name__}: {error}", error.exit_code)
-    except KeyboardInterrupt:
-        return _fail("Interrupted. What was computed is remembered: run the same command again to go on.", 130)
-    except BrokenPipeError:
-        # The reader of our output (head, less) has left; nobody is there to be told.
-        _silence_stdout()
-        return EXIT_FAULT
-    except Exception as error:
-        return _fault(error)
-    return code if isinstance(code, int) else 0
+    if isinstance(error, ModuleNotFoundError) and verb in _EXTRAS and not (error.name or "").startswith("certero"):
+        return _fail(
+            f"MissingExtra: certero {verb} needs parts that are not installed ({error.name}). "
+            f"Run: pip install 'certero[{_EXTRAS[verb]}]'",
+            EXIT_MISTAKE,
+        )
+    return _fault(error)
 
 
-def _app(verb: str):  # type: ignore[no-untyped-def]
+def _invoke(verb: str, arguments: list[str]) -> int:
+    """Parses and runs. Not by Typer's own `main`: that one answers mistakes in four lines and Ctrl-C in its own way."""
     import typer
+    from typer.main import get_command
+
+    from certero.cli.output import say
 
     # Plain help: importing Rich for its boxes would double the time to the first line.
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(name=verb)(import_module(f"certero.cli.{verb}").command)
-    return app
+    command = get_command(app)
+    try:
+        with command.make_context(f"certero {verb}", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as stop:
+        say("", end="")  # the help is still buffered: a reader that has left shows here
+        return stop.exit_code
+    except Exception as error:
+        # The class of a wrong option or value has moved between Typer's versions; its method has not.
+        if not hasattr(error, "format_message"):
+            raise
+        message = " ".join(error.format_message().split()).rstrip(".")
+        return _fail(f"{message}. See: certero {verb} --help", EXIT_MISTAKE)
+    return 0
 
 
-def _fault(error: Exception) -> int:
+def _fault(error: BaseException) -> int:
     import os
     import traceback
 
     if os.environ.get("CERTERO_TRACEBACK"):
-        traceback.print_exc()
+        traceback.print_exception(error)
     reason = " ".join(str(error).split())[:300]
     return _fail(
         f"certero itself failed: {type(error).__name__}: {reason}. Nothing half-written was left as a result. "
@@ -83,14 +127,8 @@ def _fault(error: Exception) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(message.encode("utf-8", "replace").decode("utf-8"), file=sys.stderr)
+    print(" ".join(message.encode("utf-8", "replace").decode("utf-8").split()), file=sys.stderr)
     return code
-
-
-def _silence_stdout() -> None:
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _suggest(verb: str) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from certero.cli.output import STDOUT, check_target, say, write
 from certero.cli.progress import show_progress
 from certero.errors import ConfigError, UserError
 from certero.records import Prediction
@@ -38,16 +39,24 @@ def command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Label photos with a model. Needs no torch. A photo that cannot be read gets a row with its error."""
-    from certero.pipelines.predict import load
-
     asked = [(name, target) for name, target in (("json", as_json), ("jsonl", as_jsonl), ("csv", as_csv)) if target]
     if len({target for _name, target in asked}) < len(asked):
         raise ConfigError("--json, --jsonl and --csv must go to different places; two go to the same. Name two files.")
-    predictor = load(model, workers=workers)
-    with show_progress(quiet) as progress:
-        predictions = predictor.predict([*images], progress=progress)
     for name, target in asked:
-        _write(target, _FORMATS[name](predictions, predictor.classes))
+        check_target(target, f"--{name}")
+    from certero.pipelines.predict import load
+
+    predictor = load(model, workers=workers)
+    as_they_come = as_jsonl == STDOUT
+    predictions: list[Prediction] = []
+    with show_progress(quiet) as progress:
+        for prediction in predictor.stream(images, progress):
+            predictions.append(prediction)
+            if as_they_come:
+                write(_json_line(prediction), STDOUT)
+    for name, target in asked:
+        if not (as_they_come and name == "jsonl"):
+            write("".join(_FORMATS[name](predictions, predictor.classes)), target)
     if not asked:
         _print_table(predictions)
     broken = [prediction for prediction in predictions if prediction.error is not None]
@@ -66,7 +75,11 @@ def _to_json(predictions: Iterable[Prediction], _classes: Iterable[str]) -> Iter
 
 def _to_jsonl(predictions: Iterable[Prediction], _classes: Iterable[str]) -> Iterator[str]:
     for prediction in predictions:
-        yield json.dumps(prediction.to_json(), ensure_ascii=False) + "\n"
+        yield _json_line(prediction)
+
+
+def _json_line(prediction: Prediction) -> str:
+    return json.dumps(prediction.to_json(), ensure_ascii=False) + "\n"
 
 
 def _to_csv(predictions: Iterable[Prediction], classes: Iterable[str]) -> Iterator[str]:
@@ -86,18 +99,6 @@ def _csv_line(cells: list[object]) -> str:
     return buffer.getvalue()
 
 
-def _write(target: str, parts: Iterable[str]) -> None:
-    if target == "-":
-        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
-        for part in parts:
-            sys.stdout.write(part)
-        sys.stdout.flush()
-        return
-    from certero.disk import write_whole
-
-    write_whole(Path(target), "".join(parts).encode("utf-8", "replace"))
-
-
 def _print_table(predictions: list[Prediction]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -110,6 +111,9 @@ def _print_table(predictions: list[Prediction]) -> None:
             continue
         label = Text("(abstains)" if row.label is None else row.label)
         table.add_row(Text(row.path), label, f"{row.probability:.3f}")
+    text = io.StringIO()
     # Paths must not be cut where the output goes to a file or a pipe.
-    console = Console() if sys.stdout.isatty() else Console(width=10_000, no_color=True)
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    console = Console(file=text, force_terminal=on_terminal, width=None if on_terminal else 10_000)
     console.print(table, soft_wrap=True)
+    say(text.getvalue(), end="")

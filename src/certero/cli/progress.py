@@ -53,21 +53,24 @@ def _bars() -> Iterator[Progress]:
 
 
 class _Lines:
-    """One line when a stage starts to take long, every few seconds, and when it ends."""
+    """A line every few seconds while a stage takes long, and one when it ends; quick repeats are not worth a line."""
 
     def __init__(self) -> None:
         self._stage = ""
         self._started = self._spoke = 0.0
+        self._ended: set[str] = set()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
         if stage != self._stage:
             self._stage, self._started, self._spoke = stage, now, now
+        took = now - self._started
         if done >= total:
-            if total > 1 or now - self._started >= 1.0:
-                print(f"{stage}: {total} done in {now - self._started:.1f} s", file=sys.stderr, flush=True)
+            if took >= 1.0 or (total > 1 and stage not in self._ended):
+                print(f"{stage}: {total} done in {took:.1f} s", file=sys.stderr, flush=True)
+            self._ended.add(stage)
             self._stage = ""
         elif now - self._spoke >= _SECONDS_A_LINE:
             self._spoke = now
-            left = (now - self._started) / max(done, 1) * (total - done)
+            left = took / max(done, 1) * (total - done)
             print(f"{stage}: {done} of {total}, about {left:.0f} s left", file=sys.stderr, flush=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
-from certero.disk import write_whole
+from certero.cli.output import say, write
 from certero.errors import UserError
 from certero.records import Json
 
@@ -19,36 +17,36 @@ class RequirementNotMet(UserError):
 
 def print_json(metrics: Json, target: str) -> None:
     """Writes metrics to a file, or to standard output for `-`."""
-    text = json.dumps(metrics, indent=1, ensure_ascii=False) + "\n"
-    if target == "-":
-        sys.stdout.write(text.encode("utf-8", "replace").decode())
-    else:
-        write_whole(Path(target), text.encode("utf-8", "replace"))
+    write(json.dumps(metrics, indent=1, ensure_ascii=False) + "\n", target)
 
 
 def print_summary(metrics: Json) -> None:
     """Prints the headline with its interval, what a random split would have claimed, and the weakest classes."""
     for line in summarise(metrics):
-        print(line.encode("utf-8", "replace").decode())
+        say(line)
 
 
 def summarise(metrics: Json) -> list[str]:
     """The lines of `print_summary`."""
-    lines = _left_out(metrics.get("counts", {}))
+    lines = [*_left_out(metrics.get("counts", {})), *(f"Note: {note}." for note in metrics.get("notes", []))]
     seen = metrics.get("seen")
     body = metrics["test"]
     if body is None:
         return [*lines, "The test set stays sealed (--no-test): no figure was measured."]
+    if seen and seen["exact"] and seen["unseen"] is None:
+        return [
+            *lines,
+            f"WARNING: the model was trained on all {body['n']} photos. They cannot tell how accurate it is on new ones.",
+        ]
     if seen and seen["exact"]:
         lines.append(
             f"WARNING: the model was trained on {seen['exact']} of these {body['n']} photos. "
             "The figures below leave them out."
         )
         body = seen["unseen"]
-        if body is None:
-            return [*lines, "No photo is left that the model has not seen: nothing can be said of its accuracy."]
     lines.append(f"Accuracy: {interval(body['accuracy'])}, on {body['n']} photos the model never saw.")
-    lines.append(f"Always naming the commonest class: {interval(body['majority_class_accuracy'])}.")
+    if sum(row["n"] > 0 for row in body["per_class"].values()) > 1:
+        lines.append(f"Always naming the commonest class: {interval(body['majority_class_accuracy'])}.")
     random_split = metrics.get("random_split_accuracy")
     if random_split and random_split["value"] is not None:
         points = 100 * metrics["optimism_of_random_split"]["value"]
@@ -61,7 +59,7 @@ def summarise(metrics: Json) -> list[str]:
     lines.extend(f"  {name}: {interval(row['recall'])} of {row['n']}" for _value, name, row in classes[:_WORST])
     lines.extend(f"Required {bar['require']}: {bar['verdict']}." for bar in metrics.get("requirements", []))
     if metrics["openings"]:
-        lines.append(f"These test photos had been opened {metrics['openings']} times before: trust the figure less.")
+        lines.append(f"These test photos had been opened {_times(metrics['openings'])} before: trust the figure less.")
     return lines
 
 
@@ -85,11 +83,18 @@ def check_strict(metrics: Json) -> None:
         raise RequirementNotMet(f"--strict needs every --require to be met; found {'; '.join(missed)}.")
 
 
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
 def _left_out(counts: Json) -> list[str]:
+    # Purged and leaked photos have their note.
     words = {
         "unreadable": "could not be read",
         "damaged": "are damaged but usable",
-        "leaked": "are copies of val or test photos and were left out of training",
-        "purged": "were too close in time to another split and were left out",
     }
-    return [f"{counts[name]} photos {text} (listed in the report)." for name, text in words.items() if counts.get(name)]
+    return [
+        f"{counts[name]} photos {text} (listed in metrics.json and the report)."
+        for name, text in words.items()
+        if counts.get(name)
+    ]

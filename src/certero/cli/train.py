@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from certero.cli.output import check_target, say
 from certero.cli.progress import show_progress
 from certero.cli.summary import check_strict, print_json, print_summary
 
@@ -66,6 +67,7 @@ def command(
 
     The test photos stay sealed until the end; photos taken minutes apart, or of one group, never land on both sides.
     """
+    check_target(as_json, "--json")
     from certero.pipelines.train import train
 
     with show_progress(quiet) as progress:
@@ -100,6 +102,6 @@ def command(
         print_json(run.metrics, as_json)
     if as_json != "-":
         print_summary(run.metrics)
-        print(f"Report:  {run.report}\nModel:   {run.model}")
+        say(f"Report:  {run.report}\nModel:   {run.model}")
     if strict:
         check_strict(run.metrics)

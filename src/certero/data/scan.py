@@ -57,7 +57,7 @@ def list_photos(data: Path, *, label_level: LabelLevel | None = None, single_lab
         )
     if label_level is not None or single_label is not None:
         raise DataError(
-            f"--label-level and a single label are for folders; {printable(data.name)} is a manifest. Name the "
+            f"--label-level and --label are for folders; {printable(data.name)} is a manifest. Name the "
             "classes in its label column."
         )
     return list_manifest(data)

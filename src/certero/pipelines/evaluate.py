@@ -132,7 +132,8 @@ def _judged(photos: Photos, classes: Sequence[str], split: str | None) -> Photos
     if table.is_empty():
         raise DataError(
             f"DATA must hold classes that the model knows ({', '.join(classes)}); "
-            f"found {', '.join(sorted(unknown['label']))}."
+            f"found {', '.join(sorted(unknown['label']))}. Point to the folder that holds the class folders, "
+            "or name the class of all photos with --label."
         )
     kept = dataclasses.replace(photos, table=table).noted(notes)
     if kept.used().is_empty():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from certero.engine.threads import Threads
+from certero.errors import ModelFileError
 from certero.runtime.predictor import Predictor
 
 
@@ -19,4 +20,11 @@ def load(model: str | Path, *, workers: int | None = None) -> Predictor:
         ModelFileError: if the file is missing, damaged, foreign or made by a newer certero.
     """
     path = Path(model)
-    return Predictor(path / "model.onnx" if path.is_dir() else path, Threads(workers).map)
+    if path.is_dir():
+        path = path / "model.onnx"
+        if not path.exists():
+            raise ModelFileError(
+                f"MODEL must be a model.onnx or the folder of a finished run; {path.parent} holds no model.onnx. "
+                "Train one with: certero train DATA"
+            )
+    return Predictor(path, Threads(workers).map)

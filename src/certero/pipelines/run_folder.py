@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -39,35 +40,85 @@ def run_folder(output: Path | None, name: str) -> Iterator[RunFolder]:
     Raises:
         OutputError: if the place exists already or cannot be written.
     """
+    name = _cut(name, 200)
     place = output or first_free(_RUNS, name)
-    if place.exists():
+    if _taken(place):
         raise _exists(place)
+    made = _missing_parents(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{place.name[:80]}.", dir=place.parent))
+        work = Path(tempfile.mkdtemp(prefix=f".{_cut(place.name, 80)}.", dir=place.parent))
     except OSError as error:
-        raise OutputError(f"--output must be a place that can be written; {place}: {error.strerror}.") from error
+        raise _unwritable(place, error) from error
+    run = RunFolder(work, place)
     try:
         work.chmod(0o755)
-        run = RunFolder(work, place)
         yield run
-        if output is None and place.exists():
-            # Another run took the free name meanwhile.
-            run.place = first_free(_RUNS, name)
-        if run.place.exists():
-            raise _exists(run.place)
         _sync(work)
-        work.rename(run.place)
+        _move(run, None if output is not None else name)
     except OSError as error:
-        raise OutputError(f"--output must be a place that can be written; {place}: {error.strerror}.") from error
+        if _is_of(error, work):
+            raise _unwritable(place, error) from error
+        raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _move(run: RunFolder, name: str | None) -> None:
+    """Renames the working folder to its place; a default place that another run took meanwhile gives way to the next.
+
+    Raises:
+        OutputError: if a place that the user named exists by now.
+    """
+    while True:
+        try:
+            if _taken(run.place):
+                raise FileExistsError(errno.EEXIST, "exists", str(run.place))
+            run.work.rename(run.place)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            if name is None:
+                raise _exists(run.place) from error
+            run.place = first_free(_RUNS, name)
+
+
+def _missing_parents(place: Path) -> list[Path]:
+    """The folders that must be made for the place, the deepest first: an unfinished run leaves none of them."""
+    return [folder for folder in place.parents if not folder.exists()]
+
+
+def _is_of(error: OSError, work: Path) -> bool:
+    """Whether the place of the run is to blame, not a photo or a cache."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    return full or any(
+        name is not None and str(name).startswith(str(work)) for name in (error.filename, error.filename2)
+    )
+
+
+def _unwritable(place: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"--output must be a place that can be written; {place}: {error.strerror}. Choose another place."
+    )
+
+
+def _cut(name: str, size_bytes: int) -> str:
+    """The name's beginning: a file system limits the bytes of a name, to 255 as a rule."""
+    return os.fsencode(name)[:size_bytes].decode(errors="ignore")
+
+
+def _taken(place: Path) -> bool:
+    return os.path.lexists(place)
 
 
 def first_free(folder: Path, name: str) -> Path:
     """`folder/name-1`, or the next number that is free."""
     number = 1
-    while (folder / f"{name}-{number}").exists():
+    while _taken(folder / f"{name}-{number}"):
         number += 1
     return folder / f"{name}-{number}"
 

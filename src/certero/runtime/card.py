@@ -108,7 +108,9 @@ class Card:
             data["classes"] = tuple(data["classes"])
             data["preprocessing"] = Preprocessing.from_json(data["preprocessing"])
             data["fingerprints"] = Fingerprints.from_json(data["fingerprints"])
-            return cls(**data)
+            # A newer certero may add what an older one can do without; what it cannot raises the schema.
+            known = {field.name for field in dataclasses.fields(cls)}
+            return cls(**{name: value for name, value in data.items() if name in known})
         except (ValueError, KeyError, TypeError) as error:
             raise ModelFileError(f"{where} must carry a whole certero card; its card is damaged ({error}).") from error
 

@@ -29,7 +29,9 @@ def read_model(path: Path) -> tuple[bytes, Card]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ModelFileError(f"MODEL must be a readable model file; {path}: {error.strerror}.") from error
+        raise ModelFileError(
+            f"MODEL must be a readable model file; {path}: {error.strerror}. Check the path."
+        ) from error
     model, metadata = _take_apart(data, str(path))
     if _CARD_KEY not in metadata:
         raise ModelFileError(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from certero.runtime.network import Network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+#: One photo or several, each as a path, the contents of a file, or pixels.
+Photos = str | Path | Photo | Iterable[Any]
 
 
 class Predictor:
@@ -39,27 +42,20 @@ class Predictor:
         """Class names in the order of the probability columns."""
         return self.card.classes
 
-    def predict(
-        self, photos: str | Path | Photo | Sequence[str | Path | Photo], progress: Progress = no_progress
-    ) -> list[Prediction]:
+    def predict(self, photos: Photos, progress: Progress = no_progress) -> list[Prediction]:
         """One answer a photo, in order; a photo that cannot be read gets an answer with its error.
 
         Args:
             photos: one or more of: file, folder (searched for photos), file contents, or upright RGB pixels
-                uint8 [H, W, 3].
+                uint8 [H, W, 3]. An array [N, H, W, 3] is N photos.
             progress: told how many photos are done.
 
         Raises:
-            DataError: for a path that does not exist, or a folder without photos.
+            DataError: for a path that does not exist, a folder without photos, or something that is no photo.
         """
-        named = name_photos(photos)
-        answers: list[Prediction] = []
-        for answer in self.stream([photo for _name, photo in named], [name for name, _photo in named]):
-            answers.append(answer)
-            progress("predict", len(answers), len(named))
-        return answers
+        return list(self.stream(photos, progress))
 
-    def predict_proba(self, photos: str | Path | Photo | Sequence[str | Path | Photo]) -> NDArray[np.float64]:
+    def predict_proba(self, photos: Photos) -> NDArray[np.float64]:
         """Calibrated probabilities float64 [n, classes]; a row of NaN for a photo that cannot be read."""
         sources = [photo for _name, photo in name_photos(photos)]
         table = np.full((len(sources), len(self.classes)), np.nan)
@@ -68,22 +64,27 @@ class Predictor:
                 table[number] = row
         return table
 
-    def stream(self, photos: Sequence[Photo], names: Sequence[str]) -> Iterator[Prediction]:
-        """Yields answers in order while later photos are still being worked on."""
-        for name, row in zip(names, self.probabilities(photos), strict=True):
-            if isinstance(row, PhotoError):
-                yield Prediction(name, None, None, False, None, str(row))
-                continue
-            best = int(row.argmax())
-            abstained = self.card.threshold is not None and float(row[best]) < self.card.threshold
-            yield Prediction(
-                name,
-                None if abstained else self.classes[best],
-                float(row[best]),
-                abstained,
-                dict(zip(self.classes, row.tolist(), strict=True)),
-                None,
-            )
+    def stream(self, photos: Photos, progress: Progress = no_progress) -> Iterator[Prediction]:
+        """As `predict`, but yields each answer while later photos are still being worked on."""
+        named = name_photos(photos)
+        rows = self.probabilities([photo for _name, photo in named])
+        for done, ((name, _photo), row) in enumerate(zip(named, rows, strict=True), start=1):
+            yield self._answer(name, row)
+            progress("predict", done, len(named))
+
+    def _answer(self, name: str, row: NDArray[np.float32] | PhotoError) -> Prediction:
+        if isinstance(row, PhotoError):
+            return Prediction(name, None, None, False, None, str(row))
+        best = int(row.argmax())
+        abstained = self.card.threshold is not None and float(row[best]) < self.card.threshold
+        return Prediction(
+            name,
+            None if abstained else self.classes[best],
+            float(row[best]),
+            abstained,
+            dict(zip(self.classes, row.tolist(), strict=True)),
+            None,
+        )
 
     def probabilities(self, photos: Sequence[Photo]) -> Iterator[NDArray[np.float32] | PhotoError]:
         """Yields one row of calibrated probabilities [classes] a photo, or why there is none."""
@@ -91,16 +92,19 @@ class Predictor:
             yield answer if isinstance(answer, PhotoError) else answer[0]
 
 
-def name_photos(photos: str | Path | Photo | Sequence[str | Path | Photo]) -> list[tuple[str, Photo]]:
-    """Each photo with the name its answer goes by; folders are searched.
+def name_photos(photos: Photos) -> list[tuple[str, Photo]]:
+    """Each photo with the name its answer goes by, `#0`, `#1`, ... if it has none; folders are searched.
 
     Raises:
-        DataError: for a path that does not exist, or a folder without photos.
+        DataError: for a path that does not exist, a folder without photos, or something that is no photo.
     """
-    from certero.data.files import find_photos
+    from certero.data.files import find_photos, printable
     from certero.errors import DataError
 
-    several = photos if isinstance(photos, list | tuple) else [photos]
+    if isinstance(photos, np.ndarray):
+        several: list[Any] = [*photos] if photos.ndim == 4 else [photos]
+    else:
+        several = [photos] if isinstance(photos, str | Path | bytes | bytearray | memoryview) else [*photos]
     named: list[tuple[str, Photo]] = []
     for number, photo in enumerate(several):
         if isinstance(photo, str | Path):
@@ -108,12 +112,19 @@ def name_photos(photos: str | Path | Photo | Sequence[str | Path | Photo]) -> li
             if path.is_dir():
                 found = find_photos(path)
                 if not found:
-                    raise DataError(f"IMAGE must be photos or folders with photos; {path} holds none.")
-                named.extend((str(file), file) for file in found)
+                    raise DataError(f"IMAGE must be photos or folders with photos; {printable(str(path))} holds none.")
+                named.extend((printable(str(file)), file) for file in found)
             elif path.exists():
-                named.append((str(path), path))
+                named.append((printable(str(path)), path))
             else:
-                raise DataError(f"IMAGE must exist; {path} does not.")
-        else:
+                raise DataError(f"IMAGE must exist; {printable(str(path))} does not. Check the path.")
+        elif isinstance(photo, bytes | bytearray | memoryview):
+            named.append((f"#{number}", bytes(photo)))
+        elif isinstance(photo, np.ndarray):
             named.append((f"#{number}", photo))
+        else:
+            raise DataError(
+                f"a photo must be a path, the bytes of a file, or pixels uint8 [height, width, 3]; "
+                f"photo {number} is of type {type(photo).__name__}. Convert it: np.asarray(image.convert('RGB'))."
+            )
     return named
