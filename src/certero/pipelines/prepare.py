@@ -60,26 +60,24 @@ class SealedTest:
     """Test photos that nobody sees before they are opened, and whose opening is logged.
 
     Args:
-        photos: the used rows of test.
-        root: folder that their paths are relative to.
+        table: the used rows of test.
     """
 
-    def __init__(self, photos: Photos, table: pl.DataFrame) -> None:
-        self._photos = photos
+    def __init__(self, table: pl.DataFrame) -> None:
         self._table = table
 
     def __len__(self) -> int:
         return self._table.height
 
-    def open(self, *, purpose: str, data: str, run: str) -> tuple[pl.DataFrame, list[Path], Opening]:
-        """Logs the opening, then gives the rows, their files, and how often they were opened before."""
+    def open(self, *, purpose: str, data: str, run: str) -> tuple[pl.DataFrame, Opening]:
+        """Logs the opening, then gives the rows and how often they were opened before."""
         opening = open_test_set(self._table["pixel_hash"].to_list(), purpose=purpose, data=data, run=run)
-        return self._table, self._photos.paths(self._table), opening
+        return self._table, opening
 
 
 def seal(photos: Photos) -> tuple[pl.DataFrame, SealedTest]:
     """Development rows for everything that chooses, fits and calibrates; and the test rows, sealed."""
-    return development(photos), SealedTest(photos, held_out(photos))
+    return development(photos), SealedTest(held_out(photos))
 
 
 def scan(

@@ -17,11 +17,12 @@ import polars as pl
 
 from certero.config import TrainSettings, resolve
 from certero.data.split import fold_training_mask
+from certero.data.table import Photos
 from certero.disk import write_whole
 from certero.learn.export import count_parameters
 from certero.learn.probe import weigh_classes
 from certero.pipelines.fit import Fitted, Network, encode, fit_model, loading_network, versions
-from certero.pipelines.measure import measure_file
+from certero.pipelines.measure import Answers, measure_file
 from certero.pipelines.openings import Opening, open_test_set
 from certero.pipelines.optimism import optimism, random_split_accuracy
 from certero.pipelines.prepare import Prepared, prepare, seal
@@ -166,18 +167,8 @@ def _hold_out(
     )
     if not settings.open_test:
         return fitted, None
-    table, paths, opening = sealed.open(purpose="train", data=str(data), run=str(goal))
-    with tools.timed("evaluate"):
-        answers = measure_file(
-            fitted.model,
-            fitted.head_onnx,
-            network.network_id,
-            paths,
-            table["pixel_hash"].to_list(),
-            network.preprocessing,
-            tools,
-            "evaluate",
-        )
+    table, opening = sealed.open(purpose="train", data=str(data), run=str(goal))
+    answers = _ask(fitted, photos, table, network, tools, "evaluate")
     truth = encode(table["label"], classes)
     counts = np.bincount(encode(development["label"], classes), minlength=len(classes))
     return fitted, Judged(table, truth, answers.probabilities, answers.embeddings, [counts], opening)
@@ -206,17 +197,7 @@ def _cross_validate(
                 inside, photos.paths(inside), classes, False, gap, network, settings, tools, shipped="a fold of cv"
             )
             table = used.filter(pl.col("fold") == fold)
-            with tools.timed("evaluate"):
-                answers = measure_file(
-                    model.model,
-                    model.head_onnx,
-                    network.network_id,
-                    photos.paths(table),
-                    table["pixel_hash"].to_list(),
-                    network.preprocessing,
-                    tools,
-                    f"evaluate fold {fold + 1} of {prepared.folds}",
-                )
+            answers = _ask(model, photos, table, network, tools, f"evaluate fold {fold + 1}/{prepared.folds}")
             counts = np.bincount(encode(inside["label"], classes), minlength=len(classes))
             fold_rows.append((table, answers, counts))
     fitted = fit_model(
@@ -234,6 +215,23 @@ def _cross_validate(
         opening,
     )
     return fitted, judged
+
+
+def _ask(
+    fitted: Fitted, photos: Photos, table: pl.DataFrame, network: Network, tools: Resources, stage: str
+) -> Answers:
+    """The model file's answers on rows of the photos."""
+    with tools.timed("evaluate"):
+        return measure_file(
+            fitted.model,
+            fitted.head_onnx,
+            network.network_id,
+            photos.paths(table),
+            table["pixel_hash"].to_list(),
+            network.preprocessing,
+            tools,
+            stage,
+        )
 
 
 def _figures(
