@@ -1,0 +1,169 @@
+"""What the benchmarks share: processes with their peak memory, pixels in memory, the network alone, tables."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from certero import pixels
+from certero.data.files import find_photos
+from certero.engine.threads import Threads, count_cores
+from certero.errors import PhotoError
+from certero.records import Preprocessing
+
+CERTERO = [sys.executable, "-c", "from certero.cli.main import run; run()"]
+_SAMPLE_SECONDS = 0.02
+_BATCH = 2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A finished process.
+
+    Args:
+        seconds: wall time.
+        peak_mb: largest sum of resident memory over the process and its children, megabytes.
+        output: what it printed.
+    """
+
+    seconds: float
+    peak_mb: float
+    output: str
+
+
+def run(command: Sequence[str], **environment: str) -> Measured:
+    """Runs a command to its end; ends this program with the command's words if it fails."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment}
+    )
+    with ThreadPoolExecutor(1) as pool:
+        output = pool.submit(process.communicate)
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, _resident(process.pid))
+            time.sleep(_SAMPLE_SECONDS)
+        seconds = time.perf_counter() - start
+        text = output.result()[0]
+    if process.returncode != 0:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{text}")
+    return Measured(seconds, peak / 1e6, text)
+
+
+def _resident(pid: int) -> int:
+    total = 0
+    try:
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            try:
+                total += process.memory_info().rss
+            except psutil.Error:
+                continue
+    except psutil.Error:
+        return total
+    return total
+
+
+def list_files(data: Path) -> list[Path]:
+    """The photos below a folder, or those of a manifest."""
+    if data.is_dir():
+        return find_photos(data)
+    from certero.data.scan import list_photos
+
+    return list_photos(data).paths()
+
+
+def every(files: Sequence[Path], count: int) -> list[Path]:
+    """At most so many of the files, evenly spread."""
+    return list(files[:: max(1, -(-len(files) // count))])
+
+
+def load_pixels(files: Sequence[Path], preprocessing: Preprocessing) -> np.ndarray:
+    """Network inputs uint8 [n, height, width, 3] of the files that can be read."""
+
+    def prepare(file: Path) -> np.ndarray | None:
+        try:
+            return pixels.prepare(file.read_bytes(), preprocessing)
+        except PhotoError:
+            return None
+
+    return np.stack([image for image in Threads().map(prepare, files) if image is not None])
+
+
+def network_alone(model: bytes, images: np.ndarray, outputs: Sequence[str]) -> float:
+    """Photos a second of an ONNX file on pixels in memory, by ONNX Runtime alone: one call a core at once, two photos
+    a call, the fastest way in `backbone_engines.py`."""
+    session = open_session(model, threads=1)
+    batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
+
+    def call(batch: np.ndarray) -> int:
+        return len(session.run(list(outputs), {"image": batch})[0])
+
+    with ThreadPoolExecutor(count_cores()) as pool:
+        sum(pool.map(call, batches[:8]))
+        return len(images) / seconds_of(lambda: sum(pool.map(call, batches)))
+
+
+def open_session(model: bytes, threads: int) -> Any:
+    """An ONNX Runtime session on the CPU with so many threads a call."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def seconds_of(work: Callable[[], Any], repeats: int = 3) -> float:
+    """Median wall time of the work."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def print_machine() -> None:
+    """One line: processor, cores, system, versions, load."""
+    from importlib.metadata import version
+
+    names = ("certero", "numpy", "onnxruntime")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    print(
+        f"{_processor()}, {count_cores()} cores, {platform.system()}, Python {platform.python_version()}, {versions}; "
+        f"load before: {load:.2f}\n"
+    )
+
+
+def _processor() -> str:
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A Markdown table; floats with three digits or so."""
+    print("| " + " | ".join(header) + " |\n|" + " --- |" * len(header))
+    for row in rows:
+        print("| " + " | ".join(_cell(cell) for cell in row) + " |")
+    print()
+
+
+def _cell(cell: object) -> str:
+    if not isinstance(cell, float):
+        return "" if cell is None else str(cell)
+    return f"{cell:.0f}" if abs(cell) >= 100 else f"{cell:.1f}" if abs(cell) >= 10 else f"{cell:.2f}"

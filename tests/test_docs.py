@@ -1,0 +1,233 @@
+"""The documentation says what the code does, no more and no less."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from PIL import Image
+
+import certero
+from certero.cli.main import VERBS, main
+from certero.config import TrainSettings
+from certero.data.table import SCHEMA
+from certero.pipelines.train import Run
+from certero.records import Prediction, Quantity
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BENCHMARK_PAGES = sorted((ROOT / "benchmarks").glob("*.md"))
+EVERY_PAGE = PAGES + BENCHMARK_PAGES
+BENCHMARKS = sorted(file for file in (ROOT / "benchmarks").glob("*.py") if "__main__" in file.read_text("utf-8"))
+REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
+
+# Keys below these are names of classes, stages, libraries and so on; the reference writes one word for them.
+_NAMED = {
+    "test.per_class": "CLASS",
+    "splits.train": "CLASS",
+    "splits.val": "CLASS",
+    "splits.test": "CLASS",
+    "data.time_source": "SOURCE",
+    "counts.passed_over": "REASON",
+    "model.strength_losses": "C",
+    "versions": "LIBRARY",
+}
+_QUANTITY = {field.name for field in dataclasses.fields(Quantity)}
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_is_documented_and_every_documented_option_exists(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _documented_options(verb) == _options(verb, capsys)
+
+
+def test_every_verb_is_documented_and_every_documented_verb_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+    listed = set(re.findall(r"^  (\w+) ", capsys.readouterr().out, re.MULTILINE)) & set(VERBS)
+    assert listed == set(VERBS)
+    assert set(re.findall(r"^### certero (\w+)$", REFERENCE, re.MULTILINE)) == set(VERBS)
+
+
+def test_commands_in_the_documentation_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    options = {verb: _options(verb, capsys) for verb in VERBS}
+    for page in EVERY_PAGE:
+        for command in _commands(page):
+            words = shlex.split(command, comments=True)
+            assert words[1] in VERBS, f"{_name(page)}: {command}"
+            used = {word.partition("=")[0] for word in words[2:] if word.startswith("--")}
+            assert used <= options[words[1]], f"{_name(page)}: {command}"
+
+
+def test_every_key_of_the_metrics_is_documented(small_run: Run) -> None:
+    assert _keys(small_run.metrics) - _documented("metrics.json") == set()
+
+
+def test_every_key_of_an_evaluation_is_documented(small_run: Run, small_barn: Path, tmp_path: Path) -> None:
+    _half_new(small_barn, tmp_path)
+    metrics = certero.evaluate(small_run.path, tmp_path, decide=0.5, require=["accuracy>=0.1"])
+    assert metrics["seen"]["unseen"] is not None
+    documented = _documented("metrics.json") | _documented("evaluate --json")
+    assert _keys(metrics) - documented == set()
+    found = _keys(metrics) | _keys(small_run.metrics)
+    # What depends on the photos: lists that may stay empty, splits or folds.
+    depends = ("listed.", "counts.passed_over.", "splits.", "cv", "notes")
+    assert {key for key in documented - found if not key.startswith(depends)} == set()
+
+
+def test_every_interval_method_met_is_documented(small_run: Run) -> None:
+    assert set(_methods(small_run.metrics)) <= _documented("Quantities and intervals")
+
+
+def test_columns_and_fields_are_documented() -> None:
+    assert set(SCHEMA) <= _documented("data.parquet")
+    assert {field.name for field in dataclasses.fields(Prediction)} == _documented("predict --json")
+    assert {field.name for field in dataclasses.fields(TrainSettings)} == _documented("Recipes")
+
+
+def test_files_of_a_run_are_documented(small_run: Run) -> None:
+    assert {file.name for file in small_run.path.iterdir()} == _documented("Files of a run")
+
+
+def test_public_names_are_documented_with_their_arguments() -> None:
+    rows = dict(re.findall(r"`certero\.(\w+)\(([^`]*)\)`", _section("Python")))
+    assert set(rows) == set(certero.__all__)
+    for name, arguments in rows.items():
+        known = set(inspect.signature(getattr(certero, name)).parameters)
+        written = {word.strip(" *") for word in arguments.split(",")} - {""}
+        assert written <= known, name
+        assert known - written <= {"progress", "command"}, name
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=_name)
+def test_links_resolve(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", _without_code(page.read_text("utf-8"))):
+        if target.startswith(("http:", "https:")):
+            continue
+        path, _, anchor = unquote(target).partition("#")
+        file = (page.parent / path) if path else page
+        assert file.exists(), f"{_name(page)} links to {target}"
+        if anchor:
+            assert anchor in _anchors(file.read_text("utf-8")), f"{_name(page)} links to {target}"
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=_name)
+def test_python_examples_compile_and_use_public_names(page: Path) -> None:
+    for block in _blocks(page, "python"):
+        compile(block, str(page), "exec")
+        assert set(re.findall(r"certero\.(\w+)\(", block)) <= set(certero.__all__)
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=_name)
+def test_no_path_of_a_machine(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert not re.search(r"(?<![\w.~])/(?:home|root|tmp|work|usr|Users|mnt)/", text)
+    if page in PAGES and page.name != "CONTRIBUTING.md":
+        assert "../shared" not in text, "only benchmarks name the shared data; elsewhere write path/to/..."
+
+
+@pytest.mark.parametrize("script", BENCHMARKS, ids=_name)
+def test_every_benchmark_says_what_it_takes_and_is_described(script: Path) -> None:
+    help_text = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True).stdout
+    assert "usage:" in help_text
+    for page in BENCHMARK_PAGES:
+        assert f"benchmarks/{script.name}" in page.read_text("utf-8") or script.name in page.read_text("utf-8")
+
+
+def test_the_picture_of_the_report_stays_small() -> None:
+    assert (ROOT / "docs" / "images" / "report.png").stat().st_size <= 200_000
+
+
+def _half_new(barn: Path, folder: Path) -> None:
+    """Some photos of the barn, and others upside down: the model has not seen those."""
+    for label in ("empty", "lying", "standing"):
+        (folder / label).mkdir()
+        for number, file in enumerate(sorted((barn / "beds" / label).iterdir())[:6]):
+            photo = Image.open(file)
+            (photo if number % 2 else photo.transpose(Image.Transpose.ROTATE_180)).save(folder / label / file.name)
+
+
+def _options(verb: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
+    capsys.readouterr()
+    assert main([verb, "--help"]) == 0
+    listing = capsys.readouterr().out.partition("Options:")[2]
+    lines = re.findall(r"^  (-\S.*?)(?:\s{2,}|$)", listing, re.MULTILINE)
+    return set(re.findall(r"--[a-z][a-z-]*", " ".join(lines))) - {"--help"}
+
+
+def _documented_options(verb: str) -> set[str]:
+    return {word for word in _documented(f"certero {verb}") if word.startswith("--")}
+
+
+def _section(heading: str) -> str:
+    """The reference below a heading, up to the next one."""
+    match = re.search(rf"^#+ {re.escape(heading)}$(.*?)(?=^#|\Z)", REFERENCE, re.MULTILINE | re.DOTALL)
+    assert match is not None, heading
+    return match[1]
+
+
+def _documented(heading: str) -> set[str]:
+    """What stands as code in the first column of the tables below a heading."""
+    cells = re.findall(r"^\| ([^|]*) \|", _section(heading), re.MULTILINE)
+    return {word for cell in cells for word in re.findall(r"`([^`]+)`", cell)}
+
+
+def _keys(value: Any, path: str = "") -> set[str]:
+    """Every key below a JSON value: `test.per_class.CLASS.n`, `test.slices[].slice`; a quantity is one key.
+
+    So is a list of sentences or of numbers; a list without entries shows none.
+    """
+    if path == "seen.unseen" and value:
+        return {path} | _keys(value, "test")
+    if isinstance(value, list) and (not value or isinstance(value[0], dict)):
+        return {key for item in value for key in _keys(item, f"{path}[]")}
+    if not isinstance(value, dict) or set(value) == _QUANTITY:
+        return {path}
+    keys = {path} if path in ("test", "cv") else set()
+    for key, item in value.items():
+        name = _NAMED.get(path, "STAGE" if path == "seconds" and key != "total" else key)
+        keys |= _keys(item, f"{path}.{name}" if path else name)
+    return keys
+
+
+def _methods(value: Any) -> Iterator[str]:
+    if isinstance(value, dict) and set(value) == _QUANTITY:
+        yield value["method"]
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _methods(item)
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def _commands(page: Path) -> Iterator[str]:
+    for block in [*_blocks(page, "sh"), *_blocks(page, "console")]:
+        for line in block.splitlines():
+            command = line.removeprefix("$ ")
+            if command.startswith("certero "):
+                yield command
+
+
+def _without_code(text: str) -> str:
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def _anchors(text: str) -> set[str]:
+    """Headings as GitHub turns them into anchors."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
