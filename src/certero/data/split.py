@@ -298,7 +298,10 @@ def _mark(photos: Photos, rows: Mask, status: str, reason: str) -> Photos:
     if not rows.any():
         return photos
     where = pl.Series(rows)
-    photos = photos.with_columns(pl.when(where).then(pl.lit(status)).otherwise(pl.col("status")).alias("status"))
+    photos = photos.with_columns(
+        pl.when(where).then(pl.lit(status)).otherwise(pl.col("status")).alias("status"),
+        pl.when(where).then(pl.lit(reason)).otherwise(pl.col("problem")).alias("problem"),
+    )
     return photos.noted([f"{int(rows.sum())} photos {status}: {reason}"])
 
 

@@ -27,7 +27,7 @@ from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.page import write_report
 from certero.runtime.card import Fingerprints
 from certero.runtime.predictor import Predictor
-from certero.stats.requirements import judge, parse_requirement
+from certero.stats.requirements import cannot_tell, judge, parse_requirement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -229,7 +229,7 @@ def headline(metrics: Json) -> Json | None:
 def _judge(requirements: Sequence[Any], metrics: Json) -> list[Json]:
     body = headline(metrics)
     if body is None:
-        return [{"require": requirement.text, "verdict": "cannot tell", "figures": []} for requirement in requirements]
+        return [cannot_tell(requirement) for requirement in requirements]
     return [judge(requirement, body) for requirement in requirements]
 
 

@@ -33,7 +33,7 @@ from certero.records import Json, Progress, no_progress
 from certero.report.page import write_report
 from certero.runtime.model_file import with_card
 from certero.stats.intervals import proportion
-from certero.stats.requirements import judge, parse_requirement
+from certero.stats.requirements import cannot_tell, judge, parse_requirement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,6 +127,7 @@ def train(
         else:
             fitted, judged = _hold_out(prepared, classes, network, resolved, tools, data, goal)
         metrics = _describe(prepared, classes, fitted, resolved, data)
+        metrics["requirements"] = [cannot_tell(requirement) for requirement in requirements]
         if judged is not None:
             with tools.timed("score"):
                 metrics |= _figures(prepared, classes, fitted, judged, resolved, tools)

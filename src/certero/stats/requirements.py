@@ -97,6 +97,11 @@ def judge(requirement: Requirement, test_metrics: Json) -> Json:
     return {"require": requirement.text, "verdict": overall, "figures": figures}
 
 
+def cannot_tell(requirement: Requirement) -> Json:
+    """The judgement where nothing was measured."""
+    return {"require": requirement.text, "verdict": CANNOT_TELL, "figures": []}
+
+
 def _quantities(requirement: Requirement, test_metrics: Json) -> list[tuple[str | None, Json]]:
     figure = requirement.figure
     if figure in PER_CLASS:
