@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -62,7 +63,8 @@ def _send(text: str, encoding: str | None) -> None:
     if sys.stdout is None:
         raise OutputError("standard output must be open; it is closed. Write to a file instead.")
     try:
-        sys.stdout.reconfigure(encoding=encoding, errors="replace")  # type: ignore[union-attr]
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a notebook's or a test's is something else
+            sys.stdout.reconfigure(encoding=encoding, errors="replace")
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -74,4 +76,5 @@ def _send(text: str, encoding: str | None) -> None:
 
 def silence() -> None:
     """Sends what is still buffered for standard output nowhere, so that Python's end does not fail on it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

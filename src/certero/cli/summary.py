@@ -36,7 +36,7 @@ def summarise(metrics: Json) -> list[str]:
     if seen and seen["exact"] and seen["unseen"] is None:
         return [
             *lines,
-            f"WARNING: the model was trained on all {body['n']} photos. They cannot tell how accurate it is on new ones.",
+            f"WARNING: the model was trained on all {body['n']} photos. They say nothing of its accuracy on new ones.",
         ]
     if seen and seen["exact"]:
         lines.append(

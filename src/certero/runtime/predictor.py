@@ -104,7 +104,8 @@ def name_photos(photos: Photos) -> list[tuple[str, Photo]]:
     if isinstance(photos, np.ndarray):
         several: list[Any] = [*photos] if photos.ndim == 4 else [photos]
     else:
-        several = [photos] if isinstance(photos, str | Path | bytes | bytearray | memoryview) else [*photos]
+        one = isinstance(photos, str | Path | bytes | bytearray | memoryview) or not isinstance(photos, Iterable)
+        several = [photos] if one else [*photos]
     named: list[tuple[str, Photo]] = []
     for number, photo in enumerate(several):
         if isinstance(photo, str | Path):
