@@ -280,6 +280,8 @@ def _toml(value: object) -> str:
 
 
 def _toml_text(text: str) -> str:
+    # Bytes of a path that are no UTF-8 cannot stand in TOML; they are shown as \\xNN.
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     escaped = "".join(
         f"\\u{ord(c):04x}" if ord(c) < 32 or ord(c) == 127 else "\\" + c if c in '\\"' else c for c in text
     )

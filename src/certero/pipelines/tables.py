@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from certero import pixels
+from certero.data.files import printable
 from certero.data.table import SCHEMA, Photos
 from certero.disk import write_whole
 from certero.errors import PhotoError
@@ -72,7 +73,7 @@ def describe_photos(photos: Photos, data: Path, classes: Sequence[str]) -> Json:
         splits[name] = {label: counts.get(label, 0) for label in classes} if counts else None
     return {
         "data": {
-            "name": data.resolve().stem if data.is_file() else data.resolve().name,
+            "name": printable(data.resolve().stem if data.is_file() else data.resolve().name),
             "layout": photos.source,
             "classes": list(classes),
             "time_source": dict(sources.iter_rows()),

@@ -1,0 +1,103 @@
+"""The folder of a run: whole under its name, or not there at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from certero.errors import OutputError
+from certero.pipelines.run_folder import first_free, run_folder
+
+
+def _children(folder: Path) -> list[str]:
+    return sorted(child.name for child in folder.iterdir())
+
+
+def test_a_run_appears_under_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
+    place = tmp_path / "a" / "run"
+    with run_folder(place, "x") as run:
+        (run.work / "sub").mkdir()
+        (run.work / "sub" / "file").write_text("1")
+        assert run.place == place
+        assert not place.exists()
+        assert run.work.parent == place.parent  # one disk: the rename is atomic
+    assert (place / "sub" / "file").read_text() == "1"
+    assert _children(place.parent) == ["run"]
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, MemoryError])
+def test_a_failed_or_interrupted_run_leaves_nothing(tmp_path: Path, failure: type[BaseException]) -> None:
+    def fail() -> None:
+        with run_folder(tmp_path / "run", "x") as run:
+            (run.work / "file").write_text("1")
+            raise failure
+
+    with pytest.raises(failure):
+        fail()
+    assert _children(tmp_path) == []
+
+
+def test_no_run_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").write_text("1")
+    with pytest.raises(OutputError, match="must not exist yet"), run_folder(tmp_path / "run", "x"):
+        pytest.fail("the block must not run")
+    assert (tmp_path / "run" / "precious").read_text() == "1"
+
+
+def test_a_run_that_was_put_there_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    def be_slow() -> None:
+        with run_folder(tmp_path / "run", "x"):
+            (tmp_path / "run").mkdir()
+            (tmp_path / "run" / "precious").write_text("1")
+
+    with pytest.raises(OutputError, match="must not exist yet"):
+        be_slow()
+    assert _children(tmp_path) == ["run"]
+    assert (tmp_path / "run" / "precious").read_text() == "1"
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / "run"
+    said = "--output must be a place that can be written"
+    with pytest.raises(OutputError, match=said) as raised, run_folder(place, "x"):
+        pytest.fail("the block must not run")
+    assert "\n" not in str(raised.value)
+
+
+def test_default_names_count_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2, 3):
+        with run_folder(None, "barn") as run:
+            assert run.place == Path("runs") / f"barn-{number}"
+    assert _children(tmp_path / "runs") == ["barn-1", "barn-2", "barn-3"]
+    assert first_free(Path("runs"), "other") == Path("runs/other-1")
+
+
+def test_a_default_name_taken_meanwhile_gives_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with run_folder(None, "barn") as slow:
+        (slow.work / "who").write_text("slow")
+        with run_folder(None, "barn") as fast:
+            (fast.work / "who").write_text("fast")
+    assert Path("runs/barn-1/who").read_text() == "fast"
+    assert Path("runs/barn-2/who").read_text() == "slow"
+
+
+@pytest.mark.parametrize("letter", ["x", "ñ", "牛", "🐄"])
+def test_a_place_may_have_the_longest_name_that_the_disk_allows(tmp_path: Path, letter: str) -> None:
+    name = letter * (255 // len(letter.encode()))
+    with run_folder(tmp_path / name, "x") as run:
+        (run.work / "file").write_text("1")
+    assert _children(tmp_path) == [name]
+
+
+def test_the_default_place_of_data_with_the_longest_name_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with run_folder(None, "x" * 255):
+        pass
+    assert len(_children(tmp_path / "runs")) == 1
