@@ -250,7 +250,6 @@ def test_an_unknown_backbone_is_one_clear_line_with_the_known_names() -> None:
     assert registered() == ("efficientnet_lite0",)
 
 
-@pytest.mark.xfail(strict=True, reason="a list, or layers of another shape, reach torch")
 def test_weights_that_are_no_weights_or_of_another_network_are_one_clear_line(tmp_path: Path) -> None:
     import timm
     import torch

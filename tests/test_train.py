@@ -599,7 +599,6 @@ def test_class_weights_by_name_change_the_model_and_a_wrong_name_is_one_clear_li
     assert not (tmp_path / "wrong").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="the class is looked up only when the figures are known")
 def test_a_bar_for_an_unknown_class_is_refused_before_the_test_set_is_opened(
     given_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -620,16 +619,13 @@ def test_an_existing_output_is_refused_before_any_work(given_data: Path, tmp_pat
     assert time.perf_counter() - start < 1
 
 
-_COMMENT = pytest.mark.xfail(strict=True, reason="config.toml's comment holds the path as it is")
-
-
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("two\nlines", marks=_COMMENT),
+        "two\nlines",
         'quote"\\back',
         "ñandú 牛",
-        pytest.param(os.fsdecode(b"caf\xe9"), marks=_COMMENT),
+        os.fsdecode(b"caf\xe9"),
     ],
 )
 def test_data_in_a_folder_with_an_odd_name_give_a_whole_run(given_data: Path, tmp_path: Path, name: str) -> None:

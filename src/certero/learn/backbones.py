@@ -136,7 +136,9 @@ def _from_timm(name: str, weights: Path | None) -> Backbone:
         ) from error
     if weights is not None:
         theirs = _read_weights(weights)
-        missing, _extra = module.load_state_dict(theirs, strict=False)
+        ours = module.state_dict()
+        fitting = {key: layer for key, layer in theirs.items() if key in ours and layer.shape == ours[key].shape}
+        missing, _extra = module.load_state_dict(fitting, strict=False)
         if missing:
             raise ConfigError(
                 f"--weights must be of {name}; {weights} lacks {len(missing)} layers ({missing[0]}, ...)."
@@ -173,6 +175,8 @@ def _read_weights(file: Path) -> dict[str, torch.Tensor]:
         state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many kinds for a bad file.
         raise ConfigError(f"--weights must be a file of weights; {file} cannot be read as one.") from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise ConfigError(f"--weights must be a plain state dictionary; {file} holds something else.")
     return state
 
 

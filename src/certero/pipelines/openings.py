@@ -40,7 +40,7 @@ def open_test_set(pixel_hashes: Sequence[str], *, purpose: str, data: str, run: 
     """
     photos = sorted({pixel_hash[:_DIGITS] for pixel_hash in pixel_hashes})
     log = state_folder() / "openings.jsonl"
-    earlier = sum(1 for line in _read(log) if not set(photos).isdisjoint(line.get("photos", ())))
+    earlier = sum(1 for line in _read(log) if not set(photos).isdisjoint(line.get("photos") or ()))
     record: Json = {
         "schema": 1,
         "opened_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

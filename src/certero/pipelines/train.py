@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from certero.config import TrainSettings, resolve
+from certero.data.files import printable
 from certero.data.split import fold_training_mask
 from certero.data.table import Photos
 from certero.disk import write_whole
@@ -122,6 +123,8 @@ def train(
         prepared = prepare(data, resolved, tools)
         network = finish_loading()
         classes = prepared.photos.classes()
+        for requirement in resolved.require:
+            parse_requirement(requirement, classes)  # a misspelt class costs no opening of the test set
         if prepared.evaluation == "cv":
             fitted, judged = _cross_validate(prepared, classes, network, resolved, tools, data, goal)
         else:
@@ -344,8 +347,10 @@ def _write(
 ) -> None:
     """Every file of the run but metrics.json and the report."""
     write_whole(work / "model.onnx", model)
-    header = f"# certero {metrics['versions']['certero']}: {shlex.join(command or ())}\n# data: {data}\n"
-    write_whole(work / "config.toml", header.replace("\r", " ") + settings.to_toml())
+    header = (
+        f"# certero {metrics['versions']['certero']}: {_comment(shlex.join(command or ()))}\n# data: {_comment(data)}\n"
+    )
+    write_whole(work / "config.toml", header + settings.to_toml())
     prepared.photos.table.write_parquet(work / "data.parquet")
     history = ["strength,log_loss", *(f"{strength:g},{loss:.6f}" for strength, loss in fitted.probe.losses.items())]
     write_whole(work / "history.csv", "\n".join(history) + "\n")
@@ -357,6 +362,11 @@ def _write(
         parts.append((judged.table, judged.probabilities))
         write_whole(work / "openings.jsonl", json.dumps(judged.opening.record) + "\n")
     write_predictions(work / "predictions.csv", parts, classes, settings.decide)
+
+
+def _comment(text: str | Path) -> str:
+    """Text as a TOML comment may hold it: valid Unicode, one line."""
+    return "".join(c if c.isprintable() else " " for c in printable(str(text)))
 
 
 def _probabilities(fitted: Fitted) -> NDArray[np.float32]:
