@@ -125,9 +125,11 @@ def fit_model(
     hashes = development["pixel_hash"].to_list()
     with tools.timed("features"):
         device, precision = choose_device(settings.device, settings.precision)
-        fitted_on = _embed(paths, hashes, network, device, precision, tools)
+        fitted_on = embed_photos(paths, hashes, network, device, precision, tools)
         # What ships is judged by what it computes itself, whatever sped up the fitting.
-        embeddings = fitted_on if (device, precision) == RUNTIME else _embed(paths, hashes, network, *RUNTIME, tools)
+        embeddings = (
+            fitted_on if (device, precision) == RUNTIME else embed_photos(paths, hashes, network, *RUNTIME, tools)
+        )
     weights = weigh_classes(truth, classes, settings.class_weights)
     folds, source = _choose_folds(development, truth, given_val, gap, settings)
     with tools.timed("fit"):
@@ -157,9 +159,10 @@ def fit_model(
     return Fitted(model, head_alone(probe.head, temperature), probe, calibration, card, embeddings, export)
 
 
-def _embed(
+def embed_photos(
     paths: Sequence[Path], hashes: Sequence[str], network: Network, device: str, precision: Precision, tools: Resources
 ) -> NDArray[np.float32]:
+    """Features of photos, see `learn.features.embed`."""
     return embed(
         paths,
         hashes,
