@@ -20,23 +20,13 @@ EXIT_INTERRUPTED = 130
 # What a verb needs beyond the runtime.
 _EXTRAS = {"demo": "train", "train": "train", "evaluate": "report"}
 
-_stopped_by: list[int] = []
-
 
 def run() -> None:
     """The console script."""
-    import signal
+    from certero.cli import signals
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup asked to be left in peace
-            signal.signal(number, _stop)
+    signals.listen()
     sys.exit(main(sys.argv[1:]))
-
-
-def _stop(number: int, _frame: object) -> None:
-    # The end of a service or container too unwinds, so that nothing half-written is left.
-    _stopped_by.append(number)
-    raise KeyboardInterrupt
 
 
 def main(arguments: list[str]) -> int:
@@ -60,20 +50,22 @@ def main(arguments: list[str]) -> int:
         # The reader of our output (head, less) has all it wants: not a failure, and nobody is there to be told.
         silence()
         return 0
-    except (Exception, KeyboardInterrupt) as error:
+    except SystemExit:
+        raise
+    except BaseException as error:  # a panic of Polars is no Exception
         return _explain(verb, error)
 
 
 def _explain(verb: str, error: BaseException) -> int:
     """Says in one line why a command ended; returns its exit code."""
+    from certero.cli import signals
     from certero.errors import CerteroError
 
     # A signal in the middle of an import comes out as an ImportError.
-    if isinstance(error, KeyboardInterrupt) or _stopped_by:
-        code = 128 + _stopped_by[0] if _stopped_by else EXIT_INTERRUPTED
+    if isinstance(error, KeyboardInterrupt) or signals.exit_code():
         return _fail(
             "Interrupted; no half-written result was left. Run the same command again: finished steps are remembered.",
-            code,
+            signals.exit_code() or EXIT_INTERRUPTED,
         )
     if isinstance(error, CerteroError):
         return _fail(f"{type(error).__name__}: {error}", error.exit_code)

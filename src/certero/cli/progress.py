@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from certero.cli import signals
 from certero.records import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -18,14 +19,21 @@ _SECONDS_A_LINE = 5.0
 
 @contextlib.contextmanager
 def show_progress(quiet: bool = False) -> Iterator[Progress]:
-    """Yields the function that stages report to."""
-    if quiet:
-        yield no_progress
-    elif sys.stderr.isatty():
-        with _bars() as report:
-            yield report
-    else:
-        yield _Lines()
+    """Yields the function that stages report to; it also ends the command if a signal to stop was swallowed."""
+    with contextlib.ExitStack() as stack:
+        shown: Progress
+        if quiet:
+            shown = no_progress
+        elif sys.stderr.isatty():
+            shown = stack.enter_context(_bars())
+        else:
+            shown = _Lines()
+
+        def report(stage: str, done: int, total: int) -> None:
+            signals.check()
+            shown(stage, done, total)
+
+        yield report
 
 
 @contextlib.contextmanager

@@ -104,8 +104,11 @@ def name_photos(photos: Photos) -> list[tuple[str, Photo]]:
     if isinstance(photos, np.ndarray):
         several: list[Any] = [*photos] if photos.ndim == 4 else [photos]
     else:
-        one = isinstance(photos, str | Path | bytes | bytearray | memoryview) or not isinstance(photos, Iterable)
-        several = [photos] if one else [*photos]
+        alone: Any = photos
+        if isinstance(photos, Iterable) and not isinstance(photos, str | bytes | bytearray | memoryview):
+            several = [*photos]
+        else:
+            several = [alone]
     named: list[tuple[str, Photo]] = []
     for number, photo in enumerate(several):
         if isinstance(photo, str | Path):
