@@ -112,8 +112,9 @@ def test_help_and_version_need_no_verb(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([verb, "--help"]) == 0
-    assert capsys.readouterr().out.startswith(f"Usage: certero {verb} ")
+    for words in ([verb, "--help"], [verb, "-h"], ["help", verb]):
+        assert main(words) == 0
+        assert capsys.readouterr().out.startswith(f"Usage: certero {verb} ")
 
 
 def test_help_imports_no_library(tmp_path: Path) -> None:

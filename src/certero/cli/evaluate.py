@@ -19,12 +19,16 @@ def command(
         Path, typer.Argument(metavar="DATA", help="Labelled photos: folders, manifest, or the folder of one class.")
     ],
     split: Annotated[str | None, typer.Option(help="Judge one split of the data: train, val or test.")] = None,
-    label: Annotated[str | None, typer.Option(help="The class of every photo.")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="The class of every photo, whatever the folders are called.")
+    ] = None,
     label_level: Annotated[str | None, typer.Option(help="Which folder names the class: 1, 2, ... or leaf.")] = None,
     group_by: Annotated[
         str | None, typer.Option(help="Photos that belong together: a column, 'parent', or a regular expression.")
     ] = None,
-    block: Annotated[str | None, typer.Option(help="Length of a time block, e.g. 1h.")] = None,
+    block: Annotated[
+        str | None, typer.Option(help="Photos taken within one such block count as alike, e.g. 1h.")
+    ] = None,
     decide: Annotated[
         float | None, typer.Option(help="Give a label only from this probability on; other photos get none.")
     ] = None,
@@ -32,7 +36,7 @@ def command(
         list[str] | None, typer.Option(help='A bar, e.g. "f1>=0.8" for every class; may be repeated.')
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 unless every --require is met.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Write an HTML report.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
     as_json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the metrics as JSON; - is standard output.")
     ] = None,

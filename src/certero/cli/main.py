@@ -7,9 +7,9 @@ from importlib import import_module
 
 #: Each verb is the function `command` of the module of its name. The help needs no import of any of them.
 VERBS = {
-    "demo": "Render a small synthetic barn, train on it and report: a first look in a minute.",
-    "train": "Audit, split, train, calibrate, evaluate once, export and report.",
-    "evaluate": "The honest figures of a model on other labelled photos.",
+    "demo": "A first look in a minute: draw a small barn, train on its photos and report.",
+    "train": "Train a classifier on labelled photos, measure it once on photos it never saw, and report.",
+    "evaluate": "Measure a model on other labelled photos, and say how many of them it was trained on.",
     "predict": "Label photos: a table, CSV, JSON or JSON Lines.",
 }
 
@@ -37,6 +37,8 @@ def main(arguments: list[str]) -> int:
     try:
         if verb in VERBS:
             return _invoke(verb, arguments[1:])
+        if verb == "help" and arguments[1:2] and arguments[1] in VERBS:
+            return _invoke(arguments[1], ["--help"])
         if verb in ("--help", "-h", "help"):
             say(_help())
             return 0
@@ -87,7 +89,9 @@ def _invoke(verb: str, arguments: list[str]) -> int:
 
     # Plain help: importing Rich for its boxes would double the time to the first line.
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(name=verb)(import_module(f"certero.cli.{verb}").command)
+    app.command(name=verb, context_settings={"help_option_names": ["-h", "--help"]})(
+        import_module(f"certero.cli.{verb}").command
+    )
     command = get_command(app)
     try:
         with command.make_context(f"certero {verb}", arguments) as context:

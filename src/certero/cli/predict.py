@@ -29,10 +29,14 @@ def command(
         str | None, typer.Option("--json", metavar="FILE", help="Write a JSON list; - is standard output.")
     ] = None,
     as_jsonl: Annotated[
-        str | None, typer.Option("--jsonl", metavar="FILE", help="Write one JSON object a line, as they come.")
+        str | None,
+        typer.Option(
+            "--jsonl", metavar="FILE", help="Write one JSON object a line; - is standard output, as they come."
+        ),
     ] = None,
     as_csv: Annotated[
-        str | None, typer.Option("--csv", metavar="FILE", help="Write CSV with one column a class.")
+        str | None,
+        typer.Option("--csv", metavar="FILE", help="Write CSV with one column a class; - is standard output."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if any photo could not be read.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,

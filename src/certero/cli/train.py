@@ -19,7 +19,8 @@ def command(
     ],
     recipe: Annotated[str, typer.Option(help="probe, or a TOML file of settings.")] = "probe",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the run; must not exist yet.")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the run; must not exist yet. Default: runs/NAME-1, -2, ..."),
     ] = None,
     backbone: Annotated[
         str | None,
@@ -33,10 +34,16 @@ def command(
         str | None,
         typer.Option(help="Keep together: a manifest column, 'parent', or a regular expression over the path."),
     ] = None,
-    block: Annotated[str | None, typer.Option(help="Length of a time block, e.g. 1h.")] = None,
+    block: Annotated[
+        str | None,
+        typer.Option(help="Photos taken within one such block stay together, e.g. 1h. Default: from the photos."),
+    ] = None,
     gap: Annotated[str | None, typer.Option(help="Least time between photos of two splits; default 10m.")] = None,
     cv: Annotated[
-        int | None, typer.Option(help="Cross-validate with so many folds; 0 never. Default: 5 if a class is small.")
+        int | None,
+        typer.Option(
+            help="Cross-validate with so many folds; 0 never. Default: 5 where one test split would be too small."
+        ),
     ] = None,
     split_seed: Annotated[int | None, typer.Option(help="Seed of the split alone.")] = None,
     split_from: Annotated[Path | None, typer.Option(help="Run whose test photos stay in test.")] = None,
