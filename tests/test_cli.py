@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -534,3 +534,39 @@ def test_a_cache_that_cannot_be_written_costs_time_only(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CERTERO_CACHE", str(tmp_path / "file"))
     assert main(["evaluate", str(small_run.path), str(small_barn / "beds" / "lying"), "-q"]) == 0
+
+
+@warm
+def test_the_main_job_on_real_photos(
+    grocery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Train, predict and evaluate: one answer each for the same photo, and the model knows what it has seen."""
+    with (grocery / "grocery36.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for split in ("train", "test"):
+        for label in ("Apple", "Milk"):
+            chosen = [row["path"] for row in rows if (row["label"], row["split"]) == (label, split)][:30:2]
+            (tmp_path / split / label).mkdir(parents=True)
+            (tmp_path / f"{split} again" / label).mkdir(parents=True)
+            for number, path in enumerate(chosen):
+                photo = Image.open(grocery / path)
+                photo.save(tmp_path / split / label / f"{number}.JPG", quality=92)
+                photo.resize((300, 300)).save(tmp_path / f"{split} again" / label / f"x{number}.jpg", quality=80)
+    monkeypatch.chdir(tmp_path)
+
+    def answer_of(*words: str) -> Any:
+        assert main([*words, "-q", "--json", "-"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    trained = answer_of("train", "train", "--cv", "0", "-o", "run")["splits"]
+    answers = answer_of("predict", "run", "train")
+    with (tmp_path / "run" / "predictions.csv").open(encoding="utf-8") as file:
+        reported = {f"train/{row['path']}": float(row["Apple"]) for row in csv.DictReader(file)}
+    assert len(answers) == 30
+    for answer in answers:
+        assert answer["probabilities"]["Apple"] == pytest.approx(reported[answer["path"]], abs=1e-5)
+    known = sum(trained["train"].values()) + sum(trained["val"].values())
+    for folder, seen in (("train", known), ("train again", known), ("test", 0), ("test again", 0)):
+        metrics = answer_of("evaluate", "run", folder)
+        assert metrics["test"]["n"] == 30
+        assert metrics["seen"]["exact"] == seen, folder
