@@ -103,7 +103,9 @@ def render_barn(
     except OSError as error:
         found = _find_barn(output, settings)  # another run may have been faster
         if found is None:
-            raise OutputError(f"{output} must be writable: {error}; choose another folder") from error
+            raise OutputError(
+                f"{output} must be a folder that can be written; {error.strerror}. Choose another."
+            ) from error
         return found
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -7,6 +7,7 @@ at hand. A backbone never starts from random weights: a probe on noise would loo
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -121,6 +122,8 @@ def _bundled_weights() -> Path:
 
 
 def _from_timm(name: str, weights: Path | None) -> Backbone:
+    # Nothing leaves the machine unasked: the hub client looks into its local cache only, unless told otherwise.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         import timm
     except ImportError as error:
@@ -132,7 +135,7 @@ def _from_timm(name: str, weights: Path | None) -> Backbone:
     except Exception as error:  # timm, the hub client and safetensors each raise their own.
         raise ConfigError(
             f"--backbone {name} needs its weights at hand; they could not be had ({type(error).__name__}). "
-            "Download them once with a network, give --weights FILE, or use --backbone efficientnet_lite0."
+            "Download them once with HF_HUB_OFFLINE=0 set, give --weights FILE, or use --backbone efficientnet_lite0."
         ) from error
     if weights is not None:
         theirs = _read_weights(weights)

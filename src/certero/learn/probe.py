@@ -211,13 +211,22 @@ def weigh_classes(truth: NDArray[np.int64], classes: Sequence[str], class_weight
     if class_weights == "balanced":
         counts = np.bincount(truth, minlength=len(classes))
         return np.asarray(len(truth) / (np.count_nonzero(counts) * np.maximum(counts, 1)), dtype=np.float64)
+    check_class_weights(classes, class_weights)
     assert isinstance(class_weights, dict)
-    unknown = sorted(set(class_weights) - set(classes))
+    return np.array([class_weights.get(name, 1.0) for name in classes])
+
+
+def check_class_weights(classes: Sequence[str], class_weights: ClassWeights) -> None:
+    """Raises unless every weight is of a class of the data.
+
+    Raises:
+        ConfigError: naming the unknown ones.
+    """
+    unknown = sorted(set(class_weights) - set(classes)) if isinstance(class_weights, dict) else []
     if unknown:
         raise ConfigError(
             f"--class-weights must name classes of the data ({', '.join(classes)}); found {', '.join(unknown)}."
         )
-    return np.array([class_weights.get(name, 1.0) for name in classes])
 
 
 def _log_loss(logits: NDArray[np.float64], truth: NDArray[np.int64], row_weights: NDArray[np.float64]) -> float:

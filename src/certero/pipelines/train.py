@@ -21,7 +21,7 @@ from certero.data.split import fold_training_mask
 from certero.data.table import Photos
 from certero.disk import write_whole
 from certero.learn.export import count_parameters
-from certero.learn.probe import weigh_classes
+from certero.learn.probe import check_class_weights, weigh_classes
 from certero.pipelines.fit import Fitted, Network, encode, fit_model, loading_network, versions
 from certero.pipelines.measure import Answers, measure_file
 from certero.pipelines.openings import Opening, open_test_set
@@ -121,10 +121,11 @@ def train(
     ):
         work, goal = folder.work, folder.place
         prepared = prepare(data, resolved, tools)
-        network = finish_loading()
         classes = prepared.photos.classes()
+        check_class_weights(classes, resolved.class_weights)
         for requirement in resolved.require:
             parse_requirement(requirement, classes)  # a misspelt class costs no opening of the test set
+        network = finish_loading()
         if prepared.evaluation == "cv":
             fitted, judged = _cross_validate(prepared, classes, network, resolved, tools, data, goal)
         else:
