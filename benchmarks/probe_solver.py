@@ -1,13 +1,11 @@
-"""How exactly the probe must be solved, and who judges it: folds of train and val, or the given val split.
-
-    python benchmarks/probe_solver.py path/to/grocery36.csv
+"""How exactly the probe must be solved, and who judges it better: folds of train and val, or a given val split.
 
 Opens no test photo: everything is fitted on train and judged on val, or on folds of both.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -83,4 +81,6 @@ def answer(features, truth, classes, inside, outside, strength):  # type: ignore
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("manifest", type=Path, help="manifest with given train and val splits")
+    main(parser.parse_args().manifest)
