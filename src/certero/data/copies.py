@@ -13,6 +13,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
+from certero.data.clusters import Clusters
 from certero.data.fingerprints import hamming, pack_hashes
 from certero.errors import PhotoError
 from certero.pixels import UInt8, decode, shrink_grey
@@ -66,7 +67,7 @@ def find_copies(
         captured_at: None where unknown.
         load: returns the bytes of photo i, for verification on pixels.
     """
-    clusters = _Clusters(len(content_hashes))
+    clusters = Clusters(len(content_hashes))
     pairs = _equal_pairs(content_hashes, clusters) + _equal_pairs(pixel_hashes, clusters)
     known = [
         i
@@ -136,24 +137,7 @@ def _packed(hashes: Sequence[int | None], descriptors: Sequence[bytes | None], c
 # ---- candidates -----------------------------------------------------------------------------------------------
 
 
-class _Clusters:
-    """Union-find over n photos; the root is the smallest member."""
-
-    def __init__(self, n: int) -> None:
-        self._parent = list(range(n))
-
-    def root(self, i: int) -> int:
-        while self._parent[i] != i:
-            self._parent[i] = self._parent[self._parent[i]]
-            i = self._parent[i]
-        return i
-
-    def join(self, i: int, j: int) -> None:
-        low, high = sorted((self.root(i), self.root(j)))
-        self._parent[high] = low
-
-
-def _equal_pairs(hashes: Sequence[str | None], clusters: _Clusters) -> list[tuple[int, int]]:
+def _equal_pairs(hashes: Sequence[str | None], clusters: Clusters) -> list[tuple[int, int]]:
     """The first photo of each hash with every later one that is not yet connected to it."""
     first: dict[str, int] = {}
     pairs = []

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from certero.data.clusters import Clusters
 from certero.data.files import first_and_count
 from certero.data.table import SCHEMA, Mask, Photos
 from certero.errors import SplitError
@@ -110,19 +111,11 @@ def separate(
 
 
 def join(count: int, pairs: Iterable[tuple[int, int]]) -> Ints:
-    """For each of count items the smallest item that it is linked to, through others too (union-find)."""
-    parent = list(range(count))
-
-    def root(item: int) -> int:
-        while parent[item] != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
-
+    """For each of count items the smallest item that it is linked to, through others too."""
+    clusters = Clusters(count)
     for a, b in pairs:
-        low, high = sorted((root(a), root(b)))
-        parent[high] = low
-    return np.array([root(item) for item in range(count)], dtype=np.int64)
+        clusters.join(a, b)
+    return np.array([clusters.root(item) for item in range(count)], dtype=np.int64)
 
 
 def duration(length: timedelta) -> str:

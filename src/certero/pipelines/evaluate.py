@@ -22,7 +22,7 @@ from certero.pipelines.openings import open_test_set
 from certero.pipelines.predict import load
 from certero.pipelines.prepare import find_copies, look_at_photos
 from certero.pipelines.resources import Resources, resources
-from certero.pipelines.tables import collect_mistakes, describe_photos, score_photos
+from certero.pipelines.tables import collect_mistakes, describe_photos, minutes, score_photos
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.page import write_report
 from certero.runtime.card import Fingerprints
@@ -196,7 +196,7 @@ def _figures(
         "separation": {
             "rule": separation.rule,
             "description": separation.description,
-            "block_minutes": None if separation.block is None else separation.block.total_seconds() / 60,
+            "block_minutes": minutes(separation.block),
             "units": separation.counts["units"],
         },
         **describe_photos(photos, data, classes),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,3 +135,8 @@ def collect_mistakes(
         name, label, predicted = table["path"][int(row)], classes[truth[row]], classes[best[row]]
         mistakes.append(Mistake(name, label, predicted, float(confidence[row]), picture))
     return mistakes
+
+
+def minutes(length: timedelta | None) -> float | None:
+    """A duration in the unit of metrics.json."""
+    return None if length is None else length.total_seconds() / 60

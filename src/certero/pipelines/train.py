@@ -8,7 +8,6 @@ import shlex
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ from certero.pipelines.optimism import optimism, random_split_accuracy
 from certero.pipelines.prepare import Prepared, prepare, seal
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.run_folder import run_folder
-from certero.pipelines.tables import collect_mistakes, describe_photos, score_photos, write_predictions
+from certero.pipelines.tables import collect_mistakes, describe_photos, minutes, score_photos, write_predictions
 from certero.records import Json, Progress, no_progress
 from certero.report.page import write_report
 from certero.runtime.model_file import with_card
@@ -298,8 +297,8 @@ def _describe(prepared: Prepared, classes: Sequence[str], fitted: Fitted, settin
         "separation": {
             "rule": separation.rule,
             "description": separation.description,
-            "block_minutes": _minutes(separation.block),
-            "gap_minutes": _minutes(separation.gap),
+            "block_minutes": minutes(separation.block),
+            "gap_minutes": minutes(separation.gap),
             "units": separation.counts["units"],
             "group_by": separation.group_by,
             "decay": [[lag, alike] for lag, alike in separation.decay],
@@ -383,7 +382,3 @@ def _mistakes(prepared: Prepared, classes: Sequence[str], judged: Judged | None)
         return []
     paths = prepared.photos.paths(judged.table)
     return collect_mistakes(judged.table, paths, judged.truth, judged.probabilities, classes)
-
-
-def _minutes(length: timedelta | None) -> float | None:
-    return None if length is None else length.total_seconds() / 60
