@@ -19,8 +19,9 @@ from certero.data.fingerprints import fingerprint
 from certero.engine.threads import Threads
 from certero.errors import ConfigError, PhotoError
 from certero.learn.backbones import Backbone, find_backbone, registered
+from certero.learn.devices import Engine
 from certero.learn.export import backbone_id, export_backbone
-from certero.learn.features import Precision, RememberedFeatures, embed
+from certero.learn.features import RememberedFeatures, embed
 from certero.pipelines.predict import load
 from certero.pipelines.train import train
 from certero.records import Preprocessing
@@ -29,6 +30,7 @@ from certero.runtime.network import Network
 pytest.importorskip("torch", reason="features need the [train] extra")
 
 SIDE = 64
+EXACT = Engine("cpu", "fp32")
 
 
 @dataclasses.dataclass
@@ -40,9 +42,7 @@ class Bench:
     onnx: bytes
     network_id: str
 
-    def embed(
-        self, photos: list[Path], hashes: list[str], cache: BlobCache, precision: Precision = "fp32"
-    ) -> np.ndarray:
+    def embed(self, photos: list[Path], hashes: list[str], cache: BlobCache, engine: Engine = EXACT) -> np.ndarray:
         """Features of photos."""
         return embed(
             photos,
@@ -53,7 +53,7 @@ class Bench:
             preprocessing=self.preprocessing,
             cache=cache,
             map=Threads(2).map,
-            precision=precision,
+            engine=engine,
         )
 
 
@@ -151,11 +151,9 @@ def test_an_edited_photo_gets_features_of_its_own(
 def test_a_photo_that_vanished_since_the_scan_is_one_clear_line(
     bench: Bench, photos: list[Path], cache: BlobCache, tmp_path: Path
 ) -> None:
-    for precision in ("fp32", "bf16"):
+    for engine in (EXACT, Engine("cpu", "bf16")):
         with pytest.raises(PhotoError, match="must stay as it was scanned") as raised:
-            bench.embed(
-                [*photos[:3], tmp_path / "gone.jpg"], ["1" * 32, "2" * 32, "3" * 32, "4" * 32], cache, precision
-            )
+            bench.embed([*photos[:3], tmp_path / "gone.jpg"], ["1" * 32, "2" * 32, "3" * 32, "4" * 32], cache, engine)
         assert "gone.jpg" in str(raised.value)
         assert "\n" not in str(raised.value)
 
@@ -164,7 +162,7 @@ def test_torch_in_bf16_agrees_with_the_runtime_as_far_as_bf16_can(
     bench: Bench, photos: list[Path], cache: BlobCache
 ) -> None:
     hashes = _hashes(photos)
-    exact, fast = bench.embed(photos, hashes, cache), bench.embed(photos, hashes, cache, "bf16")
+    exact, fast = bench.embed(photos, hashes, cache), bench.embed(photos, hashes, cache, Engine("cpu", "bf16"))
     assert not np.array_equal(exact, fast)  # kept apart in the cache
     # bf16 keeps 8 bits (a relative step of 0.4 %), and some fifty layers add theirs: 6 % here, 8 % at most.
     error = np.linalg.norm(fast - exact, axis=1) / np.linalg.norm(exact, axis=1)
