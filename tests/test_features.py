@@ -219,7 +219,7 @@ def test_stale_or_corrupted_remembered_test_features_cannot_change_the_figures(
     bench: Bench, small_barn: Path, tmp_path: Path
 ) -> None:
     manifest = _given_split(small_barn, tmp_path / "barn")
-    settings = {"image_size": SIDE, "strengths": (0.03,)}
+    settings = {"image_size": SIDE, "strengths": (0.03,), "precision": "fp32"}
     honest = train(manifest, output=tmp_path / "honest", **settings)
     assert honest.metrics["evaluation"] == "given"
     with (honest.path / "predictions.csv").open() as file:
@@ -311,5 +311,21 @@ def test_the_fast_precision_ships_a_model_that_is_judged_by_the_runtime(small_ba
     answers = load(run.path).predict_proba([manifest.parent / row["path"] for row in rows])
     assert np.abs(answers - written).max() < 1e-5
     assert run.metrics["export"]["features"] == "cpu bf16"
+    assert run.metrics["export"]["n"] > 0
     assert 0 < run.metrics["export"]["probability_difference"] < 0.5
     assert run.metrics["export"]["label_agreement"] > 0.9
+
+
+def test_a_file_in_eight_bits_says_what_that_cost_and_is_what_was_measured(small_barn: Path, tmp_path: Path) -> None:
+    manifest = _given_split(small_barn, tmp_path / "barn")
+    run = train(manifest, output=tmp_path / "run", device="cpu", image_size=SIDE, strengths=(0.03,))
+    cost = run.metrics["export"]
+    assert cost["features"] == "cpu int8"
+    assert cost["n"] == 64
+    assert 0 < cost["probability_difference"] < 0.5
+    assert cost["label_agreement"] > 0.9
+    with (run.path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    written = np.array([[float(row[name]) for name in run.metrics["data"]["classes"]] for row in rows])
+    answers = load(run.path).predict_proba([manifest.parent / row["path"] for row in rows])
+    assert np.abs(answers - written).max() < 1e-5
