@@ -321,7 +321,7 @@ def test_a_file_in_eight_bits_says_what_that_cost_and_is_what_was_measured(small
     run = train(manifest, output=tmp_path / "run", device="cpu", image_size=SIDE, strengths=(0.03,))
     cost = run.metrics["export"]
     assert cost["features"] == "cpu int8"
-    assert cost["n"] == 64
+    assert cost["n"] == sum(run.metrics["splits"]["train"].values()) <= 64
     assert 0 < cost["probability_difference"] < 0.5
     assert cost["label_agreement"] > 0.9
     with (run.path / "predictions.csv").open() as file:
