@@ -119,7 +119,7 @@ def test_an_unknown_or_broken_recipe_is_one_clear_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text("epochs = = 3\n")
     for recipe, said in (
-        ("prob", "--recipe must be one of probe"),
+        ("prob", "--recipe must be one of .*, probe or a .toml file"),
         (str(tmp_path / "absent.toml"), "must be a readable TOML file"),
         (str(tmp_path), "--recipe must be one of"),
         (str(broken), "must be valid TOML"),

@@ -69,6 +69,33 @@ class TrainSettings:
         decide: probability a photo needs to get a label at all; None always takes the likeliest class.
         require: bars such as `precision>=0.85`.
         open_test: False stops before the test set (`--no-test`).
+        fitting: `probe` fits a linear classifier on the features of a backbone; `network` trains a network whole.
+        layers: the network from scratch, one table a layer (see `learn.cnn`); empty trains the backbone.
+        normalise: levels that the layers see: `unit` 0 to 1, `symmetric` -1 to 1, `imagenet` by its mean and deviation.
+        epochs: times that each photo of train is shown.
+        batch_size: photos a step.
+        lr: learning rate, at its highest.
+        optimizer: `adam`, `adamw` or `sgd` (with Nesterov's momentum).
+        momentum: of `sgd`.
+        weight_decay: of the optimiser; none on biases and normalisations where the backbone is trained.
+        layer_decay: factor on the rate from one block of a backbone to the one below it; 1 trains all alike.
+        freeze_epochs: first epochs in which only the new last layer of a backbone learns.
+        schedule: `constant`, `cosine`, or `one-cycle` (up for a quarter of the steps, then down).
+        label_smoothing: share of each target that is spread over all classes.
+        ema: decay a step of the moving average of the weights, which is then what is judged and shipped; 0 for none.
+        mixup: alpha of the Beta distribution that pairs of photos are blended by; 0 for none.
+        cutmix: alpha of the Beta distribution of the area that is pasted from another photo; 0 for none.
+        augment: `none`, `light`, `standard`, `strong`, or a table of `learn.augment.Augmentation`.
+        oversize: photos are kept this much larger than the input while training, so that a zoom finds detail.
+        sampling: `natural`, or `balanced` to draw every class as often.
+        class_cap: at most so many photos of each class are trained on, drawn by the seed.
+        patience: epochs without a better val figure after which training stops; None trains them all.
+        restore_best: ships the weights of the epoch that was best on val, not those of the last.
+        average_flips: the model file answers with the mean for a photo and its mirror image.
+        label_also: further columns of the manifest; training tells their combinations apart, judging does not.
+        checkpoint_seconds: least time between two checkpoints.
+        random_splits: throw-away models that measure what a random split would have claimed; 0 does not measure it.
+        assumed: settings that the recipe's source does not name.
     """
 
     recipe: str = "probe"
@@ -93,6 +120,33 @@ class TrainSettings:
     decide: float | None = None
     require: tuple[str, ...] = ()
     open_test: bool = True
+    fitting: Literal["probe", "network"] = "probe"
+    layers: tuple[dict[str, Any], ...] = ()
+    normalise: Literal["unit", "symmetric", "imagenet"] = "unit"
+    epochs: int = 10
+    batch_size: int = 32
+    lr: float = 0.001
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    layer_decay: float = 1.0
+    freeze_epochs: int = 0
+    schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
+    label_smoothing: float = 0.0
+    ema: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    augment: str | dict[str, Any] = "none"
+    oversize: float = 1.0
+    sampling: Literal["natural", "balanced"] = "natural"
+    class_cap: int | None = None
+    patience: int | None = None
+    restore_best: bool = True
+    average_flips: bool = False
+    label_also: tuple[str, ...] = ()
+    checkpoint_seconds: float = 60.0
+    random_splits: int = 5
+    assumed: tuple[str, ...] = ()
 
     def to_toml(self) -> str:
         """The settings as `config.toml`; unset ones are left out."""
@@ -155,7 +209,7 @@ def _checked(values: dict[str, Any]) -> TrainSettings:
         values["class_weights"] = {name: _weight(name, w) for name, w in values["class_weights"].items()}
     if values.get("label_level") is not None:
         values["label_level"] = parse_label_level(str(values["label_level"]))
-    for name in ("strengths", "require"):
+    for name in ("strengths", "require", "layers", "label_also", "assumed"):
         if name in values:
             values[name] = tuple(values[name])
     settings = TrainSettings(**values)
@@ -167,25 +221,72 @@ def _checked(values: dict[str, Any]) -> TrainSettings:
     _check("--split-seed", settings.split_seed, 0, 2**32 - 1)
     if settings.cv is not None and settings.cv != 0:
         _check("--cv", settings.cv, 2, 50)
-    for name, known in (
-        ("fit", ("letterbox", "stretch")),
-        ("precision", ("auto", "int8", "fp32", "bf16")),
-        ("device", ("auto", "cpu", "cuda", "mps")),
-    ):
+    for name, known in _CHOICES.items():
         if getattr(settings, name) not in known:
-            raise ConfigError(f"--{name} must be one of {', '.join(known)}; found {getattr(settings, name)!r}.")
+            raise ConfigError(f"{_flag(name)} must be one of {', '.join(known)}; found {getattr(settings, name)!r}.")
+    for name, (low, high) in _RANGES.items():
+        _check(_flag(name), getattr(settings, name), low, high)
     if not settings.strengths or not all(isinstance(s, int | float) and s > 0 for s in settings.strengths):
         raise ConfigError(f"strengths must be positive numbers; found {list(settings.strengths)}.")
-    if not all(isinstance(text, str) for text in settings.require):
-        raise ConfigError(f"require must be a list of texts; found {list(settings.require)}.")
+    for name in ("require", "label_also", "assumed"):
+        if not all(isinstance(text, str) for text in getattr(settings, name)):
+            raise ConfigError(f"{name} must be a list of texts; found {list(getattr(settings, name))}.")
+    if settings.fitting == "network" and settings.precision == "int8":
+        raise ConfigError("--precision int8 cannot train a network; found it beside fitting = network. Use auto.")
     return settings
 
 
+_CHOICES = {
+    "fit": ("letterbox", "stretch"),
+    "precision": ("auto", "int8", "fp32", "bf16"),
+    "device": ("auto", "cpu", "cuda", "mps"),
+    "fitting": ("probe", "network"),
+    "normalise": ("unit", "symmetric", "imagenet"),
+    "optimizer": ("adam", "adamw", "sgd"),
+    "schedule": ("constant", "cosine", "one-cycle"),
+    "sampling": ("natural", "balanced"),
+}
+_RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (1, 10_000),
+    "batch_size": (1, 4096),
+    "lr": (1e-9, 100),
+    "momentum": (0, 0.9999),
+    "weight_decay": (0, 10),
+    "layer_decay": (0.01, 1),
+    "freeze_epochs": (0, 10_000),
+    "label_smoothing": (0, 0.9),
+    "ema": (0, 0.99999),
+    "mixup": (0, 10),
+    "cutmix": (0, 10),
+    "oversize": (1, 2),
+    "class_cap": (1, 10**9),
+    "patience": (1, 10_000),
+    "checkpoint_seconds": (0, 86_400),
+    "random_splits": (0, 20),
+}
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 # What a recipe file may hold, and how to say so; a command line gives text that Typer has read already.
-_TEXT, _WHOLE = "a text", "a whole number"
+_TEXT, _WHOLE, _NUMBER = "a text", "a whole number", "a number"
 _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     **dict.fromkeys(("backbone", "weights", "fit", "group_by", "split_from", "device", "precision"), (_TEXT, (str,))),
+    **dict.fromkeys(("fitting", "normalise", "optimizer", "schedule", "sampling"), (_TEXT, (str,))),
     **dict.fromkeys(("image_size", "cv", "split_seed", "seed", "workers"), (_WHOLE, (int,))),
+    **dict.fromkeys(
+        ("epochs", "batch_size", "freeze_epochs", "class_cap", "patience", "random_splits"), (_WHOLE, (int,))
+    ),
+    **dict.fromkeys(
+        ("lr", "momentum", "weight_decay", "layer_decay", "label_smoothing", "ema", "mixup", "cutmix", "oversize"),
+        (_NUMBER, (int, float)),
+    ),
+    "checkpoint_seconds": (_NUMBER, (int, float)),
+    **dict.fromkeys(("restore_best", "average_flips"), ("true or false", (bool,))),
+    **dict.fromkeys(("layers", "label_also", "assumed"), ("a list", (list, tuple))),
+    "augment": ("none, light, standard, strong or a table", (str, dict)),
     **dict.fromkeys(("block", "gap"), ('a duration such as "1h"', (str, timedelta))),
     **dict.fromkeys(("keep_leaks", "open_test"), ("true or false", (bool,))),
     "strengths": ("a list of numbers", (list, tuple)),

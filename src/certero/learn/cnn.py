@@ -1,0 +1,256 @@
+"""Sequential networks from a specification: every shape and count is known before anything is allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from certero.errors import ConfigError
+from certero.records import Json
+
+if TYPE_CHECKING:
+    import torch
+
+#: What `units` of the last dense layer says: one output a class.
+CLASSES = "classes"
+
+_ACTIVATIONS = {
+    "relu": "ReLU",
+    "relu6": "ReLU6",
+    "leaky_relu": "LeakyReLU",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "silu": "SiLU",
+    "hardswish": "Hardswish",
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+}
+# Settings of each kind of layer: those that must be given, then those with a default. `None` stands for the size.
+_KINDS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "conv": (("filters", "kernel"), {"stride": 1, "padding": 0, "groups": 1, "bias": True}),
+    "batch_norm": ((), {}),
+    "max_pool": (("size",), {"stride": None, "padding": 0}),
+    "average_pool": (("size",), {"stride": None, "padding": 0}),
+    "global_average_pool": ((), {}),
+    "global_max_pool": ((), {}),
+    "dropout": (("share",), {}),
+    "flatten": ((), {}),
+    "dense": (("units",), {"bias": True}),
+    **dict.fromkeys(_ACTIVATIONS, ((), {})),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer with everything it takes to build it.
+
+    Args:
+        kind: as in the recipe: `conv`, `relu`, `max_pool`, ...
+        settings: its settings, defaults filled in.
+        before: shape of what comes in, `(channels, rows, columns)` or `(features,)`.
+        after: shape of what goes out.
+        parameters: trainable numbers.
+    """
+
+    kind: str
+    settings: Json
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    parameters: int
+
+    def __str__(self) -> str:
+        words = [f"{name} {value}" for name, value in self.settings.items() if value not in (None, True)]
+        return " ".join([self.kind, *words])
+
+
+@dataclass(frozen=True, slots=True)
+class Cnn:
+    """A checked network.
+
+    Args:
+        layers: in order.
+        n_classes: outputs.
+        image_size: side of the square input, pixels.
+    """
+
+    layers: tuple[Layer, ...]
+    n_classes: int
+    image_size: int
+
+    @property
+    def parameters(self) -> int:
+        """Trainable numbers."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def map_layer(self) -> int:
+        """Index of the layer whose output shows where the network looked: the last convolution, normalised and bent."""
+        at = max(number for number, layer in enumerate(self.layers) if layer.kind == "conv")
+        while at + 1 < len(self.layers) and self.layers[at + 1].kind in ("batch_norm", *_ACTIVATIONS):
+            at += 1
+        return at
+
+    def table(self) -> list[tuple[str, tuple[int, ...], int]]:
+        """Layer, shape of its output and parameters, one row a layer."""
+        return [(str(layer), layer.after, layer.parameters) for layer in self.layers]
+
+
+def plan_cnn(layers: Sequence[Json], n_classes: int, image_size: int) -> Cnn:
+    """Checks a specification and works out every shape and parameter count; allocates nothing.
+
+    Args:
+        layers: tables of a recipe: `layer` names the kind, the other keys are its settings. The last one must be
+            `{layer = "dense", units = "classes"}`.
+        n_classes: outputs.
+        image_size: side of the square RGB input, pixels.
+
+    Raises:
+        ConfigError: naming the layer that does not exist, lacks a setting, or cannot follow the one before.
+    """
+    if not layers:
+        raise ConfigError("layers must list at least a conv and the last dense; found none.")
+    shape: tuple[int, ...] = (3, image_size, image_size)
+    planned: list[Layer] = []
+    for number, spec in enumerate(layers, start=1):
+        where = f"layer {number} ({spec.get('layer', '?')})" if isinstance(spec, dict) else f"layer {number}"
+        kind, settings = _read_layer(spec, where)
+        is_last = number == len(layers)
+        if (kind == "dense" and settings["units"] == CLASSES) != is_last:
+            raise ConfigError(
+                f'{where}: the last layer, and no other, must be {{layer = "dense", units = "{CLASSES}"}}; '
+                f"{len(layers)} layers are listed."
+            )
+        if settings.get("units") == CLASSES:
+            settings["units"] = n_classes
+        after, parameters = _follow(kind, settings, shape, where, image_size)
+        planned.append(Layer(kind, settings, shape, after, parameters))
+        shape = after
+    if not any(layer.kind == "conv" for layer in planned):
+        raise ConfigError("layers must hold at least one conv: a network without one sees no shapes.")
+    return Cnn(tuple(planned), n_classes, image_size)
+
+
+def _read_layer(spec: object, where: str) -> tuple[str, Json]:
+    if not isinstance(spec, dict) or not isinstance(spec.get("layer"), str):
+        raise ConfigError(f'{where} must be a table with the key layer, such as {{layer = "relu"}}; found {spec!r}.')
+    kind = spec["layer"]
+    if kind not in _KINDS:
+        raise ConfigError(f"{where}: layer must be one of {', '.join(_KINDS)}; found {kind!r}.")
+    needed, defaults = _KINDS[kind]
+    given = {name: value for name, value in spec.items() if name != "layer"}
+    known = (*needed, *defaults)
+    for name in needed:
+        if name not in given:
+            raise ConfigError(f"{where}: {kind} needs {name}; it has {', '.join(given) or 'no settings'}.")
+    for name, value in given.items():
+        if name not in known:
+            raise ConfigError(f"{where}: {kind} takes {', '.join(known) or 'no settings'}; found {name}.")
+        _check_value(name, value, where)
+    settings = {name: given.get(name, defaults.get(name)) for name in known}
+    if "size" in settings and settings["stride"] is None:
+        settings["stride"] = settings["size"]
+    return kind, settings
+
+
+def _check_value(name: str, value: object, where: str) -> None:
+    if name == "bias":
+        good, wanted = isinstance(value, bool), "true or false"
+    elif name == "share":
+        good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+        wanted = "a number from 0 to below 1"
+    elif name == "units" and value == CLASSES:
+        return
+    else:
+        least = 0 if name == "padding" else 1
+        good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= 1_000_000
+        wanted = f"a whole number from {least} on" + (f' or "{CLASSES}"' if name == "units" else "")
+    if not good:
+        raise ConfigError(f"{where}: {name} must be {wanted}; found {value!r}.")
+
+
+def _follow(
+    kind: str, settings: Json, shape: tuple[int, ...], where: str, image_size: int
+) -> tuple[tuple[int, ...], int]:
+    """Shape after the layer, and its parameters."""
+    is_map = len(shape) == 3
+    if kind == "dense":
+        if is_map:
+            raise ConfigError(
+                f"{where}: a dense layer cannot follow a map of {_words(shape)}; put flatten or global_average_pool "
+                "before it."
+            )
+        units = settings["units"]
+        return (units,), shape[0] * units + (units if settings["bias"] else 0)
+    if kind == "batch_norm":
+        return shape, 2 * shape[0]
+    if kind == "dropout" or kind in _ACTIVATIONS:
+        return shape, 0
+    if not is_map:
+        raise ConfigError(f"{where}: {kind} cannot follow: the map was flattened to {shape[0]} features already.")
+    if kind == "flatten":
+        return (shape[0] * shape[1] * shape[2],), 0
+    if kind.startswith("global"):
+        return (shape[0],), 0
+    name = "convolution" if kind == "conv" else kind.replace("_", " ").replace("pool", "pooling")
+    side = settings["kernel"] if kind == "conv" else settings["size"]
+    if kind != "conv" and settings["padding"] > side // 2:
+        raise ConfigError(f"{where}: padding must be at most half the size {side}; found {settings['padding']}.")
+    rows, columns = (
+        (length + 2 * settings["padding"] - side) // settings["stride"] + 1
+        if length + 2 * settings["padding"] >= side
+        else 0
+        for length in shape[1:]
+    )
+    if min(rows, columns) < 1:
+        raise ConfigError(
+            f"{where}: a {side}x{side} {name} cannot follow: the map is already {shape[1]}x{shape[2]}. Leave it out, "
+            f"give it padding, or use a larger --image-size than {image_size}."
+        )
+    if kind != "conv":
+        return (shape[0], rows, columns), 0
+    filters, groups = settings["filters"], settings["groups"]
+    if shape[0] % groups or filters % groups:
+        raise ConfigError(
+            f"{where}: groups must divide the {shape[0]} channels that come in and the {filters} filters; "
+            f"found {groups}."
+        )
+    weights = filters * (shape[0] // groups) * side * side
+    return (filters, rows, columns), weights + (filters if settings["bias"] else 0)
+
+
+def _words(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[2]} with {shape[0]} channels"
+
+
+def build_cnn(cnn: Cnn) -> torch.nn.Sequential:
+    """The torch module: float32 [N, 3, H, W] → logits [N, K], one child a layer, in the order of the plan."""
+    from torch import nn
+
+    def build(layer: Layer) -> nn.Module:
+        given = layer.settings
+        # In place: the values before the bend are not needed again, which saves a copy of every map.
+        in_place = {"inplace": True} if layer.kind in ("relu", "relu6", "leaky_relu", "elu") else {}
+        makers: dict[str, Callable[[], nn.Module]] = {
+            "conv": lambda: nn.Conv2d(
+                layer.before[0],
+                given["filters"],
+                given["kernel"],
+                given["stride"],
+                given["padding"],
+                groups=given["groups"],
+                bias=given["bias"],
+            ),
+            "batch_norm": lambda: (nn.BatchNorm2d if len(layer.before) == 3 else nn.BatchNorm1d)(layer.before[0]),
+            "max_pool": lambda: nn.MaxPool2d(given["size"], given["stride"], given["padding"]),
+            "average_pool": lambda: nn.AvgPool2d(given["size"], given["stride"], given["padding"]),
+            "global_average_pool": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            "global_max_pool": lambda: nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()),
+            "dropout": lambda: nn.Dropout(given["share"]),
+            "flatten": nn.Flatten,
+            "dense": lambda: nn.Linear(layer.before[0], given["units"], bias=given["bias"]),
+        }
+        make = makers.get(layer.kind)
+        return make() if make else getattr(nn, _ACTIVATIONS[layer.kind])(**in_place)
+
+    return nn.Sequential(*(build(layer) for layer in cnn.layers))
