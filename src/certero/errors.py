@@ -45,3 +45,7 @@ class ConfigError(UserError):
 
 class MissingExtra(UserError):
     """The command needs an optional part of certero that is not installed."""
+
+
+class TrainingError(UserError):
+    """Training cannot go on with these settings; the message says what to try."""

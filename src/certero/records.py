@@ -13,8 +13,12 @@ R = TypeVar("R")
 
 Json = dict[str, Any]
 
-#: Called as `progress(stage, done, total)`; `done == total` ends the stage. Never called from two threads at once.
-Progress = Callable[[str, int, int], None]
+
+class Progress(Protocol):
+    """Told how far a stage is; `done == total` ends the stage. Never called from two threads at once."""
+
+    def __call__(self, stage: str, done: int, total: int, detail: str = "", /) -> None:
+        """Takes the stage, what is done, how much there is, and words about it."""
 
 
 class Map(Protocol):
@@ -32,7 +36,7 @@ Status = Literal["ok", "damaged", "unreadable", "purged", "leaked"]
 USED: tuple[Status, ...] = ("ok", "damaged")
 
 
-def no_progress(stage: str, done: int, total: int) -> None:
+def no_progress(stage: str, done: int, total: int, detail: str = "", /) -> None:
     """Report nothing."""
 
 

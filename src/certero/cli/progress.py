@@ -29,9 +29,9 @@ def show_progress(quiet: bool = False) -> Iterator[Progress]:
         else:
             shown = _Lines()
 
-        def report(stage: str, done: int, total: int) -> None:
+        def report(stage: str, done: int, total: int, detail: str = "", /) -> None:
             signals.check()
-            shown(stage, done, total)
+            shown(stage, done, total, detail)
 
         yield report
 
@@ -48,14 +48,15 @@ def _bars() -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"),
     )
     with Bars(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def report(stage: str, done: int, total: int) -> None:
+        def report(stage: str, done: int, total: int, detail: str = "", /) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
+                tasks[stage] = bars.add_task(stage, total=total, detail=detail)
+            bars.update(tasks[stage], completed=done, total=total, detail=detail)
 
         yield report
 
@@ -66,19 +67,22 @@ class _Lines:
     def __init__(self) -> None:
         self._stage = ""
         self._started = self._spoke = 0.0
+        self._first = 0
         self._ended: set[str] = set()
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
+    def __call__(self, stage: str, done: int, total: int, detail: str = "", /) -> None:
         now = time.monotonic()
         if stage != self._stage:
-            self._stage, self._started, self._spoke = stage, now, now
+            # A resumed training starts in the middle: what was done before says nothing of the speed.
+            self._stage, self._started, self._spoke, self._first = stage, now, now, max(done - 1, 0)
         took = now - self._started
         if done >= total:
             if took >= 1.0 or (total > 1 and stage not in self._ended):
-                print(f"{stage}: {total} done in {took:.1f} s", file=sys.stderr, flush=True)
+                print(f"{stage}: {detail or f'{total} done'} in {took:.1f} s", file=sys.stderr, flush=True)
             self._ended.add(stage)
             self._stage = ""
         elif now - self._spoke >= _SECONDS_A_LINE:
             self._spoke = now
-            left = took / max(done, 1) * (total - done)
-            print(f"{stage}: {done} of {total}, about {left:.0f} s left", file=sys.stderr, flush=True)
+            left = took / max(done - self._first, 1) * (total - done)
+            words = detail or f"{done} of {total}"
+            print(f"{stage}: {words}, about {left:.0f} s left", file=sys.stderr, flush=True)

@@ -94,7 +94,7 @@ def _lite(weights: Path | None) -> Backbone:
 
         module: torch.nn.Module = timm.create_model("efficientnet_lite0", pretrained=False)
         ours = module.state_dict()
-        theirs = _read_weights(file)
+        theirs = read_weights(file)
         # Both list the layers in network order under different names; the shapes must agree one by one.
         if [tuple(t.shape) for t in ours.values()] != [tuple(t.shape) for t in theirs.values()]:
             raise ConfigError(f"--weights must be of an EfficientNet-Lite0; the layers in {file} have other shapes.")
@@ -141,7 +141,7 @@ def _from_timm(name: str, weights: Path | None) -> Backbone:
             "Download them once with HF_HUB_OFFLINE=0 set, give --weights FILE, or use --backbone efficientnet_lite0."
         ) from error
     if weights is not None:
-        theirs = _read_weights(weights)
+        theirs = read_weights(weights)
         ours = module.state_dict()
         fitting = {key: layer for key, layer in theirs.items() if key in ours and layer.shape == ours[key].shape}
         missing, _extra = module.load_state_dict(fitting, strict=False)
@@ -170,7 +170,12 @@ def _levels(shares: Sequence[float]) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _read_weights(file: Path) -> dict[str, torch.Tensor]:
+def read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """Tensors by name of a file of weights: safetensors, or a plain state dictionary; never unpickles more.
+
+    Raises:
+        ConfigError: if the file is none.
+    """
     import torch
 
     try:

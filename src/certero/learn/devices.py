@@ -70,6 +70,54 @@ def choose_engine(asked: str, precision: str, backbone: Backbone) -> Engine:
     return Engine(device, precision)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """What a network is trained on.
+
+    Args:
+        device: `cpu`, `cuda` or `mps`.
+        in_bf16: whether convolutions and products run in bfloat16.
+    """
+
+    device: str
+    in_bf16: bool
+
+    def __str__(self) -> str:
+        return f"{self.device} {'bf16' if self.in_bf16 else 'fp32'}"
+
+
+def choose_trainer(asked: str, precision: str) -> Trainer:
+    """The device and precision to train on; `auto` takes bfloat16 where the processor or GPU computes in it.
+
+    A CPU without such instructions would imitate them, several times slower than float32: it trains in float32, even
+    where `bf16` was asked for.
+
+    Raises:
+        ConfigError: if the asked device is not there.
+    """
+    import torch
+
+    if asked == "auto":
+        asked = _find_gpu() or "cpu"
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[asked]:
+        raise ConfigError(f"--device {asked} must be there; torch finds none. Use --device auto.")
+    if precision == "fp32" or asked == "mps":
+        return Trainer(asked, False)
+    in_bf16 = torch.cuda.is_bf16_supported() if asked == "cuda" else _multiplies_bf16()  # type: ignore[no-untyped-call]
+    return Trainer(asked, bool(in_bf16))
+
+
+def _multiplies_bf16() -> bool:
+    """Whether this processor has instructions for products in bfloat16, not only oneDNN's imitation of them."""
+    try:
+        words = Path("/proc/cpuinfo").read_text(errors="replace").split()
+    except OSError:
+        return False
+    # x86 from Cooper Lake and Zen 4 on; `bf16` is Arm's word for it.
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(words)
+
+
 def _find_gpu() -> Literal["cuda", "mps"] | None:
     import platform
 

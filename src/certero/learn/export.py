@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -144,7 +145,9 @@ class Extractor:
         return FromPixels().eval()
 
 
-def _trace(module: torch.nn.Module, preprocessing: Preprocessing) -> bytes:
+def _trace(
+    module: torch.nn.Module, preprocessing: Preprocessing, outputs: Sequence[str] = ("embedding", "map")
+) -> bytes:
     import torch
 
     example = torch.zeros(_TRACE_BATCH, preprocessing.height, preprocessing.width, 3, dtype=torch.uint8)
@@ -158,8 +161,8 @@ def _trace(module: torch.nn.Module, preprocessing: Preprocessing) -> bytes:
             (example,),
             file,
             input_names=["image"],
-            output_names=["embedding", "map"],
-            dynamic_axes={"image": {0: "N"}, "embedding": {0: "N"}, "map": {0: "N"}},
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "N"} for name in ("image", *outputs)},
             opset_version=_OPSET,
             dynamo=False,
         )
@@ -221,6 +224,45 @@ def _head_nodes() -> list[Any]:
         helper.make_node("Gemm", ["rooted", "head.weight", "head.bias"], ["logits"], name="head", transB=1),
         helper.make_node("Softmax", ["logits"], ["probabilities"], name="softmax", axis=1),
     ]
+
+
+def export_classifier(network: torch.nn.Module, preprocessing: Preprocessing) -> bytes:
+    """ONNX bytes of a trained classifier, not calibrated yet: `image` → `logits` [N, K], `embedding`, `map`.
+
+    Args:
+        network: of `learn.classifier`; it is left on the CPU.
+        preprocessing: the input.
+    """
+    import torch
+
+    # The plain layout: the exporter would write the other one out as a pile of transpositions.
+    plain = network.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return _trace(plain.eval(), preprocessing, ("logits", "embedding", "map"))
+
+
+def calibrate_classifier(exported: bytes, temperature: float) -> bytes:
+    """The exported classifier with calibrated `probabilities` [N, K] in place of its logits."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load_model_from_string(exported)
+    graph = model.graph
+    n_classes = (
+        next(output for output in graph.output if output.name == "logits").type.tensor_type.shape.dim[1].dim_value
+    )
+    graph.initializer.append(numpy_helper.from_array(np.array(temperature, np.float32), "temperature"))
+    graph.node.extend(
+        [
+            helper.make_node("Div", ["logits", "temperature"], ["softened"], name="softened"),
+            helper.make_node("Softmax", ["softened"], ["probabilities"], name="softmax", axis=1),
+        ]
+    )
+    others = [output for output in graph.output if output.name != "logits"]
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", n_classes]))
+    graph.output.extend(others)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
 
 
 def count_parameters(model: bytes) -> int:

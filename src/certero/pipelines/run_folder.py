@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from certero.disk import sync
 from certero.errors import OutputError
 
 _RUNS = Path("runs")
@@ -133,8 +134,4 @@ def _sync(folder: Path) -> None:
     # The renamed folder must not outlive its files in a power cut.
     for file in folder.rglob("*"):
         if file.is_file():
-            descriptor = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync(file)

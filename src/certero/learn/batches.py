@@ -1,0 +1,159 @@
+"""Photos for training: decoded on the one pixel path, kept in memory where they fit, dealt into batches by the seed."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from certero import pixels
+from certero.errors import PhotoError
+from certero.records import Map, Preprocessing, Progress, no_progress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# The rest of the memory is for the network and for others.
+_SHARE_OF_MEMORY = 0.4
+_MEMORY_UNKNOWN_BYTES = 2_000_000_000
+_BATCHES_AHEAD = 3
+
+
+class PhotoStore:
+    """The photos of one split at one size.
+
+    Args:
+        files: photos.
+        preprocessing: how they are decoded and fitted.
+        map: ordered parallel map, for the decoding.
+        workers: threads that decode ahead where the photos do not fit into memory.
+        limit_bytes: memory that they may take; None takes 40 % of what is available.
+        progress: told how many are decoded.
+
+    Raises:
+        PhotoError: if a photo that could be scanned cannot be read now.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        preprocessing: Preprocessing,
+        map: Map,
+        workers: int = 1,
+        limit_bytes: int | None = None,
+        progress: Progress = no_progress,
+    ) -> None:
+        self._files = list(files)
+        self._preprocessing = preprocessing
+        self._workers = workers
+        shape = (len(self._files), preprocessing.height, preprocessing.width, 3)
+        limit = available_bytes() * _SHARE_OF_MEMORY if limit_bytes is None else limit_bytes
+        self._kept: NDArray[np.uint8] | None = None
+        if int(np.prod(shape)) <= limit:
+            self._kept = np.empty(shape, np.uint8)
+            for row, image in enumerate(map(self._decode, self._files)):
+                self._kept[row] = image
+                progress("decode", row + 1, len(self._files))
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether every photo was decoded once and kept."""
+        return self._kept is not None
+
+    def read(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
+        """Yields the photos of each batch of rows, uint8 [n, H, W, 3]; decodes a few batches ahead of their use."""
+        if self._kept is not None:
+            for batch in batches:
+                yield self._kept[batch]
+            return
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="certero-decode") as pool:
+            ahead: deque[Future[NDArray[np.uint8]]] = deque()
+            try:
+                for batch in batches:
+                    ahead.append(pool.submit(self._decode_batch, batch))
+                    if len(ahead) > max(_BATCHES_AHEAD, self._workers):
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def _decode_batch(self, batch: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return np.stack([self._decode(self._files[row]) for row in batch])
+
+    def _decode(self, file: Path) -> NDArray[np.uint8]:
+        try:
+            return pixels.prepare(file.read_bytes(), self._preprocessing)
+        except (OSError, PhotoError) as error:
+            raise PhotoError(f"{file} must stay as it was scanned; now: {error}. Run again.") from error
+
+
+def available_bytes() -> int:
+    """Memory that can be taken without swapping; a guess where the system does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    try:
+        # Half of what is built in: other programs are there too.
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (ValueError, OSError, AttributeError):
+        return _MEMORY_UNKNOWN_BYTES
+
+
+def cap_classes(truth: NDArray[np.int64], cap: int | None, seed: int) -> NDArray[np.int64]:
+    """Rows, in order, of at most `cap` photos of each class, drawn by the seed."""
+    if cap is None:
+        return np.arange(len(truth))
+    order = np.random.default_rng([seed, 2]).permutation(len(truth))
+    kept = [order[truth[order] == label][:cap] for label in np.unique(truth)]
+    return np.sort(np.concatenate(kept))
+
+
+def order_photos(
+    truth: NDArray[np.int64], sampling: str, seed: int, epoch: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows in the order of one epoch, and how often each had come before in it.
+
+    Args:
+        truth: class index [n].
+        sampling: `natural` shows every photo once; `balanced` draws n photos, every class as often, a photo of a small
+            class several times.
+        seed: of the run.
+        epoch: from 0.
+    """
+    rng = np.random.default_rng([seed, epoch, 3])
+    n = len(truth)
+    if sampling == "natural":
+        return rng.permutation(n), np.zeros(n, np.int64)
+    labels = np.unique(truth)
+    # Rounds in which every class comes once; a class is gone through in a new order each time it is used up.
+    turns = np.concatenate([rng.permutation(labels) for _ in range(-(-n // len(labels)))])[:n]
+    rows = np.empty(n, np.int64)
+    before = np.empty(n, np.int64)
+    for label in labels:
+        places = np.flatnonzero(turns == label)
+        members = np.flatnonzero(truth == label)
+        rounds = -(-len(places) // len(members))
+        rows[places] = np.concatenate([rng.permutation(members) for _ in range(rounds)])[: len(places)]
+        before[places] = np.arange(len(places)) // len(members)
+    return rows, before
+
+
+def deal(n: int, batch_size: int) -> list[slice]:
+    """Slices of n photos into batches. A photo left alone joins the batch before it: normalisation needs two."""
+    starts = list(range(0, n, batch_size))
+    if len(starts) > 1 and n - starts[-1] == 1:
+        starts.pop()
+    return [slice(start, end) for start, end in zip(starts, [*starts[1:], n], strict=True)]

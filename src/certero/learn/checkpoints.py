@@ -1,0 +1,110 @@
+"""Where training stood, in files that are whole or not there: safetensors for numbers, JSON in them for the rest.
+
+No pickle: a checkpoint from somebody else can hold wrong numbers, but runs no code. `last.safetensors` holds everything
+that the next step depends on; the weights of the best epoch lie in a file of their own, named by `last.safetensors`, so
+that a crash between the two never pairs one with the wrong other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from certero.disk import sync
+from certero.errors import OutputError
+from certero.records import Json
+
+if TYPE_CHECKING:
+    import torch
+
+_LAST = "last.safetensors"
+_SCHEMA = 1
+
+
+class Checkpoints:
+    """The checkpoints of one training, in one folder.
+
+    Args:
+        folder: made when the first one is saved.
+        hint: what to do when a checkpoint cannot be written, as a sentence.
+    """
+
+    def __init__(self, folder: Path, hint: str = "") -> None:
+        self._folder = folder
+        self._hint = hint
+
+    def save(self, tensors: dict[str, torch.Tensor], position: Json) -> None:
+        """Replaces the last checkpoint; a power cut leaves the old one or the new one.
+
+        Args:
+            tensors: by name.
+            position: what JSON can hold.
+
+        Raises:
+            OutputError: if it cannot be written; the one before stays.
+        """
+        self._write(_LAST, tensors, position)
+        for file in self._folder.glob("best-*.safetensors"):
+            if file.name != position.get("best_file"):
+                file.unlink(missing_ok=True)
+
+    def load(self) -> tuple[dict[str, torch.Tensor], Json] | None:
+        """What was saved last; None before the first time.
+
+        Raises:
+            OutputError: if the file is damaged.
+        """
+        # What a killed run was writing: as large as a checkpoint, and of no use.
+        for torn in self._folder.glob(".*.safetensors.*"):
+            torn.unlink(missing_ok=True)
+        file = self._folder / _LAST
+        if not file.is_file():
+            return None
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(file, framework="pt") as opened:
+                position: Json = json.loads((opened.metadata() or {})["position"])
+                return {name: opened.get_tensor(name) for name in opened.keys()}, position  # noqa: SIM118
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise OutputError(
+                f"a checkpoint must be whole; {file} is damaged ({error}). Delete its folder and train again."
+            ) from error
+
+    def save_best(self, tensors: dict[str, torch.Tensor], epoch: int) -> str:
+        """Keeps the weights of an epoch beside those of the one that was best before; returns the file's name."""
+        name = f"best-{epoch}.safetensors"
+        self._write(name, tensors, {"epoch": epoch})
+        return name
+
+    def load_best(self, name: str) -> dict[str, torch.Tensor]:
+        """Weights that `save_best` kept."""
+        from safetensors.torch import load_file
+
+        return load_file(self._folder / name)
+
+    def _write(self, name: str, tensors: dict[str, torch.Tensor], position: Json) -> None:
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+
+        temporary: Path | None = None
+        path = self._folder / name
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            descriptor, beside = tempfile.mkstemp(prefix=f".{name}.", dir=self._folder)
+            os.close(descriptor)
+            temporary = Path(beside)
+            metadata = {"schema": str(_SCHEMA), "position": json.dumps(position)}
+            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, temporary, metadata)
+            sync(temporary)
+            temporary.replace(path)
+            sync(self._folder)
+        except (SafetensorError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise OutputError(f"a checkpoint must be written whole; {path}: {reason}. {self._hint}".strip()) from error
+        finally:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)

@@ -1,0 +1,180 @@
+"""The network that is trained whole: levels in, logits out, and what its model file answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from certero.errors import ConfigError
+from certero.learn.backbones import Backbone, read_weights
+from certero.learn.cnn import Cnn, build_cnn
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+#: Levels subtracted, and levels divided by, for each `normalise` of a recipe.
+NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
+    "symmetric": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+}
+
+
+def build_classifier(
+    source: Cnn | Backbone,
+    n_outputs: int,
+    groups: NDArray[np.int64],
+    seed: int,
+    normalise: str = "unit",
+    weights: Path | None = None,
+    average_flips: bool = False,
+) -> torch.nn.Module:
+    """The network, ready to train.
+
+    Its parts:
+
+    - `score(levels float32 [N, 3, H, W], 0 to 255)` → logits [N, F] of what training tells apart;
+    - `forward(image uint8 [N, H, W, 3])` → logits [N, K] of the classes, embedding [N, D], map [N, C, h, w];
+    - `last`, the last dense layer, which alone starts from chance in a pretrained network.
+
+    Args:
+        source: a planned network from scratch, or a pretrained backbone.
+        n_outputs: F; equal to the classes unless training tells finer labels apart.
+        groups: class of each output, int64 [F].
+        seed: of the first weights.
+        normalise: of a network from scratch; a backbone has its own.
+        weights: file of weights to start from, of a network from scratch.
+        average_flips: whether `forward` gives the mean logits of a photo and its mirror image.
+
+    Raises:
+        ConfigError: if the weights do not fit.
+    """
+    import torch
+    from torch import nn
+
+    n_classes = int(groups.max()) + 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        body: Any
+        if isinstance(source, Cnn):
+            body = build_cnn(source)
+            cut = source.map_layer + 1
+            mean, deviation = NORMALISATIONS[normalise]
+        else:
+            body = source.build()
+            width = _width(source, body)
+            # The classes that it was pretrained on.
+            body.reset_classifier(0)
+            body.requires_grad_(True)
+            mean, deviation = source.mean, source.deviation
+
+        class Classifier(nn.Module):
+            mean: torch.Tensor
+            deviation: torch.Tensor
+            member: torch.Tensor
+
+            def __init__(self) -> None:
+                super().__init__()
+                if isinstance(source, Cnn):
+                    self.bottom = body[:cut]
+                    self.top = body[cut:-1]
+                    self.last = body[-1]
+                else:
+                    self.body = body
+                    self.last = nn.Linear(width, n_outputs)
+                self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
+                self.register_buffer("deviation", torch.tensor(deviation).reshape(1, 3, 1, 1), persistent=False)
+                member = torch.zeros(n_outputs, n_classes)
+                member[torch.arange(n_outputs), torch.from_numpy(groups)] = 1.0
+                self.register_buffer("member", member, persistent=False)
+
+            def features(self, levels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+                """Embedding [N, D] and map [N, C, h, w]."""
+                x = (levels - self.mean) / self.deviation
+                if isinstance(source, Cnn):
+                    activations = self.bottom(x)
+                    return self.top(activations), activations
+                activations = self.body.forward_features(x)
+                return self.body.forward_head(activations, pre_logits=True).flatten(1), activations
+
+            def score(self, levels: torch.Tensor) -> torch.Tensor:
+                embedding, _activations = self.features(levels)
+                scores: torch.Tensor = self.last(embedding)
+                return scores
+
+            def gather(self, scores: torch.Tensor) -> torch.Tensor:
+                """Logits of the classes [N, K]: a class is as likely as its finer labels together."""
+                if n_outputs == n_classes:
+                    return scores
+                shares = torch.softmax(scores, dim=1) @ self.member
+                return torch.log(shares.clamp_min(1e-30))
+
+            def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+                levels = image.permute(0, 3, 1, 2).float()
+                embedding, activations = self.features(levels)
+                logits = self.gather(self.last(embedding))
+                if average_flips:
+                    mirrored, _activations = self.features(levels.flip(3))
+                    logits = (logits + self.gather(self.last(mirrored))) / 2
+                return logits, embedding, activations
+
+        classifier = Classifier()
+    if weights is not None:
+        _start_from(classifier, weights)
+    return classifier
+
+
+def _width(backbone: Backbone, body: Any) -> int:
+    """Length of the embedding, found by one look at nothing: timm's own figure leaves out a head's last convolution."""
+    import torch
+
+    was_training = body.training
+    with torch.no_grad():
+        side = backbone.image_size
+        activations = body.eval().forward_features(torch.zeros(1, 3, side, side))
+        width = int(body.forward_head(activations, pre_logits=True).flatten(1).shape[1])
+    body.train(was_training)
+    return width
+
+
+def _start_from(classifier: torch.nn.Module, file: Path) -> None:
+    """Takes weights that an earlier run left; a last layer of another shape starts anew.
+
+    Raises:
+        ConfigError: if another layer is missing or has another shape.
+    """
+    theirs, ours = read_weights(file), classifier.state_dict()
+    wrong = [
+        name
+        for name, tensor in ours.items()
+        if not name.startswith("last.") and (name not in theirs or theirs[name].shape != tensor.shape)
+    ]
+    if wrong:
+        name = wrong[0]
+        found = "nothing of that name" if name not in theirs else f"shape {tuple(theirs[name].shape)}"
+        raise ConfigError(
+            f"--weights must be of this network: {name} has shape {tuple(ours[name].shape)}, {file} holds {found} "
+            f"({len(wrong)} of {len(ours)} layers differ). Leave --weights out, or use the recipe that made it."
+        )
+    fitting = {name: tensor for name, tensor in theirs.items() if name in ours and tensor.shape == ours[name].shape}
+    classifier.load_state_dict(fitting, strict=False)
+
+
+def count_outputs(
+    labels: Sequence[str], also: Sequence[Sequence[str | None]]
+) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Classes sorted, and what training tells apart: each combination of a class and the further labels, sorted.
+
+    Args:
+        labels: class of each photo.
+        also: further labels of the photos, one list a column.
+    """
+    classes = sorted(set(labels))
+    combinations = sorted(
+        {(label, *(value or "" for value in rest)) for label, *rest in zip(labels, *also, strict=True)}
+    )
+    return classes, combinations

@@ -1,0 +1,75 @@
+"""What turns gradients into updates, and how large they are at each step."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from certero.config import TrainSettings
+
+if TYPE_CHECKING:
+    import torch
+
+_WARM_SHARE = 0.25
+_START_SHARE, _END_SHARE = 1 / 25, 1e-4
+
+
+def rate(settings: TrainSettings, step: int, steps: int) -> float:
+    """Learning rate at a step, a function of the position alone.
+
+    `one-cycle` rises for a quarter of the steps from 1/25 of the rate and falls to nearly nothing, both along a cosine.
+    Source: Smith & Topin, "Super-convergence", 2019; Loshchilov & Hutter, "SGDR", ICLR 2017 (cosine).
+
+    Args:
+        settings: `lr` and `schedule`.
+        step: from 0.
+        steps: of the whole training.
+    """
+    lr = settings.lr
+    if settings.schedule == "constant" or steps < 2:
+        return lr
+    at = step / (steps - 1)
+    if settings.schedule == "cosine":
+        return lr * (_END_SHARE + (1 - _END_SHARE) * (1 + math.cos(math.pi * at)) / 2)
+    if at < _WARM_SHARE:
+        return lr * (1 + (_START_SHARE - 1) * (1 + math.cos(math.pi * at / _WARM_SHARE)) / 2)
+    return lr * (_END_SHARE + (1 - _END_SHARE) * (1 + math.cos(math.pi * (at - _WARM_SHARE) / (1 - _WARM_SHARE))) / 2)
+
+
+def build_optimiser(network: torch.nn.Module, settings: TrainSettings, device: str) -> torch.optim.Optimizer:
+    """The optimiser of the settings, with one group of parameters for each rate.
+
+    A backbone's blocks learn the slower the lower they are, its biases and normalisations without weight decay.
+    """
+    import torch
+
+    groups = _groups(network, settings)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups,
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            nesterov=settings.momentum > 0,
+        )
+    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+    # One pass over weights, gradients and both moments instead of a dozen.
+    fused = device in ("cpu", "cuda")
+    return kind(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
+
+
+def _groups(network: torch.nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
+    body = getattr(network, "body", None)
+    if body is None:
+        return [{"params": list(network.parameters())}]
+    from timm.optim import param_groups_layer_decay
+
+    groups: list[dict[str, Any]] = param_groups_layer_decay(
+        body, weight_decay=settings.weight_decay, layer_decay=settings.layer_decay
+    )
+    last = list(network.last.parameters())  # type: ignore[union-attr]
+    groups = [
+        {"params": group["params"], "weight_decay": group["weight_decay"], "lr_scale": group["lr_scale"]}
+        for group in groups
+    ]
+    return [*groups, {"params": last, "weight_decay": settings.weight_decay, "lr_scale": 1.0}]

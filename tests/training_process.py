@@ -1,0 +1,121 @@
+"""A small training in a process of its own, for tests that kill it. Started by `multiprocessing`."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from certero.config import TrainSettings
+from certero.learn.batches import PhotoStore
+from certero.learn.loop import Examples
+from certero.pixels import resize
+from certero.records import Preprocessing
+
+SIDE, N, CLASSES = 32, 40, 3
+LAYERS = (
+    {"layer": "conv", "filters": 8, "kernel": 3, "padding": 1},
+    {"layer": "batch_norm"},
+    {"layer": "relu"},
+    {"layer": "max_pool", "size": 4},
+    {"layer": "dropout", "share": 0.2},
+    {"layer": "flatten"},
+    {"layer": "dense", "units": "classes"},
+)
+
+
+def settings(**changed: Any) -> TrainSettings:
+    """A training that uses everything that a checkpoint must remember."""
+    whole: dict[str, Any] = {
+        "fitting": "network",
+        "layers": LAYERS,
+        "image_size": SIDE,
+        "epochs": 4,
+        "batch_size": 8,
+        "lr": 0.01,
+        "optimizer": "adamw",
+        "schedule": "one-cycle",
+        "label_smoothing": 0.1,
+        "ema": 0.9,
+        "mixup": 0.2,
+        "augment": "strong",
+        "checkpoint_seconds": 0.0,
+    }
+    return TrainSettings(**whole | changed)
+
+
+def examples(folder: Path, n: int = N, seed: int = 0) -> Examples:
+    """Photos of three colours with noise; as PNG files, through the one pixel path."""
+    from PIL import Image
+
+    rng = np.random.default_rng(seed)
+    truth = np.arange(n) % CLASSES
+    files = []
+    for row in range(n):
+        file = folder / f"{seed}-{row}.png"
+        if not file.exists():
+            levels = rng.integers(0, 160, (8, 8, 3)).astype(np.uint8)
+            levels[..., truth[row]] += 60
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(resize(levels, SIDE, SIDE)).save(file)
+        files.append(file)
+    store = PhotoStore(files, Preprocessing(SIDE, SIDE, "stretch"), map)
+    return Examples(store, np.arange(n).astype(np.uint64), truth, truth)
+
+
+def train(photos: Path, checkpoints: Path, result: Path, kill: tuple[str, int] | None = None, **changed: Any) -> None:
+    """Trains, or goes on; writes the weights and the history to `result` in the end.
+
+    Args:
+        photos: where the photos are drawn.
+        checkpoints: folder.
+        result: file.
+        kill: `("sync", n)` ends this process as a power cut would inside its n-th sync of a file, `("step", n)` after
+            its n-th step.
+        **changed: settings.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from certero.learn import checkpoints as saving
+    from certero.learn.augment import read_augmentation
+    from certero.learn.classifier import build_classifier
+    from certero.learn.cnn import plan_cnn
+    from certero.learn.loop import train_network
+
+    torch.set_num_threads(1)
+    calls = {"sync": 0, "step": 0}
+
+    def die_in_time(what: str) -> None:
+        calls[what] += 1
+        if kill == (what, calls[what]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    really_sync = saving.sync
+
+    def sync(path: Path) -> None:
+        die_in_time("sync")
+        really_sync(path)
+
+    saving.sync = sync
+    chosen = settings(**changed)
+    network = build_classifier(plan_cnn(LAYERS, CLASSES, SIDE), CLASSES, np.arange(CLASSES), chosen.seed)
+    network, at = train_network(
+        network,
+        examples(photos),
+        examples(photos, 12, seed=1),
+        np.array([1.0, 2.0, 3.0]),
+        chosen,
+        augmentation=read_augmentation(chosen.augment),
+        side=SIDE,
+        device="cpu",
+        in_bf16=False,
+        checkpoints=saving.Checkpoints(checkpoints),
+        progress=lambda *_said: die_in_time("step"),
+    )
+    timeless = [{key: value for key, value in row.items() if "second" not in key} for row in at.history]
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    save_file(weights, result, {"told": repr((timeless, at.best_epoch, at.best))})
