@@ -175,6 +175,24 @@ def resolve(recipe: str, **given: Any) -> TrainSettings:
     return _checked(values)
 
 
+def override(settings: TrainSettings, given: dict[str, Any]) -> TrainSettings:
+    """The settings with the given values that are not None on top, parsed and checked as in `resolve`."""
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    return _checked(values | {name: value for name, value in given.items() if value is not None})
+
+
+def read_settings(text: str) -> TrainSettings:
+    """The settings that `TrainSettings.to_toml` wrote.
+
+    Raises:
+        ConfigError: if another certero wrote them.
+    """
+    try:
+        return _checked(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"settings must be valid TOML; {error}.") from error
+
+
 def _read_recipe(recipe: str) -> dict[str, Any]:
     known = sorted(
         p.name.removesuffix(".toml") for p in resources.files("certero.recipes").iterdir() if p.name.endswith(".toml")

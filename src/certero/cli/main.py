@@ -65,8 +65,14 @@ def _explain(verb: str, error: BaseException) -> int:
 
     # A signal in the middle of an import comes out as an ImportError.
     if isinstance(error, KeyboardInterrupt) or signals.exit_code():
+        # A training that was saved says how to go on.
+        said = str(error) if isinstance(error, KeyboardInterrupt) else ""
         return _fail(
-            "Interrupted; no half-written result was left. Run the same command again: finished steps are remembered.",
+            said
+            or (
+                "Interrupted; no half-written result was left. Run the same command again: "
+                "finished steps are remembered."
+            ),
             signals.exit_code() or EXIT_INTERRUPTED,
         )
     if isinstance(error, CerteroError):

@@ -17,10 +17,37 @@ def command(
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Folder with one folder a class, pre-split folder, or manifest.")
     ],
-    recipe: Annotated[str, typer.Option(help="probe, or a TOML file of settings.")] = "probe",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="probe (default), finetune, cnn, cow-cnn, grocery-cnn-1, grocery-cnn-2, or a TOML file of settings."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder of the run; must not exist yet. Default: runs/NAME-1, -2, ..."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was cut off while it trained a network.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Times that each photo is shown to a network.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Photos a step of a network's training.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate of a network, at its highest.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adam, adamw or sgd.")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="none, light, standard or strong changes to the photos a network is shown.")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a better figure on val.")
+    ] = None,
+    class_cap: Annotated[int | None, typer.Option(help="Train on at most so many photos of each class.")] = None,
+    label_also: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of finer labels that training tells apart and judging does not; may be repeated."),
+    ] = None,
+    random_splits: Annotated[
+        int | None,
+        typer.Option(help="Throw-away models that show what a random split would have claimed; 0 for none."),
     ] = None,
     backbone: Annotated[
         str | None,
@@ -82,8 +109,18 @@ def command(
             data,
             recipe=recipe,
             output=output,
+            resume=resume,
             progress=progress,
             command=["certero", "train", *sys.argv[2:]],
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            optimizer=optimizer,
+            augment=augment,
+            patience=patience,
+            class_cap=class_cap,
+            label_also=tuple(label_also) if label_also else None,
+            random_splits=random_splits,
             backbone=backbone,
             weights=None if weights is None else str(weights),
             image_size=image_size,

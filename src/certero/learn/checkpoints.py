@@ -99,6 +99,7 @@ class Checkpoints:
             temporary = Path(beside)
             metadata = {"schema": str(_SCHEMA), "position": json.dumps(position)}
             save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, temporary, metadata)
+            temporary.chmod(0o644)
             sync(temporary)
             temporary.replace(path)
             sync(self._folder)

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    #: A torch module with the parts that `build_classifier` tells of.
+    Classifier = torch.nn.Module
+else:
+    Classifier = object
+
 #: Levels subtracted, and levels divided by, for each `normalise` of a recipe.
 NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
@@ -72,7 +77,7 @@ def build_classifier(
             body.requires_grad_(True)
             mean, deviation = source.mean, source.deviation
 
-        class Classifier(nn.Module):
+        class Whole(nn.Module):
             mean: torch.Tensor
             deviation: torch.Tensor
             member: torch.Tensor
@@ -122,7 +127,7 @@ def build_classifier(
                     logits = (logits + self.gather(self.last(mirrored))) / 2
                 return logits, embedding, activations
 
-        classifier = Classifier()
+        classifier = Whole()
     if weights is not None:
         _start_from(classifier, weights)
     return classifier

@@ -104,7 +104,7 @@ def choose_trainer(asked: str, precision: str) -> Trainer:
         raise ConfigError(f"--device {asked} must be there; torch finds none. Use --device auto.")
     if precision == "fp32" or asked == "mps":
         return Trainer(asked, False)
-    in_bf16 = torch.cuda.is_bf16_supported() if asked == "cuda" else _multiplies_bf16()  # type: ignore[no-untyped-call]
+    in_bf16 = torch.cuda.is_bf16_supported() if asked == "cuda" else _multiplies_bf16()
     return Trainer(asked, bool(in_bf16))
 
 

@@ -259,6 +259,20 @@ def take_step(
     return loss, float(total)
 
 
+@contextlib.contextmanager
+def using_threads(count: int) -> Iterator[None]:
+    """Within it, torch computes on so many threads, and what it draws leaves the caller's random state alone."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory is what an error is about: torch has a class for it on a GPU only."""
     import torch

@@ -232,7 +232,8 @@ def check_class_weights(classes: Sequence[str], class_weights: ClassWeights) -> 
     unknown = sorted(set(class_weights) - set(classes)) if isinstance(class_weights, dict) else []
     if unknown:
         raise ConfigError(
-            f"--class-weights must name classes of the data ({', '.join(classes)}); found {', '.join(unknown)}."
+            f"--class-weights must name classes of the data ({', '.join(classes)}); found {', '.join(unknown)}. "
+            "Give CLASS=WEIGHT,... by their names, balanced or none."
         )
 
 

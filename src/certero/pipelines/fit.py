@@ -1,4 +1,4 @@
-"""From development photos to a model file: features, probe, calibration, export. Sees no test photo."""
+"""From development photos to a model file with the probe: features, head, calibration, export. Sees no test photo."""
 
 from __future__ import annotations
 
@@ -19,13 +19,23 @@ from certero.config import TrainSettings, version
 from certero.data.split import near_in_time, split_units
 from certero.learn.backbones import Backbone, find_backbone
 from certero.learn.devices import Engine, choose_engine
-from certero.learn.export import PendingExport, attach_head, backbone_id, export_backbone, head_alone
+from certero.learn.export import (
+    PendingExport,
+    attach_head,
+    backbone_id,
+    count_parameters,
+    export_backbone,
+    head_alone,
+)
 from certero.learn.features import embed
 from certero.learn.probe import Fold, Probe, fit_probe, weigh_classes
+from certero.pipelines.measure import Answers, measure_file
+from certero.pipelines.optimism import random_split_accuracy
 from certero.pipelines.resources import Resources
-from certero.records import Json, Preprocessing
+from certero.records import Json, Preprocessing, Quantity
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.model_file import with_card
+from certero.runtime.network import Network as Runtime
 from certero.stats.calibration import expected_calibration_error, fit_temperature, softmax
 
 if TYPE_CHECKING:
@@ -63,20 +73,71 @@ class Fitted:
 
     Args:
         model: the model file, without figures of a test set.
-        head_onnx: its head as a network of its own.
-        probe: the probe.
         calibration: source, temperature and calibration error before and after.
         card: the card inside the model file.
         embeddings: float32 [n, D] of the development photos, in their order.
+        probabilities: float32 [n, K], the model file's answers on the development photos.
+        fitted_on: bool [n], which of them updated weights.
+        export: what speed cost; see metrics.json.
+        parameters: trainable numbers.
+        probe: the probe; None for a network trained whole.
+        head_onnx: the probe's head as a network of its own.
+        training: how a network was trained whole; None for a probe.
+        sheet: augmented photos of that training, uint8 [H, W, 3].
     """
 
     model: bytes
-    head_onnx: bytes
-    probe: Probe
     calibration: Json
     card: Card
     embeddings: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    fitted_on: NDArray[np.bool_]
     export: Json
+    parameters: int
+    probe: Probe | None = None
+    head_onnx: bytes | None = None
+    training: Json | None = None
+    sheet: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Development:
+    """Photos to fit on; nothing else reaches a fit.
+
+    Args:
+        table: used rows of train and val.
+        paths: of the same photos.
+        given_val: whether the val split came with the data.
+        gap: least time between photos that are fitted on and held out; zero unless time separates.
+        shipped: what the weights are fitted on, for the card.
+        name: tells this fit from others of the run.
+    """
+
+    table: pl.DataFrame
+    paths: Sequence[Path]
+    given_val: bool
+    gap: timedelta
+    shipped: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All used photos, once the headline is known.
+
+    Args:
+        table: their rows, test photos among them.
+        paths: of the same photos.
+        training_counts: photos of each class [K] that the honest fit had; one entry a fold.
+        fitted: the shipped model.
+        embeddings: float32 [n, D], by models as the run had them.
+    """
+
+    table: pl.DataFrame
+    paths: Sequence[Path]
+    training_counts: Sequence[NDArray[np.int64]]
+    fitted: Fitted
+    embeddings: NDArray[np.float32]
 
 
 @contextlib.contextmanager
@@ -159,7 +220,80 @@ def fit_model(
         model = with_card(attach_head(network.onnx, probe.head, temperature), card)
     with tools.timed("export"):
         export = _cost_of_speed(probe, temperature, fitted_on, embeddings, paths, hashes, network, tools)
-    return Fitted(model, head_alone(probe.head, temperature), probe, calibration, card, embeddings, export)
+    head = head_alone(probe.head, temperature)
+    (probabilities,) = Runtime(head).run(embeddings, ["probabilities"])
+    return Fitted(
+        model,
+        calibration,
+        card,
+        embeddings,
+        np.asarray(probabilities, np.float32),
+        np.ones(len(truth), dtype=bool),
+        export,
+        count_parameters(model),
+        probe,
+        head,
+    )
+
+
+class ProbeFitter:
+    """Fits probes on one backbone.
+
+    Args:
+        network: the backbone.
+        settings: of the run.
+        tools: cores, caches, progress.
+    """
+
+    def __init__(self, network: Network, settings: TrainSettings, tools: Resources) -> None:
+        self._network, self._settings, self._tools = network, settings, tools
+
+    def check(self, table: pl.DataFrame, classes: Sequence[str]) -> None:
+        """Nothing about the data can keep a probe from being fitted that the split has not found."""
+
+    def fit(self, part: Development, classes: Sequence[str]) -> Fitted:
+        """See `fit_model`."""
+        return fit_model(
+            part.table,
+            part.paths,
+            classes,
+            part.given_val,
+            part.gap,
+            self._network,
+            self._settings,
+            self._tools,
+            part.shipped,
+        )
+
+    def ask(self, fitted: Fitted, paths: Sequence[Path], pixel_hashes: Sequence[str], stage: str) -> Answers:
+        """The model file's answers on photos, see `measure_file`."""
+        assert fitted.head_onnx is not None
+        return measure_file(
+            fitted.model,
+            fitted.head_onnx,
+            self._network.network_id,
+            paths,
+            pixel_hashes,
+            self._network.preprocessing,
+            self._tools,
+            stage,
+        )
+
+    def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Quantity:
+        """What throw-away probes claim on random splits of all photos, see `random_split_accuracy`."""
+        assert everything.fitted.probe is not None
+        truth = encode(everything.table["label"], classes)
+        return random_split_accuracy(
+            everything.embeddings,
+            truth,
+            everything.training_counts,
+            everything.fitted.probe.strength,
+            weigh_classes(truth, classes, self._settings.class_weights),
+            self._settings.split_seed,
+            self._tools.map,
+            self._tools.progress,
+            self._settings.random_splits,
+        )
 
 
 def _as_shipped(network: Network) -> Network:
@@ -252,7 +386,17 @@ def _choose_folds(
 
 def _calibrate(probe: Probe, truth: NDArray[np.int64], source: str) -> Json:
     held = probe.held_out
-    logits, labels = probe.oof_logits[held], truth[held]
+    return fit_temperature_of(probe.oof_logits[held], truth[held], source)
+
+
+def fit_temperature_of(logits: NDArray[np.float64], labels: NDArray[np.int64], source: str) -> Json:
+    """`calibration` of metrics.json, from outputs [n, K] of models that had not seen the photos.
+
+    Args:
+        logits: not calibrated.
+        labels: class index [n].
+        source: `oof` or `val`.
+    """
     temperature = fit_temperature(logits, labels)
     return {
         "source": source,

@@ -10,11 +10,10 @@ import numpy as np
 
 from certero.learn.probe import fit_head, one_blas_thread
 from certero.records import Map, Progress, Quantity, no_progress
+from certero.stats.intervals import proportion
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_SPLITS = 5
 
 
 def random_split_accuracy(
@@ -26,6 +25,7 @@ def random_split_accuracy(
     seed: int,
     map: Map,
     progress: Progress = no_progress,
+    splits: int = 5,
 ) -> Quantity:
     """Mean accuracy of throw-away probes on random splits of all the photos.
 
@@ -41,31 +41,59 @@ def random_split_accuracy(
         seed: of the drawing.
         map: ordered parallel map; a split is one item.
         progress: told how many splits are done.
+        splits: how many.
+    """
+    drawn = draw_splits(truth, training_counts, splits, seed)
+
+    def judge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        head = fit_head(features[inside], truth[inside], len(weights), strength, weights[truth[inside]])
+        return np.asarray(head.logits(features[~inside]).argmax(axis=1) == truth[~inside])
+
+    right: list[NDArray[np.bool_]] = []
+    with one_blas_thread():
+        for answers in map(judge, drawn):
+            right.append(answers)
+            progress("random split", len(right), len(drawn))
+    return mean_of_splits(right)
+
+
+def draw_splits(
+    truth: NDArray[np.int64], training_counts: Sequence[NDArray[np.int64]], splits: int, seed: int
+) -> list[NDArray[np.bool_]]:
+    """Boolean [n] of the training photos of each random split; none at all where a split would leave nothing to judge.
+
+    Args:
+        truth: class index [n].
+        training_counts: photos of each class [K] to draw; one entry a fold, used in turn.
+        splits: how many.
+        seed: of the drawing.
     """
     rng = np.random.default_rng(seed)
     drawn: list[NDArray[np.bool_]] = []
-    for number in range(_SPLITS):
+    for number in range(splits):
         inside = np.zeros(len(truth), dtype=bool)
         for label, count in enumerate(training_counts[number % len(training_counts)]):
             inside[rng.permutation(np.flatnonzero(truth == label))[:count]] = True
         drawn.append(inside)
-    if any(inside.all() for inside in drawn):
+    return [] if any(inside.all() for inside in drawn) else drawn
+
+
+def mean_of_splits(right: Sequence[NDArray[np.bool_]]) -> Quantity:
+    """Mean accuracy over random splits; one split alone has the interval of independent photos, as it would be claimed.
+
+    Args:
+        right: of each split, which of its test photos were named rightly.
+    """
+    if not right:
         return Quantity(None, None, None, "undefined", 0)
-
-    def judge(inside: NDArray[np.bool_]) -> float:
-        head = fit_head(features[inside], truth[inside], len(weights), strength, weights[truth[inside]])
-        return float((head.logits(features[~inside]).argmax(axis=1) == truth[~inside]).mean())
-
-    accuracies: list[float] = []
-    with one_blas_thread():
-        for accuracy in map(judge, drawn):
-            accuracies.append(accuracy)
-            progress("random split", len(accuracies), _SPLITS)
-    n_test = round(float(np.mean([(~inside).sum() for inside in drawn])))
+    if len(right) == 1:
+        return proportion(right[0])
     from scipy.stats import t
 
+    accuracies = [float(answers.mean()) for answers in right]
     mean = float(np.mean(accuracies))
-    half = float(t.ppf(0.975, _SPLITS - 1) * np.std(accuracies, ddof=1) / math.sqrt(_SPLITS))
+    half = float(t.ppf(0.975, len(right) - 1) * np.std(accuracies, ddof=1) / math.sqrt(len(right)))
+    n_test = round(float(np.mean([len(answers) for answers in right])))
     return Quantity(mean, max(0.0, mean - half), min(1.0, mean + half), "t_over_splits", n_test)
 
 

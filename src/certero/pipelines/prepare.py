@@ -69,9 +69,18 @@ class SealedTest:
     def __len__(self) -> int:
         return self._table.height
 
-    def open(self, *, purpose: str, data: str, run: str) -> tuple[pl.DataFrame, Opening]:
-        """Logs the opening, then gives the rows and how often they were opened before."""
-        opening = open_test_set(self._table["pixel_hash"].to_list(), purpose=purpose, data=data, run=run)
+    def open(
+        self, *, purpose: str, data: str, run: str, earlier: Opening | None = None
+    ) -> tuple[pl.DataFrame, Opening]:
+        """Logs the opening, then gives the rows and how often they were opened before.
+
+        Args:
+            purpose: for the log, like `data` and `run`.
+            data: where the photos are.
+            run: who opens them.
+            earlier: the opening that this very run has logged before it was cut off: it is not another one.
+        """
+        opening = earlier or open_test_set(self._table["pixel_hash"].to_list(), purpose=purpose, data=data, run=run)
         return self._table, opening
 
 
@@ -152,6 +161,7 @@ def _split(photos: Photos, separation: Separation, copies: list[tuple[int, int]]
         photos,
         separation,
         split_seed=settings.split_seed,
+        needs_val=settings.fitting == "network",
         split_from=_earlier_run(settings.split_from),
         keep_leaks=settings.keep_leaks,
         leaks=copies,

@@ -1,4 +1,8 @@
-"""The folder of a run: written beside its place and renamed when it is whole."""
+"""The folder of a run: written beside its place and renamed when it is whole.
+
+A run that trains a network saves where it stands. If it is cut off after the first save, its folder stays beside its
+place, hidden, as `.NAME.unfinished`: `--resume` finds it there and goes on in it.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +27,28 @@ class RunFolder:
 
     Args:
         work: where its files are written.
-        place: where it will stand; final after the block.
+        place: where it will stand; final after the block, or from the start for a run that can be resumed.
+        resumed: whether its work began in an earlier process.
     """
 
     work: Path
     place: Path
+    resumed: bool = False
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where trainings save what they cannot afford to lose: what is in there outlives a failure."""
+        return self.work / "checkpoints"
 
 
 @contextlib.contextmanager
-def run_folder(output: Path | None, name: str) -> Iterator[RunFolder]:
+def run_folder(output: Path | None, name: str, *, resumable: bool = False) -> Iterator[RunFolder]:
     """Yields a working folder that is renamed to its place when the block ends without an error.
 
     Args:
         output: where the run shall stand; None takes the first free `runs/NAME-1`, `runs/NAME-2`, ...
         name: of the run, for the default place.
+        resumable: whether what it has saved in `checkpoints` shall outlive a failure.
 
     Raises:
         OutputError: if the place exists already or cannot be written.
@@ -45,24 +57,68 @@ def run_folder(output: Path | None, name: str) -> Iterator[RunFolder]:
     place = output or first_free(_RUNS, name)
     if _taken(place):
         raise _exists(place)
+    _clear_dead(place)
+    if unfinished(place).exists():
+        raise OutputError(
+            f"--output must not be the place of an unfinished run; {place} is. Go on with --resume {place}, or delete "
+            f"{unfinished(place)}."
+        )
     made = _missing_parents(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{_cut(place.name, 80)}.", dir=place.parent))
+        if resumable:
+            work = unfinished(place)
+            work.mkdir()
+        else:
+            work = Path(tempfile.mkdtemp(prefix=f".{_cut(place.name, 80)}.", dir=place.parent))
     except OSError as error:
         raise _unwritable(place, error) from error
     run = RunFolder(work, place)
+    with _finishing(run, None if output is not None else name, made):
+        yield run
+
+
+@contextlib.contextmanager
+def resumed_folder(place: Path) -> Iterator[RunFolder]:
+    """Yields the working folder that a run of this place left behind; it is renamed when the block ends.
+
+    Raises:
+        OutputError: if there is nothing to go on with, or another process is at it.
+    """
+    work = unfinished(place)
+    if not work.is_dir():
+        waiting = sorted(_place_of(folder) for folder in place.parent.glob(".*.unfinished"))
+        state = "that run is whole already" if _taken(place) else "there is none"
+        raise OutputError(
+            f"--resume must name a run that was cut off while it trained a network; {place}: {state}. "
+            + (f"Unfinished here: {', '.join(waiting)}." if waiting else "Start it without --resume.")
+        )
+    if _taken(place):
+        raise _exists(place)
+    run = RunFolder(work, place, resumed=True)
+    with _finishing(run, None, []):
+        yield run
+
+
+@contextlib.contextmanager
+def _finishing(run: RunFolder, name: str | None, made: list[Path]) -> Iterator[None]:
+    """Renames the folder after the block; after a failure leaves only what can be resumed."""
+    work, place = run.work, run.place
+    lock = _lock(work, place)
     try:
         work.chmod(0o755)
-        yield run
+        yield
         _sync(work)
-        _move(run, None if output is not None else name)
+        _move(run, name)
     except OSError as error:
         if _is_of(error, work):
             raise _unwritable(place, error) from error
         raise
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+        if not _has_saved(work):
+            shutil.rmtree(work, ignore_errors=True)
         for folder in made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -112,6 +168,46 @@ def _cut(name: str, size_bytes: int) -> str:
     return os.fsencode(name)[:size_bytes].decode(errors="ignore")
 
 
+def unfinished(place: Path) -> Path:
+    """Where a run that trains a network works until it is whole."""
+    return place.with_name(f".{_cut(place.name, 200)}.unfinished")
+
+
+def _place_of(work: Path) -> str:
+    return str(work.with_name(work.name.removeprefix(".").removesuffix(".unfinished")))
+
+
+def _has_saved(work: Path) -> bool:
+    return any((work / "checkpoints").rglob("*.safetensors"))
+
+
+def _clear_dead(place: Path) -> None:
+    """Removes what a run left that was killed before it had saved anything."""
+    work = unfinished(place)
+    if work.is_dir() and not _has_saved(work):
+        lock = _lock(work, place)
+        shutil.rmtree(work, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(work: Path, place: Path) -> int | None:
+    """A lock on the folder that ends with this process, however it ends; None where the system has none."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    descriptor = os.open(work, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise OutputError(
+            f"a run is worked on by one process at a time; another one is at {place}. Wait for it."
+        ) from error
+    return descriptor
+
+
 def _taken(place: Path) -> bool:
     return os.path.lexists(place)
 
@@ -119,7 +215,7 @@ def _taken(place: Path) -> bool:
 def first_free(folder: Path, name: str) -> Path:
     """`folder/name-1`, or the next number that is free."""
     number = 1
-    while _taken(folder / f"{name}-{number}"):
+    while _taken(folder / f"{name}-{number}") or unfinished(folder / f"{name}-{number}").exists():
         number += 1
     return folder / f"{name}-{number}"
 

@@ -20,21 +20,33 @@ from certero.data.files import printable
 from certero.data.split import fold_training_mask
 from certero.data.table import Photos
 from certero.disk import write_whole
-from certero.learn.export import count_parameters
-from certero.learn.probe import check_class_weights, load_solver, weigh_classes
-from certero.pipelines.fit import Fitted, Network, encode, fit_model, loading_network, versions
-from certero.pipelines.measure import Answers, measure_file
+from certero.errors import ConfigError
+from certero.learn.probe import check_class_weights, load_solver
+from certero.pipelines.fit import Development, Everything, Fitted, encode, versions
+from certero.pipelines.fitter import Fitter, loading_fitter
+from certero.pipelines.measure import Answers
 from certero.pipelines.openings import Opening, open_test_set
-from certero.pipelines.optimism import optimism, random_split_accuracy
+from certero.pipelines.optimism import optimism
 from certero.pipelines.prepare import Prepared, prepare, seal
 from certero.pipelines.resources import Resources, resources
-from certero.pipelines.run_folder import run_folder
+from certero.pipelines.resume import (
+    check_data,
+    earlier_opening,
+    forget,
+    keep_opening,
+    remember,
+    resume_command,
+    saying_how_to_resume,
+    settings_to_resume,
+)
+from certero.pipelines.run_folder import RunFolder, resumed_folder, run_folder
 from certero.pipelines.tables import collect_mistakes, describe_photos, minutes, score_photos, write_predictions
-from certero.records import Json, Progress, no_progress
+from certero.records import Json, Progress, Quantity, no_progress
 from certero.report.page import write_report
+from certero.report.pictures import thumbnail
 from certero.runtime.model_file import with_card
 from certero.stats.intervals import proportion
-from certero.stats.requirements import cannot_tell, judge, parse_requirement
+from certero.stats.requirements import Requirement, cannot_tell, judge, parse_requirement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,8 +99,9 @@ class Judged:
 def train(
     data: str | Path,
     *,
-    recipe: str = "probe",
+    recipe: str | None = None,
     output: str | Path | None = None,
+    resume: str | Path | None = None,
     progress: Progress = no_progress,
     command: Sequence[str] | None = None,
     **settings: Any,
@@ -97,8 +110,9 @@ def train(
 
     Args:
         data: folder of class folders, pre-split folder, or manifest.
-        recipe: a recipe's name or TOML file.
+        recipe: a recipe's name or TOML file; `probe` by default.
         output: folder of the run; must not exist. Default: the first free `runs/NAME-1`, `runs/NAME-2`, ...
+        resume: the place of a run that was cut off while it trained a network, to go on with it.
         progress: called with (stage, done, total).
         command: the command line, for the report.
         **settings: fields of `certero.config.TrainSettings`, e.g. `group_by="parent"`, `cv=5`.
@@ -108,34 +122,59 @@ def train(
 
     Raises:
         UserError: a kind of it for each mistake that the user can mend.
+        Interrupted: by Ctrl-C, where a training was saved; its message says how to go on.
     """
-    resolved = resolve(recipe, **settings)
+    if resume is not None and output is not None and Path(output) != Path(resume):
+        raise ConfigError(f"--resume goes on where the run is; found --output {output} beside it. Leave --output out.")
+    resolved = (
+        resolve(recipe or "probe", **settings) if resume is None else settings_to_resume(Path(resume), recipe, settings)
+    )
     requirements = [parse_requirement(text) for text in resolved.require]
     data = Path(data)
     name = data.resolve().stem if data.is_file() else data.resolve().name
     place = Path(output) if output is not None else None
-    with (
-        resources(resolved.workers, progress) as tools,
-        run_folder(place, name or "run") as folder,
-        loading_network(resolved, tools) as finish_loading,
-    ):
-        work, goal = folder.work, folder.place
-        threading.Thread(target=load_solver, daemon=True).start()
+    finding = (
+        run_folder(place, name or "run", resumable=resolved.fitting == "network")
+        if resume is None
+        else resumed_folder(Path(resume))
+    )
+    with finding as folder, saying_how_to_resume(folder, data), resources(resolved.workers, progress) as tools:
+        return _train(data, folder, resolved, requirements, tools, command)
+
+
+def _train(
+    data: Path,
+    folder: RunFolder,
+    resolved: TrainSettings,
+    requirements: Sequence[Requirement],
+    tools: Resources,
+    command: Sequence[str] | None,
+) -> Run:
+    """The stages in their order, and every file of the run."""
+    work = folder.work
+    with loading_fitter(resolved, tools, folder.checkpoints, resume_command(folder, data)) as finish_loading:
+        if resolved.fitting == "probe":
+            threading.Thread(target=load_solver, daemon=True).start()
         prepared = prepare(data, resolved, tools)
         classes = prepared.photos.classes()
         check_class_weights(classes, resolved.class_weights)
         for requirement in resolved.require:
             parse_requirement(requirement, classes)  # a misspelt class costs no opening of the test set
-        network = finish_loading()
+        if folder.resumed:
+            check_data(folder, prepared.photos.table)
+        elif resolved.fitting == "network":
+            remember(folder, resolved, prepared.photos.table)
+        fitter = finish_loading()
+        fitter.check(prepared.photos.table, classes)
         if prepared.evaluation == "cv":
-            fitted, judged = _cross_validate(prepared, classes, network, resolved, tools, data, goal)
+            fitted, judged = _cross_validate(prepared, classes, fitter, resolved, tools, data, folder)
         else:
-            fitted, judged = _hold_out(prepared, classes, network, resolved, tools, data, goal)
+            fitted, judged = _hold_out(prepared, classes, fitter, resolved, tools, data, folder)
         metrics = _describe(prepared, classes, fitted, resolved, data)
         metrics["requirements"] = [cannot_tell(requirement) for requirement in requirements]
         if judged is not None:
             with tools.timed("score"):
-                metrics |= _figures(prepared, classes, fitted, judged, resolved, tools)
+                metrics |= _figures(prepared, classes, fitter, fitted, judged, resolved)
                 metrics["requirements"] = [judge(requirement, metrics["test"]) for requirement in requirements]
         model = with_card(fitted.model, dataclasses.replace(fitted.card, metrics=_headline(metrics)))
         with tools.timed("report"):
@@ -144,37 +183,41 @@ def train(
         metrics["seconds"] = {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)}
         config = tomllib.loads(resolved.to_toml()) | {"data": str(data), "command": shlex.join(command or ())}
         write_whole(work / "metrics.json", json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
-        write_report(work / "report.html", metrics=metrics, config=config, mistakes=mistakes)
+        write_report(work / "report.html", metrics=metrics, config=config, mistakes=mistakes, augmented=_sheet(fitted))
+        forget(folder)
     return Run(folder.place, metrics)
 
 
 def _hold_out(
     prepared: Prepared,
     classes: Sequence[str],
-    network: Network,
+    fitter: Fitter,
     settings: TrainSettings,
     tools: Resources,
     data: Path,
-    goal: Path,
+    folder: RunFolder,
 ) -> tuple[Fitted, Judged | None]:
     """One model fitted without the test photos, judged on them once."""
     photos = prepared.photos
     development, sealed = seal(photos)
-    fitted = fit_model(
-        development,
-        photos.paths(development),
+    fitted = fitter.fit(
+        Development(
+            development,
+            photos.paths(development),
+            prepared.given_val,
+            prepared.separation.gap,
+            shipped="fitted on train and val" if settings.fitting == "probe" else "fitted on train, judged on val",
+            name="final",
+        ),
         classes,
-        prepared.given_val,
-        prepared.separation.gap,
-        network,
-        settings,
-        tools,
-        shipped="fitted on train and val",
     )
     if not settings.open_test:
         return fitted, None
-    table, opening = sealed.open(purpose="train", data=str(data), run=str(goal))
-    answers = _ask(fitted, photos, table, network, tools, "evaluate")
+    table, opening = sealed.open(
+        purpose="train", data=str(data), run=str(folder.place), earlier=earlier_opening(folder)
+    )
+    keep_opening(folder, opening)
+    answers = _ask(fitter, fitted, photos, table, tools, "evaluate")
     truth = encode(table["label"], classes)
     counts = np.bincount(encode(development["label"], classes), minlength=len(classes))
     return fitted, Judged(table, truth, answers.probabilities, answers.embeddings, [counts], opening)
@@ -183,11 +226,11 @@ def _hold_out(
 def _cross_validate(
     prepared: Prepared,
     classes: Sequence[str],
-    network: Network,
+    fitter: Fitter,
     settings: TrainSettings,
     tools: Resources,
     data: Path,
-    goal: Path,
+    folder: RunFolder,
 ) -> tuple[Fitted, Judged | None]:
     """A model a fold, each judged on the photos it never saw; the shipped one is refitted on all."""
     photos = prepared.photos
@@ -195,20 +238,20 @@ def _cross_validate(
     fold_rows = []
     gap = prepared.separation.gap
     if settings.open_test:
-        opening = open_test_set(used["pixel_hash"].to_list(), purpose="cv", data=str(data), run=str(goal))
+        opening = earlier_opening(folder) or open_test_set(
+            used["pixel_hash"].to_list(), purpose="cv", data=str(data), run=str(folder.place)
+        )
+        keep_opening(folder, opening)
         for fold in range(prepared.folds):
             mask = fold_training_mask(photos, fold, gap)
             inside = photos.table.filter(pl.Series(mask))
-            model = fit_model(
-                inside, photos.paths(inside), classes, False, gap, network, settings, tools, shipped="a fold of cv"
-            )
+            part = Development(inside, photos.paths(inside), False, gap, "a fold of cv", f"fold-{fold + 1}")
+            model = fitter.fit(part, classes)
             table = used.filter(pl.col("fold") == fold)
-            answers = _ask(model, photos, table, network, tools, f"evaluate fold {fold + 1}/{prepared.folds}")
+            answers = _ask(fitter, model, photos, table, tools, f"evaluate fold {fold + 1}/{prepared.folds}")
             counts = np.bincount(encode(inside["label"], classes), minlength=len(classes))
             fold_rows.append((table, answers, counts))
-    fitted = fit_model(
-        used, photos.paths(used), classes, False, gap, network, settings, tools, shipped="refitted on all photos"
-    )
+    fitted = fitter.fit(Development(used, photos.paths(used), False, gap, "refitted on all photos", "final"), classes)
     if not settings.open_test:
         return fitted, None
     table = pl.concat([rows for rows, _answers, _counts in fold_rows])
@@ -223,49 +266,34 @@ def _cross_validate(
     return fitted, judged
 
 
-def _ask(
-    fitted: Fitted, photos: Photos, table: pl.DataFrame, network: Network, tools: Resources, stage: str
-) -> Answers:
+def _ask(fitter: Fitter, fitted: Fitted, photos: Photos, table: pl.DataFrame, tools: Resources, stage: str) -> Answers:
     """The model file's answers on rows of the photos."""
     with tools.timed("evaluate"):
-        return measure_file(
-            fitted.model,
-            fitted.head_onnx,
-            network.network_id,
-            photos.paths(table),
-            table["pixel_hash"].to_list(),
-            network.preprocessing,
-            tools,
-            stage,
-        )
+        return fitter.ask(fitted, photos.paths(table), table["pixel_hash"].to_list(), stage)
 
 
 def _figures(
     prepared: Prepared,
     classes: Sequence[str],
+    fitter: Fitter,
     fitted: Fitted,
     judged: Judged,
     settings: TrainSettings,
-    tools: Resources,
 ) -> Json:
     """The honest figures, and after them what a random split would have claimed."""
     test = score_photos(judged.table, judged.truth, judged.probabilities, classes, settings.decide)
     if prepared.evaluation == "cv":
-        features, truth = judged.embeddings, judged.truth
+        features, table = judged.embeddings, judged.table
     else:
         development, _sealed = seal(prepared.photos)
         features = np.concatenate([fitted.embeddings, judged.embeddings])
-        truth = np.concatenate([encode(development["label"], classes), judged.truth])
-    weights = weigh_classes(truth, classes, settings.class_weights)
-    random_split = random_split_accuracy(
-        features,
-        truth,
-        judged.training_counts,
-        fitted.probe.strength,
-        weights,
-        settings.split_seed,
-        tools.map,
-        tools.progress,
+        table = pl.concat([development, judged.table])
+    random_split = (
+        fitter.claim_at_random(
+            Everything(table, prepared.photos.paths(table), judged.training_counts, fitted, features), classes
+        )
+        if settings.random_splits
+        else Quantity(None, None, None, "not_measured", 0)
     )
     honest = proportion(judged.probabilities.argmax(axis=1) == judged.truth, judged.table["unit"].to_list())
     return {
@@ -280,8 +308,8 @@ def _describe(prepared: Prepared, classes: Sequence[str], fitted: Fitted, settin
     """Everything of metrics.json that needs no test photo."""
     photos = prepared.photos
     trained = photos.used() if prepared.evaluation == "cv" else seal(photos)[0]
-    truth = encode(trained["label"], classes)
-    predicted = fitted.probe.head.logits(fitted.embeddings).argmax(axis=1)
+    right = fitted.probabilities.argmax(axis=1) == encode(trained["label"], classes)
+    rows = np.flatnonzero(fitted.fitted_on)
     separation = prepared.separation
     return {
         "schema": 1,
@@ -290,8 +318,8 @@ def _describe(prepared: Prepared, classes: Sequence[str], fitted: Fitted, settin
         "test": None,
         "random_split_accuracy": None,
         "optimism_of_random_split": None,
-        "train_accuracy": proportion(predicted == truth, trained["unit"].to_list()).to_json(),
-        "parameters": count_parameters(fitted.model),
+        "train_accuracy": proportion(right[rows], trained[rows]["unit"].to_list()).to_json(),
+        "parameters": fitted.parameters,
         "openings": 0,
         "seconds": {},
         "calibration": fitted.calibration,
@@ -310,12 +338,13 @@ def _describe(prepared: Prepared, classes: Sequence[str], fitted: Fitted, settin
         "decide": settings.decide,
         "model": {
             "recipe": settings.recipe,
-            "backbone": settings.backbone,
+            "backbone": None if settings.layers else settings.backbone,
             "image_size": fitted.card.preprocessing.width,
             "shipped": fitted.card.training["shipped"],
-            "strength": fitted.probe.strength,
-            "strength_losses": {f"{strength:g}": loss for strength, loss in fitted.probe.losses.items()},
+            "strength": fitted.probe and fitted.probe.strength,
+            "strength_losses": {f"{strength:g}": loss for strength, loss in _strengths(fitted).items()},
         },
+        "training": fitted.training,
         "versions": versions(),
         "notes": list(photos.notes),
     }
@@ -354,15 +383,13 @@ def _write(
     )
     write_whole(work / "config.toml", header + settings.to_toml())
     prepared.photos.table.write_parquet(work / "data.parquet")
-    history = ["strength,log_loss", *(f"{strength:g},{loss:.6f}" for strength, loss in fitted.probe.losses.items())]
-    write_whole(work / "history.csv", "\n".join(history) + "\n")
+    write_whole(work / "history.csv", _history(fitted))
     parts: list[tuple[pl.DataFrame, NDArray[np.float64] | NDArray[np.float32]]] = []
     if prepared.evaluation != "cv":
         development, _sealed = seal(prepared.photos)
-        parts.append((development, _probabilities(fitted)))
+        parts.append((development, fitted.probabilities))
     if judged is not None:
         parts.append((judged.table, judged.probabilities))
-        write_whole(work / "openings.jsonl", json.dumps(judged.opening.record) + "\n")
     write_predictions(work / "predictions.csv", parts, classes, settings.decide)
 
 
@@ -371,12 +398,24 @@ def _comment(text: str | Path) -> str:
     return "".join(c if c.isprintable() else " " for c in printable(str(text)))
 
 
-def _probabilities(fitted: Fitted) -> NDArray[np.float32]:
-    """The shipped head, through the runtime, on the development photos."""
-    from certero.runtime.network import Network as Runtime
+def _strengths(fitted: Fitted) -> dict[float, float]:
+    return fitted.probe.losses if fitted.probe is not None else {}
 
-    (probabilities,) = Runtime(fitted.head_onnx).run(fitted.embeddings, ["probabilities"])
-    return np.asarray(probabilities, np.float32)
+
+def _history(fitted: Fitted) -> str:
+    """history.csv: a row a strength that was tried, or a row an epoch."""
+    if fitted.training is None:
+        rows = [
+            {"strength": f"{strength:g}", "log_loss": f"{loss:.6f}"} for strength, loss in _strengths(fitted).items()
+        ]
+    else:
+        rows = fitted.training["history"]
+    lines = [",".join(rows[0]), *(",".join("" if cell is None else str(cell) for cell in row.values()) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _sheet(fitted: Fitted) -> bytes | None:
+    return None if fitted.sheet is None else thumbnail(fitted.sheet, max(fitted.sheet.shape[:2]), limit_bytes=60_000)
 
 
 def _mistakes(prepared: Prepared, classes: Sequence[str], judged: Judged | None) -> list[Any]:

@@ -12,6 +12,7 @@ from certero.errors import MissingExtra
 from certero.records import Json
 from certero.report import figures
 from certero.report.pictures import Mistake
+from certero.report.training import view_training
 
 if TYPE_CHECKING:
     import jinja2
@@ -23,7 +24,9 @@ SMALL_MATRIX = 15
 LARGEST_MATRIX = 60
 
 
-def write_report(output: Path, *, metrics: Json, config: Json, mistakes: Sequence[Mistake]) -> None:
+def write_report(
+    output: Path, *, metrics: Json, config: Json, mistakes: Sequence[Mistake], augmented: bytes | None = None
+) -> None:
     """Write the report as one self-contained HTML file; an earlier file is replaced whole or not at all.
 
     Args:
@@ -31,19 +34,21 @@ def write_report(output: Path, *, metrics: Json, config: Json, mistakes: Sequenc
         metrics: the contents of `metrics.json` (of training or of an evaluation).
         config: every setting, resolved.
         mistakes: the worst first; the first `MOST_PICTURES` are shown.
+        augmented: a sheet of photos as training showed them, JPEG.
 
     Raises:
         MissingExtra: Jinja2 is not installed.
         OutputError: the file cannot be written.
     """
-    page = render(metrics, config, mistakes)
+    page = render(metrics, config, mistakes, augmented)
     # Names that are not UTF-8 reach us with surrogates; a "?" in the report is better than no report.
     write_whole(output, page.encode("utf-8", "replace"))
 
 
-def render(metrics: Json, config: Json, mistakes: Sequence[Mistake]) -> str:
+def render(metrics: Json, config: Json, mistakes: Sequence[Mistake], augmented: bytes | None = None) -> str:
     """The report's HTML; see `write_report`."""
-    return _environment().get_template("report.html.jinja").render(_view(metrics, config, mistakes))
+    view = _view(metrics, config, mistakes) | view_training(metrics, augmented)
+    return _environment().get_template("report.html.jinja").render(view)
 
 
 @functools.cache

@@ -38,12 +38,13 @@ class Mistake:
         return "data:image/jpeg;base64," + base64.b64encode(self.thumbnail_jpeg).decode("ascii")
 
 
-def thumbnail(pixels: NDArray[np.uint8], side: int = 160) -> bytes:
-    """The whole frame as a small JPEG, about `THUMBNAIL_BYTES` or less.
+def thumbnail(pixels: NDArray[np.uint8], side: int = 160, limit_bytes: int = THUMBNAIL_BYTES) -> bytes:
+    """The whole frame as a small JPEG, about `limit_bytes` or less.
 
     Args:
         pixels: uint8 [H, W, 3], RGB, upright.
         side: longest side of the picture, pixels; smaller photos are not enlarged.
+        limit_bytes: what quality is given up for.
 
     Raises:
         ValueError: pixels have another shape or dtype.
@@ -59,6 +60,6 @@ def thumbnail(pixels: NDArray[np.uint8], side: int = 160) -> bytes:
         target = io.BytesIO()
         picture.save(target, "JPEG", quality=quality, optimize=True)
         encoded = target.getvalue()
-        if len(encoded) <= THUMBNAIL_BYTES:
+        if len(encoded) <= limit_bytes:
             break
     return encoded

@@ -1,0 +1,392 @@
+"""From development photos to a model file with a network trained whole. Sees no test photo."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from certero.config import TrainSettings
+from certero.data.split import near_in_time, split_units
+from certero.engine.threads import count_cores
+from certero.errors import ConfigError, DataError, PhotoError
+from certero.learn.augment import Augmentation, read_augmentation
+from certero.learn.backbones import Backbone, find_backbone
+from certero.learn.batches import PhotoStore, available_bytes, cap_classes
+from certero.learn.checkpoints import Checkpoints
+from certero.learn.classifier import Classifier, build_classifier, count_outputs
+from certero.learn.cnn import Cnn, plan_cnn
+from certero.learn.devices import Trainer, choose_trainer
+from certero.learn.export import calibrate_classifier, export_classifier
+from certero.learn.loop import Examples, Progression, StopRequested, judge, train_network, using_threads
+from certero.learn.probe import weigh_classes
+from certero.learn.sheets import augmented_sheet
+from certero.pipelines.fit import Development, Everything, Fitted, encode, fingerprints_of, fit_temperature_of, versions
+from certero.pipelines.interruption import deferred_signals
+from certero.pipelines.measure import Answers
+from certero.pipelines.optimism import draw_splits, mean_of_splits
+from certero.pipelines.resources import Resources
+from certero.records import Json, Preprocessing, Quantity
+from certero.runtime.card import Card
+from certero.runtime.inference import infer
+from certero.runtime.model_file import with_card
+from certero.runtime.network import Network as Runtime
+from certero.stats.calibration import softmax
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Share of train that is held back for val where there is none.
+_VAL_SHARE = 0.15
+# Of parameters, gradients and the optimiser's two moments.
+_BYTES_A_PARAMETER = 16
+
+
+@dataclasses.dataclass(slots=True)
+class Trained:
+    """A network and how it was trained.
+
+    Args:
+        network: in evaluation mode, its best or last weights.
+        at: where its training ended.
+        val: photos that judged it; `truth` is their class.
+        val_rows: the same as row numbers of the development photos.
+        train_rows: rows that updated its weights.
+        val_logits: float64 [n, K], as torch computes them.
+        parameters: trainable numbers.
+        sheet: augmented photos, uint8 [H, W, 3].
+    """
+
+    network: Classifier
+    at: Progression
+    val: Examples
+    val_rows: NDArray[np.int64]
+    train_rows: NDArray[np.int64]
+    val_logits: NDArray[np.float64]
+    parameters: int
+    sheet: NDArray[np.uint8]
+
+
+class NetworkFitter:
+    """Trains networks of one recipe: from scratch, or from a pretrained backbone.
+
+    Args:
+        settings: of the run.
+        tools: cores and progress.
+        checkpoints: folder under which each training saves, in a folder of its own.
+        resume_with: command line that goes on, for the messages.
+
+    Raises:
+        ConfigError: for augmentation, weights or a backbone that cannot be had.
+    """
+
+    def __init__(self, settings: TrainSettings, tools: Resources, checkpoints: Path, resume_with: str) -> None:
+        self._settings = settings
+        self._tools = tools
+        self._checkpoints = checkpoints
+        self._resume_with = resume_with
+        self._augmentation: Augmentation = read_augmentation(settings.augment)
+        self._weights = Path(settings.weights) if settings.weights else None
+        self._backbone: Backbone | None = None
+        if settings.layers:
+            if self._weights is not None and not self._weights.is_file():
+                raise ConfigError(f"--weights must be a file; {self._weights} is none.")
+            side = settings.image_size or 224
+            self.preprocessing = Preprocessing(side, side, settings.fit)
+            plan_cnn(settings.layers, 2, side)  # what cannot be built is refused before photos are read
+        else:
+            self._backbone = find_backbone(settings.backbone, self._weights)
+            self.preprocessing = self._backbone.preprocessing(settings.image_size, settings.fit)
+
+    def check(self, table: pl.DataFrame, classes: Sequence[str]) -> None:
+        """Raises for what the data show to be impossible, before any long work.
+
+        Raises:
+            ConfigError: a further label column is missing, or the network does not fit into memory.
+        """
+        for column in self._settings.label_also:
+            if column not in table.columns:
+                known = ", ".join(name for name in table.columns if name not in ("path", "label", "split"))
+                raise ConfigError(
+                    f"--label-also must name a column of the manifest; found {column}, DATA has {known or 'no other'}."
+                )
+        source = self._source(len(classes))
+        if isinstance(source, Cnn) and source.parameters * _BYTES_A_PARAMETER > available_bytes():
+            raise ConfigError(
+                f"the network must fit into memory; its {source.parameters:,} parameters need "
+                f"{source.parameters * _BYTES_A_PARAMETER / 1e9:.1f} GB to train, {available_bytes() / 1e9:.1f} GB are "
+                "free. Use a smaller --image-size, or pool before flatten."
+            )
+
+    def fit(self, part: Development, classes: Sequence[str]) -> Fitted:
+        """Trains on train, judges each epoch and calibrates on val, and writes the model file.
+
+        Args:
+            part: photos to fit on; without val, whole units of train are held back to judge.
+            classes: names in the order of the outputs.
+        """
+        settings, tools = self._settings, self._tools
+        development, paths = part.table, part.paths
+        truth = encode(development["label"], classes)
+        trained = self._train(development, paths, classes, truth, part.gap, part.name)
+        with tools.timed("export"):
+            bare = export_classifier(trained.network, self.preprocessing)
+        with tools.timed("calibrate"):
+            logits = self._answer(bare, [paths[row] for row in trained.val_rows], ["logits"], "calibrate")[0]
+            calibration = fit_temperature_of(logits.astype(np.float64), truth[trained.val_rows], "val")
+        training = describe_training(trained, settings, self._trainer())
+        card = Card(
+            classes=tuple(classes),
+            preprocessing=self.preprocessing,
+            calibration=calibration,
+            training={
+                "recipe": settings.recipe,
+                "backbone": None if settings.layers else settings.backbone,
+                "strength": None,
+                "shipped": part.shipped,
+                "photos": len(trained.train_rows),
+            },
+            fingerprints=fingerprints_of(development),
+            versions=versions(),
+        )
+        with tools.timed("export"):
+            model = with_card(calibrate_classifier(bare, calibration["temperature"]), card)
+            del bare
+        with tools.timed("evaluate"):
+            answers = self._ask(model, paths, development["pixel_hash"].to_list(), f"answers {part.name}")
+        by_torch = softmax(trained.val_logits, calibration["temperature"])
+        by_file = answers.probabilities[trained.val_rows]
+        fitted_on = np.zeros(len(truth), dtype=bool)
+        fitted_on[trained.train_rows] = True
+        return Fitted(
+            model=model,
+            head_onnx=None,
+            probe=None,
+            calibration=calibration,
+            card=card,
+            embeddings=answers.embeddings,
+            probabilities=answers.probabilities,
+            fitted_on=fitted_on,
+            parameters=trained.parameters,
+            export={
+                "features": str(self._trainer()),
+                "n": len(trained.val_rows),
+                "label_agreement": float((by_torch.argmax(axis=1) == by_file.argmax(axis=1)).mean()),
+                "probability_difference": float(np.abs(by_torch - by_file).max()),
+            },
+            training=training,
+            sheet=trained.sheet,
+        )
+
+    def ask(self, fitted: Fitted, paths: Sequence[Path], pixel_hashes: Sequence[str], stage: str) -> Answers:
+        """The model file's answers on photos, each through the whole file; equal photos once."""
+        return self._ask(fitted.model, paths, pixel_hashes, stage)
+
+    def _ask(self, model: bytes, paths: Sequence[Path], pixel_hashes: Sequence[str], stage: str) -> Answers:
+        places = dict(zip(pixel_hashes, paths, strict=True))
+        probabilities, embeddings = self._answer(model, list(places.values()), ["probabilities", "embedding"], stage)
+        order = {key: row for row, key in enumerate(places)}
+        rows = [order[key] for key in pixel_hashes]
+        return Answers(probabilities[rows], embeddings[rows])
+
+    def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Quantity:
+        """What a random split would have claimed: throw-away networks of the same recipe on randomly drawn photos.
+
+        Args:
+            everything: photos to draw from; the shipped network is not asked, it has seen photos of both sides.
+            classes: names in the order of the outputs.
+        """
+        table, paths = everything.table, list(everything.paths)
+        truth = encode(table["label"], classes)
+        drawn = draw_splits(truth, everything.training_counts, self._settings.random_splits, self._settings.split_seed)
+        right: list[NDArray[np.bool_]] = []
+        for number, inside in enumerate(drawn, start=1):
+            rows, others = np.flatnonzero(inside).tolist(), np.flatnonzero(~inside).tolist()
+            # Every photo is a unit of its own: that is what makes it random.
+            loose = table[rows].with_columns(
+                pl.Series("unit", [str(row) for row in rows]),
+                pl.lit("train").alias("split"),
+                pl.lit(None, dtype=pl.Datetime("us")).alias("captured_at"),
+            )
+            trained = self._train(
+                loose, [paths[row] for row in rows], classes, truth[rows], timedelta(0), f"random-{number}"
+            )
+            store = PhotoStore([paths[row] for row in others], self.preprocessing, self._tools.map, limit_bytes=0)
+            keys = np.zeros(len(others), np.uint64)
+            with using_threads(self._threads()):
+                found, _loss, _accuracy = judge(
+                    trained.network, Examples(store, keys, truth[others], truth[others]), *self._device()
+                )
+            right.append(found.argmax(axis=1) == truth[others])
+        return mean_of_splits(right)
+
+    def _train(
+        self,
+        development: pl.DataFrame,
+        paths: Sequence[Path],
+        classes: Sequence[str],
+        truth: NDArray[np.int64],
+        gap: timedelta,
+        name: str,
+    ) -> Trained:
+        settings, tools = self._settings, self._tools
+        train_rows, val_rows = _hold_back(development, truth, gap, settings)
+        train_rows = train_rows[cap_classes(truth[train_rows], settings.class_cap, settings.seed)]
+        also = [development[column].cast(pl.String).to_list() for column in settings.label_also]
+        _classes, combinations = count_outputs(development["label"].to_list(), also)
+        output_of = {combination: number for number, combination in enumerate(combinations)}
+        labels = zip(development["label"], *also, strict=True)
+        outputs = np.array([output_of[(label, *(value or "" for value in rest))] for label, *rest in labels])
+        index = {label: number for number, label in enumerate(classes)}
+        groups = np.array([index[combination[0]] for combination in combinations])
+        keys = np.array([int(pixel_hash[:16], 16) for pixel_hash in development["pixel_hash"]], np.uint64)
+        side = self.preprocessing.width
+        larger = round(side * settings.oversize)
+        # Sizes of the same aspect: a photo kept larger is the same photo.
+        roomy = dataclasses.replace(self.preprocessing, width=larger, height=larger)
+        with tools.timed("decode"):
+            train, val = (
+                Examples(
+                    PhotoStore(
+                        [paths[row] for row in rows],
+                        size,
+                        tools.map,
+                        self._threads(),
+                        progress=tools.progress,
+                    ),
+                    keys[rows],
+                    outputs[rows],
+                    truth[rows],
+                )
+                for rows, size in ((train_rows, roomy), (val_rows, self.preprocessing))
+            )
+        # The weight of a class is that of each of its finer labels.
+        weights = weigh_classes(truth[train_rows], classes, settings.class_weights)[groups]
+        device, in_bf16 = self._device()
+        with tools.timed("fit"), using_threads(self._threads()):
+            network = build_classifier(
+                self._source(len(classes), len(combinations)),
+                len(combinations),
+                groups,
+                settings.seed,
+                settings.normalise,
+                self._weights if settings.layers else None,
+                settings.average_flips,
+            )
+            parameters = sum(p.numel() for p in network.parameters())
+            checkpoints = Checkpoints(
+                self._checkpoints / name, hint=f"Free the disk, then go on with: {self._resume_with}"
+            )
+            with self._stopping() as stop_asked:
+                network, at = train_network(
+                    network,
+                    train,
+                    val,
+                    weights,
+                    settings,
+                    augmentation=self._augmentation,
+                    side=side,
+                    device=device,
+                    in_bf16=in_bf16,
+                    checkpoints=checkpoints,
+                    progress=tools.progress,
+                    stop_asked=stop_asked,
+                )
+            val_logits, _loss, _accuracy = judge(network, val, device, in_bf16)
+        sheet = augmented_sheet(train, self._augmentation, settings.seed, side)
+        return Trained(network, at, val, val_rows, train_rows, val_logits, parameters, sheet)
+
+    @contextlib.contextmanager
+    def _stopping(self) -> Iterator[Callable[[], bool]]:
+        """Ctrl-C lets a step end and be saved, then ends the command."""
+        stopped = False
+        with deferred_signals() as asked:
+            try:
+                yield asked
+            except StopRequested:
+                stopped = True
+        if stopped:  # unless the signal's own handler has ended the command
+            raise KeyboardInterrupt
+
+    def _answer(
+        self, model: bytes, paths: Sequence[Path], outputs: Sequence[str], stage: str
+    ) -> list[NDArray[np.float32]]:
+        rows: list[tuple[NDArray[np.float32], ...]] = []
+        answers = infer(Runtime(model), self.preprocessing, list(paths), list(outputs), self._tools.map)
+        for photo, answer in zip(paths, answers, strict=True):
+            if isinstance(answer, PhotoError):
+                raise PhotoError(f"{photo} must stay as it was scanned; now: {answer}. Run again.")
+            rows.append(answer)
+            self._tools.progress(stage, len(rows), len(paths))
+        return [np.stack([row[number] for row in rows]).astype(np.float32) for number in range(len(outputs))]
+
+    def _source(self, n_classes: int, n_outputs: int | None = None) -> Cnn | Backbone:
+        if self._backbone is not None:
+            return self._backbone
+        return plan_cnn(self._settings.layers, n_outputs or n_classes, self.preprocessing.width)
+
+    def _trainer(self) -> Trainer:
+        return choose_trainer(self._settings.device, self._settings.precision)
+
+    def _device(self) -> tuple[str, bool]:
+        trainer = self._trainer()
+        return trainer.device, trainer.in_bf16
+
+    def _threads(self) -> int:
+        return self._settings.workers or count_cores()
+
+
+def _hold_back(
+    development: pl.DataFrame, truth: NDArray[np.int64], gap: timedelta, settings: TrainSettings
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows to train on and rows to judge and calibrate on; where val has none, whole units of train are held back.
+
+    Raises:
+        DataError: if nothing is left on one side.
+    """
+    is_val = (development["split"] == "val").to_numpy()
+    if is_val.any():
+        return np.flatnonzero(~is_val), np.flatnonzero(is_val)
+    units = development["unit"].to_list()
+    if len(set(units)) < 2:
+        # One group is all there is: photos within it are too much alike, and there are no others.
+        units = [str(row) for row in range(len(units))]
+    parts = split_units(truth.tolist(), units, (1 - _VAL_SHARE, _VAL_SHARE), settings.split_seed)
+    val = parts == 1
+    times = development["captured_at"].to_numpy()
+    train = ~val & ~near_in_time(times, times[val], gap)
+    if not train.any() or not val.any():
+        raise DataError(
+            "a network needs photos to train on and others to judge it; holding back some of "
+            f"{development.height} leaves one side empty. Add photos, or use --recipe probe."
+        )
+    return np.flatnonzero(train), np.flatnonzero(val)
+
+
+def describe_training(trained: Trained, settings: TrainSettings, trainer: Trainer) -> Json:
+    """`training` of metrics.json."""
+    at = trained.at
+    return {
+        "device": trainer.device,
+        "precision": "bf16" if trainer.in_bf16 else "fp32",
+        "optimizer": settings.optimizer,
+        "schedule": settings.schedule,
+        "lr": settings.lr,
+        "batch_size": settings.batch_size,
+        "epochs": settings.epochs,
+        "shipped_epoch": at.best_epoch if settings.restore_best and at.best_epoch else at.epoch,
+        "outputs": int(trained.network.member.shape[0]),  # type: ignore[index]
+        "photos_fitted": len(trained.train_rows),
+        "photos_judging": len(trained.val_rows),
+        "photos_per_second": round(float(np.mean([row["photos_per_second"] for row in at.history])), 2),
+        "history": at.history,
+        "assumed": list(settings.assumed),
+        "notes": at.notes,
+        "threads": settings.workers or count_cores(),
+    }

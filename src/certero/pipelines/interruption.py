@@ -1,0 +1,61 @@
+"""Ctrl-C while a network is trained: the first one lets the step end and its state be saved, the second one quits."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+
+class Interrupted(KeyboardInterrupt):
+    """Work was stopped on request and is saved; the message says how to go on."""
+
+
+@contextlib.contextmanager
+def deferred_signals(say: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
+    """Within it, the first SIGINT or SIGTERM is only remembered; the yielded function tells whether one came.
+
+    The second one is handled as before. After the block, so is the one that was remembered: it ends the command with
+    the exit code of its signal.
+
+    Args:
+        say: called at the first signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # Signals reach the main thread alone, and only that one may listen.
+        yield lambda: False
+        return
+    came: list[int] = []
+    before: dict[int, Any] = {}
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        if came:
+            _hand_on(before[number], number, frame)
+        came.append(number)
+        say()
+
+    numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        handler = signal.getsignal(number)
+        # A command that was started to ignore a signal (nohup) goes on ignoring it.
+        if handler not in (signal.SIG_IGN, None):
+            before[number] = handler
+            signal.signal(number, remember)
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        _hand_on(before[came[0]], came[0], None)
+
+
+def _hand_on(handler: Any, number: int, frame: FrameType | None) -> None:
+    if callable(handler):
+        handler(number, frame)
+    else:
+        signal.signal(number, handler)
+        signal.raise_signal(number)
