@@ -104,7 +104,7 @@ class Checkpoints:
             temporary.replace(path)
             sync(self._folder)
         except (SafetensorError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            reason = (isinstance(error, OSError) and error.strerror) or str(error).rpartition("I/O error: ")[2]
             raise OutputError(f"a checkpoint must be written whole; {path}: {reason}. {self._hint}".strip()) from error
         finally:
             if temporary is not None:
