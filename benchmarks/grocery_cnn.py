@@ -1,0 +1,160 @@
+"""Training speed of a source network: certero in fp32 and bf16, plain PyTorch, and the same network in Keras.
+
+Every way trains the same network on the same photos in memory, in a process of its own, one after the other. `loop` is
+certero's whole loop, photos drawn and dealt by it; `steps` the same updates on one batch that never changes: what lies
+between the two is what the loader adds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import bench
+import numpy as np
+
+from certero.config import resolve
+from certero.engine.threads import count_cores
+from certero.learn.checkpoints import Checkpoints
+from certero.learn.cnn import plan_cnn
+from certero.records import Preprocessing
+
+_WARM_UP = 3
+_CLASSES = 36
+
+
+class NoCheckpoints(Checkpoints):
+    """Keeps the disk out of the timing."""
+
+    def save(self, *_given: Any) -> None:
+        """Saves nothing."""
+
+
+def main() -> None:
+    """Parses the command line, runs each way, prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=Path, help="folder of photos")
+    parser.add_argument("--recipe", default="grocery-cnn-1", help="recipe of a network from scratch (%(default)s)")
+    parser.add_argument("--steps", type=int, default=30, help="timed steps (%(default)s)")
+    parser.add_argument("--batch-size", type=int, default=32, help="photos a step (%(default)s)")
+    parser.add_argument("--tensorflow", type=Path, help="python of an environment with tensorflow-cpu; else left out")
+    parser.add_argument("--way", help=argparse.SUPPRESS)
+    parser.add_argument("--pixels", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.way:
+        print(json.dumps(measure(arguments)))
+        return
+    bench.print_machine()
+    settings = resolve(arguments.recipe)
+    side = settings.image_size or 224
+    with tempfile.TemporaryDirectory() as folder:
+        pixels, plan = Path(folder) / "pixels.npz", Path(folder) / "plan.json"
+        wanted = 4 * arguments.batch_size
+        files = bench.every(bench.list_files(arguments.photos), wanted)
+        images = np.stack(bench.load_pixels(files, Preprocessing(side, side, "stretch")))
+        np.savez(pixels, images=images, labels=np.arange(len(images)) % _CLASSES)
+        given = {"layers": settings.layers, "image_size": side, "n_classes": _CLASSES, "warm_up": _WARM_UP}
+        given |= {"batch_size": arguments.batch_size, "steps": arguments.steps, "threads": count_cores()}
+        plan.write_text(json.dumps(given))
+        commands: dict[str, list[str]] = {}
+        if arguments.tensorflow:
+            twin = [str(arguments.tensorflow), str(Path(__file__).with_name("keras_twin.py")), str(plan), str(pixels)]
+            commands |= {"Keras fp32": twin, "Keras mixed_bfloat16": [*twin, "--bf16"]}
+        ours = [sys.executable, __file__, str(arguments.photos), "--recipe", arguments.recipe, "--pixels", str(pixels)]
+        ours += ["--steps", str(arguments.steps), "--batch-size", str(arguments.batch_size)]
+        for way in ("plain PyTorch fp32", "steps fp32", "loop fp32", "steps bf16", "loop bf16"):
+            commands[way] = [*ours, "--way", way]
+        results = {way: _run(command) for way, command in commands.items()}
+    base = results.get("Keras fp32", (None,))[0]
+    rows = [
+        (way, found["photos_per_second"], base and found["photos_per_second"] / base["photos_per_second"], peak)
+        for way, (found, peak) in results.items()
+    ]
+    bench.print_table(("way", "photos/s", "times Keras fp32", "peak memory, MB"), rows)
+    for precision in ("fp32", "bf16"):
+        steps, loop = (results[f"{way} {precision}"][0]["photos_per_second"] for way in ("steps", "loop"))
+        print(f"the loader adds {steps / loop - 1:.1%} to the steps in {precision}")
+    cnn = plan_cnn(settings.layers, _CLASSES, side)
+    # Parameters, gradients, two moments; and what each layer must keep for the way back.
+    state = 16 * cnn.parameters
+    kept = 4 * arguments.batch_size * sum(int(np.prod(layer.after)) for layer in cnn.layers if layer.kind != "relu")
+    peak = results["loop fp32"][1]
+    print(f"needed at least: {state / 1e6:.0f} MB of state, {kept / 1e6:.0f} MB of activations; peak {peak:.0f} MB,")
+    print(f"that is {peak * 1e6 / (state + kept):.2f} times (the peak counts Python and the libraries, too)")
+
+
+def _run(command: list[str]) -> tuple[dict[str, Any], float]:
+    measured = bench.run(command)
+    return json.loads(measured.output.strip().splitlines()[-1]), measured.peak_mb
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """One way, in this process."""
+    import torch
+
+    from certero.learn.augment import read_augmentation
+    from certero.learn.batches import PhotoStore
+    from certero.learn.classifier import build_classifier
+    from certero.learn.loop import Examples, Progression, take_step, train_network
+    from certero.learn.optimisers import build_optimiser
+
+    way, precision = arguments.way.rsplit(" ", 1)
+    total = _WARM_UP + arguments.steps
+    with np.load(arguments.pixels) as file:
+        images, labels = file["images"], file["labels"].astype(np.int64)
+    settings = resolve(
+        arguments.recipe, batch_size=arguments.batch_size, epochs=1, checkpoint_seconds=86_400, class_weights="none"
+    )
+    side = settings.image_size or 224
+    torch.set_num_threads(count_cores())
+    network: Any = build_classifier(plan_cnn(settings.layers, _CLASSES, side), _CLASSES, np.arange(_CLASSES), 0)
+    in_bf16 = precision == "bf16"
+    ends: list[float] = []
+    if way == "plain PyTorch":
+        optimiser: Any = torch.optim.Adam(network.parameters(), lr=0.001)
+        x = torch.from_numpy(images[: arguments.batch_size]).permute(0, 3, 1, 2).float().contiguous()
+        y = torch.from_numpy(labels[: arguments.batch_size])
+        for _step in range(total):
+            optimiser.zero_grad()
+            torch.nn.functional.cross_entropy(network.score(x), y).backward()
+            optimiser.step()
+            ends.append(time.perf_counter())
+    elif way == "steps":
+        network = network.to(memory_format=torch.channels_last)
+        optimiser = build_optimiser(network, settings, "cpu")
+        x = torch.from_numpy(images[: arguments.batch_size]).permute(0, 3, 1, 2).float()
+        y = torch.eye(_CLASSES)[torch.from_numpy(labels[: arguments.batch_size])]
+        for step in range(total):
+            at = Progression(step=step, micro_batch=arguments.batch_size)
+            take_step(network, optimiser, x, y, torch.ones(_CLASSES), settings, at, "cpu", in_bf16)
+            ends.append(time.perf_counter())
+    else:
+        rows = np.arange(total * arguments.batch_size) % len(images)
+        store = PhotoStore([], Preprocessing(side, side), map)
+        store._kept = images[rows]  # photos that are in memory already
+        train = Examples(store, rows.astype(np.uint64), labels[rows], labels[rows])
+        with tempfile.TemporaryDirectory() as folder:
+            train_network(
+                network,
+                train,
+                None,
+                np.ones(_CLASSES),
+                settings,
+                augmentation=read_augmentation(settings.augment),
+                side=side,
+                device="cpu",
+                in_bf16=in_bf16,
+                checkpoints=NoCheckpoints(Path(folder)),
+                progress=lambda *_said: ends.append(time.perf_counter()),
+            )
+    timed = ends[_WARM_UP - 1 : total]
+    return {"photos_per_second": arguments.batch_size * (len(timed) - 1) / (timed[-1] - timed[0])}
+
+
+if __name__ == "__main__":
+    main()
