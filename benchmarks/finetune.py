@@ -1,7 +1,8 @@
 """Fine-tuning on the grocery photos: settings are compared by folds of train and val, then test is opened once.
 
-Without `--open` the test photos stay sealed: each setting is trained on all folds of train and val but one and judged on that
-one, and the table shows the mean of the folds after the last epoch. `--open` trains on the given splits and measures.
+Without `--open` the test photos stay sealed: each setting is trained on all folds of train and val but one and judged
+on that one, and the table shows the mean of the folds after the last epoch. `--open` trains on the given splits and
+measures.
 """
 
 from __future__ import annotations

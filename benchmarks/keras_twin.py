@@ -1,6 +1,7 @@
 """A network of certero's recipes in Keras, timed on photos in memory; `grocery_cnn.py` runs it.
 
-It runs in an environment of its own and imports nothing of certero: the plan of the network comes as JSON, the photos as a NumPy file.
+It runs in an environment of its own and imports nothing of certero: the plan of the network comes as JSON, the photos
+as a NumPy file.
 """
 
 from __future__ import annotations
