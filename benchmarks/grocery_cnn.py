@@ -134,7 +134,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             take_step(network, optimiser, x, y, torch.ones(_CLASSES), settings, at, "cpu", in_bf16)
             ends.append(time.perf_counter())
     else:
-        rows = np.arange(total * arguments.batch_size) % len(images)
+        # One step more than is timed: after the last one the weights are written to the disk.
+        rows = np.arange((total + 1) * arguments.batch_size) % len(images)
         store = PhotoStore([], Preprocessing(side, side), map)
         store._kept = images[rows]  # photos that are in memory already
         train = Examples(store, rows.astype(np.uint64), labels[rows], labels[rows])

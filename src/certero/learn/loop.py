@@ -70,7 +70,7 @@ class Progression:
         history: one row a finished epoch.
         best_epoch: the epoch that was best on val, from 1; None before one was judged.
         best: its accuracy and loss.
-        best_file: where its weights are; None without a checkpoint folder.
+        best_file: where the weights to ship are: of the best epoch, or of the last if those were asked for.
         notes: sentences for the user.
         finished: whether the training is over.
     """
@@ -142,7 +142,8 @@ def train_network(
     def save() -> None:
         nonlocal saved_at, saving
         start = time.monotonic()
-        checkpoints.save(_state(network, optimiser, average), _to_json(at))
+        # Of a finished training only the shipped weights are needed, and those lie in their own file.
+        checkpoints.save({} if at.finished else _state(network, optimiser, average), _to_json(at))
         saved_at = time.monotonic()
         saving = saved_at - start
 
@@ -179,12 +180,14 @@ def train_network(
         if at.best_epoch == at.epoch and settings.restore_best:
             at.best_file = checkpoints.save_best(judged.state_dict(), at.epoch)
         at.finished = at.epoch >= settings.epochs or _out_of_patience(at, settings)
+        if at.finished and at.best_file is None:
+            at.best_file = checkpoints.save_best(judged.state_dict(), at.epoch)
         if at.finished or at.best_epoch == at.epoch:
             # A new best file must have its checkpoint, or a resumed run would look for one that is gone.
             save()
     progress("train", 1, 1, _words(at, settings, train))
-    if settings.restore_best and at.best_file is not None:
-        judged.load_state_dict(checkpoints.load_best(at.best_file))
+    assert at.best_file is not None
+    judged.load_state_dict(checkpoints.load_best(at.best_file))
     return judged.eval(), at
 
 
@@ -434,6 +437,9 @@ def _restore(
     average: torch.nn.Module | None,
 ) -> Progression:
     tensors, position = saved
+    at = Progression(**position | {"best": tuple(position["best"])})
+    if at.finished:
+        return at
     network.load_state_dict(_below(tensors, "network."))
     if average is not None:
         average.load_state_dict(_below(tensors, "average."))
@@ -449,7 +455,7 @@ def _restore(
             if torch.is_tensor(tensor) and tensor.shape == parameter.shape:
                 # The fused update walks both in memory order: another layout would pair wrong numbers, silently.
                 values[key] = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
-    return Progression(**position | {"best": tuple(position["best"])})
+    return at
 
 
 def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

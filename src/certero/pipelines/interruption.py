@@ -15,14 +15,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def deferred_signals(say: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
+def deferred_signals() -> Iterator[Callable[[], bool]]:
     """Within it, the first SIGINT or SIGTERM is only remembered; the yielded function tells whether one came.
 
     The second one is handled as before. After the block, so is the one that was remembered: it ends the command with
     the exit code of its signal.
-
-    Args:
-        say: called at the first signal.
     """
     if threading.current_thread() is not threading.main_thread():
         # Signals reach the main thread alone, and only that one may listen.
@@ -35,7 +32,6 @@ def deferred_signals(say: Callable[[], None] = lambda: None) -> Iterator[Callabl
         if came:
             _hand_on(before[number], number, frame)
         came.append(number)
-        say()
 
     numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
     for number in numbers:

@@ -169,8 +169,6 @@ def forget(folder: RunFolder) -> None:
         best = next(training.glob("best-*.safetensors"), None)
         if training.name == "final" and best is not None:
             best.replace(folder.checkpoints / "best.safetensors")
-        elif training.name == "final":
-            (training / "last.safetensors").replace(folder.checkpoints / "last.safetensors")
         shutil.rmtree(training, ignore_errors=True)
 
 
