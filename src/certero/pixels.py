@@ -378,6 +378,8 @@ def _bare_png(data: bytes) -> tuple[bytes, str | None]:
         length, name = struct.unpack(">I4s", data[at : at + 8])
         end = at + 12 + length
         if end > len(data):
+            if name == b"IDAT":  # Pillow would read on to the end of the file, whatever is there
+                raise PhotoError("the png data are cut short or corrupt: the checksum of the picture is missing")
             break
         sound = zlib.crc32(memoryview(data)[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
         needed = name in (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS")
