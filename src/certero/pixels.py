@@ -424,8 +424,11 @@ def _longest_hole(data: bytes, spans: Iterable[tuple[int, int]]) -> int:
 def _count_flat_tiles(pixels: UInt8) -> int:
     """Number of tiles of 16x16 pixels of a single colour."""
     rows, columns = pixels.shape[0] // 16, pixels.shape[1] // 16
-    tiles = pixels[: rows * 16, : columns * 16].reshape(rows, 16, columns, 16, 3)
-    return int((tiles == tiles[:, :1, :, :1]).all(axis=(1, 3, 4)).sum())
+    count = 0
+    for row in range(rows):  # one by one: comparing all at once would take as much memory as the photo
+        tiles = pixels[row * 16 : row * 16 + 16, : columns * 16].reshape(16, columns, 16, 3)
+        count += int((tiles == tiles[:1, :, :1]).all(axis=(0, 2, 3)).sum())
+    return count
 
 
 def _check_tiff(photo: Any, data: bytes) -> None:
@@ -461,7 +464,17 @@ def _rgb(photo: Image.Image) -> UInt8:
         # One colour declared transparent, in a 16-bit file and with 16 bits: no 8-bit colour equals it.
         del photo.info["transparency"]
     if photo.has_transparency_data:
-        with_alpha = photo.convert("RGBA")
-        photo = Image.new("RGBA", photo.size, "white")
-        photo.alpha_composite(with_alpha)
+        return _on_white(photo)
     return np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
+
+
+def _on_white(photo: Image.Image) -> UInt8:
+    """Alpha and transparent colours laid on white, in bands: a whole canvas would take 12 bytes a pixel."""
+    pixels = np.empty((photo.height, photo.width, 3), np.uint8)
+    for top in range(0, photo.height, 256):
+        bottom = min(top + 256, photo.height)
+        band = photo.crop((0, top, photo.width, bottom)).convert("RGBA")
+        white = Image.new("RGBA", band.size, "white")
+        white.alpha_composite(band)
+        pixels[top:bottom] = np.asarray(white.convert("RGB"))
+    return pixels
