@@ -50,14 +50,14 @@ class RememberedFeatures:
         self._prefix = json.dumps([network_id, preprocessing.to_json(), engine], sort_keys=True)
         self._unsaved: list[tuple[str, bytes]] = []
 
-    def get(self, pixel_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    def get(self, content_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The embeddings [D] that are remembered, by pixel hash."""
-        keys = {self._key(pixel_hash): pixel_hash for pixel_hash in pixel_hashes}
+        keys = {self._key(content_hash): content_hash for content_hash in content_hashes}
         return {keys[key]: np.frombuffer(blob, np.float32) for key, blob in self._cache.get_many(list(keys)).items()}
 
-    def put(self, pixel_hash: str, embedding: NDArray[np.float32]) -> None:
+    def put(self, content_hash: str, embedding: NDArray[np.float32]) -> None:
         """Remembers one embedding, for certain only after `save`."""
-        self._unsaved.append((self._key(pixel_hash), embedding.tobytes()))
+        self._unsaved.append((self._key(content_hash), embedding.tobytes()))
         if len(self._unsaved) >= _COMMIT_EVERY:
             self.save()
 
@@ -66,13 +66,13 @@ class RememberedFeatures:
         self._cache.put_many(self._unsaved)
         self._unsaved = []
 
-    def _key(self, pixel_hash: str) -> str:
-        return hashlib.sha256(f"{self._prefix}{pixel_hash}".encode()).hexdigest()[:32]
+    def _key(self, content_hash: str) -> str:
+        return hashlib.sha256(f"{self._prefix}{content_hash}".encode()).hexdigest()[:32]
 
 
 def embed(
     photos: Sequence[Path],
-    pixel_hashes: Sequence[str],
+    content_hashes: Sequence[str],
     *,
     network: bytes,
     network_id: str,
@@ -88,7 +88,7 @@ def embed(
 
     Args:
         photos: files.
-        pixel_hashes: of the same photos, the cache's key.
+        content_hashes: of the same photos, the cache's key.
         network: the exported backbone.
         network_id: names its weights and input.
         backbone: the same as a torch module, where torch computes.
@@ -105,8 +105,8 @@ def embed(
     in_torch = device != "cpu" or precision == "bf16"
     engine = f"torch-{device}-{precision}" if in_torch else "onnxruntime"
     remembered = RememberedFeatures(cache, network_id, preprocessing, engine)
-    rows = remembered.get(pixel_hashes)
-    missing = {key: photo for key, photo in zip(pixel_hashes, photos, strict=True) if key not in rows}
+    rows = remembered.get(content_hashes)
+    missing = {key: photo for key, photo in zip(content_hashes, photos, strict=True) if key not in rows}
     done = len(photos) - len(missing)
     progress("features", done, len(photos))
     files = list(missing.values())
@@ -126,7 +126,7 @@ def embed(
     if done < len(photos):
         # Equal photos were computed once.
         progress("features", len(photos), len(photos))
-    return np.stack([rows[key] for key in pixel_hashes])
+    return np.stack([rows[key] for key in content_hashes])
 
 
 def _in_runtime(

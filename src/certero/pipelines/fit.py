@@ -122,7 +122,7 @@ def fit_model(
         shipped: what the weights are fitted on, for the card.
     """
     truth = encode(development["label"], classes)
-    hashes = development["pixel_hash"].to_list()
+    hashes = development["content_hash"].to_list()
     with tools.timed("features"):
         device, precision = choose_device(settings.device, settings.precision)
         fitted_on = embed_photos(paths, hashes, network, device, precision, tools)
