@@ -98,7 +98,7 @@ def _agreed(
     preprocessing: Preprocessing,
     tools: Resources,
 ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Probabilities and embeddings by pixel hash, or nothing where the file itself answers otherwise."""
+    """Probabilities and embeddings by content hash, or nothing where the file itself answers otherwise."""
     if not embeddings:
         return {}
     keys = list(embeddings)
