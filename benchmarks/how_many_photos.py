@@ -30,7 +30,7 @@ def main(manifest: Path) -> None:
         photos = prepare(manifest, settings, tools).photos
         development, _sealed = seal(photos)
         classes = photos.classes()
-        features = embed_photos(photos.paths(development), development["pixel_hash"].to_list(), finish(), tools)
+        features = embed_photos(photos.paths(development), development["content_hash"].to_list(), finish(), tools)
     truth = encode(development["label"], classes)
     is_val = (development["split"] == "val").to_numpy()
     train = np.flatnonzero(~is_val)

@@ -189,6 +189,11 @@ def _lay_out(barn: Path, folder: Path) -> tuple[Path, dict[str, str]]:
                 name, data, status = f"{label}/{position:03d}.jpg", path.read_bytes(), "ok"
             (folder / name).write_bytes(data)
             expected[name] = status
+        # Equal pixels in another format are decoded another way: a JPEG may be decoded smaller.
+        for name in [name for name, kind in expected.items() if kind == "ok" and name.startswith(f"{label}/")][:30:3]:
+            copy = f"{name}.copy.png"
+            Image.fromarray(decode((folder / name).read_bytes()).pixels).save(folder / copy)
+            expected[copy] = "ok"
     return folder, expected
 
 
@@ -200,7 +205,7 @@ def test_the_same_pixels_reach_training_predict_and_evaluate(small_barn: Path, t
     from certero.pipelines.train import train
 
     folder, expected = _lay_out(small_barn, tmp_path / "photos")
-    run = train(folder, output=tmp_path / "run", image_size=64, strengths=(0.03,), cv=0)
+    run = train(folder, output=tmp_path / "run", image_size=32, strengths=(0.03,), cv=0)
     status = dict(pl.read_parquet(run.path / "data.parquet").select("path", "status").iter_rows())
     assert {name: kind for name, kind in status.items() if kind not in ("purged", "leaked")} == expected
     metrics = run.metrics

@@ -78,7 +78,7 @@ def cache(tmp_path: Path) -> BlobCache:
 
 
 def _hashes(photos: list[Path]) -> list[str]:
-    return [fingerprint(photo.read_bytes()).pixel_hash or "" for photo in photos]
+    return [fingerprint(photo.read_bytes()).content_hash for photo in photos]
 
 
 def test_a_remembered_feature_is_the_computed_one_bit_for_bit_and_opens_no_photo(

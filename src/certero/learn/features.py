@@ -1,4 +1,4 @@
-"""Features of photos, remembered by pixel content, preprocessing and weights.
+"""Features of photos, remembered by file content, preprocessing and weights.
 
 On a CPU they come from the exported backbone in ONNX Runtime, the very graph that ships: what the probe is fitted on is
 what runs later. On a GPU, or with `--precision bf16`, torch computes them (docs/decisions/0003, 0010).
@@ -35,6 +35,9 @@ _COMMIT_EVERY = 512
 class RememberedFeatures:
     """Embeddings in a cache, for one network, input and engine.
 
+    The key is the file's content, not its pixels: a large JPEG is decoded smaller, so that a PNG of equal pixels
+    reaches the network with others.
+
     Args:
         cache: where they are kept.
         network_id: names the backbone's weights and input.
@@ -49,14 +52,14 @@ class RememberedFeatures:
         self._prefix = json.dumps([pixels.PATH_VERSION, network_id, preprocessing.to_json(), engine], sort_keys=True)
         self._unsaved: list[tuple[str, bytes]] = []
 
-    def get(self, pixel_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The embeddings [D] that are remembered, by pixel hash."""
-        keys = {self._key(pixel_hash): pixel_hash for pixel_hash in pixel_hashes}
+    def get(self, content_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The embeddings [D] that are remembered, by content hash."""
+        keys = {self._key(content_hash): content_hash for content_hash in content_hashes}
         return {keys[key]: np.frombuffer(blob, np.float32) for key, blob in self._cache.get_many(list(keys)).items()}
 
-    def put(self, pixel_hash: str, embedding: NDArray[np.float32]) -> None:
+    def put(self, content_hash: str, embedding: NDArray[np.float32]) -> None:
         """Remembers one embedding, for certain only after `save`."""
-        self._unsaved.append((self._key(pixel_hash), embedding.tobytes()))
+        self._unsaved.append((self._key(content_hash), embedding.tobytes()))
         if len(self._unsaved) >= _COMMIT_EVERY:
             self.save()
 
@@ -65,13 +68,13 @@ class RememberedFeatures:
         self._cache.put_many(self._unsaved)
         self._unsaved = []
 
-    def _key(self, pixel_hash: str) -> str:
-        return hashlib.sha256(f"{self._prefix}{pixel_hash}".encode()).hexdigest()[:32]
+    def _key(self, content_hash: str) -> str:
+        return hashlib.sha256(f"{self._prefix}{content_hash}".encode()).hexdigest()[:32]
 
 
 def embed(
     photos: Sequence[Path],
-    pixel_hashes: Sequence[str],
+    content_hashes: Sequence[str],
     *,
     network: bytes,
     network_id: str,
@@ -86,7 +89,7 @@ def embed(
 
     Args:
         photos: files.
-        pixel_hashes: of the same photos, the cache's key.
+        content_hashes: of the same photos, the cache's key.
         network: the exported backbone.
         network_id: names its weights and input.
         backbone: the same as a torch module, where torch computes.
@@ -101,8 +104,8 @@ def embed(
     """
     name = f"torch-{engine.device}-{engine.precision}" if engine.in_torch else "onnxruntime"
     remembered = RememberedFeatures(cache, network_id, preprocessing, name)
-    rows = remembered.get(pixel_hashes)
-    missing = {key: photo for key, photo in zip(pixel_hashes, photos, strict=True) if key not in rows}
+    rows = remembered.get(content_hashes)
+    missing = {key: photo for key, photo in zip(content_hashes, photos, strict=True) if key not in rows}
     done = len(photos) - len(missing)
     progress("features", done, len(photos))
     files = list(missing.values())
@@ -122,7 +125,7 @@ def embed(
     if done < len(photos):
         # Equal photos were computed once.
         progress("features", len(photos), len(photos))
-    return np.stack([rows[key] for key in pixel_hashes])
+    return np.stack([rows[key] for key in content_hashes])
 
 
 def _in_runtime(

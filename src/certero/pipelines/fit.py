@@ -127,7 +127,7 @@ def fit_model(
         shipped: what the weights are fitted on, for the card.
     """
     truth = encode(development["label"], classes)
-    hashes = development["pixel_hash"].to_list()
+    hashes = development["content_hash"].to_list()
     with tools.timed("features"):
         fitted_on = embed_photos(paths, hashes, network, tools)
         # What ships is judged by what it computes itself, whatever sped up the fitting.

@@ -238,7 +238,7 @@ def _ask(
             fitted.head_onnx,
             network.network_id,
             photos.paths(table),
-            table["pixel_hash"].to_list(),
+            table["content_hash"].to_list(),
             network.preprocessing,
             tools,
             stage,
