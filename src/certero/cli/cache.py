@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from certero.amounts import count, size
 from certero.cache import CacheFacts, describe_caches, prune_caches
 from certero.cli.output import check_target, say, write
-from certero.cli.quantities import count, size
 from certero.config import cache_folder, parse_duration, parse_size
 from certero.errors import ConfigError
 from certero.language import _, ngettext

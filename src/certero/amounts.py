@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from certero.language import _, ngettext
+from certero.language import ngettext
 
 
 def duration(seconds: float) -> str:
@@ -38,9 +38,9 @@ def size(count: float) -> str:
 
 
 def count(number: int) -> str:
-    """A whole number with its thousands apart, the way of the language.
+    """A whole number with its thousands apart.
 
     >>> count(4650000)
     '4,650,000'
     """
-    return f"{number:,}".replace(",", _(","))
+    return f"{number:,}"
