@@ -131,7 +131,7 @@ def fit_model(
             fitted_on if (device, precision) == RUNTIME else embed_photos(paths, hashes, network, *RUNTIME, tools)
         )
     weights = weigh_classes(truth, classes, settings.class_weights)
-    folds, source = _choose_folds(development, truth, given_val, gap, settings)
+    folds, source = choose_folds(development, truth, given_val, gap, settings)
     with tools.timed("fit"):
         probe = fit_probe(
             fitted_on, truth, len(classes), folds, settings.strengths, weights, tools.map, tools.progress, embeddings
@@ -197,7 +197,7 @@ def encode(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.int64]:
     return np.array([index[label] for label in labels], dtype=np.int64)
 
 
-def _choose_folds(
+def choose_folds(
     development: pl.DataFrame, truth: NDArray[np.int64], given_val: bool, gap: timedelta, settings: TrainSettings
 ) -> tuple[list[Fold], str]:
     """What to fit on and what to hold out, and where calibration comes from: `val` or `oof`."""
