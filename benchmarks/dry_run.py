@@ -1,4 +1,4 @@
-"""How honest `certero train --dry-run` is: what it expects beside what the run then takes, in fresh caches and warm ones."""
+"""How honest `certero train --dry-run` is: what it expects beside what the run then takes, in fresh and warm caches."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ _SESSIONS = 3
 # The model file's remembered answers are checked on 32 to 63 photos (`measure.py`).
 _CHECKED = 32
 
-# Steps of the optimiser: over all strengths of a fold, for the last fit, which starts close to its end, and for one from
-# nothing. Means of 429 barn crops in 3 classes (88, 32, 32) and 2,698 grocery photos in 36 (135, 16, 35).
+# Steps of the optimiser: over all strengths of a fold, for the last fit, which starts close to its end, and for one
+# from nothing. Means of 429 barn crops in 3 classes (88, 32, 32) and 2,698 grocery photos in 36 (135, 16, 35).
 _PATH_STEPS = 110
 _LAST_STEPS = 24
 _COLD_STEPS = 34
