@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import tempfile
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def main() -> None:
             file.read_bytes()  # Into the machine's file cache, for all runs alike.
         with tempfile.TemporaryDirectory() as folder:
             for name in ("cold", "warm"):
-                planning, plan, measured, metrics, run_mb = _both(data, Path(folder), name)
+                planning, plan, measured, metrics, run_mb, share = _both(data, Path(folder), name)
                 expected = plan["seconds"]["total"]
                 rows.append(
                     (
@@ -32,6 +33,8 @@ def main() -> None:
                         expected,
                         measured.seconds,
                         expected / measured.seconds,
+                        plan["measured"]["core_share"],
+                        share / plan["measured"]["workers"],
                         plan["memory_bytes"] / 1e6,
                         measured.peak_mb,
                         plan["disk"]["run_bytes"] / 1e6,
@@ -47,6 +50,8 @@ def main() -> None:
             "expected, s",
             "real, s",
             "ratio",
+            "core share then",
+            "core share in the run",
             "expected memory, MB",
             "real, MB",
             "expected run, MB",
@@ -56,12 +61,18 @@ def main() -> None:
     )
 
 
-def _both(data: Path, folder: Path, name: str) -> tuple[bench.Measured, dict, bench.Measured, dict, float]:
-    """The dry run, then the run itself: both as processes, and the size of the run's folder."""
+def _both(data: Path, folder: Path, name: str) -> tuple[bench.Measured, dict, bench.Measured, dict, float, float]:
+    """The dry run, then the run itself, both as processes; the size of the run's folder, and how many cores it got.
+
+    A machine that others use too is not as busy in the run as it was in the dry run; the shares of a core tell.
+    """
     places = {"CERTERO_CACHE": str(folder / "cache"), "CERTERO_STATE": str(folder / "state")}
     plan, run = folder / f"{name}.json", folder / name
     planning = bench.run([*bench.CERTERO, "train", str(data), "--dry-run", "-q", "--json", str(plan)], **places)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     measured = bench.run([*bench.CERTERO, "train", str(data), "-q", "--output", str(run)], **places)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     size = sum(file.stat().st_size for file in run.iterdir()) / 1e6
     return (
         planning,
@@ -69,6 +80,7 @@ def _both(data: Path, folder: Path, name: str) -> tuple[bench.Measured, dict, be
         measured,
         json.loads((run / "metrics.json").read_text("utf-8")),
         size,
+        processor / measured.seconds,
     )
 
 

@@ -8,53 +8,44 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from certero.cache import BlobCache
 from certero.config import TrainSettings, cache_folder, resolve
 from certero.data.split import fold_training_mask
-from certero.data.table import Photos, held_out
 from certero.data.table import development as development_rows
+from certero.data.table import held_out
 from certero.engine.threads import count_cores
 from certero.learn.export import count_parameters
-from certero.learn.features import Precision, RememberedFeatures, choose_device
-from certero.learn.probe import check_class_weights, time_fitting
-from certero.pipelines.fit import RUNTIME, Network, choose_folds, embed_photos, encode, loading_network, versions
-from certero.pipelines.prepare import Prepared, RememberedLook, prepare
+from certero.learn.features import choose_device
+from certero.learn.probe import check_class_weights
+from certero.pipelines.fit import RUNTIME, Network, choose_folds, encode, loading_network, versions
+from certero.pipelines.prepare import Prepared, prepare
 from certero.pipelines.resources import Resources, resources
+from certero.pipelines.speed import Speed, engine_name, measure_speed, remembered
 from certero.pipelines.tables import describe_photos, describe_separation
 from certero.records import Json, Progress, no_progress
-from certero.runtime.network import Network as Runtime
 from certero.stats.requirements import parse_requirement
 
-# Photos that are shown to the network to learn its speed here: one to two seconds of it.
-_MEASURED = 48
-_LOOKED_AT = 64
-_ROWS_FITTED = 400
-_SESSIONS = 3
 # The model file's remembered answers are checked on 32 to 63 photos (`measure.py`).
 _CHECKED = 32
-
 # Steps of the optimiser: over all strengths of a fold, for the last fit, which starts close to its end, and for one
 # from nothing. Means of 429 barn crops in 3 classes (88, 32, 32) and 2,698 grocery photos in 36 (135, 16, 35).
 _PATH_STEPS = 110
 _LAST_STEPS = 24
 _COLD_STEPS = 34
 _RANDOM_SPLITS = 5
-# Seconds of one core of the machine that the rest was measured on, which opens the bundled network in so many.
+# Fixed costs on the machine whose slowness is 1, idle: seconds.
 _OPENING_SECONDS = 0.02
-_START_SECONDS = 2.2
-_LIBRARIES_SECONDS = 1.8
+_START_SECONDS = 1.8
+_NETWORK_SECONDS = 0.08
+_LIBRARIES_SECONDS = 1.5
 _MODEL_SECONDS = 0.06
-_REPORT_SECONDS = 0.3
+_REPORT_SECONDS = 0.1
 _BOOTSTRAP_SECONDS = 2.0e-5  # a photo and class
 # Beyond what this process holds now: the libraries of the fit and the report.
 _LIBRARIES_BYTES = 120_000_000
@@ -129,8 +120,15 @@ def plan(data: str | Path, *, recipe: str = "probe", progress: Progress = no_pro
         ready = tools.networks.hits > 0
         network = finish_loading()
         work = _count_work(prepared, classes, resolved)
-        measured = _measure(prepared, classes, network, resolved, tools)
-        seconds = _expect_seconds(prepared, classes, resolved, tools, work, measured)
+        device, precision = choose_device(resolved.device, resolved.precision)
+        # Cross-validation shows every photo to the network as one to fit on.
+        is_cv = prepared.evaluation == "cv"
+        shown = prepared.photos.used() if is_cv else development_rows(prepared.photos)
+        judged = shown.clear() if is_cv or not resolved.open_test else held_out(prepared.photos)
+        workers = resolved.workers or count_cores()
+        speed = measure_speed(prepared.photos, shown, len(classes), network, device, precision, workers, tools)
+        ahead = _count_photos(shown, judged, network, engine_name(device, precision), tools)
+        seconds = _expect_seconds(prepared, classes, resolved, tools.seconds["separate"], work, ahead, speed)
         return Plan(
             evaluation=prepared.evaluation,
             cv={"folds": prepared.folds, "reason": prepared.reason} if prepared.evaluation == "cv" else None,
@@ -141,9 +139,9 @@ def plan(data: str | Path, *, recipe: str = "probe", progress: Progress = no_pro
                 "recipe": resolved.recipe,
                 "backbone": resolved.backbone,
                 "image_size": network.preprocessing.width,
-                "parameters": count_parameters(network.onnx) + len(classes) * (measured.width + 1),
-                "device": measured.device,
-                "precision": measured.precision,
+                "parameters": count_parameters(network.onnx) + len(classes) * (speed.width + 1),
+                "device": device,
+                "precision": precision,
             },
             fits={
                 "models": work.models,
@@ -151,16 +149,17 @@ def plan(data: str | Path, *, recipe: str = "probe", progress: Progress = no_pro
                 "strengths": len(resolved.strengths),
                 "total": work.fits,
             },
-            remembered={"facts": facts_remembered, "features": measured.remembered, "network": ready},
+            remembered={"facts": facts_remembered, "features": ahead.remembered, "network": ready},
             measured={
-                "photos": measured.photos,
-                "photos_per_second": round(1 / measured.photo_seconds, 1),
-                "workers": measured.workers,
-                "slowness": round(measured.slowness, 2),
+                "photos": speed.photos,
+                "photos_per_second": round(1 / speed.photo_seconds, 1),
+                "workers": speed.workers,
+                "core_share": round(speed.share, 2),
+                "slowness": round(speed.slowness, 2),
             },
             seconds={stage: round(value, 2) for stage, value in seconds.items()},
-            memory_bytes=_expect_memory(work, measured),
-            disk=_expect_disk(prepared, classes, network, measured),
+            memory_bytes=_expect_memory(work, speed),
+            disk=_expect_disk(prepared, classes, network, ahead, speed),
             versions=versions(),
             notes=list(prepared.photos.notes),
         )
@@ -186,33 +185,15 @@ class _Work:
 
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
-    """What was found out about this machine and the caches.
+class _Photos:
+    """Photos that are yet to be shown to the network, and those that need not be.
 
     Args:
-        device: that features are computed on.
-        precision: that they are computed in.
-        width: D, numbers that describe a photo.
-        workers: threads.
-        photos: photos that were shown to the network here.
-        photo_seconds: a photo from file to features, all cores at work.
-        look_seconds: a photo that is remembered, looked at again.
-        step_seconds: of one optimiser step on one row, every core busy with a fit of its own.
-        slowness: wall time of a fixed piece of work, in those of the reference machine.
         remembered: used photos whose features the model file needs not compute again.
         new_fast: photos to show to the engine that fits.
-        new_shipped: photos to show to the model file, where that is another engine or judges them.
+        new_shipped: further photos to show to the model file.
     """
 
-    device: str
-    precision: str
-    width: int
-    workers: int
-    photos: int
-    photo_seconds: float
-    look_seconds: float
-    step_seconds: float
-    slowness: float
     remembered: int
     new_fast: int
     new_shipped: int
@@ -243,114 +224,14 @@ def _count_folds(prepared: Prepared, classes: Sequence[str]) -> list[Json] | Non
     return [{label: count.get(label, 0) for label in classes} for count in counts]
 
 
-# --- Measuring ---
-
-
-def _measure(
-    prepared: Prepared, classes: Sequence[str], network: Network, settings: TrainSettings, tools: Resources
-) -> _Measured:
-    """Shows some photos to the network, looks at some again and fits a little; test photos stay closed."""
-    photos = prepared.photos
-    silent = dataclasses.replace(tools, progress=no_progress)
-    workers = settings.workers or count_cores()
-    device, precision = choose_device(settings.device, settings.precision)
-    tools.progress("measure", 0, 3)
-    opening = _time_opening(network)
-    # Cross-validation shows every photo to the network, each as a photo to fit on.
-    rows = photos.used() if prepared.evaluation == "cv" else development_rows(photos)
-    measured, photo_seconds, width = _time_features(photos, rows, network, device, precision, silent, opening, workers)
-    tools.progress("measure", 1, 3)
-    look_seconds = _time_looks(photos.paths(rows), tools)
-    tools.progress("measure", 2, 3)
-    step = time_fitting(min(rows.height, _ROWS_FITTED), width, len(classes), workers, tools.map)
-    tools.progress("measure", 3, 3)
-    judged = held_out(photos) if prepared.evaluation != "cv" and settings.open_test else None
-    shown = rows if judged is None else pl.concat([rows, judged])
-    fast = _engine(device, precision)
-    known_shipped = _remembered(shown["pixel_hash"], network, tools, _engine(*RUNTIME))
-    known_fast = known_shipped if fast == _engine(*RUNTIME) else _remembered(rows["pixel_hash"], network, tools, fast)
-    development = set(rows["pixel_hash"])
-    both = fast == _engine(*RUNTIME)
-    return _Measured(
-        device=device,
-        precision=precision,
-        width=width,
-        workers=workers,
-        photos=measured,
-        photo_seconds=photo_seconds,
-        look_seconds=look_seconds,
-        step_seconds=step,
-        slowness=opening / _OPENING_SECONDS,
-        remembered=sum(key in known_shipped for key in shown["pixel_hash"]),
-        new_fast=len(development - known_fast),
-        new_shipped=len(set(shown["pixel_hash"]) - known_shipped - (development if both else set())),
-    )
-
-
-def _engine(device: str, precision: str) -> str:
-    """The name that remembered features carry, as in `learn.features.embed`."""
-    return f"torch-{device}-{precision}" if device != "cpu" or precision == "bf16" else "onnxruntime"
-
-
-def _remembered(hashes: pl.Series, network: Network, tools: Resources, engine: str) -> set[str]:
-    cache = RememberedFeatures(tools.features, network.network_id, network.preprocessing, engine)
-    return set(cache.get(hashes.unique().to_list()))
-
-
-def _time_opening(network: Network) -> float:
-    times: list[float] = []
-    for _number in range(_SESSIONS + 1):
-        start = time.perf_counter()
-        Runtime(network.onnx)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[1:]))  # the first also loads the library
-
-
-def _time_features(
-    photos: Photos,
-    rows: pl.DataFrame,
-    network: Network,
-    device: str,
-    precision: Precision,
-    tools: Resources,
-    opening: float,
-    workers: int,
-) -> tuple[int, float, int]:
-    """Photos that were shown, seconds a photo with every core at work, and the width of what came out.
-
-    Photos whose features are not remembered yet come first, and their features are kept.
-    """
-    known = _remembered(rows["pixel_hash"], network, tools, _engine(device, precision))
-    unknown = rows.unique("pixel_hash", maintain_order=True).filter(~pl.col("pixel_hash").is_in(known))
-    sample = unknown.gather_every(max(1, unknown.height // _MEASURED)).head(_MEASURED)
-    paths, hashes = photos.paths(sample), sample["pixel_hash"].to_list()
-    if sample.is_empty():
-        # Everything is remembered: what is measured serves the check of the model file alone.
-        with tempfile.TemporaryDirectory() as folder:
-            forgetful = dataclasses.replace(tools, features=BlobCache("features", Path(folder)))
-            try:
-                return _time_features(photos, rows, network, device, precision, forgetful, opening, workers)
-            finally:
-                forgetful.features.close()
-    first = min(2 * workers, len(paths) // 2)
-    if first:
-        embed_photos(paths[:first], hashes[:first], network, device, precision, tools)
-    start = time.perf_counter()
-    found = embed_photos(paths[first:], hashes[first:], network, device, precision, tools)
-    took = time.perf_counter() - start
-    count = len(paths) - first
-    return len(paths), max(took - opening, 0.5 * took) / count, found.shape[1]
-
-
-def _time_looks(paths: Sequence[Path], tools: Resources) -> float:
-    sample = paths[:: max(1, len(paths) // _LOOKED_AT)][:_LOOKED_AT]
-    look = RememberedLook(tools.fingerprints)
-    start = time.perf_counter()
-    for _facts in tools.map(look, sample):
-        pass
-    took = time.perf_counter() - start
-    look.save()
-    return took / len(sample)
+def _count_photos(shown: pl.DataFrame, judged: pl.DataFrame, network: Network, fast: str, tools: Resources) -> _Photos:
+    every = pl.concat([shown, judged])["pixel_hash"]
+    shipped = engine_name(*RUNTIME)
+    known = remembered(every, network, tools, shipped)
+    fitted_on = set(shown["pixel_hash"])
+    known_fast = known if fast == shipped else remembered(shown["pixel_hash"], network, tools, fast)
+    new_shipped = set(every) - known - (fitted_on if fast == shipped else set())
+    return _Photos(sum(key in known for key in every), len(fitted_on - known_fast), len(new_shipped))
 
 
 # --- Expecting ---
@@ -360,48 +241,48 @@ def _expect_seconds(
     prepared: Prepared,
     classes: Sequence[str],
     settings: TrainSettings,
-    tools: Resources,
+    separating: float,
     work: _Work,
-    measured: _Measured,
+    ahead: _Photos,
+    speed: Speed,
 ) -> dict[str, float]:
     """Seconds by stage, the names of metrics.json; `start` is what passes before the first."""
-    slowness = measured.slowness
-    step = measured.step_seconds
+    slowness, step = speed.slowness, speed.step_seconds
+    is_cv = prepared.evaluation == "cv"
     # Folds are fitted side by side, a core each; those left over wait for a round of their own.
-    rounds = -(-work.inner_folds // measured.workers)
+    rounds = -(-work.inner_folds // speed.workers)
     inside = (work.inner_folds - 1) / work.inner_folds if work.inner_folds > 1 else 1.0
     path = rounds * inside * work.rows * step * _PATH_STEPS * len(settings.strengths) / 5
     fits = work.models * (path + work.rows * step * _LAST_STEPS)
-    random_rounds = -(-_RANDOM_SPLITS // measured.workers)
-    # Of cross-validation's models, the first meets new photos, the others remembered ones; those are checked by sample.
-    checks = max(0, work.models - 2) if prepared.evaluation == "cv" else int(measured.new_shipped < work.judged)
+    random_rounds = -(-_RANDOM_SPLITS // speed.workers)
+    # Of cross-validation's models, the first judges new photos, the others remembered ones; of these a sample is shown
+    # to the network again.
+    first_judges = ahead.new_fast / prepared.folds if is_cv and work.judged else 0.0
+    checks = max(0, work.models - 2) if is_cv else int(ahead.new_shipped < work.judged)
     checked = checks * min(work.judged, 1.5 * _CHECKED)
+    opening = _OPENING_SECONDS * slowness
     seconds = {
         "start": _START_SECONDS * slowness,
-        "scan": prepared.photos.table.height * measured.look_seconds,
-        "separate": tools.seconds["separate"],
-        "network": 0.1 * slowness,
-        "features": measured.new_fast * measured.photo_seconds + measured.slowness * _OPENING_SECONDS,
+        "scan": prepared.photos.table.height * speed.look_seconds,
+        "separate": separating,
+        "network": _NETWORK_SECONDS * slowness,
+        "features": (ahead.new_fast - first_judges) * speed.photo_seconds + opening,
         "fit": fits + _LIBRARIES_SECONDS * slowness,
         "export": work.models * _MODEL_SECONDS * slowness,
     }
     if work.judged:
-        seconds["evaluate"] = (
-            measured.new_shipped + checked
-        ) * measured.photo_seconds + work.models * 2 * _OPENING_SECONDS * slowness
-        seconds["score"] = (
-            random_rounds * work.rows * step * _COLD_STEPS
-            + work.judged * len(classes) * _BOOTSTRAP_SECONDS * slowness
-            + 0.1 * slowness
-        )
+        shown = ahead.new_shipped + first_judges + checked
+        bootstrap = work.judged * len(classes) * _BOOTSTRAP_SECONDS * slowness
+        seconds["evaluate"] = shown * speed.photo_seconds + work.models * 2 * opening
+        seconds["score"] = random_rounds * work.rows * step * _COLD_STEPS + bootstrap + 0.1 * slowness
     seconds["report"] = _REPORT_SECONDS * slowness
     return seconds | {"total": sum(seconds.values())}
 
 
-def _expect_memory(work: _Work, measured: _Measured) -> int:
+def _expect_memory(work: _Work, speed: Speed) -> int:
     """Peak of the run: what this process has needed so far, and the features that fits side by side copy."""
-    features = work.rows * measured.width * 4
-    return round(_peak_memory() + _LIBRARIES_BYTES + features * (2 + 3 * min(measured.workers, work.inner_folds)))
+    features = work.rows * speed.width * 4
+    return round(_peak_memory() + _LIBRARIES_BYTES + features * (2 + 3 * min(speed.workers, work.inner_folds)))
 
 
 def _peak_memory() -> int:
@@ -415,12 +296,12 @@ def _peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _expect_disk(prepared: Prepared, classes: Sequence[str], network: Network, measured: _Measured) -> Json:
+def _expect_disk(prepared: Prepared, classes: Sequence[str], network: Network, ahead: _Photos, speed: Speed) -> Json:
     photos = prepared.photos.table.height
-    head = len(classes) * measured.width * 4
+    head = len(classes) * speed.width * 4
     return {
         "run_bytes": len(network.onnx) + head + _REPORT_BYTES + photos * (_ROW_BYTES + 12 * len(classes)),
-        "cache_bytes": (measured.new_fast + measured.new_shipped) * (measured.width * 4 + _BYTES_BESIDE_AN_ENTRY),
+        "cache_bytes": (ahead.new_fast + ahead.new_shipped) * (speed.width * 4 + _BYTES_BESIDE_AN_ENTRY),
         "free_bytes": _free(Path.cwd()),
         "cache_free_bytes": _free(cache_folder()),
     }

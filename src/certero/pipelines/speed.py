@@ -1,0 +1,193 @@
+"""How fast this machine is now, from a few seconds of the work that a training run is made of.
+
+What a piece of work costs is counted in processor time, which other programs hardly change. How much of the processor a
+thread gets beside them is measured over all pieces together, because it changes from one second to the next.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from certero.cache import BlobCache
+from certero.data.table import Photos
+from certero.learn.features import Precision, RememberedFeatures
+from certero.learn.probe import time_fitting
+from certero.pipelines.fit import Network, embed_photos
+from certero.pipelines.prepare import RememberedLook
+from certero.pipelines.resources import Resources
+from certero.records import no_progress
+from certero.runtime.network import Network as Runtime
+
+# Photos that are shown to the network: one to two seconds of it.
+_SHOWN = 48
+_LOOKED_AT = 64
+_ROWS_FITTED = 400
+_OPENED = 3
+# Processor time in which the machine that fixed costs were measured on opens the bundled network.
+_REFERENCE_OPENING_SECONDS = 0.02
+# A thread gets at least so much of a core, however busy the machine seems for a moment.
+_LEAST_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Wall times, every core at work, on this machine as busy as it is now.
+
+    Args:
+        photos: that were shown to the network.
+        workers: threads.
+        share: of a core that each thread gets beside other programs, up to 1.
+        photo_seconds: a photo from file to features.
+        look_seconds: a remembered photo, looked at again.
+        step_seconds: of one optimiser step on one row, in one thread.
+        slowness: of one thread, beside the machine that fixed costs were measured on.
+        width: D, numbers that describe a photo.
+    """
+
+    photos: int
+    workers: int
+    share: float
+    photo_seconds: float
+    look_seconds: float
+    step_seconds: float
+    slowness: float
+    width: int
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Sums wall and processor time over pieces of work that keep every thread busy."""
+
+    wall: float = 0.0
+    processor: float = 0.0
+    pieces: list[tuple[float, float]] = field(default_factory=list)
+
+    @contextmanager
+    def piece(self) -> Iterator[None]:
+        wall, processor = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            took = time.perf_counter() - wall, time.process_time() - processor
+            self.pieces.append(took)
+            self.wall += took[0]
+            self.processor += took[1]
+
+
+def measure_speed(
+    photos: Photos,
+    rows: pl.DataFrame,
+    n_classes: int,
+    network: Network,
+    device: str,
+    precision: Precision,
+    workers: int,
+    tools: Resources,
+) -> Speed:
+    """Shows some photos to the network, looks at some again, and fits a little.
+
+    Args:
+        photos: the data set.
+        rows: the photos that may be shown; none of a sealed test set.
+        n_classes: K.
+        network: as it would run.
+        device: that features are computed on.
+        precision: that they are computed in.
+        workers: threads.
+        tools: cores, caches and progress; features that are computed here are remembered.
+    """
+    clock = _Clock()
+    tools.progress("measure", 0, 3)
+    opening = _time_opening(network)
+    shown, width = _show(photos, rows, network, device, precision, workers, tools, clock)
+    tools.progress("measure", 1, 3)
+    looked = _look(photos.paths(rows), tools, clock)
+    tools.progress("measure", 2, 3)
+    with clock.piece():
+        step = time_fitting(min(rows.height, _ROWS_FITTED), width, n_classes, workers, tools.map)
+    tools.progress("measure", 3, 3)
+    share = min(1.0, max(_LEAST_SHARE, clock.processor / clock.wall / workers))
+    (showing_wall, showing), (_looking_wall, looking), _fitting = clock.pieces
+    # Where a GPU computes, the processor's time says nothing.
+    photo_seconds = max(showing - opening, showing / 2) / (share * workers) if device == "cpu" else showing_wall
+    return Speed(
+        photos=shown,
+        workers=workers,
+        share=share,
+        photo_seconds=photo_seconds / shown,
+        look_seconds=looking / (share * workers) / looked,
+        step_seconds=step / share,
+        slowness=opening / _REFERENCE_OPENING_SECONDS / share,
+        width=width,
+    )
+
+
+def remembered(hashes: pl.Series, network: Network, tools: Resources, engine: str) -> set[str]:
+    """The pixel hashes whose features are remembered of an engine, see `engine_name`."""
+    cache = RememberedFeatures(tools.features, network.network_id, network.preprocessing, engine)
+    return set(cache.get(hashes.unique().to_list()))
+
+
+def engine_name(device: str, precision: str) -> str:
+    """The name that remembered features carry, as in `learn.features.embed`."""
+    return f"torch-{device}-{precision}" if device != "cpu" or precision == "bf16" else "onnxruntime"
+
+
+def _time_opening(network: Network) -> float:
+    Runtime(network.onnx)  # the first also loads the library
+    start = time.thread_time()
+    for _number in range(_OPENED):
+        Runtime(network.onnx)
+    return (time.thread_time() - start) / _OPENED
+
+
+def _show(
+    photos: Photos,
+    rows: pl.DataFrame,
+    network: Network,
+    device: str,
+    precision: Precision,
+    workers: int,
+    tools: Resources,
+    clock: _Clock,
+) -> tuple[int, int]:
+    """Photos that were shown while the clock ran, and the width of what came out.
+
+    Photos whose features are not remembered yet are taken first, and their features kept.
+    """
+    known = remembered(rows["pixel_hash"], network, tools, engine_name(device, precision))
+    unknown = rows.unique("pixel_hash", maintain_order=True).filter(~pl.col("pixel_hash").is_in(known))
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = BlobCache("features", Path(folder)) if unknown.is_empty() else None
+        try:
+            silent = dataclasses.replace(tools, progress=no_progress, features=scratch or tools.features)
+            shown = rows.unique("pixel_hash", maintain_order=True) if scratch else unknown
+            sample = shown.gather_every(max(1, shown.height // _SHOWN)).head(_SHOWN)
+            paths, hashes = photos.paths(sample), sample["pixel_hash"].to_list()
+            first = min(2 * workers, len(paths) // 2)
+            if first:
+                embed_photos(paths[:first], hashes[:first], network, device, precision, silent)
+            with clock.piece():
+                found = embed_photos(paths[first:], hashes[first:], network, device, precision, silent)
+        finally:
+            if scratch is not None:
+                scratch.close()
+    return len(found), found.shape[1]
+
+
+def _look(paths: Sequence[Path], tools: Resources, clock: _Clock) -> int:
+    sample = paths[:: max(1, len(paths) // _LOOKED_AT)][:_LOOKED_AT]
+    look = RememberedLook(tools.fingerprints)
+    with clock.piece():
+        for _facts in tools.map(look, sample):
+            pass
+    look.save()
+    return len(sample)
