@@ -11,7 +11,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import polars as pl
@@ -64,22 +65,29 @@ class Speed:
 
 @dataclass(slots=True)
 class _Clock:
-    """Sums wall and processor time over pieces of work that keep every thread busy."""
+    """Sums what pieces of work took.
 
-    wall: float = 0.0
-    processor: float = 0.0
-    pieces: list[tuple[float, float]] = field(default_factory=list)
+    Args:
+        wanted: seconds of cores that the threads would have had alone on the machine.
+        got: seconds of processor that they had.
+    """
+
+    wanted: float = 0.0
+    got: float = 0.0
 
     @contextmanager
-    def piece(self) -> Iterator[None]:
+    def piece(self, threads: int) -> Iterator[list[float]]:
+        """Yields a list that holds wall and processor seconds when the block has ended.
+
+        Args:
+            threads: that the block keeps busy.
+        """
+        took: list[float] = []
         wall, processor = time.perf_counter(), time.process_time()
-        try:
-            yield
-        finally:
-            took = time.perf_counter() - wall, time.process_time() - processor
-            self.pieces.append(took)
-            self.wall += took[0]
-            self.processor += took[1]
+        yield took
+        took += [time.perf_counter() - wall, time.process_time() - processor]
+        self.wanted += took[0] * threads
+        self.got += took[1]
 
 
 def measure_speed(
@@ -106,16 +114,18 @@ def measure_speed(
     """
     clock = _Clock()
     tools.progress("measure", 0, 3)
-    opening = _time_opening(network)
-    shown, width = _show(photos, rows, network, device, precision, workers, tools, clock)
+    with clock.piece(1):
+        opening = _time_opening(network)
+        # The fit needs it; loading it here keeps that out of what the fit is measured by.
+        import_module("sklearn.linear_model")
+    shown, width, showing_wall, showing = _show(photos, rows, network, device, precision, workers, tools, clock)
     tools.progress("measure", 1, 3)
-    looked = _look(photos.paths(rows), tools, clock)
+    looked, looking = _look(photos.paths(rows), tools, workers, clock)
     tools.progress("measure", 2, 3)
-    with clock.piece():
+    with clock.piece(workers):
         step = time_fitting(min(rows.height, _ROWS_FITTED), width, n_classes, workers, tools.map)
     tools.progress("measure", 3, 3)
-    share = min(1.0, max(_LEAST_SHARE, clock.processor / clock.wall / workers))
-    (showing_wall, showing), (_looking_wall, looking), _fitting = clock.pieces
+    share = min(1.0, max(_LEAST_SHARE, clock.got / clock.wanted))
     # Where a GPU computes, the processor's time says nothing.
     photo_seconds = max(showing - opening, showing / 2) / (share * workers) if device == "cpu" else showing_wall
     return Speed(
@@ -158,8 +168,8 @@ def _show(
     workers: int,
     tools: Resources,
     clock: _Clock,
-) -> tuple[int, int]:
-    """Photos that were shown while the clock ran, and the width of what came out.
+) -> tuple[int, int, float, float]:
+    """Photos that were shown while the clock ran, the width of what came out, wall and processor seconds.
 
     Photos whose features are not remembered yet are taken first, and their features kept.
     """
@@ -175,19 +185,20 @@ def _show(
             first = min(2 * workers, len(paths) // 2)
             if first:
                 embed_photos(paths[:first], hashes[:first], network, device, precision, silent)
-            with clock.piece():
+            with clock.piece(workers) as took:
                 found = embed_photos(paths[first:], hashes[first:], network, device, precision, silent)
         finally:
             if scratch is not None:
                 scratch.close()
-    return len(found), found.shape[1]
+    return len(found), found.shape[1], took[0], took[1]
 
 
-def _look(paths: Sequence[Path], tools: Resources, clock: _Clock) -> int:
+def _look(paths: Sequence[Path], tools: Resources, workers: int, clock: _Clock) -> tuple[int, float]:
+    """Photos that were looked at again, and processor seconds."""
     sample = paths[:: max(1, len(paths) // _LOOKED_AT)][:_LOOKED_AT]
     look = RememberedLook(tools.fingerprints)
-    with clock.piece():
+    with clock.piece(workers) as took:
         for _facts in tools.map(look, sample):
             pass
     look.save()
-    return len(sample)
+    return len(sample), took[1]
