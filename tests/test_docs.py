@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 import shlex
 import subprocess
@@ -40,6 +41,7 @@ _NAMED = {
     "counts.passed_over": "REASON",
     "model.strength_losses": "C",
     "versions": "LIBRARY",
+    "folds[]": "CLASS",
 }
 _QUANTITY = {field.name for field in dataclasses.fields(Quantity)}
 
@@ -86,6 +88,23 @@ def test_every_key_of_an_evaluation_is_documented(small_run: Run, small_barn: Pa
     # What depends on the photos: lists that may stay empty, splits or folds.
     depends = ("listed.", "counts.passed_over.", "splits.", "cv", "notes")
     assert {key for key in documented - found if not key.startswith(depends)} == set()
+
+
+@pytest.mark.usefixtures("small_run")
+def test_every_key_of_a_plan_is_documented_and_no_other(small_barn: Path) -> None:
+    found = _keys(certero.plan(small_barn / "beds.csv", cv=3).to_json())
+    assert found - _documented("metrics.json") - _documented("train --dry-run --json") == set()
+    assert _documented("train --dry-run --json") - found == set()
+
+
+@pytest.mark.parametrize("words", [["doctor"], ["cache", "prune", "--older-than", "1000d"]], ids=["doctor", "cache"])
+def test_every_key_of_the_other_commands_is_documented_and_no_other(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--json", "-"]) == 0
+    found = _keys(json.loads(capsys.readouterr().out))
+    # `pruned` stands for itself, null, and for the keys below it.
+    assert _documented(f"{words[0]} --json") - {"pruned"} == found
 
 
 def test_every_interval_method_met_is_documented(small_run: Run) -> None:

@@ -11,6 +11,8 @@ VERBS = {
     "train": "Train a classifier on labelled photos, measure it once on photos it never saw, and report.",
     "evaluate": "Measure a model on other labelled photos, and say how many of them it was trained on.",
     "predict": "Label photos: a table, CSV, JSON or JSON Lines.",
+    "doctor": "Look at this machine and installation, and say what to do.",
+    "cache": "Show what is remembered of your photos, or make room on the disk.",
 }
 
 EXIT_FAULT = 1

@@ -102,8 +102,7 @@ def embed(
     Raises:
         PhotoError: if a photo that could be read before cannot be read now.
     """
-    name = f"torch-{engine.device}-{engine.precision}" if engine.in_torch else "onnxruntime"
-    remembered = RememberedFeatures(cache, network_id, preprocessing, name)
+    remembered = RememberedFeatures(cache, network_id, preprocessing, engine.remembered_as)
     rows = remembered.get(content_hashes)
     missing = {key: photo for key, photo in zip(content_hashes, photos, strict=True) if key not in rows}
     done = len(photos) - len(missing)

@@ -30,7 +30,13 @@ from certero.pipelines.optimism import optimism, random_split_accuracy
 from certero.pipelines.prepare import Prepared, prepare, seal
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.run_folder import run_folder
-from certero.pipelines.tables import collect_mistakes, describe_photos, minutes, score_photos, write_predictions
+from certero.pipelines.tables import (
+    collect_mistakes,
+    describe_photos,
+    describe_separation,
+    score_photos,
+    write_predictions,
+)
 from certero.records import Json, Progress, no_progress
 from certero.report.page import write_report
 from certero.runtime.model_file import with_card
@@ -287,7 +293,6 @@ def _describe(prepared: Prepared, classes: Sequence[str], fitted: Fitted, settin
     trained = photos.used() if prepared.evaluation == "cv" else seal(photos)[0]
     truth = encode(trained["label"], classes)
     predicted = fitted.probe.head.logits(fitted.embeddings).argmax(axis=1)
-    separation = prepared.separation
     return {
         "schema": 1,
         "evaluation": prepared.evaluation,
@@ -301,15 +306,7 @@ def _describe(prepared: Prepared, classes: Sequence[str], fitted: Fitted, settin
         "seconds": {},
         "calibration": fitted.calibration,
         "export": fitted.export,
-        "separation": {
-            "rule": separation.rule,
-            "description": separation.description,
-            "block_minutes": minutes(separation.block),
-            "gap_minutes": minutes(separation.gap),
-            "units": separation.counts["units"],
-            "group_by": separation.group_by,
-            "decay": [[lag, alike] for lag, alike in separation.decay],
-        },
+        "separation": describe_separation(prepared.separation),
         **describe_photos(photos, data, classes),
         "requirements": [],
         "decide": settings.decide,
