@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from certero.engine.machine import core_limit, instructions, memory_free, memory_limit, memory_total, processor
 from certero.engine.threads import count_cores
+from certero.machine import core_limit, instructions, memory_free, memory_limit, memory_total, processor
 
 
 def _system(folder: Path, **files: str) -> Path:

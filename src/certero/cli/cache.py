@@ -9,10 +9,11 @@ import typer
 
 from certero.amounts import count, size
 from certero.cache import CacheFacts, describe_caches, prune_caches
+from certero.cli.options import Lang
 from certero.cli.output import check_target, say, write
 from certero.config import cache_folder, parse_duration, parse_size
 from certero.errors import ConfigError
-from certero.language import _, ngettext
+from certero.language import _, ngettext, use_language
 
 _ACTIONS = ("show", "prune")
 
@@ -29,12 +30,14 @@ def command(
     as_json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the same as JSON; - is standard output.")
     ] = None,
+    lang: Lang = None,
 ) -> None:
     """Show what certero remembers of your photos, or make room on the disk.
 
     What is forgotten is computed again when it is needed: it costs time, nothing else. Your photos, runs and models are
     never touched. Safe while another command is running.
     """
+    use_language(lang)
     if action not in _ACTIONS:
         raise ConfigError(f"certero cache must be followed by {' or '.join(_ACTIONS)}; found {action!r}.")
     check_target(as_json, "--json")

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
+from certero.cli.options import Lang
 from certero.cli.output import check_target, say, write
 from certero.errors import UserError
-from certero.language import _, ngettext
+from certero.language import _, ngettext, use_language
 from certero.pipelines.doctor import Check, Diagnosis, diagnose
 
 _NAME_WIDTH = 20
@@ -27,12 +28,14 @@ def command(
         str | None, typer.Option("--json", metavar="FILE", help="Write the checks as JSON; - is standard output.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if a problem was found.")] = False,
+    lang: Lang = None,
 ) -> None:
     """Look at this machine and installation, and say what to do.
 
     ok: nothing to do. note: works, but worth knowing. problem: can spoil results or stop the work. Changes nothing and
     sends nothing.
     """
+    use_language(lang)
     check_target(as_json, "--json")
     diagnosis = diagnose()
     if as_json is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from certero.amounts import count, duration, size
 from certero.cli.output import say
-from certero.language import _, ngettext
+from certero.language import _, ngettext, translate
 from certero.pipelines.plan import Plan
 
 _WIDTH = 13
@@ -25,7 +25,7 @@ def show(plan: Plan) -> list[str]:
     lines = [_("Nothing is trained, no test photo is opened and no run is written.")]
     lines += _row(_("Photos"), _photos(plan))
     lines += _row(_("Left out"), _left_out(plan))
-    lines += _row(_("Together"), [plan.separation["description"]])
+    lines += _row(_("Together"), [translate(plan.separation["description"])])
     lines += _row(_("Judged"), _judged(plan))
     lines += _row(_("Splits"), _splits(plan))
     lines += _row(_("Network"), _network(plan))
@@ -34,7 +34,7 @@ def show(plan: Plan) -> list[str]:
     lines += _row(_("Time"), _time(plan))
     lines += _row(_("Memory"), [_("about {size} at most").format(size=size(plan.memory_bytes))])
     lines += _row(_("Disk"), [_disk(plan)])
-    return lines + [_("Note: {note}.").format(note=note) for note in plan.notes]
+    return lines + [_("Note: {note}.").format(note=translate(note)) for note in plan.notes]
 
 
 def _row(name: str, texts: Sequence[str]) -> list[str]:
@@ -69,7 +69,10 @@ def _judged(plan: Plan) -> list[str]:
         text = _("by cross-validation with {n} folds: each photo by a model that has not seen it").format(
             n=plan.cv["folds"]
         )
-        return [text, *([_("because {reason}").format(reason=plan.cv["reason"])] if plan.cv["reason"] else [])]
+        return [
+            text,
+            *([_("because {reason}").format(reason=translate(plan.cv["reason"]))] if plan.cv["reason"] else []),
+        ]
     if plan.evaluation == "given":
         return [_("on your own test photos, once")]
     return [_("on test photos set apart by certero, once")]
@@ -125,7 +128,7 @@ def _remembered(plan: Plan) -> str:
 
 def _time(plan: Plan) -> list[str]:
     stages = sorted(((stage, s) for stage, s in plan.seconds.items() if stage != "total"), key=lambda item: -item[1])
-    longest = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in stages[:3])
+    longest = ", ".join(f"{translate(stage)} {duration(seconds)}" for stage, seconds in stages[:3])
     return [
         _("about {time} on this machine, as busy as it is now").format(time=duration(plan.seconds["total"])),
         _("most of it: {list}").format(list=longest),

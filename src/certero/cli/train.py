@@ -12,7 +12,7 @@ from certero.cli.options import Lang
 from certero.cli.output import check_target
 from certero.cli.progress import show_progress
 from certero.cli.summary import check_strict, print_json, print_places, print_summary
-from certero.language import _
+from certero.language import _, use_language
 
 
 def command(
@@ -104,6 +104,7 @@ def command(
         "open_test": False if no_test else None,
     }
     if dry_run:
+        use_language(lang)
         from certero.cli.plan import print_plan
         from certero.pipelines.plan import plan
 

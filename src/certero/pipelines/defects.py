@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -33,13 +32,8 @@ class Defect:
     source: str
 
 
-def list_defects(instructions: Sequence[str]) -> tuple[Defect, ...]:
-    """Every entry was looked up; the floors of pyproject.toml keep older defects out already.
-
-    Args:
-        instructions: of this processor, as `engine.machine.instructions` names them.
-    """
-    arm_linux = platform.system() == "Linux" and platform.machine() == "aarch64"
+def list_defects() -> tuple[Defect, ...]:
+    """Every entry was looked up; the floors of pyproject.toml keep older defects out already."""
     apple = platform.system() == "Darwin" and platform.machine() == "arm64"
     return (
         Defect(
@@ -50,25 +44,6 @@ def list_defects(instructions: Sequence[str]) -> tuple[Defect, ...]:
             _("a crafted JPEG can overwrite memory; missing parts of a TIFF are filled with whatever memory held"),
             _("pip install --upgrade 'Pillow>=13'. Until then open only photos of your own."),
             "https://pillow.readthedocs.io/en/stable/releasenotes/13.0.0.html",
-        ),
-        Defect(
-            "onnxruntime",
-            "==1.21.0",
-            # A Raspberry Pi 4 and its like: no instructions of ARMv8.2.
-            arm_linux and "asimddp" not in instructions,
-            True,
-            _("stops with 'Illegal instruction' on a Raspberry Pi 4 and its like"),
-            "pip install --upgrade onnxruntime",
-            "https://github.com/microsoft/onnxruntime/issues/23957",
-        ),
-        Defect(
-            "onnxruntime",
-            ">=1.21,<1.25",
-            "amx_int8" in instructions or "avx_vnni" in instructions,
-            True,
-            _("networks in 8 bits can give wrong answers on this processor"),
-            "pip install --upgrade onnxruntime",
-            "https://github.com/microsoft/onnxruntime/pull/27671",
         ),
         Defect(
             "numpy",
@@ -98,16 +73,12 @@ def _wheel_tag(package: str, word: str) -> bool:
         return False
 
 
-def known_defects(instructions: Sequence[str]) -> list[tuple[Defect, str]]:
-    """The defects of what is installed here, each with the installed version.
-
-    Args:
-        instructions: of this processor, as `engine.machine.instructions` names them.
-    """
+def known_defects() -> list[tuple[Defect, str]]:
+    """The defects of what is installed here, each with the installed version."""
     from packaging.specifiers import SpecifierSet
 
     found: list[tuple[Defect, str]] = []
-    for defect in list_defects(instructions):
+    for defect in list_defects():
         try:
             version = metadata.version(defect.package)
         except metadata.PackageNotFoundError:

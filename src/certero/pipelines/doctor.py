@@ -18,10 +18,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from certero import machine
 from certero.amounts import count, size
 from certero.cache import describe_caches
 from certero.config import cache_folder, state_folder, version
-from certero.engine import machine
 from certero.engine.threads import count_cores
 from certero.language import _, ngettext
 from certero.pipelines.defects import known_defects, mismatched_torch
@@ -392,6 +392,6 @@ def _defects() -> Iterator[Check]:
     pair = mismatched_torch()
     if pair is not None:
         yield Check("torch", "problem", *pair, source="https://github.com/pytorch/vision/issues/9174")
-    for defect, installed in known_defects(machine.instructions() or ()):
+    for defect, installed in known_defects():
         found = f"{installed}: {defect.what}"
         yield Check(defect.package, "problem" if defect.grave else "ok", found, defect.advice, defect.source)
