@@ -6,6 +6,7 @@ A cache that cannot be written (full or read-only disk) costs time, not the run.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -42,6 +43,9 @@ class BlobCache:
                 rows = self._connection.execute(
                     f"SELECT key, checksum, blob FROM entry WHERE key IN ({marks})", part
                 ).fetchall()
+            except sqlite3.OperationalError:
+                # Full disk or held lock: nothing can be read now, but nothing is spoiled either.
+                return found
             except sqlite3.DatabaseError:
                 self._rebuild()
                 return found
@@ -98,7 +102,8 @@ class BlobCache:
         # Renamed, not deleted: another run may still read the old file.
         for suffix in ("", "-wal", "-shm"):
             spoiled = self.path.with_name(self.path.name + suffix)
-            if spoiled.exists():
+            # Not there: no such file, or another run was faster.
+            with contextlib.suppress(OSError):
                 spoiled.replace(spoiled.with_name(f"{spoiled.name}.spoiled"))
 
 

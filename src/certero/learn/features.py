@@ -105,8 +105,11 @@ def embed(
     in_torch = device != "cpu" or precision == "bf16"
     engine = f"torch-{device}-{precision}" if in_torch else "onnxruntime"
     remembered = RememberedFeatures(cache, network_id, preprocessing, engine)
-    rows = remembered.get(pixel_hashes)
-    missing = {key: photo for key, photo in zip(pixel_hashes, photos, strict=True) if key not in rows}
+    table = _Table(pixel_hashes)
+    for start in range(0, len(table.keys), _COMMIT_EVERY):
+        for key, row in remembered.get(table.keys[start : start + _COMMIT_EVERY]).items():
+            table.put(key, row)
+    missing = {key: photo for key, photo in zip(pixel_hashes, photos, strict=True) if key not in table.known}
     done = len(photos) - len(missing)
     progress("features", done, len(photos))
     files = list(missing.values())
@@ -117,7 +120,7 @@ def embed(
     )
     try:
         for key, row in zip(missing, fresh, strict=True):
-            rows[key] = row
+            table.put(key, row)
             remembered.put(key, row)
             done += 1
             progress("features", done, len(photos))
@@ -126,7 +129,35 @@ def embed(
     if done < len(photos):
         # Equal photos were computed once.
         progress("features", len(photos), len(photos))
-    return np.stack([rows[key] for key in pixel_hashes])
+    return table.rows(pixel_hashes)
+
+
+class _Table:
+    """Features by pixel hash, in one array from the start: single rows joined at the end would take twice the memory.
+
+    Args:
+        pixel_hashes: of all photos; equal ones share a row.
+    """
+
+    def __init__(self, pixel_hashes: Sequence[str]) -> None:
+        self.keys = list(dict.fromkeys(pixel_hashes))
+        self.known: set[str] = set()
+        self._places = {key: place for place, key in enumerate(self.keys)}
+        self._table: NDArray[np.float32] | None = None
+
+    def put(self, key: str, row: NDArray[np.float32]) -> None:
+        """Keeps a copy of the row."""
+        if self._table is None:
+            self._table = np.empty((len(self.keys), len(row)), np.float32)
+        self._table[self._places[key]] = row
+        self.known.add(key)
+
+    def rows(self, pixel_hashes: Sequence[str]) -> NDArray[np.float32]:
+        """Float32 [n, D], once every row is put."""
+        assert self._table is not None
+        if len(pixel_hashes) == len(self.keys):
+            return self._table
+        return self._table[[self._places[key] for key in pixel_hashes]]
 
 
 def _in_runtime(
