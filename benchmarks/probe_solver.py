@@ -16,7 +16,7 @@ from certero.config import resolve
 from certero.data.split import split_units
 from certero.data.table import Photos
 from certero.learn import probe
-from certero.pipelines.fit import RUNTIME, embed_photos, encode, loading_network
+from certero.pipelines.fit import embed_photos, encode, loading_network
 from certero.pipelines.prepare import prepare, seal
 from certero.pipelines.resources import resources
 from certero.stats.calibration import softmax
@@ -33,7 +33,7 @@ def main(manifest: Path) -> None:
         development, _sealed = seal(photos)
         classes = photos.classes()
         hashes = development["pixel_hash"].to_list()
-        features = embed_photos(photos.paths(development), hashes, finish(), *RUNTIME, tools)
+        features = embed_photos(photos.paths(development), hashes, finish(), tools)
     truth = encode(development["label"], classes)
     is_val = (development["split"] == "val").to_numpy()
     print_machine()

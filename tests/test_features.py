@@ -19,8 +19,9 @@ from certero.data.fingerprints import fingerprint
 from certero.engine.threads import Threads
 from certero.errors import ConfigError, PhotoError
 from certero.learn.backbones import Backbone, find_backbone, registered
+from certero.learn.devices import Engine
 from certero.learn.export import backbone_id, export_backbone
-from certero.learn.features import Precision, RememberedFeatures, embed
+from certero.learn.features import RememberedFeatures, embed
 from certero.pipelines.predict import load
 from certero.pipelines.train import train
 from certero.records import Preprocessing
@@ -29,6 +30,7 @@ from certero.runtime.network import Network
 pytest.importorskip("torch", reason="features need the [train] extra")
 
 SIDE = 64
+EXACT = Engine("cpu", "fp32")
 
 
 @dataclasses.dataclass
@@ -40,9 +42,7 @@ class Bench:
     onnx: bytes
     network_id: str
 
-    def embed(
-        self, photos: list[Path], hashes: list[str], cache: BlobCache, precision: Precision = "fp32"
-    ) -> np.ndarray:
+    def embed(self, photos: list[Path], hashes: list[str], cache: BlobCache, engine: Engine = EXACT) -> np.ndarray:
         """Features of photos."""
         return embed(
             photos,
@@ -53,7 +53,7 @@ class Bench:
             preprocessing=self.preprocessing,
             cache=cache,
             map=Threads(2).map,
-            precision=precision,
+            engine=engine,
         )
 
 
@@ -151,11 +151,9 @@ def test_an_edited_photo_gets_features_of_its_own(
 def test_a_photo_that_vanished_since_the_scan_is_one_clear_line(
     bench: Bench, photos: list[Path], cache: BlobCache, tmp_path: Path
 ) -> None:
-    for precision in ("fp32", "bf16"):
+    for engine in (EXACT, Engine("cpu", "bf16")):
         with pytest.raises(PhotoError, match="must stay as it was scanned") as raised:
-            bench.embed(
-                [*photos[:3], tmp_path / "gone.jpg"], ["1" * 32, "2" * 32, "3" * 32, "4" * 32], cache, precision
-            )
+            bench.embed([*photos[:3], tmp_path / "gone.jpg"], ["1" * 32, "2" * 32, "3" * 32, "4" * 32], cache, engine)
         assert "gone.jpg" in str(raised.value)
         assert "\n" not in str(raised.value)
 
@@ -164,7 +162,7 @@ def test_torch_in_bf16_agrees_with_the_runtime_as_far_as_bf16_can(
     bench: Bench, photos: list[Path], cache: BlobCache
 ) -> None:
     hashes = _hashes(photos)
-    exact, fast = bench.embed(photos, hashes, cache), bench.embed(photos, hashes, cache, "bf16")
+    exact, fast = bench.embed(photos, hashes, cache), bench.embed(photos, hashes, cache, Engine("cpu", "bf16"))
     assert not np.array_equal(exact, fast)  # kept apart in the cache
     # bf16 keeps 8 bits (a relative step of 0.4 %), and some fifty layers add theirs: 6 % here, 8 % at most.
     error = np.linalg.norm(fast - exact, axis=1) / np.linalg.norm(exact, axis=1)
@@ -221,7 +219,7 @@ def test_stale_or_corrupted_remembered_test_features_cannot_change_the_figures(
     bench: Bench, small_barn: Path, tmp_path: Path
 ) -> None:
     manifest = _given_split(small_barn, tmp_path / "barn")
-    settings = {"image_size": SIDE, "strengths": (0.03,)}
+    settings = {"image_size": SIDE, "strengths": (0.03,), "precision": "fp32"}
     honest = train(manifest, output=tmp_path / "honest", **settings)
     assert honest.metrics["evaluation"] == "given"
     with (honest.path / "predictions.csv").open() as file:
@@ -313,5 +311,21 @@ def test_the_fast_precision_ships_a_model_that_is_judged_by_the_runtime(small_ba
     answers = load(run.path).predict_proba([manifest.parent / row["path"] for row in rows])
     assert np.abs(answers - written).max() < 1e-5
     assert run.metrics["export"]["features"] == "cpu bf16"
+    assert run.metrics["export"]["n"] > 0
     assert 0 < run.metrics["export"]["probability_difference"] < 0.5
     assert run.metrics["export"]["label_agreement"] > 0.9
+
+
+def test_a_file_in_eight_bits_says_what_that_cost_and_is_what_was_measured(small_barn: Path, tmp_path: Path) -> None:
+    manifest = _given_split(small_barn, tmp_path / "barn")
+    run = train(manifest, output=tmp_path / "run", device="cpu", image_size=SIDE, strengths=(0.03,))
+    cost = run.metrics["export"]
+    assert cost["features"] == "cpu int8"
+    assert cost["n"] == sum(run.metrics["splits"]["train"].values()) <= 64
+    assert 0 < cost["probability_difference"] < 0.5
+    assert cost["label_agreement"] > 0.9
+    with (run.path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    written = np.array([[float(row[name]) for name in run.metrics["data"]["classes"]] for row in rows])
+    answers = load(run.path).predict_proba([manifest.parent / row["path"] for row in rows])
+    assert np.abs(answers - written).max() < 1e-5

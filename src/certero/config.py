@@ -64,7 +64,7 @@ class TrainSettings:
         keep_leaks: trains on photos that are copies of given val or test photos.
         seed: seed of everything but the split.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        precision: `auto`, `fp32` or `bf16` of the features that the probe is fitted on.
+        precision: `auto`, `int8`, `fp32` or `bf16` of the network that the probe is fitted on.
         workers: threads for decoding and inference; None takes every core.
         decide: probability a photo needs to get a label at all; None always takes the likeliest class.
         require: bars such as `precision>=0.85`.
@@ -88,7 +88,7 @@ class TrainSettings:
     keep_leaks: bool = False
     seed: int = 0
     device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "int8", "fp32", "bf16"] = "auto"
     workers: int | None = None
     decide: float | None = None
     require: tuple[str, ...] = ()
@@ -169,7 +169,7 @@ def _checked(values: dict[str, Any]) -> TrainSettings:
         _check("--cv", settings.cv, 2, 50)
     for name, known in (
         ("fit", ("letterbox", "stretch")),
-        ("precision", ("auto", "fp32", "bf16")),
+        ("precision", ("auto", "int8", "fp32", "bf16")),
         ("device", ("auto", "cpu", "cuda", "mps")),
     ):
         if getattr(settings, name) not in known:

@@ -7,9 +7,11 @@ decoder complained about but whose pixels are all there is returned with `damage
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import struct
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
+from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image, UnidentifiedImageError
 
 from certero.errors import PhotoError
@@ -36,7 +39,11 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
-_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+#: Raised when the same bytes give other pixels than before: what was computed from pixels is then computed anew.
+PATH_VERSION = 2
+
+_FILTERS = {"bilinear": FilterType.bilinear, "bicubic": FilterType.catmull_rom}
+_PIXEL_TYPES = {2: PixelType.U8, 3: PixelType.U8x3}
 _END_OF_IMAGE = b"\xff\xd9"
 _ORIENTATION, _EXIF_FOLDER, _TAKEN_AT = 0x0112, 0x8769, 0x9003
 _SUBFILE_TYPE, _DNG_VERSION = 254, 50706
@@ -113,7 +120,7 @@ def fit(pixels: UInt8, preprocessing: Preprocessing) -> UInt8:
     """Resize a photo to the network's input, uint8 [height, width, 3].
 
     `letterbox` keeps the whole frame and its shape, centred between bars of grey `pad`; `stretch` ignores the shape.
-    Resizing is Pillow's, antialiased; a photo that fits already is returned unchanged.
+    Resizing is antialiased; a photo that fits already is returned unchanged.
     """
     height, width = preprocessing.height, preprocessing.width
     rows, columns = _fitted_size(pixels.shape[0], pixels.shape[1], preprocessing)
@@ -136,17 +143,37 @@ def prepare(data: bytes, preprocessing: Preprocessing) -> UInt8:
 
 
 def resize(pixels: UInt8, height: int, width: int, filter: str = "bilinear") -> UInt8:
-    """Resize uint8 [h, w, 3] or [h, w] with antialiasing; `filter` is `bilinear` or `bicubic`."""
+    """Resize uint8 [h, w, 3] or [h, w] with antialiasing; `filter` is `bilinear` or `bicubic` (Catmull-Rom).
+
+    The result is the same to the last bit whatever vector instructions the processor has.
+    """
     if pixels.shape[:2] == (height, width):
         return pixels
-    return np.asarray(Image.fromarray(pixels).resize((width, height), _FILTERS[filter]))
+    kind = _PIXEL_TYPES[pixels.ndim]
+    source = ImageData(pixels.shape[1], pixels.shape[0], kind, pixels.tobytes())
+    target = ImageData(width, height, kind)
+    _threads.resizer.resize(source, target, _resize_options(filter))
+    return np.frombuffer(target.get_buffer(), np.uint8).reshape(height, width, *pixels.shape[2:])
 
 
 def shrink_grey(pixels: UInt8, height: int, width: int) -> UInt8:
     """Luma (ITU-R 601) of RGB uint8 [h, w, 3], shrunk with antialiasing to uint8 [height, width]."""
-    # reducing_gap: whole-number reduction first, several times cheaper; Pillow keeps account of the cut-off remainder.
-    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(small.convert("L"))
+    return np.asarray(Image.fromarray(resize(pixels, height, width)).convert("L"))
+
+
+class _Threads(threading.local):
+    """One resizer a thread: it keeps its working memory, without which it takes three times as long."""
+
+    def __init__(self) -> None:
+        self.resizer = Resizer()
+
+
+_threads = _Threads()
+
+
+@functools.cache
+def _resize_options(filter: str) -> ResizeOptions:
+    return ResizeOptions(resize_alg=ResizeAlg.convolution(_FILTERS[filter]), use_alpha=False)
 
 
 def _fitted_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:

@@ -54,7 +54,7 @@ def command(
     seed: Annotated[int | None, typer.Option(help="Seed of everything but the split.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     precision: Annotated[
-        str | None, typer.Option(help="auto, fp32 or bf16, of the features that are fitted on.")
+        str | None, typer.Option(help="auto, int8, fp32 or bf16, of the network; auto is int8 on a CPU.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
     decide: Annotated[

@@ -33,6 +33,7 @@ class Backbone:
         image_size: side of the square input that the weights were trained for, pixels.
         filter: resampling that the weights were trained with.
         build: returns the torch module with its weights, whose `forward_features` gives [N, C, h, w].
+        in_int8: whether every layer is of a kind that `learn.quantise` knows, and little is lost by it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Backbone:
     image_size: int
     filter: str
     build: Callable[[], torch.nn.Module]
+    in_int8: bool = False
 
     def preprocessing(self, image_size: int | None, fit: str) -> Preprocessing:
         """How photos reach this backbone; letterbox bars take the level that becomes zero inside."""
@@ -107,6 +109,7 @@ def _lite(weights: Path | None) -> Backbone:
         image_size=224,
         filter="bicubic",
         build=build,
+        in_int8=True,
     )
 
 

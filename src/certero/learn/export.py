@@ -14,12 +14,13 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from certero.cache import BlobCache
 from certero.learn.backbones import Backbone, find_backbone, registered
+from certero.learn.quantise import normalisations, quantise
 from certero.records import Preprocessing
 
 if TYPE_CHECKING:
@@ -28,23 +29,41 @@ if TYPE_CHECKING:
 
     from certero.learn.probe import Head
 
+#: Of the inside of a model file; what goes in and comes out is the same.
+ShippedPrecision = Literal["fp32", "int8"]
+
 # Part of the cache key: raise it when the exported graph changes.
-_EXPORT_VERSION = 1
+_EXPORT_VERSION = 2
 _OPSET = 17
 _IR_VERSION = 8
 # A batch of 1 would be taken for a constant by torch.export.
 _TRACE_BATCH = 2
 
 
-def export_backbone(backbone: Backbone, preprocessing: Preprocessing, cache: BlobCache) -> bytes:
-    """ONNX bytes: `image` uint8 [N, H, W, 3] → `embedding` float32 [N, D], `map` float32 [N, C, h, w]; N is free."""
-    key = _key(backbone, preprocessing)
+def export_backbone(
+    backbone: Backbone, preprocessing: Preprocessing, cache: BlobCache, precision: ShippedPrecision = "fp32"
+) -> bytes:
+    """ONNX bytes: `image` uint8 [N, H, W, 3] → `embedding` float32 [N, D], `map` float32 [N, C, h, w]; N is free.
+
+    Args:
+        backbone: as found.
+        preprocessing: the input.
+        cache: where exports are remembered.
+        precision: of the network's inside; `int8` only where the backbone has it.
+    """
+    key = backbone_id(backbone, preprocessing, precision)
     known = cache.get_many([key]).get(key)
     if known is not None:
         return known
-    data = _trace(Extractor.of(backbone), preprocessing)
-    cache.put_many([(key, data)])
-    return data
+    module = Extractor.of(backbone)
+    exact = _trace(module, preprocessing)
+    exports = [(backbone_id(backbone, preprocessing), exact)]
+    if precision == "int8":
+        # Both are kept: the 8-bit network is held against the exact one on some photos of each run.
+        in_bytes = quantise(exact, normalisations(module), backbone.mean[0], backbone.deviation[0])
+        exports.append((key, in_bytes))
+    cache.put_many(exports)
+    return exports[-1][1]
 
 
 class PendingExport:
@@ -58,23 +77,31 @@ class PendingExport:
         weights: file of weights, as given to `find_backbone`.
         preprocessing: the input.
         cache: where the export arrives.
+        precision: of the network's inside.
     """
 
     def __init__(
-        self, backbone: Backbone, weights: Path | None, preprocessing: Preprocessing, cache: BlobCache
+        self,
+        backbone: Backbone,
+        weights: Path | None,
+        preprocessing: Preprocessing,
+        cache: BlobCache,
+        precision: ShippedPrecision,
     ) -> None:
         self._backbone, self._preprocessing, self._cache = backbone, preprocessing, cache
-        key = _key(backbone, preprocessing)
+        self._precision = precision
+        key = backbone_id(backbone, preprocessing, precision)
         self._process: subprocess.Popen[bytes] | None = None
         if backbone.name in registered() and not cache.get_many([key]):
-            command = [sys.executable, "-m", __name__, backbone.name, str(preprocessing.height), str(weights or "")]
+            words = [backbone.name, str(preprocessing.height), precision, str(weights or "")]
+            command = [sys.executable, "-m", __name__, *words]
             self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def result(self) -> bytes:
         """The exported backbone; made here if the other process failed, so that its error is told."""
         if self._process is not None:
             self._process.wait()
-        return export_backbone(self._backbone, self._preprocessing, self._cache)
+        return export_backbone(self._backbone, self._preprocessing, self._cache, self._precision)
 
     def close(self) -> None:
         """Ends the other process if it still runs."""
@@ -83,13 +110,10 @@ class PendingExport:
             self._process.wait()
 
 
-def backbone_id(backbone: Backbone, preprocessing: Preprocessing) -> str:
-    """Names the exported backbone: weights, input and export version."""
-    return _key(backbone, preprocessing)
-
-
-def _key(backbone: Backbone, preprocessing: Preprocessing) -> str:
-    parts = [_EXPORT_VERSION, backbone.name, backbone.weights_id, preprocessing.height, preprocessing.width]
+def backbone_id(backbone: Backbone, preprocessing: Preprocessing, precision: ShippedPrecision = "fp32") -> str:
+    """Names the exported backbone: weights, input, precision and export version."""
+    side = (preprocessing.height, preprocessing.width)
+    parts = [_EXPORT_VERSION, backbone.name, backbone.weights_id, *side, precision]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -200,19 +224,24 @@ def _head_nodes() -> list[Any]:
 
 
 def count_parameters(model: bytes) -> int:
-    """Trainable numbers of a network: the sizes of its stored tensors of at least one dimension, summed."""
+    """Trainable numbers of a network: the sizes of the stored weights and biases of its layers, summed."""
     import math
 
     import onnx
 
     graph = onnx.load_model_from_string(model).graph
-    return sum(math.prod(tensor.dims) for tensor in graph.initializer if len(tensor.dims) > 0)
+    sizes = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
+    # An 8-bit layer reads its weights through a node that gives them their scale.
+    sources = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul", "Add", "Mul")]
+    used = {sources.get(name, name) for node in layers for name in node.input}
+    return sum(size for name, size in sizes.items() if name in used)
 
 
-def _main(name: str, side: str, weights: str) -> None:
+def _main(name: str, side: str, precision: ShippedPrecision, weights: str) -> None:
     backbone = find_backbone(name, Path(weights) if weights else None)
-    export_backbone(backbone, backbone.preprocessing(int(side), "letterbox"), BlobCache("networks"))
+    export_backbone(backbone, backbone.preprocessing(int(side), "letterbox"), BlobCache("networks"), precision)
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    _main(*sys.argv[1:])  # type: ignore[arg-type]

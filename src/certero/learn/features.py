@@ -1,7 +1,7 @@
 """Features of photos, remembered by pixel content, preprocessing and weights.
 
 On a CPU they come from the exported backbone in ONNX Runtime, the very graph that ships: what the probe is fitted on is
-what runs later. On a GPU, or with `--precision bf16`, torch computes them faster (docs/decisions/0003).
+what runs later. On a GPU, or with `--precision bf16`, torch computes them (docs/decisions/0003, 0010).
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from certero import pixels
 from certero.cache import BlobCache
-from certero.errors import ConfigError, PhotoError
+from certero.errors import PhotoError
 from certero.learn.backbones import Backbone
+from certero.learn.devices import Engine
 from certero.learn.export import Extractor
 from certero.records import Map, Preprocessing, Progress, no_progress
 from certero.runtime.inference import infer
@@ -25,8 +26,6 @@ from certero.runtime.network import Network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Precision = Literal["fp32", "bf16"]
 
 _TORCH_BATCH = 32
 # Written every so many photos, so that an interrupted run finds most of its work again.
@@ -47,7 +46,7 @@ class RememberedFeatures:
         self, cache: BlobCache, network_id: str, preprocessing: Preprocessing, engine: str = "onnxruntime"
     ) -> None:
         self._cache = cache
-        self._prefix = json.dumps([network_id, preprocessing.to_json(), engine], sort_keys=True)
+        self._prefix = json.dumps([pixels.PATH_VERSION, network_id, preprocessing.to_json(), engine], sort_keys=True)
         self._unsaved: list[tuple[str, bytes]] = []
 
     def get(self, pixel_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
@@ -80,8 +79,7 @@ def embed(
     preprocessing: Preprocessing,
     cache: BlobCache,
     map: Map,
-    device: str = "cpu",
-    precision: Precision = "fp32",
+    engine: Engine,
     progress: Progress = no_progress,
 ) -> NDArray[np.float32]:
     """Features float32 [n, D] of photos, computed or remembered.
@@ -95,16 +93,14 @@ def embed(
         preprocessing: how photos reach it.
         cache: where features are remembered.
         map: ordered parallel map.
-        device: `cpu`, `cuda` or `mps`.
-        precision: `bf16` computes in torch with autocast, on any device.
+        engine: what computes them; ONNX Runtime runs `network`, torch the backbone.
         progress: told how many photos are done.
 
     Raises:
         PhotoError: if a photo that could be read before cannot be read now.
     """
-    in_torch = device != "cpu" or precision == "bf16"
-    engine = f"torch-{device}-{precision}" if in_torch else "onnxruntime"
-    remembered = RememberedFeatures(cache, network_id, preprocessing, engine)
+    name = f"torch-{engine.device}-{engine.precision}" if engine.in_torch else "onnxruntime"
+    remembered = RememberedFeatures(cache, network_id, preprocessing, name)
     table = _Table(pixel_hashes)
     for start in range(0, len(table.keys), _COMMIT_EVERY):
         for key, row in remembered.get(table.keys[start : start + _COMMIT_EVERY]).items():
@@ -114,8 +110,8 @@ def embed(
     progress("features", done, len(photos))
     files = list(missing.values())
     fresh = (
-        _in_torch(files, backbone, preprocessing, device, precision, map)
-        if in_torch
+        _in_torch(files, backbone, preprocessing, engine, map)
+        if engine.in_torch
         else _in_runtime(files, network, preprocessing, map)
     )
     try:
@@ -175,14 +171,14 @@ def _in_torch(
     files: Sequence[Path],
     backbone: Backbone,
     preprocessing: Preprocessing,
-    device: str,
-    precision: Precision,
+    engine: Engine,
     map: Map,
 ) -> Iterator[NDArray[np.float32]]:
     import torch
 
     if not files:
         return
+    device, in_bf16 = engine.device, engine.precision == "bf16"
     module = Extractor.of(backbone).to(device)
     # Channels last: the layout that convolutions on CPUs and tensor cores read without a copy.
     module = module.to(memory_format=torch.channels_last)
@@ -197,7 +193,7 @@ def _in_torch(
     for number, image in enumerate(map(prepare, files), start=1):
         batch.append(image)
         if len(batch) == _TORCH_BATCH or number == len(files):
-            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=in_bf16):
                 embedding, _map = module(torch.from_numpy(np.stack(batch)).to(device))
             yield from embedding.float().cpu().numpy()
             batch = []
@@ -205,36 +201,3 @@ def _in_torch(
 
 def _vanished(file: Path, error: Exception) -> PhotoError:
     return PhotoError(f"{file} must stay as it was scanned; now: {error}. Run again.")
-
-
-def choose_device(asked: str, precision: str) -> tuple[str, Precision]:
-    """The device and precision to compute features with.
-
-    `auto` asks torch for a GPU only where a driver is there, so that a run on a CPU need not import torch.
-
-    Raises:
-        ConfigError: if the asked device is not there.
-    """
-    if asked == "cpu":
-        device = "cpu"
-    else:
-        found = _find_gpu()
-        if asked not in ("auto", found):
-            raise ConfigError(
-                f"--device {asked} must be there; this machine offers {found or 'cpu'} only. Use --device auto."
-            )
-        device = found or "cpu"
-    return device, "bf16" if precision == "bf16" else "fp32"
-
-
-def _find_gpu() -> Literal["cuda", "mps"] | None:
-    import platform
-
-    drivers = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-    if platform.system() == "Linux" and not any(Path(driver).exists() for driver in drivers):
-        return None
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else None

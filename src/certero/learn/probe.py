@@ -6,6 +6,7 @@ rectified units. Source: Perronnin, Sánchez, Mensink, "Improving the Fisher ker
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -82,6 +83,12 @@ class Probe:
     losses: dict[float, float]
     oof_logits: NDArray[np.float64]
     held_out: NDArray[np.bool_]
+
+
+def load_solver() -> None:
+    """Imports what the fits need, which takes a second; called beside work that leaves time for it."""
+    with contextlib.suppress(ImportError):  # the fit itself says what is missing
+        import sklearn.linear_model  # noqa: F401
 
 
 def fit_probe(

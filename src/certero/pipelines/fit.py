@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +18,9 @@ import polars as pl
 from certero.config import TrainSettings, version
 from certero.data.split import near_in_time, split_units
 from certero.learn.backbones import Backbone, find_backbone
-from certero.learn.export import PendingExport, attach_head, backbone_id, head_alone
-from certero.learn.features import Precision, choose_device, embed
+from certero.learn.devices import Engine, choose_engine
+from certero.learn.export import PendingExport, attach_head, backbone_id, export_backbone, head_alone
+from certero.learn.features import embed
 from certero.learn.probe import Fold, Probe, fit_probe, weigh_classes
 from certero.pipelines.resources import Resources
 from certero.records import Json, Preprocessing
@@ -29,10 +31,9 @@ from certero.stats.calibration import expected_calibration_error, fit_temperatur
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Device and precision of the runtime that ships.
-RUNTIME: tuple[str, Precision] = ("cpu", "fp32")
-
 _FOLDS = 5
+# Photos on which an 8-bit network is held against the exact one.
+_COMPARED = 64
 # A given val split this large, with every class in it, is a better judge than folds of train (docs/decisions/0005).
 _VAL_PHOTOS = 100
 
@@ -44,14 +45,16 @@ class Network:
     Args:
         backbone: as found.
         preprocessing: how photos reach it.
-        onnx: the exported backbone.
+        onnx: the exported backbone that ships.
         network_id: names it.
+        engine: what computes the features to fit on.
     """
 
     backbone: Backbone
     preprocessing: Preprocessing
     onnx: bytes
     network_id: str
+    engine: Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +84,17 @@ def loading_network(settings: TrainSettings, tools: Resources) -> Iterator[Calla
     """Finds the backbone and starts its export; the yielded function waits for it."""
     weights = Path(settings.weights) if settings.weights else None
     backbone = find_backbone(settings.backbone, weights)
+    engine = choose_engine(settings.device, settings.precision, backbone)
+    precision = engine.shipped_precision
     preprocessing = backbone.preprocessing(settings.image_size, settings.fit)
-    pending = PendingExport(backbone, weights, preprocessing, tools.networks)
+    pending = PendingExport(backbone, weights, preprocessing, tools.networks, precision)
 
     def finish() -> Network:
         with tools.timed("network"):
             tools.progress("network", 0, 1)
             onnx = pending.result()
             tools.progress("network", 1, 1)
-        return Network(backbone, preprocessing, onnx, backbone_id(backbone, preprocessing))
+        return Network(backbone, preprocessing, onnx, backbone_id(backbone, preprocessing, precision), engine)
 
     try:
         yield finish
@@ -124,12 +129,9 @@ def fit_model(
     truth = encode(development["label"], classes)
     hashes = development["pixel_hash"].to_list()
     with tools.timed("features"):
-        device, precision = choose_device(settings.device, settings.precision)
-        fitted_on = embed_photos(paths, hashes, network, device, precision, tools)
+        fitted_on = embed_photos(paths, hashes, network, tools)
         # What ships is judged by what it computes itself, whatever sped up the fitting.
-        embeddings = (
-            fitted_on if (device, precision) == RUNTIME else embed_photos(paths, hashes, network, *RUNTIME, tools)
-        )
+        embeddings = embed_photos(paths, hashes, _as_shipped(network), tools) if network.engine.in_torch else fitted_on
     weights = weigh_classes(truth, classes, settings.class_weights)
     folds, source = _choose_folds(development, truth, given_val, gap, settings)
     with tools.timed("fit"):
@@ -155,12 +157,17 @@ def fit_model(
             versions=versions(),
         )
         model = with_card(attach_head(network.onnx, probe.head, temperature), card)
-    export = _cost_of_speed(probe, temperature, fitted_on, embeddings, f"{device} {precision}")
+    with tools.timed("export"):
+        export = _cost_of_speed(probe, temperature, fitted_on, embeddings, paths, hashes, network, tools)
     return Fitted(model, head_alone(probe.head, temperature), probe, calibration, card, embeddings, export)
 
 
+def _as_shipped(network: Network) -> Network:
+    return dataclasses.replace(network, engine=Engine("cpu", network.engine.shipped_precision))
+
+
 def embed_photos(
-    paths: Sequence[Path], hashes: Sequence[str], network: Network, device: str, precision: Precision, tools: Resources
+    paths: Sequence[Path], hashes: Sequence[str], network: Network, tools: Resources
 ) -> NDArray[np.float32]:
     """Features of photos, see `learn.features.embed`."""
     return embed(
@@ -172,22 +179,44 @@ def embed_photos(
         preprocessing=network.preprocessing,
         cache=tools.features,
         map=tools.map,
-        device=device,
-        precision=precision,
+        engine=network.engine,
         progress=tools.progress,
     )
 
 
 def _cost_of_speed(
-    probe: Probe, temperature: float, fitted_on: NDArray[np.float32], embeddings: NDArray[np.float32], engine: str
+    probe: Probe,
+    temperature: float,
+    fitted_on: NDArray[np.float32],
+    embeddings: NDArray[np.float32],
+    paths: Sequence[Path],
+    hashes: Sequence[str],
+    network: Network,
+    tools: Resources,
 ) -> Json:
-    """How far the model file's answers on the development photos are from those of the features it was fitted on."""
-    fast = softmax(probe.head.logits(fitted_on), temperature)
-    shipped = softmax(probe.head.logits(embeddings), temperature)
+    """What speed cost, on development photos: the model file's answers beside those of slower or other features.
+
+    A file in 8 bits is held against the same network in fp32 on a sample of photos; a file whose head was fitted on
+    features from torch, against those features.
+    """
+    other, rows = fitted_on, list(range(len(hashes)))
+    if network.engine.precision == "int8":
+        # The least hashes: a sample by chance that is the same in every fold, so that most of it is remembered.
+        rows = sorted(range(len(hashes)), key=lambda row: hashes[row])[:_COMPARED]
+        exact = dataclasses.replace(
+            network,
+            onnx=export_backbone(network.backbone, network.preprocessing, tools.networks),
+            network_id=backbone_id(network.backbone, network.preprocessing),
+            engine=Engine("cpu", "fp32"),
+        )
+        other = embed_photos([paths[row] for row in rows], [hashes[row] for row in rows], exact, tools)
+    slow = softmax(probe.head.logits(other), temperature)
+    shipped = softmax(probe.head.logits(embeddings[rows]), temperature)
     return {
-        "features": engine,
-        "label_agreement": float((fast.argmax(axis=1) == shipped.argmax(axis=1)).mean()),
-        "probability_difference": float(np.abs(fast - shipped).max()),
+        "features": str(network.engine),
+        "n": len(rows),
+        "label_agreement": float((slow.argmax(axis=1) == shipped.argmax(axis=1)).mean()),
+        "probability_difference": float(np.abs(slow - shipped).max()),
     }
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import shlex
+import threading
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from certero.data.split import fold_training_mask
 from certero.data.table import Photos
 from certero.disk import write_whole
 from certero.learn.export import count_parameters
-from certero.learn.probe import check_class_weights, weigh_classes
+from certero.learn.probe import check_class_weights, load_solver, weigh_classes
 from certero.pipelines.fit import Fitted, Network, encode, fit_model, loading_network, versions
 from certero.pipelines.measure import Answers, measure_file, run_head
 from certero.pipelines.openings import Opening, open_test_set
@@ -121,6 +122,7 @@ def train(
         loading_network(resolved, tools) as finish_loading,
     ):
         work, goal = folder.work, folder.place
+        threading.Thread(target=load_solver, daemon=True).start()
         prepared = prepare(data, resolved, tools)
         classes = prepared.photos.classes()
         check_class_weights(classes, resolved.class_weights)

@@ -1,0 +1,83 @@
+"""What computes: the processor or a GPU, and in which precision. Chosen at run time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from certero.errors import ConfigError
+from certero.learn.backbones import Backbone
+from certero.learn.export import ShippedPrecision
+
+Precision = Literal["int8", "fp32", "bf16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What computes the features that the probe is fitted on.
+
+    Args:
+        device: `cpu`, `cuda` or `mps`.
+        precision: `int8` and `fp32` on a CPU run in ONNX Runtime, everything else in torch.
+    """
+
+    device: str
+    precision: Precision
+
+    @property
+    def shipped_precision(self) -> ShippedPrecision:
+        """Precision of the model file that comes out."""
+        return "int8" if self.precision == "int8" else "fp32"
+
+    @property
+    def in_torch(self) -> bool:
+        """Whether torch computes."""
+        return self.device != "cpu" or self.precision == "bf16"
+
+    def __str__(self) -> str:
+        return f"{self.device} {self.precision}"
+
+
+def choose_engine(asked: str, precision: str, backbone: Backbone) -> Engine:
+    """The device and precision to compute features with.
+
+    `auto` asks torch for a GPU only where a driver is there, so that a run on a CPU need not import torch. The
+    precision `auto` is `int8` on a CPU for backbones that have it, else `fp32`.
+
+    Raises:
+        ConfigError: if the asked device is not there, or cannot compute in the asked precision.
+    """
+    if precision == "int8" and not backbone.in_int8:
+        raise ConfigError(
+            f"--precision int8 must be for a backbone that has it; {backbone.name} has not. Use --precision fp32."
+        )
+    if precision == "int8" and asked not in ("auto", "cpu"):
+        raise ConfigError(f"--precision int8 runs on a CPU; found --device {asked}. Use --device cpu.")
+    if precision == "int8":
+        asked = "cpu"
+    if asked == "cpu":
+        device = "cpu"
+    else:
+        found = _find_gpu()
+        if asked not in ("auto", found):
+            raise ConfigError(
+                f"--device {asked} must be there; this machine offers {found or 'cpu'} only. Use --device auto."
+            )
+        device = found or "cpu"
+    if precision == "auto":
+        precision = "int8" if device == "cpu" and backbone.in_int8 else "fp32"
+    return Engine(device, precision)  # type: ignore[arg-type]
+
+
+def _find_gpu() -> Literal["cuda", "mps"] | None:
+    import platform
+
+    drivers = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+    if platform.system() == "Linux" and not any(Path(driver).exists() for driver in drivers):
+        return None
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else None

@@ -1,0 +1,182 @@
+"""What certero promises about a network in 8 bits: nearly the same answers, the same on every processor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from certero import pixels
+from certero.cache import BlobCache
+from certero.errors import ConfigError
+from certero.learn.backbones import Backbone, find_backbone
+from certero.learn.devices import choose_engine
+from certero.learn.export import count_parameters, export_backbone
+from certero.learn.quantise import Channels, NotQuantisable, quantise
+from certero.runtime.network import Network
+
+pytest.importorskip("torch", reason="networks are exported by the [train] extra")
+onnx = pytest.importorskip("onnx", reason="networks are exported by the [train] extra")
+helper, numpy_helper = onnx.helper, onnx.numpy_helper
+
+SIDE = 96
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return find_backbone("efficientnet_lite0")
+
+
+@pytest.fixture(scope="module")
+def exports(backbone: Backbone) -> dict[str, bytes]:
+    cache = BlobCache("networks")
+    preprocessing = backbone.preprocessing(SIDE, "letterbox")
+    found = {name: export_backbone(backbone, preprocessing, cache, name) for name in ("int8", "fp32")}
+    cache.close()
+    return found
+
+
+@pytest.fixture(scope="module")
+def images(backbone: Backbone, small_barn: Path) -> np.ndarray:
+    photos = sorted(small_barn.glob("beds/*/*.jpg"))[::6][:33]
+    preprocessing = backbone.preprocessing(SIDE, "letterbox")
+    return np.stack([pixels.prepare(photo.read_bytes(), preprocessing) for photo in photos])
+
+
+def test_eight_bits_answer_nearly_like_the_exact_network(exports: dict[str, bytes], images: np.ndarray) -> None:
+    exact, fast = (Network(exports[name]).run(images, ["embedding", "map"]) for name in ("fp32", "int8"))
+    error = np.linalg.norm(fast[0] - exact[0], axis=1) / np.linalg.norm(exact[0], axis=1)
+    # The barn's smooth drawings stir the network less than photos do (there 7 %), so rounding weighs more.
+    assert 0 < np.median(error) < 0.3
+    # Far less than what tells two photos apart: each is nearest to itself.
+    distances = np.linalg.norm(fast[0][:, None] - exact[0][None], axis=2)
+    assert distances.argmin(axis=1).tolist() == list(range(len(images)))
+    assert fast[1].shape == exact[1].shape
+    assert np.corrcoef(fast[1].ravel(), exact[1].ravel())[0, 1] > 0.97
+
+
+def test_an_answer_does_not_depend_on_the_company_of_other_photos(
+    exports: dict[str, bytes], images: np.ndarray
+) -> None:
+    network = Network(exports["int8"])
+    (together,) = network.run(images[:32], ["embedding"])
+    for size in (1, 3):
+        parts = [network.run(images[start : start + size], ["embedding"])[0] for start in range(0, 32, size)]
+        # Sums of bytes are whole numbers: not a bit depends on how photos are grouped.
+        assert np.array_equal(np.concatenate(parts)[:32], together[: len(np.concatenate(parts))])
+
+
+def test_processors_that_cannot_sum_bytes_exactly_take_a_way_that_gives_the_same(
+    exports: dict[str, bytes], images: np.ndarray
+) -> None:
+    import onnxruntime
+
+    answers = []
+    for exact in ("0", "1"):
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.x64quantprecision", exact)
+        session = onnxruntime.InferenceSession(exports["int8"], options, providers=["CPUExecutionProvider"])
+        answers.append(session.run(["embedding"], {"image": images})[0])
+    from certero.runtime.network import _adds_bytes_exactly
+
+    (ours,) = Network(exports["int8"]).run(images, ["embedding"])
+    assert np.array_equal(ours, answers[1])
+    if _adds_bytes_exactly():
+        assert np.array_equal(answers[0], answers[1])
+
+
+def test_eight_bits_keep_the_layers_and_a_quarter_of_the_size(exports: dict[str, bytes]) -> None:
+    # timm counts 3,371,024 in EfficientNet-Lite0 without its classifier; normalisations are folded into the layers.
+    assert count_parameters(exports["int8"]) == count_parameters(exports["fp32"])
+    assert 3_300_000 < count_parameters(exports["fp32"]) < 3_400_000
+    assert len(exports["int8"]) < 0.35 * len(exports["fp32"])
+    onnx.checker.check_model(onnx.load_model_from_string(exports["int8"]), full_check=True)
+
+
+def test_the_mean_of_clipped_channels_is_that_of_drawn_values() -> None:
+    rng = np.random.default_rng(0)
+    mean, deviation = np.array([-4.0, 0.3, 2.0, 9.0]), np.array([1.0, 2.0, 0.5, 3.0])
+    clipped = Channels.spread(mean, deviation).clipped(0.0, 6.0)
+    drawn = np.clip(rng.normal(mean, deviation, (400_000, 4)), 0, 6).mean(axis=0)
+    assert np.abs(clipped.mean - drawn).max() < 0.01
+    assert (clipped.low, clipped.high) == (0.0, 6.0)
+
+
+def _toy(rng: np.random.Generator, kind: str = "Conv") -> bytes:
+    """A photo of 8 x 8 through two pointwise convolutions with a clip between."""
+    shapes = {"w1": (16, 3, 1, 1), "b1": (16,), "w2": (8, 16, 1, 1), "b2": (8,)}
+    stored = [numpy_helper.from_array(rng.normal(0, 0.4, s).astype(np.float32), n) for n, s in shapes.items()]
+    constants = {"mean": np.full((1, 3, 1, 1), 127), "deviation": np.full((1, 3, 1, 1), 128), "zero": 0, "six": 6}
+    stored += [numpy_helper.from_array(np.asarray(v, np.float32), n) for n, v in constants.items()]
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["t"], perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["t"], ["c"], to=1),
+        helper.make_node("Sub", ["c", "mean"], ["s"]),
+        helper.make_node("Div", ["s", "deviation"], ["x"]),
+        helper.make_node("Conv", ["x", "w1", "b1"], ["y"], name="first"),
+        helper.make_node("Clip", ["y", "zero", "six"], ["z"]),
+        helper.make_node(kind, ["z", "w2", "b2"] if kind == "Conv" else ["z"], ["map"], name="second"),
+        helper.make_node("GlobalAveragePool", ["map"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["embedding"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("image", 2, ["N", 8, 8, 3])],
+        [
+            helper.make_tensor_value_info("embedding", 1, ["N", 8]),
+            helper.make_tensor_value_info("map", 1, ["N", 8, 8, 8]),
+        ],
+        stored,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return model.SerializeToString()
+
+
+def test_rounding_the_weights_shifts_no_mean() -> None:
+    """Shown where the channels are what they are said to be."""
+    rng = np.random.default_rng(1)
+    model = _toy(rng)
+    images = rng.integers(0, 256, (400, 8, 8, 3), dtype=np.uint8)
+    session_exact = Network(_with_output(model, "y"))
+    (first,) = session_exact.run(images, ["y"])
+    (exact,) = Network(model).run(images, ["map"])
+    told = [Channels.spread(v.mean(axis=(0, 2, 3)), v.std(axis=(0, 2, 3))) for v in (first, exact)]
+    (fast,) = Network(quantise(model, told, 127.0, 128.0)).run(images, ["map"])
+    step = (told[1].high - told[1].low) / 255
+    assert np.abs(fast - exact).max() < 4 * step
+    assert np.abs((fast - exact).mean(axis=(0, 2, 3))).max() < 0.25 * step
+
+
+def _with_output(model: bytes, name: str) -> bytes:
+    graph = onnx.load_model_from_string(model)
+    graph.graph.output.append(helper.make_tensor_value_info(name, 1, ["N", 16, 8, 8]))
+    return graph.SerializeToString()
+
+
+def test_what_is_not_known_in_eight_bits_is_refused() -> None:
+    rng = np.random.default_rng(2)
+    channels = [Channels.spread(np.zeros(n), np.ones(n)) for n in (16, 8)]
+    with pytest.raises(NotQuantisable, match="Sigmoid"):
+        quantise(_toy(rng, "Sigmoid"), channels, 127.0, 128.0)
+    with pytest.raises(NotQuantisable, match="second"):
+        quantise(_toy(rng), channels[:1], 127.0, 128.0)
+    with pytest.raises(NotQuantisable, match="more batch normalisations"):
+        quantise(_toy(rng), [*channels, channels[0]], 127.0, 128.0)
+    with pytest.raises(NotQuantisable, match="whole number"):
+        quantise(_toy(rng), channels, 127.5, 128.0)
+
+
+def test_eight_bits_are_for_a_processor_and_a_backbone_that_has_them(backbone: Backbone) -> None:
+    import dataclasses
+
+    other = dataclasses.replace(backbone, name="resnet18", in_int8=False)
+    assert str(choose_engine("cpu", "auto", backbone)) == "cpu int8"
+    assert str(choose_engine("cpu", "auto", other)) == "cpu fp32"
+    assert str(choose_engine("auto", "int8", backbone)) == "cpu int8"
+    assert choose_engine("cpu", "bf16", backbone).shipped_precision == "fp32"
+    with pytest.raises(ConfigError, match="resnet18 has not"):
+        choose_engine("cpu", "int8", other)
+    with pytest.raises(ConfigError, match="--precision int8 runs on a CPU"):
+        choose_engine("cuda", "int8", backbone)
