@@ -111,9 +111,10 @@ class PendingExport:
 
 
 def backbone_id(backbone: Backbone, preprocessing: Preprocessing, precision: ShippedPrecision = "fp32") -> str:
-    """Names the exported backbone: weights, input, precision and export version."""
+    """Names the exported backbone: weights, levels, input, precision and export version."""
     side = (preprocessing.height, preprocessing.width)
-    parts = [_EXPORT_VERSION, backbone.name, backbone.weights_id, *side, precision]
+    levels = (backbone.mean, backbone.deviation)
+    parts = [_EXPORT_VERSION, backbone.name, backbone.weights_id, *levels, *side, precision]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
