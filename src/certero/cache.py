@@ -61,6 +61,9 @@ class BlobCache:
                     f"WHERE entry.key IN ({marks})",
                     part,
                 ).fetchall()
+            except sqlite3.OperationalError:
+                # Full disk or held lock: nothing can be read now, but nothing is spoiled either.
+                return found
             except sqlite3.DatabaseError:
                 self._rebuild()
                 return found
@@ -188,7 +191,8 @@ class BlobCache:
         # Renamed, not deleted: another run may still read the old file.
         for suffix in _SUFFIXES:
             spoiled = self.path.with_name(self.path.name + suffix)
-            if spoiled.exists():
+            # Not there: no such file, or another run was faster.
+            with contextlib.suppress(OSError):
                 spoiled.replace(spoiled.with_name(f"{spoiled.name}{_SPOILED}"))
 
 

@@ -103,8 +103,11 @@ def embed(
         PhotoError: if a photo that could be read before cannot be read now.
     """
     remembered = RememberedFeatures(cache, network_id, preprocessing, engine.remembered_as)
-    rows = remembered.get(content_hashes)
-    missing = {key: photo for key, photo in zip(content_hashes, photos, strict=True) if key not in rows}
+    table = _Table(content_hashes)
+    for start in range(0, len(table.keys), _COMMIT_EVERY):
+        for key, row in remembered.get(table.keys[start : start + _COMMIT_EVERY]).items():
+            table.put(key, row)
+    missing = {key: photo for key, photo in zip(content_hashes, photos, strict=True) if key not in table.known}
     done = len(photos) - len(missing)
     progress("features", done, len(photos))
     files = list(missing.values())
@@ -115,7 +118,7 @@ def embed(
     )
     try:
         for key, row in zip(missing, fresh, strict=True):
-            rows[key] = row
+            table.put(key, row)
             remembered.put(key, row)
             done += 1
             progress("features", done, len(photos))
@@ -124,7 +127,35 @@ def embed(
     if done < len(photos):
         # Equal photos were computed once.
         progress("features", len(photos), len(photos))
-    return np.stack([rows[key] for key in content_hashes])
+    return table.rows(content_hashes)
+
+
+class _Table:
+    """Features by content hash, in one array from the start: single rows joined at the end would take twice the memory.
+
+    Args:
+        content_hashes: of all photos; equal ones share a row.
+    """
+
+    def __init__(self, content_hashes: Sequence[str]) -> None:
+        self.keys = list(dict.fromkeys(content_hashes))
+        self.known: set[str] = set()
+        self._places = {key: place for place, key in enumerate(self.keys)}
+        self._table: NDArray[np.float32] | None = None
+
+    def put(self, key: str, row: NDArray[np.float32]) -> None:
+        """Keeps a copy of the row."""
+        if self._table is None:
+            self._table = np.empty((len(self.keys), len(row)), np.float32)
+        self._table[self._places[key]] = row
+        self.known.add(key)
+
+    def rows(self, content_hashes: Sequence[str]) -> NDArray[np.float32]:
+        """Float32 [n, D], once every row is put."""
+        assert self._table is not None
+        if len(content_hashes) == len(self.keys):
+            return self._table
+        return self._table[[self._places[key] for key in content_hashes]]
 
 
 def _in_runtime(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Remembered embeddings are checked against the file itself on so many photos, and dropped if one differs.
 _CHECKED = 32
 _TOLERANCE = 1e-5
+_HEAD_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,16 @@ def measure_file(
     )
 
 
+def run_head(head: Network, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities float32 [n, K] of embeddings [n, D].
+
+    A few thousand at once: inside the network there are several copies of what goes in.
+    """
+    starts = range(0, len(embeddings), _HEAD_ROWS)
+    parts = [head.run(embeddings[start : start + _HEAD_ROWS], ["probabilities"])[0] for start in starts]
+    return np.concatenate(parts).astype(np.float32, copy=False)
+
+
 def _agreed(
     network: Network,
     head: Network,
@@ -102,7 +113,7 @@ def _agreed(
     if not embeddings:
         return {}
     keys = list(embeddings)
-    (probabilities,) = head.run(np.stack([embeddings[key] for key in keys]), ["probabilities"])
+    probabilities = run_head(head, np.stack([embeddings[key] for key in keys]))
     rows = {key: (row, embeddings[key]) for key, row in zip(keys, probabilities, strict=True)}
     places = dict(zip(content_hashes, photos, strict=True))
     sample = keys[:: max(1, len(keys) // _CHECKED)]
