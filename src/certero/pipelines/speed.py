@@ -30,7 +30,8 @@ from certero.runtime.network import Network as Runtime
 # Photos that are shown to the network: one to two seconds of it.
 _SHOWN = 48
 _LOOKED_AT = 64
-_ROWS_FITTED = 400
+# Fewer rows would cost more each: the products are then too small to fill a core.
+_ROWS_FITTED = 1500
 _OPENED = 3
 # Processor time in which the machine that fixed costs were measured on opens the bundled network.
 _REFERENCE_OPENING_SECONDS = 0.02
