@@ -326,7 +326,9 @@ def test_a_disk_without_room_for_the_cache_costs_time_only_and_keeps_what_was_th
     filler.unlink()
     assert not list(cache.glob("*.spoiled"))
     for name in _CACHES[:2]:
-        assert BlobCache(name, cache).get_many(list(known)) == known
+        remembered = BlobCache(name, cache)
+        assert remembered.get_many(list(known)) == known
+        remembered.close()
     job.finish(tmp_path / "again" / "run", cache)
 
 

@@ -33,7 +33,7 @@ _TIMED_STEPS = 50
 # On held-out grocery photos 1e-4 is as good as 1e-6 for a fraction of the time; 1e-3 costs up to three points of
 # accuracy (docs/decisions/0008).
 _TOLERANCE = 1e-4
-_ROWS_AT_ONCE = 4096
+_ROWS_AT_ONCE = 2048
 # Copies of features that fits side by side may hold together: two at 100,000 photos, all of them at 10,000.
 _BYTES_OF_COPIES = 800_000_000
 
@@ -130,6 +130,7 @@ def fit_probe(
         with room:
             rows, labels, weighed = features[inside], truth[inside], row_weights[inside]
             head = fit_head(rows, labels, n_classes, strength, weighed, heads[number], overwrite=True)
+            del rows
         return head, head.logits(judged[outside])
 
     held_out = np.zeros(len(truth), dtype=bool)

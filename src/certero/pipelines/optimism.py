@@ -59,7 +59,7 @@ def random_split_accuracy(
             rows, weighed = _take(features, inside), weights[truth[inside]]
             head = fit_head(rows, truth[inside], len(weights), strength, weighed, overwrite=True)
             del rows
-            return float((head.logits(_take(features, ~inside)).argmax(axis=1) == truth[~inside]).mean())
+        return float((head.logits(_take(features, ~inside)).argmax(axis=1) == truth[~inside]).mean())
 
     accuracies: list[float] = []
     with one_blas_thread():
