@@ -43,11 +43,9 @@ class BlobCache:
                 rows = self._connection.execute(
                     f"SELECT key, checksum, blob FROM entry WHERE key IN ({marks})", part
                 ).fetchall()
-            except sqlite3.OperationalError:
-                # Full disk or held lock: nothing can be read now, but nothing is spoiled either.
-                return found
-            except sqlite3.DatabaseError:
-                self._rebuild()
+            except sqlite3.DatabaseError as error:
+                if _is_spoiled(error):
+                    self._rebuild()
                 return found
             found.update({key: blob for key, checksum, blob in rows if checksum == _checksum(key, blob)})
         return found
@@ -62,11 +60,10 @@ class BlobCache:
                     "INSERT OR REPLACE INTO entry VALUES (?, ?, ?)",
                     ((key, _checksum(key, blob), blob) for key, blob in items),
                 )
-        except sqlite3.OperationalError:
+        except sqlite3.DatabaseError as error:
             # Full or read-only disk, or another run holds the lock too long: the work is done, only its memory is not.
-            return
-        except sqlite3.DatabaseError:
-            self._rebuild()
+            if _is_spoiled(error):
+                self._rebuild()
 
     def close(self) -> None:
         """Releases the file."""
@@ -105,6 +102,11 @@ class BlobCache:
             # Not there: no such file, or another run was faster.
             with contextlib.suppress(OSError):
                 spoiled.replace(spoiled.with_name(f"{spoiled.name}.spoiled"))
+
+
+def _is_spoiled(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is of no use: damaged, or of other columns. Not so where the disk is full or a lock is held."""
+    return not isinstance(error, sqlite3.OperationalError) or error.sqlite_errorcode == sqlite3.SQLITE_ERROR
 
 
 def _checksum(key: str, blob: bytes) -> bytes:
