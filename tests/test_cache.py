@@ -64,6 +64,32 @@ def test_damage_in_the_middle_of_the_file_loses_the_memory_and_not_the_run(tmp_p
     assert BlobCache("things", tmp_path).get_many(["new"]) == {"new": b"entry"}
 
 
+def test_a_file_with_other_columns_is_set_aside_and_made_anew(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "things.sqlite") as connection:
+        connection.execute("CREATE TABLE entry (name TEXT)")
+    for put_first in (True, False):
+        cache = BlobCache("things", tmp_path)
+        assert cache.get_many(["a"]) == ({} if put_first else {"a": b"one"})
+        cache.put_many([("a", b"one")])
+        assert cache.get_many(["a"]) == {"a": b"one"}
+        cache.close()
+
+
+def test_what_cannot_be_read_or_written_for_now_is_not_thrown_away(tmp_path: Path) -> None:
+    cache = BlobCache("things", tmp_path)
+    cache.put_many([("a", b"one")])
+    assert cache._connection is not None
+    # SQLite then ends every statement as it does on a full disk: with an OperationalError.
+    cache._connection.set_progress_handler(lambda: 1, 1)
+    assert cache.get_many(["a"]) == {}
+    cache.put_many([("b", b"two")])
+    assert list(tmp_path.glob("*.spoiled")) == []
+    cache._connection.set_progress_handler(None, 1)
+    assert cache.get_many(["a", "b"]) == {"a": b"one"}
+    cache.put_many([("b", b"two")])
+    assert BlobCache("things", tmp_path).get_many(["a", "b"]) == {"a": b"one", "b": b"two"}
+
+
 def test_a_folder_that_cannot_be_made_means_no_memory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = BlobCache("things", tmp_path / "file")

@@ -61,11 +61,9 @@ class BlobCache:
                     f"WHERE entry.key IN ({marks})",
                     part,
                 ).fetchall()
-            except sqlite3.OperationalError:
-                # Full disk or held lock: nothing can be read now, but nothing is spoiled either.
-                return found
-            except sqlite3.DatabaseError:
-                self._rebuild()
+            except sqlite3.DatabaseError as error:
+                if _is_spoiled(error):
+                    self._rebuild()
                 return found
             for key, checksum, blob, used in rows:
                 if checksum == _checksum(key, blob):
@@ -104,8 +102,9 @@ class BlobCache:
                 "SELECT coalesce(used, 0), entry.key, length(entry.key) + length(blob) "
                 "FROM entry LEFT JOIN last_use USING (key)"
             ).fetchall()
-        except sqlite3.DatabaseError:
-            self._rebuild()
+        except sqlite3.DatabaseError as error:
+            if _is_spoiled(error):
+                self._rebuild()
             return []
 
     def forget(self, keys: Sequence[str]) -> int:
@@ -151,11 +150,10 @@ class BlobCache:
         try:
             with connection:
                 yield connection
-        except sqlite3.OperationalError:
+        except sqlite3.DatabaseError as error:
             # Full or read-only disk, or another run holds the lock too long: the work is done, only its memory is not.
-            return
-        except sqlite3.DatabaseError:
-            self._rebuild()
+            if _is_spoiled(error):
+                self._rebuild()
 
     def _open(self) -> sqlite3.Connection | None:
         for _attempt in range(2):
@@ -305,6 +303,11 @@ def _migrate(connection: sqlite3.Connection) -> None:
         # Entries of before count as used now: nobody knows better.
         connection.execute("INSERT OR IGNORE INTO last_use SELECT key, ? FROM entry", (int(time.time()),))
         connection.execute(f"PRAGMA user_version={_SCHEMA}")
+
+
+def _is_spoiled(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is of no use: damaged, or of other columns. Not so where the disk is full or a lock is held."""
+    return not isinstance(error, sqlite3.OperationalError) or error.sqlite_errorcode == sqlite3.SQLITE_ERROR
 
 
 def _checksum(key: str, blob: bytes) -> bytes:
