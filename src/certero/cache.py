@@ -166,9 +166,9 @@ class BlobCache:
                 connection.execute("PRAGMA synchronous=NORMAL")
                 _migrate(connection)
                 return connection
-            except sqlite3.OperationalError:
-                return None
-            except sqlite3.DatabaseError:
+            except sqlite3.DatabaseError as error:
+                if not _is_spoiled(error):
+                    return None
                 self._set_aside()
             except OSError:
                 return None
