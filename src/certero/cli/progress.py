@@ -9,12 +9,28 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from certero.cli import signals
+from certero.language import _, message, translate
 from certero.records import Progress, no_progress
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _SECONDS_A_LINE = 5.0
+
+#: Marked for the catalogue: stages report under these names.
+STAGES = (
+    message("render"),
+    message("scan"),
+    message("separate"),
+    message("network"),
+    message("features"),
+    message("fit"),
+    message("calibrate"),
+    message("export"),
+    message("evaluate"),
+    message("predict"),
+    message("random split"),
+)
 
 
 @contextlib.contextmanager
@@ -31,7 +47,7 @@ def show_progress(quiet: bool = False) -> Iterator[Progress]:
 
         def report(stage: str, done: int, total: int) -> None:
             signals.check()
-            shown(stage, done, total)
+            shown(translate(stage), done, total)
 
         yield report
 
@@ -75,10 +91,20 @@ class _Lines:
         took = now - self._started
         if done >= total:
             if took >= 1.0 or (total > 1 and stage not in self._ended):
-                print(f"{stage}: {total} done in {took:.1f} s", file=sys.stderr, flush=True)
+                _say(_("%(stage)s: %(total)d done in %(seconds).1f s"), stage=stage, total=total, seconds=took)
             self._ended.add(stage)
             self._stage = ""
         elif now - self._spoke >= _SECONDS_A_LINE:
             self._spoke = now
             left = took / max(done, 1) * (total - done)
-            print(f"{stage}: {done} of {total}, about {left:.0f} s left", file=sys.stderr, flush=True)
+            _say(
+                _("%(stage)s: %(done)d of %(total)d, about %(seconds).0f s left"),
+                stage=stage,
+                done=done,
+                total=total,
+                seconds=left,
+            )
+
+
+def _say(text: str, **values: object) -> None:
+    print(text % values, file=sys.stderr, flush=True)

@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.output import check_target, say
+from certero.cli.options import Lang
+from certero.cli.output import check_target
 from certero.cli.progress import show_progress
-from certero.cli.summary import check_strict, print_json, print_summary
+from certero.cli.summary import check_strict, print_json, print_places, print_summary
+from certero.language import _
 
 
 def command(
@@ -69,6 +71,7 @@ def command(
         str | None, typer.Option("--json", metavar="FILE", help="Write the metrics as JSON; - is standard output.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    lang: Lang = None,
 ) -> None:
     """Train a classifier on labelled photos, measure it once on photos it never saw, and write a report.
 
@@ -104,11 +107,12 @@ def command(
             decide=decide,
             require=tuple(require) if require else None,
             open_test=False if no_test else None,
+            lang=lang,
         )
     if as_json is not None:
         print_json(run.metrics, as_json)
     if as_json != "-":
         print_summary(run.metrics)
-        say(f"Report:  {run.report}\nModel:   {run.model}")
+        print_places([(_("Report"), run.report), (_("Model"), run.model)])
     if strict:
         check_strict(run.metrics)

@@ -18,6 +18,7 @@ from certero.data.scan import LabelLevel, list_photos
 from certero.data.separation import Separation, separate
 from certero.data.table import Photos
 from certero.errors import ConfigError, DataError, PhotoError
+from certero.language import sentence, sentences, use_language
 from certero.pipelines.openings import open_test_set
 from certero.pipelines.predict import load
 from certero.pipelines.prepare import find_copies, look_at_photos
@@ -48,6 +49,7 @@ def evaluate(
     workers: int | None = None,
     progress: Progress = no_progress,
     command: Sequence[str] | None = None,
+    lang: str | None = None,
 ) -> Json:
     """Measures a model on labelled photos and says how many of them it was trained on.
 
@@ -65,6 +67,7 @@ def evaluate(
         workers: threads; every core by default.
         progress: called with (stage, done, total).
         command: the command line, for the report.
+        lang: language of the report and of progress, `en` or `es`; default: the locale's.
 
     Returns:
         The keys of metrics.json that need no training, and `seen`: `exact`, `near`, `reason`, `unseen` (the figures
@@ -73,6 +76,7 @@ def evaluate(
     Raises:
         UserError: a kind of it for each mistake that the user can mend.
     """
+    use_language(lang)
     data = Path(data)
     predictor = load(model, workers=workers)
     requirements = [parse_requirement(text, predictor.classes) for text in require]
@@ -125,7 +129,12 @@ def _judged(photos: Photos, classes: Sequence[str], split: str | None) -> Photos
             raise DataError(f"--split {split} needs photos of that split; DATA has {found}. Leave --split out.")
     unknown = table.filter(~pl.col("label").is_in(list(classes)))["label"].value_counts()
     notes = [
-        f"{count} photos of class {label}, which the model does not know, were left out"
+        sentences(
+            "%(count)d photo of class %(label)s, which the model does not know, was left out",
+            "%(count)d photos of class %(label)s, which the model does not know, were left out",
+            count=count,
+            label=label,
+        )
         for label, count in sorted(unknown.iter_rows())
     ]
     table = table.filter(pl.col("label").is_in(list(classes)))
@@ -185,7 +194,7 @@ def _figures(
         "seen": {
             "exact": int(seen.sum()),
             "near": None,
-            "reason": "near copies are not searched for yet; exact and re-encoded copies are",
+            "reason": sentence("near copies are not searched for yet; exact and re-encoded copies are"),
             "unseen": unseen,
             "paths": used.filter(pl.Series(seen))["path"].to_list(),
         },

@@ -20,6 +20,7 @@ from certero.data.files import printable
 from certero.data.split import fold_training_mask
 from certero.data.table import Photos
 from certero.disk import write_whole
+from certero.language import sentence, use_language
 from certero.learn.export import count_parameters
 from certero.learn.probe import check_class_weights, load_solver, weigh_classes
 from certero.pipelines.fit import Fitted, Network, encode, fit_model, loading_network, versions
@@ -91,6 +92,7 @@ def train(
     output: str | Path | None = None,
     progress: Progress = no_progress,
     command: Sequence[str] | None = None,
+    lang: str | None = None,
     **settings: Any,
 ) -> Run:
     """Trains a classifier on labelled photos and measures it honestly, once.
@@ -101,6 +103,7 @@ def train(
         output: folder of the run; must not exist. Default: the first free `runs/NAME-1`, `runs/NAME-2`, ...
         progress: called with (stage, done, total).
         command: the command line, for the report.
+        lang: language of the report and of progress, `en` or `es`; default: the locale's.
         **settings: fields of `certero.config.TrainSettings`, e.g. `group_by="parent"`, `cv=5`.
 
     Returns:
@@ -109,6 +112,7 @@ def train(
     Raises:
         UserError: a kind of it for each mistake that the user can mend.
     """
+    use_language(lang)
     resolved = resolve(recipe, **settings)
     requirements = [parse_requirement(text) for text in resolved.require]
     data = Path(data)
@@ -203,7 +207,8 @@ def _cross_validate(
                 inside, photos.paths(inside), classes, False, gap, network, settings, tools, shipped="a fold of cv"
             )
             table = used.filter(pl.col("fold") == fold)
-            answers = _ask(model, photos, table, network, tools, f"evaluate fold {fold + 1}/{prepared.folds}")
+            stage = sentence("evaluate fold %(fold)d/%(folds)d", fold=fold + 1, folds=prepared.folds)
+            answers = _ask(model, photos, table, network, tools, stage)
             counts = np.bincount(encode(inside["label"], classes), minlength=len(classes))
             fold_rows.append((table, answers, counts))
     fitted = fit_model(

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import ConfigError, DataError
 from certero.records import Json, Quantity
-from certero.stats.calibration import confidence_bins
+from certero.stats.calibration import confidence_bins, reliability
 from certero.stats.intervals import (
     effective_sample_size,
     group_codes,
@@ -90,9 +90,9 @@ def score(
     Returns:
         `n`, `groups`, `design_effect`, `effective_n`, `accuracy`, `balanced_accuracy`, `macro_f1`,
         `log_loss`, `top_3`, `majority_class_accuracy`, `micro`/`macro`/`weighted`/`samples`, `per_class`,
-        `confusion`, `ece`. `groups` is null for independent photos. When the photos are all of one class,
-        precision, F1 and the averages over classes are null, method `single_class`; `top_3` is null up to 3
-        classes.
+        `confusion`, `ece`, `reliability`. `groups` is null for independent photos. When the photos are all of
+        one class, precision, F1 and the averages over classes are null, method `single_class`; `top_3` is null
+        up to 3 classes.
 
     Raises:
         DataError: no photos, or shapes and indices that do not fit together.
@@ -135,6 +135,7 @@ def score(
         },
         "confusion": _confusion(answers),
         "ece": figures["ece", ""].to_json(),
+        "reliability": reliability(probabilities, truth, groups=codes),
     }
 
 
