@@ -68,7 +68,8 @@ def accept(
 def annuity(case: Case, months: float) -> float:
     """Today's worth of 1 a month, at the end of each month."""
     rate = monthly_rate(case)
-    return months if rate == 0 else (1 - (1 + rate) ** -months) / rate
+    # Through expm1 and log1p: at small rates 1 - (1 + rate) ** -months cancels to nothing.
+    return months if rate == 0 else -math.expm1(-months * math.log1p(rate)) / rate
 
 
 def monthly_rate(case: Case) -> float:
@@ -88,8 +89,8 @@ def discounted_payback(case: Case, net_per_month: float) -> float | None:
     rate = monthly_rate(case)
     if net_per_month <= 0 or rate == 0:
         return payback(case, net_per_month)
-    left = 1 - rate * case.development_cost / net_per_month
-    return None if left <= 0 else -math.log(left) / math.log1p(rate)
+    lost = rate * case.development_cost / net_per_month
+    return None if lost >= 1 else -math.log1p(-lost) / math.log1p(rate)
 
 
 def net_of(case: Case, gain_money: float) -> float:

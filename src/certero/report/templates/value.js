@@ -198,12 +198,12 @@
 
   const rate = Math.expm1(Math.log1p(start.discount_rate_per_year) / 12);
   const development = start.development_hours * start.development_hour_cost;
-  const annuity = (months) => (rate === 0 ? months : (1 - (1 + rate) ** -months) / rate);
+  const annuity = (months) => (rate === 0 ? months : -Math.expm1(-months * Math.log1p(rate)) / rate);
   const payback = (net) => (net === null || net <= 0 ? null : development / net);
   function discountedPayback(net) {
     if (net === null || net <= 0 || rate === 0) return payback(net);
-    const left = 1 - rate * development / net;
-    return left <= 0 ? null : -Math.log(left) / Math.log1p(rate);
+    const lost = rate * development / net;
+    return lost >= 1 ? null : -Math.log1p(-lost) / Math.log1p(rate);
   }
   const change = (base, how) => ({
     value: base.value === null ? null : how(base.value),
@@ -430,7 +430,6 @@
     shareSliders.forEach((_slider, index) => {
       byId("share-text-" + index).textContent = rounded(100 * shown[index], 1) + "\u00a0%";
     });
-    byId("value").dataset.computed = String(Number(byId("value").dataset.computed || 0) + 1);
   }
 
   function later() {
