@@ -177,6 +177,7 @@ def test_the_fading_of_likeness_is_drawn_where_time_separates() -> None:
     assert chart is not None
     assert [x for x, _y in chart.points] == sorted(x for x, _y in chart.points)
     assert (chart.points[0][0], chart.points[-1][0]) == (0, 100)
+    assert [words.replace("\u00a0", " ") for _x, words in chart.marks] == ["5 min", "30 min", "4 h", "12 h"]
     assert charts.decay_chart({"decay": decay[:1]}) is None
     assert "how alike they are" not in render(shop(), {}, [])
 

@@ -84,7 +84,7 @@ def photos_to_halve(quantity: Json) -> int | None:
     Photos that repeat each other count in the new ones as they do in the old.
 
     >>> photos_to_halve({"value": 0.5, "low": 0.404, "high": 0.596, "n": 100})
-    305
+    312
     """
     if not has_interval(quantity) or not known(quantity.get("value")) or not quantity.get("n"):
         return None

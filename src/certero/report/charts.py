@@ -15,6 +15,8 @@ from certero.report.figures import ClassRow, has_interval, known, percent
 _BEGINNINGS = ((0.98, 0.005), (0.95, 0.01), (0.9, 0.02), (0.75, 0.05), (0.5, 0.1), (0.0, 0.2))
 # Marks of an axis of time that people read at once, minutes.
 _TIME_MARKS = (5, 30, 60, 240, 720, 1440, 10080)
+# Their words would touch below this, percent of the axis.
+_CLOSEST_MARKS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,10 @@ def decay_chart(separation: Json) -> Decay | None:
         return round(100 * math.log(minutes / first) / math.log(last / first), 2)
 
     points = [(place(lag), round(100 * max(0.0, 2 * alike - 1), 2)) for lag, alike in lags]
-    marks = [(place(minutes), lag_words(minutes)) for minutes in _TIME_MARKS if first <= minutes <= last]
+    marks: list[tuple[float, str]] = []
+    for minutes in _TIME_MARKS:
+        if first <= minutes <= last and (not marks or place(minutes) - marks[-1][0] >= _CLOSEST_MARKS):
+            marks.append((place(minutes), lag_words(minutes)))
     block = separation.get("block_minutes")
     return Decay(points, marks, place(block) if known(block) and first <= block <= last else None)
 
