@@ -33,18 +33,20 @@ class Measured:
 
     Args:
         seconds: wall time.
+        cpu_seconds: of the process and its children, which a busy machine stretches less.
         peak_mb: largest sum of resident memory over the process and its children, megabytes.
         output: what it printed.
     """
 
     seconds: float
+    cpu_seconds: float
     peak_mb: float
     output: str
 
 
 def run(command: Sequence[str], **environment: str) -> Measured:
     """Runs a command to its end; ends this program with the command's words if it fails."""
-    start = time.perf_counter()
+    start, before = time.perf_counter(), _cpu_seconds_of_children()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment}
     )
@@ -58,7 +60,13 @@ def run(command: Sequence[str], **environment: str) -> Measured:
         text = output.result()[0]
     if process.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{text}")
-    return Measured(seconds, peak / 1e6, text)
+    return Measured(seconds, _cpu_seconds_of_children() - before, peak / 1e6, text)
+
+
+def _cpu_seconds_of_children() -> float:
+    """Of all children that have ended, and theirs."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _resident(pid: int) -> int:

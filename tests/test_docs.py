@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 import shlex
 import subprocess
@@ -41,6 +42,7 @@ _NAMED = {
     "counts.passed_over": "REASON",
     "model.strength_losses": "C",
     "versions": "LIBRARY",
+    "folds[]": "CLASS",
 }
 _QUANTITY = {field.name for field in dataclasses.fields(Quantity)}
 
@@ -116,6 +118,23 @@ def test_every_key_of_a_value_and_of_a_case_is_documented(small_run: Run) -> Non
     assert {f"currency_format.{field.name}" for field in dataclasses.fields(CurrencyFormat)} == {
         key for key in _documented("The case") if key.startswith("currency_format.")
     }
+
+
+@pytest.mark.usefixtures("small_run")
+def test_every_key_of_a_plan_is_documented_and_no_other(small_barn: Path) -> None:
+    found = _keys(certero.plan(small_barn / "beds.csv", cv=3).to_json())
+    assert found - _documented("metrics.json") - _documented("train --dry-run --json") == set()
+    assert _documented("train --dry-run --json") - found == set()
+
+
+@pytest.mark.parametrize("words", [["doctor"], ["cache", "prune", "--older-than", "1000d"]], ids=["doctor", "cache"])
+def test_every_key_of_the_other_commands_is_documented_and_no_other(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--json", "-"]) == 0
+    found = _keys(json.loads(capsys.readouterr().out))
+    # `pruned` stands for itself, null, and for the keys below it.
+    assert _documented(f"{words[0]} --json") - {"pruned"} == found
 
 
 def test_every_interval_method_met_is_documented(small_run: Run) -> None:

@@ -2,7 +2,7 @@
 
 Messages are written in English in the code and looked up in the catalogue of the chosen language, gettext's way.
 Names of options, files, keys of JSON and error messages stay English: they are searched for, typed and sent to others.
-What a stage finds and JSON holds is an English `sentence` that can still be said otherwise (decision 10).
+What a stage finds and JSON holds is an English `sentence` that can still be said otherwise (decision 13).
 """
 
 from __future__ import annotations

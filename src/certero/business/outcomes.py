@@ -1,7 +1,7 @@
 """What a model answered on photos whose class is known, and how far that may be off: resampling by unit.
 
 The draws come from a small counter-based generator, because the report's page repeats them when a slider moves and has
-to arrive at the same interval (docs/decisions/0012).
+to arrive at the same interval (docs/decisions/0014).
 """
 
 from __future__ import annotations

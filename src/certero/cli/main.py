@@ -12,6 +12,8 @@ VERBS = {
     "evaluate": "Measure a model on other labelled photos, and say how many of them it was trained on.",
     "value": "Say what a model is worth: savings, payback, the threshold that earns most.",
     "predict": "Label photos: a table, CSV, JSON or JSON Lines.",
+    "doctor": "Look at this machine and installation, and say what to do.",
+    "cache": "Show what is remembered of your photos, or make room on the disk.",
 }
 
 EXIT_FAULT = 1

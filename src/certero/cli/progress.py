@@ -1,19 +1,22 @@
-"""Progress on standard error: a bar on a terminal, plain lines in a log."""
+"""Progress on standard error: a bar on a terminal, plain lines in a log; both say how much time a stage has left."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from certero.amounts import duration
 from certero.cli import signals
 from certero.language import _, message, translate
 from certero.records import Progress, no_progress
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from rich.progress import Task, TaskID
+    from rich.text import Text
 
 _SECONDS_A_LINE = 5.0
 
@@ -40,7 +43,8 @@ def show_progress(quiet: bool = False) -> Iterator[Progress]:
         shown: Progress
         if quiet:
             shown = no_progress
-        elif sys.stderr.isatty():
+        # A terminal that cannot move its cursor (an editor's, a serial line's) would get each picture of a bar anew.
+        elif sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
             shown = stack.enter_context(_bars())
         else:
             shown = _Lines()
@@ -55,22 +59,33 @@ def show_progress(quiet: bool = False) -> Iterator[Progress]:
 @contextlib.contextmanager
 def _bars() -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn
     from rich.progress import Progress as Bars
+    from rich.text import Text
 
-    columns = (
-        TextColumn("{task.description:<14}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+    class Times(ProgressColumn):
+        """The time left while a stage runs, and what it took in the end."""
+
+        def render(self, task: Task) -> Text:
+            if task.finished:
+                return Text(_("took {time}").format(time=duration(task.finished_time or 0)))
+            left = task.time_remaining
+            if left is None:
+                return Text(_("{time} so far").format(time=duration(task.elapsed or 0)))
+            return Text(_("{time} left").format(time=duration(left)))
+
+    columns = (TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), Times())
     with Bars(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
+        reached: dict[str, int] = {}
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total)
+            elif done < reached[stage]:
+                # The stage begins again, for the next fold: with a clock of its own.
+                bars.reset(tasks[stage], total=total)
+            reached[stage] = done
             bars.update(tasks[stage], completed=done, total=total)
 
         yield report
@@ -82,12 +97,13 @@ class _Lines:
     def __init__(self) -> None:
         self._stage = ""
         self._started = self._spoke = 0.0
+        self._first = 0
         self._ended: set[str] = set()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
         if stage != self._stage:
-            self._stage, self._started, self._spoke = stage, now, now
+            self._stage, self._started, self._spoke, self._first = stage, now, now, done
         took = now - self._started
         if done >= total:
             if took >= 1.0 or (total > 1 and stage not in self._ended):
@@ -96,14 +112,14 @@ class _Lines:
             self._stage = ""
         elif now - self._spoke >= _SECONDS_A_LINE:
             self._spoke = now
-            left = took / max(done, 1) * (total - done)
-            _say(
-                _("%(stage)s: %(done)d of %(total)d, about %(seconds).0f s left"),
-                stage=stage,
-                done=done,
-                total=total,
-                seconds=left,
-            )
+            # What was there at the start (photos remembered) took no time, and says nothing of the rest.
+            fresh = done - self._first
+            text = _("%(stage)s: %(done)d of %(total)d")
+            left = ""
+            if fresh > 0:
+                text = _("%(stage)s: %(done)d of %(total)d, about %(left)s left")
+                left = duration(took / fresh * (total - done))
+            _say(text, stage=stage, done=done, total=total, left=left)
 
 
 def _say(text: str, **values: object) -> None:

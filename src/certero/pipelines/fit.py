@@ -134,13 +134,13 @@ def fit_model(
         shipped: what the weights are fitted on, for the card.
     """
     truth = encode(development["label"], classes)
-    hashes = development["pixel_hash"].to_list()
+    hashes = development["content_hash"].to_list()
     with tools.timed("features"):
         fitted_on = embed_photos(paths, hashes, network, tools)
         # What ships is judged by what it computes itself, whatever sped up the fitting.
-        embeddings = embed_photos(paths, hashes, _as_shipped(network), tools) if network.engine.in_torch else fitted_on
+        embeddings = embed_photos(paths, hashes, as_shipped(network), tools) if network.engine.in_torch else fitted_on
     weights = weigh_classes(truth, classes, settings.class_weights)
-    folds, source = _choose_folds(development, truth, given_val, gap, settings)
+    folds, source = choose_folds(development, truth, given_val, gap, settings)
     with tools.timed("fit"):
         probe = fit_probe(
             fitted_on, truth, len(classes), folds, settings.strengths, weights, tools.map, tools.progress, embeddings
@@ -169,7 +169,8 @@ def fit_model(
     return Fitted(model, head_alone(probe.head, temperature), probe, calibration, card, embeddings, export)
 
 
-def _as_shipped(network: Network) -> Network:
+def as_shipped(network: Network) -> Network:
+    """The network computed as the model file will be."""
     return dataclasses.replace(network, engine=Engine("cpu", network.engine.shipped_precision))
 
 
@@ -233,7 +234,7 @@ def encode(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.int64]:
     return np.array([index[label] for label in labels], dtype=np.int64)
 
 
-def _choose_folds(
+def choose_folds(
     development: pl.DataFrame, truth: NDArray[np.int64], given_val: bool, gap: timedelta, settings: TrainSettings
 ) -> tuple[list[Fold], str]:
     """What to fit on and what to hold out, and where calibration comes from: `val` or `oof`."""

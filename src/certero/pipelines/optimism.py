@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from certero.learn.probe import fit_head, one_blas_thread
+from certero.learn.probe import fit_head, one_blas_thread, room_for_copies
 from certero.records import Map, Progress, Quantity, no_progress
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _SPLITS = 5
 
 
 def random_split_accuracy(
-    features: NDArray[np.float32],
+    features: Sequence[NDArray[np.float32]],
     truth: NDArray[np.int64],
     training_counts: Sequence[NDArray[np.int64]],
     strength: float,
@@ -33,8 +33,8 @@ def random_split_accuracy(
     The interval is Student's t over the splits; it speaks of the drawing alone.
 
     Args:
-        features: float32 [n, D] of every used photo.
-        truth: class index [n].
+        features: float32 [n, D] of every used photo, as arrays of some of the rows each, one after another.
+        truth: class index [n], in the order of the features.
         training_counts: photos of each class [K] that the honest training set had; one entry a fold, used in turn.
         strength: the C that the honest run chose.
         weights: weight of each class [K].
@@ -52,9 +52,14 @@ def random_split_accuracy(
     if any(inside.all() for inside in drawn):
         return Quantity(None, None, None, "undefined", 0)
 
+    room = room_for_copies(max(int(inside.sum()) for inside in drawn), features[0].shape[1])
+
     def judge(inside: NDArray[np.bool_]) -> float:
-        head = fit_head(features[inside], truth[inside], len(weights), strength, weights[truth[inside]])
-        return float((head.logits(features[~inside]).argmax(axis=1) == truth[~inside]).mean())
+        with room:
+            rows, weighed = _take(features, inside), weights[truth[inside]]
+            head = fit_head(rows, truth[inside], len(weights), strength, weighed, overwrite=True)
+            del rows
+        return float((head.logits(_take(features, ~inside)).argmax(axis=1) == truth[~inside]).mean())
 
     accuracies: list[float] = []
     with one_blas_thread():
@@ -67,6 +72,17 @@ def random_split_accuracy(
     mean = float(np.mean(accuracies))
     half = float(t.ppf(0.975, _SPLITS - 1) * np.std(accuracies, ddof=1) / math.sqrt(_SPLITS))
     return Quantity(mean, max(0.0, mean - half), min(1.0, mean + half), "t_over_splits", n_test)
+
+
+def _take(parts: Sequence[NDArray[np.float32]], chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """A copy of the chosen rows, without one of all rows."""
+    taken = np.empty((int(chosen.sum()), parts[0].shape[1]), np.float32)
+    start = place = 0
+    for part in parts:
+        rows = part[chosen[start : start + len(part)]]
+        taken[place : place + len(rows)] = rows
+        start, place = start + len(part), place + len(rows)
+    return taken
 
 
 def optimism(random_split: Quantity, honest: Quantity) -> Quantity:

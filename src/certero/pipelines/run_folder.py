@@ -1,4 +1,8 @@
-"""The folder of a run: written beside its place and renamed when it is whole."""
+"""The folder of a run: written beside its place and renamed when it is whole.
+
+Its process holds a lock on the working folder. What a killed run left behind is thus known by its free lock, and the
+next run beside it removes it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import contextlib
 import errno
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +19,8 @@ from pathlib import Path
 from certero.errors import OutputError
 
 _RUNS = Path("runs")
+# In the name of every working folder, so that no other folder is ever taken for one.
+_MARK = ".certero-"
 
 
 @dataclass(slots=True)
@@ -47,7 +54,8 @@ def run_folder(output: Path | None, name: str) -> Iterator[RunFolder]:
     made = _missing_parents(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{_cut(place.name, 80)}.", dir=place.parent))
+        _remove_abandoned(place.parent)
+        work, lock = _make_work(place)
     except OSError as error:
         raise _unwritable(place, error) from error
     run = RunFolder(work, place)
@@ -56,15 +64,59 @@ def run_folder(output: Path | None, name: str) -> Iterator[RunFolder]:
         yield run
         _sync(work)
         _move(run, None if output is not None else name)
+    except OutputError as error:
+        # The user knows the place, not the working folder, which is gone when they read this.
+        raise OutputError(str(error).replace(str(work), str(place))) from error
     except OSError as error:
         if _is_of(error, work):
             raise _unwritable(place, error) from error
         raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
         for folder in made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def _make_work(place: Path) -> tuple[Path, int | None]:
+    """A new working folder, and the descriptor of its lock; None where folders cannot be locked."""
+    while True:
+        work = Path(tempfile.mkdtemp(prefix=f".{_cut(place.name, 80)}{_MARK}", dir=place.parent))
+        # Another run may take the folder for an abandoned one just before it is locked: wait, look, try again.
+        lock = _lock(work, wait=True)
+        if work.exists():
+            return work, lock
+        if lock is not None:
+            os.close(lock)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Removes the working folders of runs whose process is gone; those of living ones are locked."""
+    for work in folder.glob(f".*{_MARK}*"):
+        lock = _lock(work, wait=False)
+        if lock is not None:
+            shutil.rmtree(work, ignore_errors=True)
+            os.close(lock)
+
+
+def _lock(folder: Path, *, wait: bool) -> int | None:
+    """A descriptor whose lock ends with this process; None if another holds it, or where folders cannot be locked."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _move(run: RunFolder, name: str | None) -> None:
@@ -78,6 +130,7 @@ def _move(run: RunFolder, name: str | None) -> None:
             if _taken(run.place):
                 raise FileExistsError(errno.EEXIST, "exists", str(run.place))
             run.work.rename(run.place)
+            _sync_folder(run.place.parent)
             return
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
@@ -102,7 +155,8 @@ def _is_of(error: OSError, work: Path) -> bool:
 
 def _unwritable(place: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"--output must be a place that can be written; {place}: {error.strerror}. Choose another place."
+        f"--output must be a place that can be written; {place}: {error.strerror}. "
+        "Free the disk or choose another place."
     )
 
 
@@ -131,10 +185,21 @@ def _exists(place: Path) -> OutputError:
 
 def _sync(folder: Path) -> None:
     # The renamed folder must not outlive its files in a power cut.
-    for file in folder.rglob("*"):
-        if file.is_file():
-            descriptor = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            _sync_folder(path)
+        else:
+            _sync_path(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    if sys.platform != "win32":  # where a folder cannot be opened
+        _sync_path(folder)
+
+
+def _sync_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -14,6 +14,7 @@ import polars as pl
 
 from certero import pixels
 from certero.data.files import printable
+from certero.data.separation import Separation
 from certero.data.table import SCHEMA, Photos
 from certero.disk import write_whole
 from certero.errors import PhotoError
@@ -93,6 +94,19 @@ def describe_photos(photos: Photos, data: Path, classes: Sequence[str]) -> Json:
             name: table.filter(pl.col("status") == name).select("path", "problem").to_dicts() for name in _LISTED
         },
         "splits": splits,
+    }
+
+
+def describe_separation(separation: Separation) -> Json:
+    """`separation` of metrics.json."""
+    return {
+        "rule": separation.rule,
+        "description": separation.description,
+        "block_minutes": minutes(separation.block),
+        "gap_minutes": minutes(separation.gap),
+        "units": separation.counts["units"],
+        "group_by": separation.group_by,
+        "decay": [[lag, alike] for lag, alike in separation.decay],
     }
 
 

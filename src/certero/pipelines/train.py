@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import shlex
 import threading
@@ -24,16 +25,23 @@ from certero.language import sentence, use_language
 from certero.learn.export import count_parameters
 from certero.learn.probe import check_class_weights, load_solver, weigh_classes
 from certero.pipelines.fit import Fitted, Network, encode, fit_model, loading_network, versions
-from certero.pipelines.measure import Answers, measure_file
+from certero.pipelines.measure import Answers, measure_file, run_head
 from certero.pipelines.openings import Opening, open_test_set
 from certero.pipelines.optimism import optimism, random_split_accuracy
 from certero.pipelines.prepare import Prepared, prepare, seal
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.run_folder import run_folder
-from certero.pipelines.tables import collect_mistakes, describe_photos, minutes, score_photos, write_predictions
+from certero.pipelines.tables import (
+    collect_mistakes,
+    describe_photos,
+    describe_separation,
+    score_photos,
+    write_predictions,
+)
 from certero.records import Json, Progress, no_progress
 from certero.report.page import write_report
 from certero.runtime.model_file import with_card
+from certero.runtime.network import Network as Runtime
 from certero.stats.intervals import proportion
 from certero.stats.requirements import cannot_tell, judge, parse_requirement
 
@@ -72,7 +80,7 @@ class Judged:
         table: their rows.
         truth: class index int64 [n].
         probabilities: float32 [n, K], of models that had not seen the photo.
-        embeddings: float32 [n, D].
+        embeddings: float32 [n, D], as one array for each fold.
         training_counts: photos of each class [K] in training; one entry a fold.
         opening: the logged opening.
     """
@@ -80,7 +88,7 @@ class Judged:
     table: pl.DataFrame
     truth: NDArray[np.int64]
     probabilities: NDArray[np.float32]
-    embeddings: NDArray[np.float32]
+    embeddings: list[NDArray[np.float32]]
     training_counts: list[NDArray[np.int64]]
     opening: Opening
 
@@ -181,7 +189,7 @@ def _hold_out(
     answers = _ask(fitted, photos, table, network, tools, "evaluate")
     truth = encode(table["label"], classes)
     counts = np.bincount(encode(development["label"], classes), minlength=len(classes))
-    return fitted, Judged(table, truth, answers.probabilities, answers.embeddings, [counts], opening)
+    return fitted, Judged(table, truth, answers.probabilities, [answers.embeddings], [counts], opening)
 
 
 def _cross_validate(
@@ -221,7 +229,7 @@ def _cross_validate(
         table,
         encode(table["label"], classes),
         np.concatenate([answers.probabilities for _rows, answers, _counts in fold_rows]),
-        np.concatenate([answers.embeddings for _rows, answers, _counts in fold_rows]),
+        [answers.embeddings for _rows, answers, _counts in fold_rows],
         [counts for _rows, _answers, counts in fold_rows],
         opening,
     )
@@ -238,7 +246,7 @@ def _ask(
             fitted.head_onnx,
             network.network_id,
             photos.paths(table),
-            table["pixel_hash"].to_list(),
+            table["content_hash"].to_list(),
             network.preprocessing,
             tools,
             stage,
@@ -259,7 +267,7 @@ def _figures(
         features, truth = judged.embeddings, judged.truth
     else:
         development, _sealed = seal(prepared.photos)
-        features = np.concatenate([fitted.embeddings, judged.embeddings])
+        features = [fitted.embeddings, *judged.embeddings]
         truth = np.concatenate([encode(development["label"], classes), judged.truth])
     weights = weigh_classes(truth, classes, settings.class_weights)
     random_split = random_split_accuracy(
@@ -287,7 +295,6 @@ def _describe(prepared: Prepared, classes: Sequence[str], fitted: Fitted, settin
     trained = photos.used() if prepared.evaluation == "cv" else seal(photos)[0]
     truth = encode(trained["label"], classes)
     predicted = fitted.probe.head.logits(fitted.embeddings).argmax(axis=1)
-    separation = prepared.separation
     return {
         "schema": 1,
         "evaluation": prepared.evaluation,
@@ -301,15 +308,7 @@ def _describe(prepared: Prepared, classes: Sequence[str], fitted: Fitted, settin
         "seconds": {},
         "calibration": fitted.calibration,
         "export": fitted.export,
-        "separation": {
-            "rule": separation.rule,
-            "description": separation.description,
-            "block_minutes": minutes(separation.block),
-            "gap_minutes": minutes(separation.gap),
-            "units": separation.counts["units"],
-            "group_by": separation.group_by,
-            "decay": [[lag, alike] for lag, alike in separation.decay],
-        },
+        "separation": describe_separation(prepared.separation),
         **describe_photos(photos, data, classes),
         "requirements": [],
         "decide": settings.decide,
@@ -358,7 +357,10 @@ def _write(
         f"# certero {metrics['versions']['certero']}: {_comment(shlex.join(command or ()))}\n# data: {_comment(data)}\n"
     )
     write_whole(work / "config.toml", header + settings.to_toml())
-    prepared.photos.table.write_parquet(work / "data.parquet")
+    # Polars' own file writer does not say that the disk is full.
+    table = io.BytesIO()
+    prepared.photos.table.write_parquet(table)
+    write_whole(work / "data.parquet", table.getvalue())
     history = ["strength,log_loss", *(f"{strength:g},{loss:.6f}" for strength, loss in fitted.probe.losses.items())]
     write_whole(work / "history.csv", "\n".join(history) + "\n")
     parts: list[tuple[pl.DataFrame, NDArray[np.float64] | NDArray[np.float32]]] = []
@@ -383,10 +385,7 @@ def _comment(text: str | Path) -> str:
 
 def _probabilities(fitted: Fitted) -> NDArray[np.float32]:
     """The shipped head, through the runtime, on the development photos."""
-    from certero.runtime.network import Network as Runtime
-
-    (probabilities,) = Runtime(fitted.head_onnx).run(fitted.embeddings, ["probabilities"])
-    return np.asarray(probabilities, np.float32)
+    return run_head(Runtime(fitted.head_onnx), fitted.embeddings)
 
 
 def _mistakes(prepared: Prepared, classes: Sequence[str], judged: Judged | None) -> list[Any]:
