@@ -447,7 +447,7 @@ def test_the_files_of_a_run_are_all_there_and_readable(name: str, request: pytes
     run: Run = request.getfixturevalue(name)
     metrics = run.metrics
     assert {file.name for file in run.path.iterdir()} == {
-        *("config.toml", "data.parquet", "history.csv", "model.onnx", "metrics.json", "openings.jsonl"),
+        *("config.toml", "data.parquet", "history.csv", "held_out.csv", "model.onnx", "metrics.json", "openings.jsonl"),
         *("predictions.csv", "report.html"),
     }
     table = pl.read_parquet(run.path / "data.parquet")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from certero.pipelines.predict import load
     from certero.pipelines.prepare import scan
     from certero.pipelines.train import train
+    from certero.pipelines.value import value
 
 _HOMES = {
     "evaluate": "certero.pipelines.evaluate",
@@ -20,9 +21,10 @@ _HOMES = {
     "plan": "certero.pipelines.plan",
     "scan": "certero.pipelines.prepare",
     "train": "certero.pipelines.train",
+    "value": "certero.pipelines.value",
 }
 
-__all__ = ["evaluate", "load", "plan", "scan", "train"]
+__all__ = ["evaluate", "load", "plan", "scan", "train", "value"]
 
 
 def __getattr__(name: str) -> object:

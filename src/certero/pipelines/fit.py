@@ -78,6 +78,13 @@ class Fitted:
     embeddings: NDArray[np.float32]
     export: Json
 
+    def held_out_probabilities(self) -> NDArray[np.float64]:
+        """Calibrated probabilities float64 [n, K] of the development photos, by models that had not seen them.
+
+        Only the rows of `probe.held_out` count.
+        """
+        return softmax(self.probe.oof_logits, self.calibration["temperature"])
+
 
 @contextlib.contextmanager
 def loading_network(settings: TrainSettings, tools: Resources) -> Iterator[Callable[[], Network]]:

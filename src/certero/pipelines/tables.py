@@ -36,6 +36,7 @@ def score_photos(
     probabilities: NDArray[np.floating[Any]],
     classes: Sequence[str],
     decide: float | None,
+    accepted: NDArray[np.bool_] | None = None,
 ) -> Json:
     """The `test` body of metrics.json, slices included.
 
@@ -45,13 +46,16 @@ def score_photos(
         probabilities: [n, K].
         classes: names in the order of the columns.
         decide: see `TrainSettings`.
+        accepted: bool [n], photos that the model's own threshold gives their likeliest label.
     """
     units = table["unit"].to_list()
-    body = score(probabilities, truth, classes, units, decide=decide)
+    body = score(probabilities, truth, classes, units, decide=decide, accepted=accepted)
     best = probabilities.argmax(axis=1)
     correct = best == truth
     if decide is not None:
         correct &= probabilities.max(axis=1) >= decide
+    if accepted is not None:
+        correct &= accepted
     columns: dict[str, Sequence[str | None]] = {
         "lighting": lighting(table["brightness"].to_numpy()),
         "hour": hour(table["captured_at"].to_numpy()),

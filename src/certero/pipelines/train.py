@@ -371,6 +371,11 @@ def _write(
         parts.append((judged.table, judged.probabilities))
         write_whole(work / "openings.jsonl", json.dumps(judged.opening.record) + "\n")
     write_predictions(work / "predictions.csv", parts, classes, settings.decide)
+    # What a threshold may be chosen on: the rows of train and val in predictions.csv come from a model that knows them.
+    fitted_on = prepared.photos.used() if prepared.evaluation == "cv" else seal(prepared.photos)[0]
+    held = fitted.probe.held_out
+    held_out = (fitted_on.filter(pl.Series(held)), fitted.held_out_probabilities()[held])
+    write_predictions(work / "held_out.csv", [held_out], classes, settings.decide)
 
 
 def _comment(text: str | Path) -> str:

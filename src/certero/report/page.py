@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from certero.disk import write_whole
 from certero.errors import MissingExtra
 from certero.language import _, language, ngettext, translate
 from certero.records import Json
-from certero.report import charts, figures
+from certero.report import charts, figures, money
 from certero.report.advice import advise, is_weak_part
 from certero.report.pictures import Mistake
 from certero.report.trust import reasons, verdict
@@ -52,7 +53,15 @@ def write_report(output: Path, *, metrics: Json, config: Json, mistakes: Sequenc
 
 def render(metrics: Json, config: Json, mistakes: Sequence[Mistake]) -> str:
     """The report's HTML; see `write_report`."""
-    page = _environment().get_template("report.html.jinja").render(_view(metrics, config, mistakes))
+    return _state_size(environment().get_template("report.html.jinja").render(_view(metrics, config, mistakes)))
+
+
+def restate_size(page: str) -> str:
+    """A report to which something was added, with its new size in the footer."""
+    return _state_size(re.sub(r'(<span id="page-size">)[\d,]*(</span>)', rf"\g<1>{SIZE_HERE}\g<2>", page))
+
+
+def _state_size(page: str) -> str:
     # The page states its own size, so the figure is filled in last; it stands in the footer, after all data.
     before, _place, after = page.rpartition(SIZE_HERE)
     kilobytes = -(-len(_encode(before + after)) // 1000)
@@ -67,7 +76,8 @@ def _encode(page: str) -> bytes:
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates, with the filters that they use."""
     try:
         # Here and not above: whoever only predicts does not pay for it.
         import jinja2
@@ -93,6 +103,7 @@ def _environment() -> jinja2.Environment:
         "points": figures.points,
         "number": figures.number,
         "flatten": figures.flatten,
+        "figure": money.figure_text,
         "decisive": figures.decisive_first,
         "minutes": charts.lag_words,
         "said": lambda text: translate(text) if isinstance(text, str) else text,
