@@ -2,12 +2,13 @@
 #   make demo    install, render a synthetic barn, train on it, report
 #   make test    install, run the whole test suite
 #   make check   style, types, layers, doctests
+#   make catalogue   find new messages for the translators, compile what is translated
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check catalogue clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.train
@@ -22,6 +23,14 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q --doctest-modules src
+
+# New messages appear in the .po files with an empty msgstr; translate them there and run this again.
+LOCALE := src/certero/locale
+catalogue: $(VENV)/.dev
+	$(BIN)/pybabel --quiet extract --mapping babel.cfg --keywords 'message sentence:1 sentences:1,2' --add-location file \
+	  --sort-by-file --project certero --version 1 --copyright-holder 'the certero authors' --output $(LOCALE)/certero.pot src/certero
+	$(BIN)/pybabel --quiet update --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --domain certero --input-file $(LOCALE)/certero.pot --output-dir $(LOCALE)
+	$(BIN)/pybabel --quiet compile --domain certero --directory $(LOCALE)
 
 # One file a set of extras; a changed pyproject.toml installs again.
 $(VENV)/.train: pyproject.toml | $(BIN)/python

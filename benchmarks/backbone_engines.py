@@ -34,10 +34,10 @@ def main() -> None:
     images = bench.load_pixels(bench.every(bench.list_files(arguments.photos), arguments.sample), preprocessing)
     with tempfile.TemporaryDirectory() as folder:
         cache = BlobCache("networks", Path(folder))
-        model = export_backbone(backbone, preprocessing, cache)
+        models = {name: export_backbone(backbone, preprocessing, cache, name) for name in ("int8", "fp32")}
         cache.close()
     rows = []
-    for name, build, at_once in _engines(Extractor.of(backbone), model):
+    for name, build, at_once in _engines(Extractor.of(backbone), models):
         rates = {batch: _rate(build(batch, images), images, batch, at_once) for batch in arguments.batches}
         best = max(rates, key=lambda batch: rates[batch])
         rows.append((name, best, rates[best]))
@@ -46,15 +46,17 @@ def main() -> None:
     bench.print_table(("engine", "batch", "photos/s"), rows)
 
 
-def _engines(module: Any, model: bytes) -> list[tuple[str, Callable[[int, np.ndarray], Run], int]]:
+def _engines(module: Any, models: dict[str, bytes]) -> list[tuple[str, Callable[[int, np.ndarray], Run], int]]:
     """Name, what builds the engine for a batch size, and how many calls run at once."""
     cores = count_cores()
     return [
         ("torch fp32, channels last", lambda _batch, _images: _torch(module, bf16=False), 1),
         ("torch bf16 autocast, channels last", lambda _batch, _images: _torch(module, bf16=True), 1),
         ("torch bf16, traced and frozen", lambda batch, images: _traced(module, images[:batch]), 1),
-        ("ONNX Runtime fp32, one call on every core", lambda _batch, _images: _runtime(model, cores), 1),
-        ("ONNX Runtime fp32, one call a core at once", lambda _batch, _images: _runtime(model, 1), cores),
+        ("ONNX Runtime fp32, one call on every core", lambda _batch, _images: _runtime(models["fp32"], cores), 1),
+        ("ONNX Runtime fp32, one call a core at once", lambda _batch, _images: _runtime(models["fp32"], 1), cores),
+        ("ONNX Runtime int8, one call on every core", lambda _batch, _images: _runtime(models["int8"], cores), 1),
+        ("ONNX Runtime int8, one call a core at once", lambda _batch, _images: _runtime(models["int8"], 1), cores),
     ]
 
 

@@ -1,15 +1,17 @@
-"""`certero predict` on a folder, beside the network alone and beside decoding and fitting alone."""
+"""`certero predict` on a folder, and what each of its steps costs alone: its limit."""
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import bench
 
+import certero
 from certero import pixels
-from certero.engine.threads import Threads
+from certero.engine.threads import Threads, count_cores
 from certero.runtime.model_file import read_model
 
 
@@ -27,23 +29,43 @@ def main() -> None:
     model = arguments.model / "model.onnx" if arguments.model.is_dir() else arguments.model
     data, card = read_model(model)
 
+    def read(file: Path) -> int:
+        return len(file.read_bytes())
+
     def decode(file: Path) -> int:
+        size = (card.preprocessing.height, card.preprocessing.width)
+        return pixels.decode(file.read_bytes(), at_least=size).pixels.nbytes
+
+    def prepare(file: Path) -> int:
         return pixels.prepare(file.read_bytes(), card.preprocessing).nbytes
+
+    def rate(work: Callable[[Path], int]) -> float:
+        return len(files) / bench.seconds_of(lambda: sum(Threads().map(work, files)))
 
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "answers.csv"
         command = [*bench.CERTERO, "predict", str(model), str(arguments.folder), "--csv", str(output), "--quiet"]
         whole = len(files) / bench.seconds_of(lambda: bench.run(command))
-    decoding = len(files) / bench.seconds_of(lambda: sum(Threads().map(decode, files)))
+    reading, decoding, preparing = rate(read), rate(decode), rate(prepare)
+    predictor = certero.load(model)
+    running = len(files) / bench.seconds_of(lambda: predictor.predict(files))
     images = bench.load_pixels(bench.every(files, arguments.sample), card.preprocessing)
     network = bench.network_alone(data, images, ["probabilities"])
+    limit = 1 / (1 / preparing + 1 / network)
+    cores = count_cores()
     rows = [
-        ("`certero predict`, start included", whole),
+        ("reading alone", reading),
+        ("reading and decoding", decoding),
+        ("reading, decoding, resizing", preparing),
         ("network alone, pixels in memory", network),
-        ("decode and fit alone", decoding),
+        ("limit: the two one after the other, nothing else", limit),
+        ("`certero.load(...).predict`", running),
+        ("`certero predict`, start included", whole),
     ]
-    bench.print_table(("what", "photos/s"), rows)
-    print(f"{len(files)} photos; certero predict reaches {whole / network:.0%} of the network alone")
+    bench.print_table(("what", "photos/s", "ms of a core a photo"), [(name, r, 1000 * cores / r) for name, r in rows])
+    print(
+        f"{len(files)} photos; predict reaches {running / limit:.0%} of its limit, {whole / limit:.0%} with its start"
+    )
 
 
 if __name__ == "__main__":

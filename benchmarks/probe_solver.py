@@ -32,7 +32,7 @@ def main(manifest: Path) -> None:
         photos: Photos = prepare(manifest, settings, tools).photos
         development, _sealed = seal(photos)
         classes = photos.classes()
-        hashes = development["pixel_hash"].to_list()
+        hashes = development["content_hash"].to_list()
         features = embed_photos(photos.paths(development), hashes, finish(), tools)
     truth = encode(development["label"], classes)
     is_val = (development["split"] == "val").to_numpy()

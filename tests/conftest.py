@@ -15,8 +15,9 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(autouse=True, scope="session")
 def own_folders(tmp_path_factory: pytest.TempPathFactory) -> object:
-    """Caches and the log of openings of the tests never touch the user's."""
+    """Caches and the log of openings of the tests never touch the user's, nor does the user's locale the tests."""
     patch = pytest.MonkeyPatch()
+    patch.setenv("LC_ALL", "C.UTF-8")
     patch.setenv("CERTERO_CACHE", str(tmp_path_factory.mktemp("cache")))
     patch.setenv("CERTERO_STATE", str(tmp_path_factory.mktemp("state")))
     yield

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from certero.data.copies import find_copies, same_exposure, seen
-from certero.data.fingerprints import fingerprint
+from certero.data.copies import SEEN_BITS, find_copies, same_exposure, seen
+from certero.data.fingerprints import fingerprint, hamming
 from certero.pixels import decode
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -206,6 +206,24 @@ def test_seen_recognises_copies_by_fingerprint_alone_and_no_other_photo() -> Non
     assert sum(seen_in(queries, stored)) <= 0.01 * len(queries)
     made = [copy for data in stored[::3] for copy in variants(data)]
     assert sum(seen_in(made, stored)) >= 0.99 * len(made)
+
+
+@pytest.mark.parametrize("flips", [0.5, 0.02, 0.0], ids=["like no other", "of one scene", "all equal"])
+def test_seen_finds_what_comparing_all_with_all_finds(flips: float) -> None:
+    rng = np.random.default_rng(7)
+    stored = np.packbits(rng.integers(0, 2, 320) ^ (rng.random((400, 320)) < flips), axis=1)
+    asked = np.unpackbits(stored[rng.integers(0, 400, 200)], axis=1)
+    for row, count in enumerate(rng.integers(0, 2 * SEEN_BITS, 200)):
+        asked[row, rng.choice(320, count, replace=False)] ^= 1
+    queries = np.packbits(asked, axis=1)
+
+    def columns(packed: np.ndarray, name: str) -> tuple[list[str], list[bytes], list[int]]:
+        hashes = [int.from_bytes(row[:8].tobytes(), "big") for row in packed]
+        return [f"{name}{number}" for number in range(len(packed))], [row[8:].tobytes() for row in packed], hashes
+
+    expected = [bool((hamming(query[None], stored) <= SEEN_BITS).any()) for query in queries]
+    assert 0 < sum(expected) < 200
+    assert seen(*columns(queries, "query"), *columns(stored, "stored")).tolist() == expected
 
 
 def test_seen_handles_unreadable_and_empty_sides() -> None:

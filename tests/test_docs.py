@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 import shlex
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 
 import certero
+from certero.business.case import Case, CurrencyFormat
 from certero.cli.main import VERBS, main
 from certero.config import TrainSettings
 from certero.data.table import SCHEMA
@@ -40,6 +42,7 @@ _NAMED = {
     "counts.passed_over": "REASON",
     "model.strength_losses": "C",
     "versions": "LIBRARY",
+    "folds[]": "CLASS",
 }
 _QUANTITY = {field.name for field in dataclasses.fields(Quantity)}
 
@@ -87,6 +90,52 @@ def test_every_key_of_an_evaluation_is_documented(small_run: Run, small_barn: Pa
     # What depends on the recipe: tests/test_train_network.py holds a trained network against the same page.
     depends = ("listed.", "counts.passed_over.", "splits.", "cv", "notes", "training.")
     assert {key for key in documented - found if not key.startswith(depends)} == set()
+
+
+def test_every_key_of_a_value_and_of_a_case_is_documented(small_run: Run) -> None:
+    case = {"volume_per_month": 9, "by_hand_minutes": 1, "with_model_minutes": 0.1, "hour_cost": 9, "error_cost": 1}
+    answers = [
+        certero.value(small_run.path, small_run.path, case=case),
+        certero.value(small_run.path, case=case, per_class=True),
+        certero.value(case="shop"),
+    ]
+    documented = _documented("value --json")
+    found: set[str] = set()
+    for answer in answers:
+        assert set(_methods(answer)) <= _documented("Quantities and intervals")
+        figures = set(answer["accept_all"] or {})
+        for other in answer["models"]:
+            assert set(other) - {"compared"} <= set(answer)
+            found |= {f"models[].compared.{key}" for key in _keys(other["compared"])}
+        plain = {key: item for key, item in answer.items() if key not in ("case", "accept_all", "models")}
+        found |= {"case", "accept_all", "models", "threshold", "threshold.per_class"}
+        found |= {re.sub(r"^(class_shares|threshold\.per_class)\.\w+$", r"\1.CLASS", key) for key in _keys(plain)}
+        assert figures <= found
+    found.discard("class_shares")  # null without classes
+    assert found == documented
+    assert {field.name for field in dataclasses.fields(Case)} == {
+        key for key in _documented("The case") if "." not in key and key != ","
+    }
+    assert {f"currency_format.{field.name}" for field in dataclasses.fields(CurrencyFormat)} == {
+        key for key in _documented("The case") if key.startswith("currency_format.")
+    }
+
+
+@pytest.mark.usefixtures("small_run")
+def test_every_key_of_a_plan_is_documented_and_no_other(small_barn: Path) -> None:
+    found = _keys(certero.plan(small_barn / "beds.csv", cv=3).to_json())
+    assert found - _documented("metrics.json") - _documented("train --dry-run --json") == set()
+    assert _documented("train --dry-run --json") - found == set()
+
+
+@pytest.mark.parametrize("words", [["doctor"], ["cache", "prune", "--older-than", "1000d"]], ids=["doctor", "cache"])
+def test_every_key_of_the_other_commands_is_documented_and_no_other(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--json", "-"]) == 0
+    found = _keys(json.loads(capsys.readouterr().out))
+    # `pruned` stands for itself, null, and for the keys below it.
+    assert _documented(f"{words[0]} --json") - {"pruned"} == found
 
 
 def test_every_interval_method_met_is_documented(small_run: Run) -> None:

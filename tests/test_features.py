@@ -7,6 +7,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ from certero.cache import BlobCache
 from certero.data.fingerprints import fingerprint
 from certero.engine.threads import Threads
 from certero.errors import ConfigError, PhotoError
+from certero.learn import export
 from certero.learn.backbones import Backbone, find_backbone, registered
 from certero.learn.devices import Engine
 from certero.learn.export import backbone_id, export_backbone
 from certero.learn.features import RememberedFeatures, embed
 from certero.pipelines.predict import load
+from certero.pipelines.prepare import RememberedLook
 from certero.pipelines.train import train
 from certero.records import Preprocessing
 from certero.runtime.network import Network
@@ -78,7 +81,7 @@ def cache(tmp_path: Path) -> BlobCache:
 
 
 def _hashes(photos: list[Path]) -> list[str]:
-    return [fingerprint(photo.read_bytes()).pixel_hash or "" for photo in photos]
+    return [fingerprint(photo.read_bytes()).content_hash for photo in photos]
 
 
 def test_a_remembered_feature_is_the_computed_one_bit_for_bit_and_opens_no_photo(
@@ -112,25 +115,162 @@ def test_features_are_what_the_exported_network_answers_for_the_prepared_pixels(
     assert np.abs(computed - answer).max() <= 1e-5 * np.abs(answer).max()
 
 
-def test_another_network_input_engine_or_photo_is_never_taken_for_a_remembered_one(
-    bench: Bench, cache: BlobCache
+NETWORK_CHANGES: dict[str, dict[str, object]] = {
+    "other weights": {"weights_id": "0" * 32},
+    "another network": {"name": "other"},
+    "another mean": {"mean": (127.0, 127.0, 128.0)},
+    "another deviation": {"deviation": (128.0, 128.0, 127.0)},
+}
+INPUT_CHANGES: dict[str, dict[str, object]] = {
+    "height": {"height": 96},
+    "width": {"width": 96},
+    "fit": {"fit": "stretch"},
+    "resampling": {"filter": "bilinear"},
+    "bars": {"pad": 0},
+}
+OTHERS = ("engine", "precision", "version of the export", "version of the pixel path", "photo")
+
+
+@pytest.mark.parametrize("change", [*NETWORK_CHANGES, *INPUT_CHANGES, *OTHERS])
+def test_a_change_of_anything_that_features_rest_on_forgets_them(
+    bench: Bench, cache: BlobCache, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    plain = bench.preprocessing
-    kept = RememberedFeatures(cache, bench.network_id, plain)
-    kept.put("a" * 32, np.ones(4, np.float32))
+    backbone, plain, key = bench.backbone, bench.preprocessing, "a" * 32
+
+    def remembered(
+        network: Backbone = backbone, how: Preprocessing = plain, engine: str = "onnxruntime", precision: str = "fp32"
+    ) -> RememberedFeatures:
+        return RememberedFeatures(cache, backbone_id(network, how, precision), how, engine)  # type: ignore[arg-type]
+
+    kept = remembered()
+    kept.put(key, np.ones(4, np.float32))
     kept.save()
-    assert set(kept.get(["a" * 32, "b" * 32])) == {"a" * 32}
-    other_weights = dataclasses.replace(bench.backbone, weights_id="0" * 32)
-    others = [
-        RememberedFeatures(cache, backbone_id(other_weights, plain), plain),
-        RememberedFeatures(cache, bench.network_id, plain, engine="torch-cpu-bf16"),
-        *(
-            RememberedFeatures(cache, bench.network_id, dataclasses.replace(plain, **change))
-            for change in ({"height": 96}, {"width": 96}, {"fit": "stretch"}, {"filter": "bilinear"}, {"pad": 0})
-        ),
-    ]
-    for other in others:
-        assert other.get(["a" * 32]) == {}
+    assert set(remembered().get([key])) == {key}
+    if change in NETWORK_CHANGES:
+        other = remembered(dataclasses.replace(backbone, **NETWORK_CHANGES[change]))  # type: ignore[arg-type]
+    elif change in INPUT_CHANGES:
+        other = remembered(how=dataclasses.replace(plain, **INPUT_CHANGES[change]))  # type: ignore[arg-type]
+    elif change == "engine":
+        other = remembered(engine="torch-cpu-bf16")
+    elif change == "precision":
+        other = remembered(precision="int8")
+    elif change == "version of the export":
+        monkeypatch.setattr(export, "_EXPORT_VERSION", -1)
+        other = remembered()
+    elif change == "version of the pixel path":
+        monkeypatch.setattr(pixels, "PATH_VERSION", -1)
+        other = remembered()
+    else:
+        other, key = remembered(), "b" * 32
+    assert other.get([key]) == {}
+
+
+def _edit_pixel(photo: Path) -> None:
+    picture = np.asarray(Image.open(photo)).copy()
+    picture[5, 5, 1] ^= 1
+    Image.fromarray(picture).save(photo)
+
+
+def _turn_by_exif(photo: Path, orientation: int = 6) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    body = exif.tobytes()
+    data = photo.read_bytes()
+    # A segment after the start marker: the coded pixels stay as they are.
+    photo.write_bytes(data[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + data[2:])
+
+
+def _save_as(photo: Path, picture: Image.Image, **how: object) -> None:
+    picture.load()
+    picture.save(photo, **how)  # type: ignore[arg-type]
+
+
+def _rename(photo: Path) -> None:
+    photo.rename(photo.with_name("another name.JPEG"))
+
+
+def _move(photo: Path) -> None:
+    photo.parent.rename(photo.parent.with_name("moved"))
+
+
+PHOTO_CHANGES: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "one pixel": ("bmp", _edit_pixel),
+    "turned by EXIF alone": ("jpg", _turn_by_exif),
+    "encoded again": ("jpg", lambda photo: _save_as(photo, Image.open(photo), quality=60)),
+    "enlarged": ("png", lambda photo: _save_as(photo, Image.open(photo).resize((200, 200)))),
+    "cropped": ("png", lambda photo: _save_as(photo, Image.open(photo).crop((0, 0, 60, 60)))),
+    "in grey": ("png", lambda photo: _save_as(photo, Image.open(photo).convert("L"))),
+    "mirrored": ("bmp", lambda photo: _save_as(photo, Image.open(photo).transpose(Image.Transpose.FLIP_LEFT_RIGHT))),
+}
+PHOTO_KEPT: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "touched": ("jpg", Path.touch),
+    "renamed": ("jpg", _rename),
+    "folder moved": ("jpg", _move),
+    "EXIF that turns nothing": ("jpg", lambda photo: _turn_by_exif(photo, 1)),
+    "packed otherwise": ("png", lambda photo: _save_as(photo, Image.open(photo), compress_level=1)),
+    "another lossless format": ("bmp", lambda photo: _save_as(photo, Image.open(photo), format="PNG")),
+}
+
+
+@pytest.mark.parametrize("change", [*PHOTO_CHANGES, *PHOTO_KEPT])
+def test_features_are_forgotten_with_the_pixels_and_with_nothing_else(
+    bench: Bench, photos: list[Path], cache: BlobCache, tmp_path: Path, change: str
+) -> None:
+    suffix, edit = {**PHOTO_CHANGES, **PHOTO_KEPT}[change]
+    photo = tmp_path / "place" / f"photo.{suffix}"
+    photo.parent.mkdir()
+    Image.open(photos[0]).save(photo)
+    looks = BlobCache("fingerprints", tmp_path / "cache")
+
+    def hash_pixels(file: Path) -> str:
+        look = RememberedLook(looks)
+        facts = look(file)
+        look.save()
+        assert facts.pixel_hash is not None
+        return facts.pixel_hash
+
+    remembered = RememberedFeatures(cache, bench.network_id, bench.preprocessing)
+    bench.embed([photo], [hash_pixels(photo)], cache)
+    assert remembered.get([hash_pixels(photo)])
+    before = photo.stat()
+    edit(photo)
+    (after,) = (file for file in tmp_path.rglob("*.*") if file.suffix[1:].lower() in ("jpg", "jpeg", "png", "bmp"))
+    if change not in ("touched", "renamed", "folder moved"):
+        # As an editor or a copy that keeps times leaves it; of a bitmap even the size is the same.
+        os.utime(after, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert after.stat().st_mtime_ns == before.st_mtime_ns
+        if change in ("one pixel", "mirrored"):
+            assert after.stat().st_size == before.st_size
+    assert bool(remembered.get([hash_pixels(after)])) == (change in PHOTO_KEPT)
+
+
+@pytest.mark.parametrize("damage", ["a changed byte", "cut short", "no database", "empty"])
+def test_features_in_a_spoiled_cache_are_computed_again(
+    bench: Bench, photos: list[Path], tmp_path: Path, damage: str
+) -> None:
+    hashes = _hashes(photos)
+    cache = BlobCache("features", tmp_path)
+    before = bench.embed(photos, hashes, cache)
+    cache.close()
+    content = bytearray(cache.path.read_bytes())
+    if damage == "a changed byte":
+        place = content.index(before[1].tobytes()[:64])
+        content[place + 10] ^= 0x40
+    elif damage == "cut short":
+        del content[len(content) // 2 :]
+    else:
+        content = bytearray(b"no database at all" * 500 if damage == "no database" else b"")
+    cache.path.write_bytes(content)
+    spoiled = BlobCache("features", tmp_path)
+    assert bench.embed(photos, hashes, spoiled).tobytes() == before.tobytes()
+    spoiled.close()
+    again = RememberedFeatures(BlobCache("features", tmp_path), bench.network_id, bench.preprocessing)
+    if damage == "cut short":
+        # The entries are computed again, and perhaps remembered from the next time on.
+        bench.embed(photos, hashes, BlobCache("features", tmp_path))
+    assert {key: row.tobytes() for key, row in again.get(hashes).items()} == {
+        key: row.tobytes() for key, row in zip(hashes, before, strict=True)
+    }
 
 
 def test_an_edited_photo_gets_features_of_its_own(

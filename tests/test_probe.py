@@ -102,6 +102,34 @@ def test_the_chosen_strength_has_the_least_held_out_loss() -> None:
     assert probe.strength not in (1e-4, 100.0)
 
 
+def test_no_weaker_strength_is_tried_once_the_held_out_loss_rises() -> None:
+    features, truth = _blobs(120, 3, 3)
+    noise = np.random.default_rng(5).normal(size=(120, 60)).astype(np.float32)
+    features = np.concatenate([features, noise], axis=1)
+    strengths = (1e-4, 1e-3, 1e-2, 1.0, 100.0, 1e4)
+    probe = fit_probe(features, truth, 3, _cut(np.arange(120) % 4), strengths, np.ones(3), map)
+    tried = list(probe.losses)
+    assert tried == sorted(strengths)[: len(tried)]
+    assert len(tried) < len(strengths)
+    losses = list(probe.losses.values())
+    assert losses[:-1] == sorted(losses[:-1], reverse=True)
+    assert losses[-1] > losses[-2]
+
+
+def test_features_are_only_overwritten_where_that_is_allowed_and_the_head_is_the_same() -> None:
+    # More rows than are handled at once.
+    features, truth = _blobs(9000, 2, 3)
+    before = features.copy()
+    kept = fit_head(features, truth, 2, 0.1, np.ones(9000))
+    assert np.array_equal(features, before)
+    free = fit_head(features, truth, 2, 0.1, np.ones(9000), overwrite=True)
+    assert np.array_equal(kept.coefficients, free.coefficients)
+    assert kept.mean == pytest.approx(root(before).mean(axis=0, dtype=np.float64))
+    assert kept.deviation == pytest.approx(root(before).std(axis=0, dtype=np.float64))
+    whole = root(before).astype(np.float64) @ kept.folded()[0].T + kept.folded()[1]
+    assert np.allclose(kept.logits(before), whole, atol=1e-9)
+
+
 def test_the_exported_head_answers_as_the_fitted_one_at_any_batch() -> None:
     features, truth = _blobs(64, 3, 8)
     head = fit_head(features, truth, 3, 0.1, np.ones(64))

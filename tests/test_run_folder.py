@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,39 @@ def test_a_failed_or_interrupted_run_leaves_nothing(tmp_path: Path, failure: typ
     with pytest.raises(failure):
         fail()
     assert _children(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder cannot be locked on Windows: nothing is removed there")
+def test_the_next_run_removes_what_killed_ones_left_and_nothing_else(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys; from pathlib import Path; from certero.pipelines.run_folder import run_folder\n"
+        "with run_folder(Path(sys.argv[1]), 'x') as run:\n"
+        "    (run.work / 'file').write_text('1')\n"
+        "    print('ready', flush=True)\n"
+        "    if sys.argv[2] == 'killed': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    sys.stdin.read()\n"
+    )
+
+    def start(name: str, fate: str) -> subprocess.Popen[str]:
+        words = [sys.executable, "-c", program, str(tmp_path / name), fate]
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    living, killed = start("other", "lives"), start("run", "killed")
+    killed.communicate(timeout=60)
+    others = [tmp_path / ".hidden", tmp_path / ".run.abcdefgh", tmp_path / "mine.certero-abc"]
+    for folder in others:
+        folder.mkdir()
+    assert len(list(tmp_path.glob(".*.certero-*"))) == 2
+    with run_folder(tmp_path / "new", "x"):
+        assert len(list(tmp_path.glob(".run.certero-*"))) == 0
+        assert len(list(tmp_path.glob(".other.certero-*"))) == 1
+    living.communicate("", timeout=60)
+    assert living.returncode == 0
+    assert (tmp_path / "other" / "file").read_text() == "1"
+    assert _children(tmp_path) == sorted(["new", "other", *(folder.name for folder in others)])
 
 
 def test_no_run_is_overwritten(tmp_path: Path) -> None:

@@ -447,7 +447,7 @@ def test_the_files_of_a_run_are_all_there_and_readable(name: str, request: pytes
     run: Run = request.getfixturevalue(name)
     metrics = run.metrics
     assert {file.name for file in run.path.iterdir()} == {
-        *("config.toml", "data.parquet", "history.csv", "model.onnx", "metrics.json", "openings.jsonl"),
+        *("config.toml", "data.parquet", "history.csv", "held_out.csv", "model.onnx", "metrics.json", "openings.jsonl"),
         *("predictions.csv", "report.html"),
     }
     table = pl.read_parquet(run.path / "data.parquet")
@@ -462,7 +462,11 @@ def test_the_files_of_a_run_are_all_there_and_readable(name: str, request: pytes
     opening = json.loads((run.path / "openings.jsonl").read_text("utf-8"))
     assert opening["n"] == metrics["test"]["n"]
     history = list(csv.DictReader((run.path / "history.csv").open(encoding="utf-8")))
-    assert [float(row["strength"]) for row in history] == sorted(config["strengths"])
+    # Strengths are tried up to the first that is worse than the one before.
+    tried = [float(row["strength"]) for row in history]
+    assert tried == sorted(config["strengths"])[: len(tried)]
+    losses = [float(row["log_loss"]) for row in history]
+    assert losses[:-1] == sorted(losses[:-1], reverse=True)
     assert all(math.isfinite(float(row["log_loss"])) for row in history)
     page = (run.path / "report.html").read_text("utf-8")
     accuracy = 100 * metrics["test"]["accuracy"]["value"]

@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from certero.pipelines.evaluate import evaluate
+    from certero.pipelines.plan import plan
     from certero.pipelines.predict import load
     from certero.pipelines.prepare import scan
     from certero.pipelines.train import train
+    from certero.pipelines.value import value
 
 _HOMES = {
     "evaluate": "certero.pipelines.evaluate",
     "load": "certero.pipelines.predict",
+    "plan": "certero.pipelines.plan",
     "scan": "certero.pipelines.prepare",
     "train": "certero.pipelines.train",
+    "value": "certero.pipelines.value",
 }
 
-__all__ = ["evaluate", "load", "scan", "train"]
+__all__ = ["evaluate", "load", "plan", "scan", "train", "value"]
 
 
 def __getattr__(name: str) -> object:

@@ -21,6 +21,7 @@ from certero.errors import ConfigError
 ClassWeights = Literal["none", "balanced"] | dict[str, float]
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_SIZES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
 def cache_folder() -> Path:
@@ -342,6 +343,18 @@ def parse_duration(text: str, flag: str) -> timedelta:
         return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
     except OverflowError as error:
         raise ConfigError(f"{flag} must be a duration such as 10m, 1h or 2d; {text!r} is too long.") from error
+
+
+def parse_size(text: str, flag: str) -> int:
+    """`500MB`, `1.5 GB`, `2GiB` in bytes.
+
+    >>> parse_size("2GB", "--max-size")
+    2000000000
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text.lower())
+    if match is None or match[2] not in _SIZES:
+        raise ConfigError(f"{flag} must be a size such as 500MB or 2GB; found {text!r}.")
+    return round(float(match[1]) * _SIZES[match[2]])
 
 
 def parse_class_weights(text: str) -> ClassWeights:

@@ -2,12 +2,14 @@
 
 Messages are written in English in the code and looked up in the catalogue of the chosen language, gettext's way.
 Names of options, files, keys of JSON and error messages stay English: they are searched for, typed and sent to others.
+What a stage finds and JSON holds is an English `sentence` that can still be said otherwise (decision 13).
 """
 
 from __future__ import annotations
 
 import gettext
 import os
+from collections.abc import Mapping
 from importlib import resources
 
 from certero.errors import ConfigError
@@ -47,12 +49,69 @@ def language() -> str:
 
 def _(message: str) -> str:
     """The message in the language in use."""
-    return _catalogue.gettext(message)
+    # The empty message is the catalogue's header.
+    return _catalogue.gettext(message) if message else message
 
 
 def ngettext(one: str, many: str, count: int) -> str:
     """The message for one or for several, in the language in use."""
     return _catalogue.ngettext(one, many, count)
+
+
+def message(text: str) -> str:
+    """The text itself, marked for the catalogue; it is looked up where it is shown."""
+    return text
+
+
+class Sentence(str):
+    """An English text, in JSON like any other, that remembers its message and values; see `translate`."""
+
+    __slots__ = ("many", "one", "values")
+
+    one: str
+    many: str | None
+    values: Mapping[str, object]
+
+    def __new__(cls, one: str, many: str | None, values: Mapping[str, object]) -> Sentence:
+        chosen = one if many is None or values["count"] == 1 else many
+        text = super().__new__(cls, chosen % values)
+        text.one, text.many, text.values = one, many, values
+        return text
+
+    def __reduce__(self) -> tuple[type[Sentence], tuple[str, str | None, dict[str, object]]]:
+        return (Sentence, (self.one, self.many, dict(self.values)))
+
+
+def sentence(message: str, **values: object) -> Sentence:
+    """A text about the photos that JSON holds in English and people read in their language.
+
+    Args:
+        message: with `%(name)s` where the values go.
+        **values: what goes there; sentences among them are translated too.
+
+    >>> sentence("train has no used photo of %(classes)s", classes="cow")
+    'train has no used photo of cow'
+    """
+    return Sentence(message, None, values)
+
+
+def sentences(one: str, many: str, *, count: int, **values: object) -> Sentence:
+    """`sentence` for a count: one message for 1, the other for several; both may show `%(count)d`."""
+    return Sentence(one, many, {"count": count, **values})
+
+
+def translate(text: str) -> str:
+    """A sentence, or a message of the catalogue, in the language in use; any other text as it is."""
+    if not isinstance(text, Sentence):
+        return _(text)
+    values = {name: translate(value) if isinstance(value, str) else value for name, value in text.values.items()}
+    chosen = _(text.one) if text.many is None else ngettext(text.one, text.many, _number(values["count"]))
+    return chosen % values
+
+
+def _number(value: object) -> int:
+    assert isinstance(value, int)
+    return value
 
 
 def _from_locale() -> str:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import functools
 import io
 import logging
+import re
 import struct
 import threading
 import warnings
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,6 +26,7 @@ import simplejpeg
 from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image, UnidentifiedImageError
 
+from certero import jpeg, jpeg_entropy
 from certero.errors import PhotoError
 from certero.records import Preprocessing
 
@@ -32,6 +35,9 @@ UInt8 = npt.NDArray[np.uint8]
 #: Larger photos are refused from their header, before memory is spent. Just under the size at which Pillow itself
 #: refuses, so that its own limit, which other code in the process may rely on, need not be changed.
 MAX_PIXELS = 178_000_000
+
+#: Pixels of a JPEG times its scans. Encoders write about ten scans; a small hostile file can hold thousands.
+MAX_SCANNED_PIXELS = 4_000_000_000
 
 # Pillow reports oddities through `warnings` and `logging`; certero reports them in `Decoded.damage` or not at all.
 # Set once: warnings.catch_warnings is not thread safe, and decoding runs in threads.
@@ -44,9 +50,11 @@ PATH_VERSION = 2
 
 _FILTERS = {"bilinear": FilterType.bilinear, "bicubic": FilterType.catmull_rom}
 _PIXEL_TYPES = {2: PixelType.U8, 3: PixelType.U8x3}
-_END_OF_IMAGE = b"\xff\xd9"
 _ORIENTATION, _EXIF_FOLDER, _TAKEN_AT = 0x0112, 0x8769, 0x9003
-_SUBFILE_TYPE, _DNG_VERSION = 254, 50706
+_SUBFILE_TYPE, _DNG_VERSION, _COMPRESSION = 254, 50706, 259
+_STRIP_OFFSETS, _STRIP_LENGTHS, _TILE_OFFSETS, _TILE_LENGTHS = 273, 279, 324, 325
+_ZEROS = re.compile(rb"\0{24,}")
+_HOLE = "part of the file is zero bytes: it was written only in part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +209,15 @@ def _check_size(height: int, width: int) -> None:
         )
 
 
+def _check_scans(height: int, width: int, scans: int) -> None:
+    """Refuse a progressive JPEG whose scans, each a pass over the whole picture, would take minutes."""
+    if scans * height * width > MAX_SCANNED_PIXELS:
+        raise PhotoError(
+            f"a photo of {width}x{height} may have {MAX_SCANNED_PIXELS // (height * width)} scans; this one has "
+            f"{scans}: save it anew"
+        )
+
+
 # ---- orientation and capture time -----------------------------------------------------------------------------
 
 
@@ -227,6 +244,10 @@ def _capture_time(exif: Image.Exif) -> datetime | None:
 
 
 def _decode_jpeg(data: bytes, at_least: tuple[int, int] | None) -> Decoded:
+    if jpeg.has_hole(data):
+        raise PhotoError(_HOLE)
+    if jpeg.has_empty_quantiser(data):
+        raise PhotoError("the jpeg data cannot be decoded: a quantisation table is corrupt")
     exif, damage = _jpeg_exif(data)
     orientation = exif.get(_ORIENTATION)
     if at_least is not None and orientation in (5, 6, 7, 8):
@@ -239,6 +260,7 @@ def _decode_jpeg(data: bytes, at_least: tuple[int, int] | None) -> Decoded:
         # Valid but rare chroma layouts, which TurboJPEG's header reader refuses and libjpeg under Pillow decodes.
         return _decode_with_pillow(data, "jpeg")
     _check_size(height, width)
+    _check_scans(height, width, jpeg.count_scans(data))
     pixels, complaints = _jpeg_pixels(data, _jpeg_reduction(height, width, at_least))
     problems = [*([damage] if damage else []), *complaints]
     return Decoded(_upright(pixels, orientation), "jpeg", "; ".join(problems) or None, _capture_time(exif))
@@ -282,14 +304,15 @@ def _jpeg_pixels(data: bytes, reduction: dict[str, int]) -> tuple[UInt8, list[st
                 # An end marker lost together with zero padding: written in part before a power cut.
                 raise PhotoError("the file ends in zero bytes: it was written only in part")
             ended = False
-            mended += _END_OF_IMAGE
+            mended += jpeg.END_OF_IMAGE
             complaints.append("the end marker is missing")
-        elif "extraneous bytes before marker 0xd9" in complaint and not _has_hole(data):
-            # Every pixel was decoded before the surplus bytes.
+        elif "extraneous bytes before marker 0xd9" in complaint and not jpeg.has_zero_bytes(data):
+            if not jpeg_entropy.is_whole(mended):
+                raise PhotoError("the picture data are corrupt: what follows the corrupt bytes is lost")
             pixels = simplejpeg.decode_jpeg(mended, "RGB", strict=False, **reduction)
             complaints.append("surplus bytes before the end marker")
             break
-        elif whole_header and (bare := _bare_jpeg(mended)) != mended:
+        elif whole_header and (bare := jpeg.without_extras(mended)) != mended:
             whole_header = False
             mended = bare
             complaints.append(
@@ -297,54 +320,26 @@ def _jpeg_pixels(data: bytes, reduction: dict[str, int]) -> tuple[UInt8, list[st
             )
         else:
             raise PhotoError(_missing_pixels(complaint, data))
-    if not ended and not _all_scans_present(data):
+    if not ended and not jpeg.has_every_scan(data):
         raise PhotoError("the file is cut short: detail of a progressive JPEG is missing")
-    if (surplus := _bytes_after_end(data)) and ended:
+    if (surplus := jpeg.bytes_after_end(data)) and ended:
         complaints.append(f"{surplus} surplus bytes after the end of the photo")
     return pixels, complaints
 
 
 def _missing_pixels(complaint: str, data: bytes) -> str:
-    if _has_hole(data):
-        return "part of the file is zero bytes: it was written only in part"
+    if jpeg.has_zero_bytes(data):
+        return _HOLE
     lowered = complaint.lower()
     if "premature end" in lowered:
         return "the file is cut short or corrupt: pixels are missing"
     return f"the jpeg data cannot be decoded: {complaint}"
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Header segments (marker, start, end) of a JPEG up to and without its first scan, skipping junk between them.
-
-    The last one yielded is (0xDA, start of scan, length of data). Source: ITU-T T.81, annex B.
-    """
-    at = 2
-    while True:
-        at = data.find(b"\xff", at)
-        if at < 0 or at + 4 > len(data):
-            return
-        marker = data[at + 1]
-        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:  # fill byte or a marker without content
-            at += 1 if marker == 0xFF else 2
-            continue
-        if marker in (0xDA, 0xD9):
-            yield marker, at, len(data)
-            return
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        yield marker, at, end
-        at = max(end, at + 2)
-
-
-def _bare_jpeg(data: bytes) -> bytes:
-    """The same photo without comments, application data (but Adobe's colour transform) and junk in the header."""
-    kept = [data[a:b] for marker, a, b in _segments(data) if marker == 0xEE or not 0xE0 <= marker <= 0xFE]
-    return b"\xff\xd8" + b"".join(kept)
-
-
 def _jpeg_exif(data: bytes) -> tuple[Image.Exif, str | None]:
     """EXIF of a JPEG, empty if it has none, and what is wrong with it."""
     exif = Image.Exif()
-    for marker, start, end in _segments(data):
+    for marker, start, end in jpeg.segments(data):
         if marker == 0xE1 and data[start + 4 : start + 10] == b"Exif\0\0":
             try:
                 exif.load(data[start + 4 : end])
@@ -355,58 +350,32 @@ def _jpeg_exif(data: bytes) -> tuple[Image.Exif, str | None]:
     return exif, None
 
 
-def _has_hole(data: bytes) -> bool:
-    """Whether the picture data hold a run of zeros; asked only of files that the decoder complained about.
-
-    64 zero bytes: a lost disk sector has 512; flat areas of sound photos also encode to zeros.
-    """
-    scan = next((start for marker, start, _ in _segments(data) if marker == 0xDA), 0)
-    return data.find(bytes(64), scan) >= 0 or data.endswith(bytes(4))
-
-
-def _bytes_after_end(data: bytes) -> int:
-    """Bytes behind the last end marker, but for the film or trailer that phones append by design."""
-    end = data.rfind(_END_OF_IMAGE) + 2
-    if end == len(data) or b"ftyp" in data[end : end + 64] or data.endswith(b"SEFT"):
-        return 0
-    return len(data) - end
-
-
-def _all_scans_present(data: bytes) -> bool:
-    """Whether the scans of a JPEG bring all 64 coefficients of every component to full precision.
-
-    A progressive file cut between two scans decodes without complaint once an end marker is appended.
-    Source: ITU-T T.81, B.2.3 and G.1.1.
-    """
-    components = 0
-    at = 0
-    for marker, start, _ in _segments(data):
-        if 0xC0 <= marker <= 0xC2:
-            components = data[start + 9]
-        at = start
-    missing_bits = np.full((256, 64), 99)
-    while 0 <= at < len(data) - 5:
-        if data[at + 1] == 0xDA:
-            count = data[at + 4]
-            scan = data[at + 5 : at + 5 + 2 * count + 3]
-            if len(scan) == 2 * count + 3:
-                for component in scan[0 : 2 * count : 2]:
-                    missing_bits[component, scan[-3] : scan[-2] + 1] = scan[-1] & 15
-        at = data.find(b"\xff\xda", at + 2)
-    return int((missing_bits == 0).all(axis=1).sum()) >= components > 0
-
-
 # ---- the other formats ----------------------------------------------------------------------------------------
 
 
 def _decode_with_pillow(data: bytes, photo_format: str) -> Decoded:
+    if photo_format != "png":
+        return _decode_once_with_pillow(data, photo_format, None)
+    bare, damage = _bare_png(data)
+    if damage:
+        return _decode_once_with_pillow(bare, photo_format, damage)
+    try:
+        return _decode_once_with_pillow(data, photo_format, None)
+    except PhotoError:
+        raise
+    except Exception:
+        # Texts and colour profiles that unpack to gigabytes are not the picture.
+        return _decode_once_with_pillow(bare, photo_format, "data beside the picture cannot be read")
+
+
+def _decode_once_with_pillow(data: bytes, photo_format: str, damage: str | None) -> Decoded:
     with Image.open(io.BytesIO(data), formats=[photo_format.upper()]) as photo:
         _check_size(photo.height, photo.width)
         if photo_format == "tiff":
             _check_tiff(photo, data)
         photo.load()  # before EXIF, which a PNG may hold behind its pixels
         captured_at, orientation = None, None
-        damage = _damage_at_end(data, photo_format)
+        damage = damage or _damage_at_end(data, photo_format)
         try:
             exif = photo.getexif()
             captured_at = _capture_time(exif)
@@ -414,7 +383,79 @@ def _decode_with_pillow(data: bytes, photo_format: str) -> Decoded:
             orientation = None if photo_format == "tiff" else exif.get(_ORIENTATION)
         except Exception:  # Pillow's TIFF reader raises many kinds on corrupt bytes
             damage = damage or "the EXIF data are corrupt"
-        return Decoded(_upright(_rgb(photo), orientation), photo_format, damage, captured_at)
+        spans = _webp_spans(data) if photo_format == "webp" else _tiff_spans(photo) if photo_format == "tiff" else ()
+        pixels = _rgb(photo)
+    # Zeros encode flat areas, at 40 and more tiles for each byte; other sound photos have runs of at most 17.
+    if (zeros := _longest_hole(data, spans)) and 8 * zeros > _count_flat_tiles(pixels):
+        raise PhotoError(_HOLE)
+    return Decoded(_upright(pixels, orientation), photo_format, damage, captured_at)
+
+
+def _bare_png(data: bytes) -> tuple[bytes, str | None]:
+    """The chunks that pixels, transparency and orientation need, and what is wrong with the others.
+
+    Pillow does not verify the checksum of the picture data. Source: PNG specification, 5.3 and 5.4.
+
+    Raises:
+        PhotoError: the checksum of a chunk that the picture needs is wrong.
+    """
+    kept, damage = [data[:8]], None
+    at = 8
+    while at + 12 <= len(data):
+        length, name = struct.unpack(">I4s", data[at : at + 8])
+        end = at + 12 + length
+        if end > len(data):
+            if name == b"IDAT":  # Pillow would read on to the end of the file, whatever is there
+                raise PhotoError("the png data are cut short or corrupt: the checksum of the picture is missing")
+            break
+        sound = zlib.crc32(memoryview(data)[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
+        needed = name in (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS")
+        if needed and not sound:
+            raise PhotoError("the png data are corrupt: the checksum of the picture is wrong")
+        if not sound:
+            damage = "data beside the picture are corrupt"
+        elif needed or name == b"eXIf":
+            kept.append(data[at:end])
+        at = end
+        if name == b"IEND":
+            break
+    return b"".join((*kept, data[at:])), damage
+
+
+def _webp_spans(data: bytes) -> Iterator[tuple[int, int]]:
+    """Start and end of the picture data of a still WebP."""
+    at = 12
+    while at + 8 <= len(data):
+        name, length = struct.unpack("<4sI", data[at : at + 8])
+        if name in (b"VP8 ", b"VP8L"):
+            yield at + 8, at + 8 + length
+        at += 8 + length + (length & 1)
+
+
+def _tiff_spans(photo: Any) -> list[tuple[int, int]]:
+    """Start and end of the strips or tiles of a TIFF, if they are compressed by LZW, JPEG or deflate."""
+    tags = photo.tag_v2
+    if tags.get(_COMPRESSION) not in (5, 7, 8, 32946):
+        return []
+    offsets = tags.get(_STRIP_OFFSETS) or tags.get(_TILE_OFFSETS) or ()
+    lengths = tags.get(_STRIP_LENGTHS) or tags.get(_TILE_LENGTHS) or ()
+    return [(start, start + length) for start, length in zip(offsets, lengths, strict=False)]
+
+
+def _longest_hole(data: bytes, spans: Iterable[tuple[int, int]]) -> int:
+    """Length of the longest run of zero bytes within the spans, 0 below 24."""
+    runs = (match.end() - match.start() for start, end in spans for match in _ZEROS.finditer(data, start, end))
+    return max(runs, default=0)
+
+
+def _count_flat_tiles(pixels: UInt8) -> int:
+    """Number of tiles of 16x16 pixels of a single colour."""
+    rows, columns = pixels.shape[0] // 16, pixels.shape[1] // 16
+    count = 0
+    for row in range(rows):  # one by one: comparing all at once would take as much memory as the photo
+        tiles = pixels[row * 16 : row * 16 + 16, : columns * 16].reshape(16, columns, 16, 3)
+        count += int((tiles == tiles[:1, :, :1]).all(axis=(0, 2, 3)).sum())
+    return count
 
 
 def _check_tiff(photo: Any, data: bytes) -> None:
@@ -450,7 +491,17 @@ def _rgb(photo: Image.Image) -> UInt8:
         # One colour declared transparent, in a 16-bit file and with 16 bits: no 8-bit colour equals it.
         del photo.info["transparency"]
     if photo.has_transparency_data:
-        with_alpha = photo.convert("RGBA")
-        photo = Image.new("RGBA", photo.size, "white")
-        photo.alpha_composite(with_alpha)
+        return _on_white(photo)
     return np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
+
+
+def _on_white(photo: Image.Image) -> UInt8:
+    """Alpha and transparent colours laid on white, in bands: a whole canvas would take 12 bytes a pixel."""
+    pixels = np.empty((photo.height, photo.width, 3), np.uint8)
+    for top in range(0, photo.height, 256):
+        bottom = min(top + 256, photo.height)
+        band = photo.crop((0, top, photo.width, bottom)).convert("RGBA")
+        white = Image.new("RGBA", band.size, "white")
+        white.alpha_composite(band)
+        pixels[top:bottom] = np.asarray(white.convert("RGB"))
+    return pixels

@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.output import check_target, say
+from certero.cli.options import Lang
+from certero.cli.output import check_target
 from certero.cli.progress import show_progress
-from certero.cli.summary import print_json, print_summary
+from certero.cli.summary import print_json, print_places, print_summary
+from certero.language import _
 
 
 def command(
@@ -24,19 +26,21 @@ def command(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    lang: Lang = None,
 ) -> None:
     """Render a small synthetic barn seen by an overhead camera, train on its beds, and report. Downloads nothing."""
     check_target(as_json, "--json")
     from certero.pipelines.demo import demo
 
     with show_progress(quiet) as progress:
-        run = demo(output, seed=seed, workers=workers, progress=progress, command=["certero", "demo", *sys.argv[2:]])
+        command = ["certero", "demo", *sys.argv[2:]]
+        run = demo(output, seed=seed, workers=workers, progress=progress, command=command, lang=lang)
     if as_json is not None:
         print_json(run.metrics, as_json)
     if as_json == "-":
         return
     print_summary(run.metrics)
-    say(f"Report:  {run.report}\nModel:   {run.model}\nBarn:    {output / 'barn'}")
+    print_places([(_("Report"), run.report), (_("Model"), run.model), (_("Barn"), output / "barn")])
     if open_report and sys.stdout.isatty():
         import webbrowser
 

@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.output import check_target, say
+from certero.cli.options import Lang
+from certero.cli.output import check_target
 from certero.cli.progress import show_progress
-from certero.cli.summary import check_strict, print_json, print_summary
+from certero.cli.summary import check_strict, print_json, print_places, print_summary
+from certero.language import _
 
 
 def command(
@@ -42,6 +44,7 @@ def command(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    lang: Lang = None,
 ) -> None:
     """Measure a model on labelled photos, with intervals, and say how many of them it was trained on."""
     check_target(as_json, "--json")
@@ -64,12 +67,13 @@ def command(
             workers=workers,
             progress=progress,
             command=["certero", "evaluate", *sys.argv[2:]],
+            lang=lang,
         )
     if as_json is not None:
         print_json(metrics, as_json)
     if as_json != "-":
         print_summary(metrics)
         if report is not None:
-            say(f"Report:  {report}")
+            print_places([(_("Report"), report)])
     if strict:
         check_strict(metrics)

@@ -10,7 +10,10 @@ VERBS = {
     "demo": "A first look in a minute: draw a small barn, train on its photos and report.",
     "train": "Train a classifier on labelled photos, measure it once on photos it never saw, and report.",
     "evaluate": "Measure a model on other labelled photos, and say how many of them it was trained on.",
+    "value": "Say what a model is worth: savings, payback, the threshold that earns most.",
     "predict": "Label photos: a table, CSV, JSON or JSON Lines.",
+    "doctor": "Look at this machine and installation, and say what to do.",
+    "cache": "Show what is remembered of your photos, or make room on the disk.",
 }
 
 EXIT_FAULT = 1
@@ -18,7 +21,7 @@ EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 
 # What a verb needs beyond the runtime.
-_EXTRAS = {"demo": "train", "train": "train", "evaluate": "report"}
+_EXTRAS = {"demo": "train", "train": "train", "evaluate": "report", "value": "report"}
 
 
 def run() -> None:

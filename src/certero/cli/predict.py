@@ -12,9 +12,11 @@ from typing import Annotated
 
 import typer
 
+from certero.cli.options import Lang
 from certero.cli.output import STDOUT, check_target, say, write
 from certero.cli.progress import show_progress
 from certero.errors import ConfigError, UserError
+from certero.language import _, ngettext, use_language
 from certero.records import Prediction
 
 
@@ -41,8 +43,10 @@ def command(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if any photo could not be read.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    lang: Lang = None,
 ) -> None:
     """Label photos with a model. Needs no torch. A photo that cannot be read gets a row with its error."""
+    use_language(lang)
     asked = [(name, target) for name, target in (("json", as_json), ("jsonl", as_jsonl), ("csv", as_csv)) if target]
     if len({target for _name, target in asked}) < len(asked):
         raise ConfigError("--json, --jsonl and --csv must go to different places; two go to the same. Name two files.")
@@ -65,12 +69,19 @@ def command(
         _print_table(predictions)
     broken = [prediction for prediction in predictions if prediction.error is not None]
     if broken:
-        message = (
-            f"{len(broken)} of {len(predictions)} photos could not be read; first: {broken[0].path}: {broken[0].error}"
-        )
+        first = f"{broken[0].path}: {broken[0].error}"
         if strict:
-            raise UnreadablePhotos(f"--strict needs every photo to be readable; {message}.")
-        print(message, file=sys.stderr)
+            raise UnreadablePhotos(
+                f"--strict needs every photo to be readable; {len(broken)} of {len(predictions)} photos could not be "
+                f"read; first: {first}."
+            )
+        counts = {"broken": len(broken), "photos": len(predictions), "first": first}
+        message = ngettext(
+            "%(broken)d of %(photos)d photos could not be read; first: %(first)s",
+            "%(broken)d of %(photos)d photos could not be read; first: %(first)s",
+            len(broken),
+        )
+        print(message % counts, file=sys.stderr)
 
 
 def _to_json(predictions: Iterable[Prediction], _classes: Iterable[str]) -> Iterator[str]:
@@ -108,12 +119,12 @@ def _print_table(predictions: list[Prediction]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("photo", "label", "probability", box=None, pad_edge=False, header_style="bold")
+    table = Table(_("photo"), _("label"), _("probability"), box=None, pad_edge=False, header_style="bold")
     for row in predictions:
         if row.error is not None:
-            table.add_row(Text(row.path), Text(f"unreadable: {row.error}", style="red"), "")
+            table.add_row(Text(row.path), Text(_("unreadable: %(error)s") % {"error": row.error}, style="red"), "")
             continue
-        label = Text("(abstains)" if row.label is None else row.label)
+        label = Text(_("(abstains)") if row.label is None else row.label)
         table.add_row(Text(row.path), label, f"{row.probability:.3f}")
     text = io.StringIO()
     # Paths must not be cut where the output goes to a file or a pipe.

@@ -1,20 +1,39 @@
-"""Progress on standard error: a bar on a terminal, plain lines in a log."""
+"""Progress on standard error: a bar on a terminal, plain lines in a log; both say how much time a stage has left."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from certero.amounts import duration
 from certero.cli import signals
+from certero.language import _, message, translate
 from certero.records import Progress, no_progress
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from rich.progress import Task, TaskID
+    from rich.text import Text
 
 _SECONDS_A_LINE = 5.0
+
+#: Marked for the catalogue: stages report under these names.
+STAGES = (
+    message("render"),
+    message("scan"),
+    message("separate"),
+    message("network"),
+    message("features"),
+    message("fit"),
+    message("calibrate"),
+    message("export"),
+    message("evaluate"),
+    message("predict"),
+    message("random split"),
+)
 
 
 @contextlib.contextmanager
@@ -24,14 +43,15 @@ def show_progress(quiet: bool = False) -> Iterator[Progress]:
         shown: Progress
         if quiet:
             shown = no_progress
-        elif sys.stderr.isatty():
+        # A terminal that cannot move its cursor (an editor's, a serial line's) would get each picture of a bar anew.
+        elif sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
             shown = stack.enter_context(_bars())
         else:
             shown = _Lines()
 
         def report(stage: str, done: int, total: int, detail: str = "", /) -> None:
             signals.check()
-            shown(stage, done, total, detail)
+            shown(translate(stage), done, total, detail)
 
         yield report
 
@@ -39,23 +59,34 @@ def show_progress(quiet: bool = False) -> Iterator[Progress]:
 @contextlib.contextmanager
 def _bars() -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn
     from rich.progress import Progress as Bars
+    from rich.text import Text
 
-    columns = (
-        TextColumn("{task.description:<14}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[detail]}"),
-    )
+    class Times(ProgressColumn):
+        """The time left while a stage runs, and what it took in the end."""
+
+        def render(self, task: Task) -> Text:
+            if task.finished:
+                return Text(_("took {time}").format(time=duration(task.finished_time or 0)))
+            left = task.time_remaining
+            if left is None:
+                return Text(_("{time} so far").format(time=duration(task.elapsed or 0)))
+            return Text(_("{time} left").format(time=duration(left)))
+
+    detail = TextColumn("{task.fields[detail]}")
+    columns = (TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), Times(), detail)
     with Bars(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
+        reached: dict[str, int] = {}
 
         def report(stage: str, done: int, total: int, detail: str = "", /) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total, detail=detail)
+            elif done < reached[stage]:
+                # The stage begins again, for the next fold: with a clock of its own.
+                bars.reset(tasks[stage], total=total)
+            reached[stage] = done
             bars.update(tasks[stage], completed=done, total=total, detail=detail)
 
         yield report
@@ -73,16 +104,26 @@ class _Lines:
     def __call__(self, stage: str, done: int, total: int, detail: str = "", /) -> None:
         now = time.monotonic()
         if stage != self._stage:
-            # A resumed training starts in the middle: what was done before says nothing of the speed.
-            self._stage, self._started, self._spoke, self._first = stage, now, now, max(done - 1, 0)
+            self._stage, self._started, self._spoke, self._first = stage, now, now, done
         took = now - self._started
         if done >= total:
             if took >= 1.0 or (total > 1 and stage not in self._ended):
-                print(f"{stage}: {detail or f'{total} done'} in {took:.1f} s", file=sys.stderr, flush=True)
+                words = detail or _("%(total)d done") % {"total": total}
+                _say(_("%(stage)s: %(words)s in %(seconds).1f s"), stage=stage, words=words, seconds=took)
             self._ended.add(stage)
             self._stage = ""
         elif now - self._spoke >= _SECONDS_A_LINE:
             self._spoke = now
-            left = took / max(done - self._first, 1) * (total - done)
-            words = detail or f"{done} of {total}"
-            print(f"{stage}: {words}, about {left:.0f} s left", file=sys.stderr, flush=True)
+            # What was there at the start (photos remembered) took no time, and says nothing of the rest.
+            fresh = done - self._first
+            words = detail or _("%(done)d of %(total)d") % {"done": done, "total": total}
+            text = "%(stage)s: %(words)s"
+            left = ""
+            if fresh > 0:
+                text = _("%(stage)s: %(words)s, about %(left)s left")
+                left = duration(took / fresh * (total - done))
+            _say(text, stage=stage, words=words, left=left)
+
+
+def _say(text: str, **values: object) -> None:
+    print(text % values, file=sys.stderr, flush=True)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from certero.cli.output import say, write
 from certero.errors import UserError
+from certero.language import _, message, ngettext, translate
 from certero.records import Json
 
 _WORST = 5
+
+_WORDS = {
+    "met": message("met"),
+    "not met": message("not met"),
+    "cannot tell": message("cannot tell"),
+    "too_few_groups": message("too few groups"),
+    "no_variation": message("no variation"),
+    "single_class": message("a single class"),
+}
 
 
 class RequirementNotMet(UserError):
@@ -26,50 +37,77 @@ def print_summary(metrics: Json) -> None:
         say(line)
 
 
+def print_places(places: Sequence[tuple[str, object]]) -> None:
+    """Prints where things are, one a line, aligned: (what, path)."""
+    width = 2 + max(len(what) for what, _path in places)
+    for what, path in places:
+        say(f"{what + ':':<{width}} {path}")
+
+
 def summarise(metrics: Json) -> list[str]:
     """The lines of `print_summary`."""
-    lines = [*_left_out(metrics.get("counts", {})), *(f"Note: {note}." for note in metrics.get("notes", []))]
+    notes = [_("Note: %(note)s.") % {"note": translate(note)} for note in metrics.get("notes", [])]
+    lines = [*_left_out(metrics.get("counts", {})), *notes]
     seen = metrics.get("seen")
     body = metrics["test"]
     if body is None:
-        return [*lines, "The test set stays sealed (--no-test): no figure was measured."]
+        return [*lines, _("The test set stays sealed (--no-test): no figure was measured.")]
     if seen and seen["exact"] and seen["unseen"] is None:
-        return [
-            *lines,
-            f"WARNING: the model was trained on all {body['n']} photos. They say nothing of its accuracy on new ones.",
-        ]
-    if seen and seen["exact"]:
-        lines.append(
-            f"WARNING: the model was trained on {seen['exact']} of these {body['n']} photos. "
-            "The figures below leave them out."
+        text = _(
+            "WARNING: the model was trained on all %(photos)d photos. They say nothing of its accuracy on new ones."
         )
+        return [*lines, text % {"photos": body["n"]}]
+    if seen and seen["exact"]:
+        text = _(
+            "WARNING: the model was trained on %(seen)d of these %(photos)d photos. The figures below leave them out."
+        )
+        lines.append(text % {"seen": seen["exact"], "photos": body["n"]})
         body = seen["unseen"]
-    lines.append(f"Accuracy: {interval(body['accuracy'])}, on {body['n']} photos the model never saw.")
+    text = _("Accuracy: %(figure)s, on %(photos)d photos the model never saw.")
+    lines.append(text % {"figure": interval(body["accuracy"]), "photos": body["n"]})
     if sum(row["n"] > 0 for row in body["per_class"].values()) > 1:
-        lines.append(f"Always naming the commonest class: {interval(body['majority_class_accuracy'])}.")
+        text = _("Always naming the commonest class: %(figure)s.")
+        lines.append(text % {"figure": interval(body["majority_class_accuracy"])})
     random_split = metrics.get("random_split_accuracy")
     if random_split and random_split["value"] is not None:
+        text = _("A random split would have claimed %(claim)s: an optimism of %(points)s points.")
         points = 100 * metrics["optimism_of_random_split"]["value"]
-        lines.append(
-            f"A random split would have claimed {random_split['value']:.1%}: an optimism of {points:+.1f} points."
+        lines.append(text % {"claim": f"{random_split['value']:.1%}", "points": f"{points:+.1f}"})
+    lines += _weakest(body)
+    for bar in metrics.get("requirements", []):
+        lines.append(_("Required %(bar)s: %(verdict)s.") % {"bar": bar["require"], "verdict": _word(bar["verdict"])})
+    if metrics["openings"]:
+        text = ngettext(
+            "These test photos had been opened once before: trust the figure less.",
+            "These test photos had been opened %(times)d times before: trust the figure less.",
+            metrics["openings"],
         )
+        lines.append(text % {"times": metrics["openings"]})
+    return lines
+
+
+def _weakest(body: Json) -> list[str]:
     classes = [(row["recall"]["value"], name, row) for name, row in body["per_class"].items() if row["n"]]
     classes.sort(key=lambda item: (item[0] is None, item[0], item[1]))
-    lines.append("Weakest classes (share of their photos that was found):")
-    lines.extend(f"  {name}: {interval(row['recall'])} of {row['n']}" for _value, name, row in classes[:_WORST])
-    lines.extend(f"Required {bar['require']}: {bar['verdict']}." for bar in metrics.get("requirements", []))
-    if metrics["openings"]:
-        lines.append(f"These test photos had been opened {_times(metrics['openings'])} before: trust the figure less.")
-    return lines
+    text = _("%(label)s: %(figure)s of %(photos)d")
+    return [
+        _("Weakest classes (share of their photos that was found):"),
+        *(
+            "  " + text % {"label": name, "figure": interval(row["recall"]), "photos": row["n"]}
+            for _value, name, row in classes[:_WORST]
+        ),
+    ]
 
 
 def interval(quantity: Json) -> str:
     """`84.1% (82.5 to 85.6)`, or why there is no interval."""
     if quantity["value"] is None:
-        return "undefined"
+        return _("undefined")
+    value = f"{quantity['value']:.1%}"
     if quantity["low"] is None:
-        return f"{quantity['value']:.1%} (no interval: {quantity['method'].replace('_', ' ')})"
-    return f"{quantity['value']:.1%} ({100 * quantity['low']:.1f} to {100 * quantity['high']:.1f})"
+        return _("%(value)s (no interval: %(reason)s)") % {"value": value, "reason": _word(quantity["method"])}
+    ends = {"low": f"{100 * quantity['low']:.1f}", "high": f"{100 * quantity['high']:.1f}"}
+    return _("%(value)s (%(low)s to %(high)s)") % {"value": value, **ends}
 
 
 def check_strict(metrics: Json) -> None:
@@ -83,18 +121,25 @@ def check_strict(metrics: Json) -> None:
         raise RequirementNotMet(f"--strict needs every --require to be met; found {'; '.join(missed)}.")
 
 
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+def _word(key: str) -> str:
+    return _(_WORDS[key]) if key in _WORDS else key.replace("_", " ")
 
 
 def _left_out(counts: Json) -> list[str]:
     # Purged and leaked photos have their note.
-    words = {
-        "unreadable": "could not be read",
-        "damaged": "are damaged but usable",
-    }
-    return [
-        f"{counts[name]} photos {text} (listed in metrics.json and the report)."
-        for name, text in words.items()
-        if counts.get(name)
-    ]
+    lines = []
+    if count := counts.get("unreadable"):
+        text = ngettext(
+            "%(count)d photo could not be read (listed in metrics.json and the report).",
+            "%(count)d photos could not be read (listed in metrics.json and the report).",
+            count,
+        )
+        lines.append(text % {"count": count})
+    if count := counts.get("damaged"):
+        text = ngettext(
+            "%(count)d photo is damaged but usable (listed in metrics.json and the report).",
+            "%(count)d photos are damaged but usable (listed in metrics.json and the report).",
+            count,
+        )
+        lines.append(text % {"count": count})
+    return lines

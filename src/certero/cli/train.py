@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.output import check_target, say
+from certero.cli.options import Lang
+from certero.cli.output import check_target
 from certero.cli.progress import show_progress
-from certero.cli.summary import check_strict, print_json, print_summary
+from certero.cli.summary import check_strict, print_json, print_places, print_summary
+from certero.language import _, use_language
 
 
 def command(
@@ -92,16 +94,63 @@ def command(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 unless every --require is met.")] = False,
     no_test: Annotated[bool, typer.Option("--no-test", help="Stop before the test set is opened.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done, how long it would take and what it needs.")
+    ] = False,
     as_json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the metrics as JSON; - is standard output.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    lang: Lang = None,
 ) -> None:
     """Train a classifier on labelled photos, measure it once on photos it never saw, and write a report.
 
     The test photos stay sealed until the end; photos taken minutes apart, or of one group, never land on both sides.
     """
     check_target(as_json, "--json")
+    settings = {
+        "backbone": backbone,
+        "weights": None if weights is None else str(weights),
+        "image_size": image_size,
+        "fit": fit,
+        "class_weights": class_weights,
+        "group_by": group_by,
+        "block": block,
+        "gap": gap,
+        "cv": cv,
+        "split_seed": split_seed,
+        "split_from": None if split_from is None else str(split_from),
+        "label_level": label_level,
+        "keep_leaks": keep_leaks or None,
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+        "workers": workers,
+        "decide": decide,
+        "require": tuple(require) if require else None,
+        "open_test": False if no_test else None,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "optimizer": optimizer,
+        "augment": augment,
+        "patience": patience,
+        "class_cap": class_cap,
+        "label_also": tuple(label_also) if label_also else None,
+        "random_splits": random_splits,
+    }
+    if dry_run:
+        use_language(lang)
+        from certero.cli.plan import print_plan
+        from certero.pipelines.plan import plan
+
+        with show_progress(quiet) as progress:
+            found = plan(data, recipe=recipe or "probe", progress=progress, **settings)
+        if as_json is not None:
+            print_json(found.to_json(), as_json)
+        if as_json != "-":
+            print_plan(found)
+        return
     from certero.pipelines.train import train
 
     with show_progress(quiet) as progress:
@@ -112,40 +161,13 @@ def command(
             resume=resume,
             progress=progress,
             command=["certero", "train", *sys.argv[2:]],
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            augment=augment,
-            patience=patience,
-            class_cap=class_cap,
-            label_also=tuple(label_also) if label_also else None,
-            random_splits=random_splits,
-            backbone=backbone,
-            weights=None if weights is None else str(weights),
-            image_size=image_size,
-            fit=fit,
-            class_weights=class_weights,
-            group_by=group_by,
-            block=block,
-            gap=gap,
-            cv=cv,
-            split_seed=split_seed,
-            split_from=None if split_from is None else str(split_from),
-            label_level=label_level,
-            keep_leaks=keep_leaks or None,
-            seed=seed,
-            device=device,
-            precision=precision,
-            workers=workers,
-            decide=decide,
-            require=tuple(require) if require else None,
-            open_test=False if no_test else None,
+            lang=lang,
+            **settings,
         )
     if as_json is not None:
         print_json(run.metrics, as_json)
     if as_json != "-":
         print_summary(run.metrics)
-        say(f"Report:  {run.report}\nModel:   {run.model}")
+        print_places([(_("Report"), run.report), (_("Model"), run.model)])
     if strict:
         check_strict(run.metrics)

@@ -16,6 +16,7 @@ import polars as pl
 from certero.data.files import first_and_count, on_disk, printable
 from certero.data.table import SCHEMA, Photos, conform
 from certero.errors import DataError
+from certero.language import Sentence, sentence
 from certero.records import SPLITS
 
 SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -82,14 +83,22 @@ def time_in_name(name: str) -> datetime | None:
     return None
 
 
-def classes_missing(table: pl.DataFrame) -> list[str]:
+def classes_missing(table: pl.DataFrame) -> list[Sentence]:
     """A note for each given split that lacks classes of the others."""
     classes = set(table["label"])
-    notes = []
+    notes: list[Sentence] = []
     for split in SPLITS:
         missing = sorted(classes - set(table.filter(pl.col("split") == split)["label"]))
         if missing and len(missing) < len(classes):
-            notes.append(f"{split} lacks {len(missing)} of {len(classes)} classes: {', '.join(missing)}")
+            notes.append(
+                sentence(
+                    "%(split)s lacks %(missing)d of %(classes)d classes: %(names)s",
+                    split=split,
+                    missing=len(missing),
+                    classes=len(classes),
+                    names=", ".join(missing),
+                )
+            )
     return notes
 
 

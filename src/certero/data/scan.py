@@ -17,6 +17,7 @@ from certero.data.files import PHOTO_SUFFIXES, first_and_count, printable, walk_
 from certero.data.manifest import MANIFEST_SUFFIXES, SPLIT_WORDS, classes_missing, list_manifest, time_in_name
 from certero.data.table import SCHEMA, Photos, conform
 from certero.errors import DataError, PhotoError
+from certero.language import message, sentence
 from certero.records import Map, PhotoFacts, Progress, no_progress
 
 LabelLevel = int | Literal["leaf"]
@@ -137,7 +138,7 @@ def _wrong_suffixes(paths: list[str], seen: pl.DataFrame) -> tuple[list[str | No
 
 def _list_folder(root: Path, label_level: LabelLevel, single_label: str | None) -> Photos:
     walk = walk_photos(root)
-    notes = [f"folder could not be opened: {folder}" for folder in walk.unreadable_folders]
+    notes = [sentence("folder could not be opened: %(folder)s", folder=folder) for folder in walk.unreadable_folders]
     shown = printable(str(root))
     if not walk.photos:
         others = ", ".join(f"{count} {suffix}" for suffix, count in walk.passed_over.items())
@@ -168,8 +169,11 @@ def _list_folder(root: Path, label_level: LabelLevel, single_label: str | None) 
     if walk.unreadable_folders:
         passed_over["(folder that could not be opened)"] += len(walk.unreadable_folders)
     notes += [
-        f"{passed_over[reason]} {reason[1:-1]}, not used"
-        for reason in ("(photo outside the split folders)", "(photo without a class folder)")
+        sentence(text, count=passed_over[reason])
+        for reason, text in (
+            ("(photo outside the split folders)", message("%(count)d photo outside the split folders, not used")),
+            ("(photo without a class folder)", message("%(count)d photo without a class folder, not used")),
+        )
         if passed_over[reason]
     ]
     table = conform(pl.DataFrame(rows, schema=["path", "label", "split"], orient="row"))

@@ -21,6 +21,7 @@ from certero.data.clusters import Clusters
 from certero.data.files import first_and_count
 from certero.data.table import SCHEMA, Mask, Photos
 from certero.errors import SplitError
+from certero.language import Sentence, sentence
 
 Ints = npt.NDArray[np.int64]
 
@@ -106,7 +107,11 @@ def separate(
     paths = photos.table["path"].to_list()
     unit = _named(used, twins, paths)
     counts |= {"units": _count(unit), "joined": 0}
-    description = f"copies kept together: {counts['units']} different photos among {counts['photos']}"
+    description = sentence(
+        "copies kept together: %(units)d different photos among %(photos)d",
+        units=counts["units"],
+        photos=counts["photos"],
+    )
     return Separation("copies", description, None, timedelta(0), unit, counts)
 
 
@@ -171,27 +176,36 @@ def similarity_decay(
 
 def default_block(
     minutes: npt.NDArray[np.float64], decay: list[tuple[float, float]], baseline: float | None
-) -> tuple[timedelta, str]:
+) -> tuple[timedelta, Sentence]:
     """The smallest block after which likeness has faded, and how it was found.
 
     Faded: the excess over the baseline is below a fifth of what it was at the shortest lag. Shortened so that at
     least 10 blocks remain, but never below 1 h.
     """
-    wanted, reason = 1, "similarity fades within the hour"
+    wanted, reason = 1, sentence("similarity fades within the hour")
     if not decay or baseline is None:
-        reason = "too few photos to measure how similarity fades"
+        reason = sentence("too few photos to measure how similarity fades")
     elif (start := decay[0][1] - baseline) > _FLAT:
         excess = {lag: value - baseline for lag, value in decay}
         known = [hours for hours in BLOCK_HOURS if 60 * hours in excess]
         faded = [hours for hours in known if excess[60 * hours] < _FADED_SHARE * start]
         wanted = faded[0] if faded else max(known, default=1)
         if wanted > 1 or not faded:
-            reason = f"similarity fades {'within' if faded else 'more slowly than'} {wanted}h"
+            reason = (
+                sentence("similarity fades within %(hours)dh", hours=wanted)
+                if faded
+                else sentence("similarity fades more slowly than %(hours)dh", hours=wanted)
+            )
     fitting = [hours for hours in BLOCK_HOURS if hours <= wanted]
     enough = [hours for hours in fitting if len(np.unique(minutes // (60 * hours))) >= MIN_BLOCKS]
     hours = max(enough, default=1)
     if hours < wanted:
-        reason += f", shortened from {wanted}h to keep {MIN_BLOCKS} blocks where possible"
+        reason = sentence(
+            "%(reason)s, shortened from %(hours)dh to keep %(blocks)d blocks where possible",
+            reason=reason,
+            hours=wanted,
+            blocks=MIN_BLOCKS,
+        )
     return timedelta(hours=hours), reason
 
 
@@ -203,9 +217,11 @@ def _by_group(photos: Photos, used: Mask, twins: Ints, counts: dict[str, int], g
     merged = join(len(names), pairs)
     unit = tuple(None if group is None else names[merged[number[group]]] for group in groups)
     counts |= {"units": _count(unit), "joined": len(names) - _count(unit)}
-    description = f"grouped by {group_by}: {counts['units']} groups"
+    description = sentence("grouped by %(group_by)s: %(units)d groups", group_by=group_by, units=counts["units"])
     if counts["joined"]:
-        description += f" ({len(names)} before those that share copies were joined)"
+        description = sentence(
+            "%(rule)s (%(before)d before those that share copies were joined)", rule=description, before=len(names)
+        )
     return Separation("group", description, None, timedelta(0), unit, counts, group_by=group_by)
 
 
@@ -262,7 +278,7 @@ def _by_time(
         bits = np.frombuffer(b"".join(some["descriptor"].drop_nulls()), dtype=np.uint8)
         groups = some.filter(known)["group"].to_list()
         decay, baseline = similarity_decay(minutes[known], groups, bits.reshape(int(known.sum()), -1))
-    reason = "as asked"
+    reason = sentence("as asked")
     if block is None:
         block, reason = default_block(minutes, decay, baseline)
     if gap < timedelta(0) or block <= gap:
@@ -280,11 +296,21 @@ def _by_time(
     unit = tuple(names[first[row]] if use else None for row, use in enumerate(used))
     moved = sum(name is not None and name != own for name, own in zip(unit, names, strict=True))
     counts |= {"units": _count(unit), "joined": moved}
-    description = f"blocks of {duration(block)} ({reason}), {duration(gap)} apart: {counts['units']} blocks"
+    description = sentence(
+        "blocks of %(block)s (%(reason)s), %(gap)s apart: %(units)d blocks",
+        block=duration(block),
+        reason=reason,
+        gap=duration(gap),
+        units=counts["units"],
+    )
     if untimed := counts["photos"] - counts["timed"]:
-        description += f"; {untimed} photos without a time stand alone"
+        description = sentence(
+            "%(rule)s; %(untimed)d photos without a time stand alone", rule=description, untimed=untimed
+        )
     if moved:
-        description += f"; {moved} copies moved to the block of the earliest"
+        description = sentence(
+            "%(rule)s; %(moved)d copies moved to the block of the earliest", rule=description, moved=moved
+        )
     return Separation("time", description, block, gap, unit, counts, decay)
 
 

@@ -17,6 +17,7 @@ from certero.data.separation import Separation, duration, join
 from certero.data.strata import split_units as split_units
 from certero.data.table import Mask, Photos, check_classes
 from certero.errors import SplitError
+from certero.language import Sentence, message, sentence, sentences
 from certero.records import SPLITS
 
 FRACTIONS = (0.70, 0.15, 0.15)
@@ -99,8 +100,11 @@ def assign_folds(photos: Photos, separation: Separation, folds: int, split_seed:
     photos = dataclasses.replace(photos.with_columns(series, split), split_source="own")
     spread = photos.used().group_by("label").agg(pl.col("fold").n_unique())
     alone = sorted(label for label, count in spread.iter_rows() if count < 2)
-    word = _UNIT_WORDS[separation.rule][0]
-    return photos.noted(f"class {label} lies in one {word}: never both trained and tested" for label in alone)
+    one = _UNIT_WORDS[separation.rule][0]
+    return photos.noted(
+        sentence("class %(label)s lies in one %(unit)s: never both trained and tested", label=label, unit=sentence(one))
+        for label in alone
+    )
 
 
 def needs_cv(photos: Photos) -> str | None:
@@ -114,9 +118,16 @@ def needs_cv(photos: Photos) -> str | None:
     if not small:
         return _no_interval(photos)
     label, (size, units) = min(small.items(), key=lambda item: (item[1], item[0]))
-    return (
-        f"{len(small)} of {len(photos.classes())} classes would have under {MIN_TEST_PHOTOS} test photos or under "
-        f"{MIN_TEST_UNITS} separated units in test ({label}: {size} in {units})"
+    return sentence(
+        "%(small)d of %(classes)d classes would have under %(photos)d test photos or under %(units)d separated units "
+        "in test (%(label)s: %(size)d in %(here)d)",
+        small=len(small),
+        classes=len(photos.classes()),
+        photos=MIN_TEST_PHOTOS,
+        units=MIN_TEST_UNITS,
+        label=label,
+        size=size,
+        here=units,
     )
 
 
@@ -127,9 +138,12 @@ def _no_interval(photos: Photos) -> str | None:
     in_test, in_all = test["unit"].n_unique(), used["unit"].n_unique()
     if in_test == test.height or in_test >= MIN_INTERVAL_UNITS or in_all < MIN_INTERVAL_UNITS:
         return None
-    return (
-        f"test would hold {in_test} of {in_all} separated units, and no interval can be given on fewer than "
-        f"{MIN_INTERVAL_UNITS}"
+    return sentence(
+        "test would hold %(in_test)d of %(in_all)d separated units, and no interval can be given on fewer than "
+        "%(fewest)d",
+        in_test=in_test,
+        in_all=in_all,
+        fewest=MIN_INTERVAL_UNITS,
     )
 
 
@@ -164,9 +178,9 @@ def near_in_time(times: npt.NDArray[np.datetime64], others: npt.NDArray[np.datet
 
 
 _UNIT_WORDS = {
-    "group": ("group", "groups"),
-    "time": ("block", "blocks"),
-    "copies": ("set of copies", "units"),
+    "group": (message("group"), "groups"),
+    "time": (message("block"), "blocks"),
+    "copies": (message("set of copies"), "units"),
 }
 
 
@@ -196,8 +210,14 @@ def _given_split(
     split = photos.table["split"]
     used = photos.used_mask()
     unassigned = used & split.is_null().to_numpy()
-    notes = [f"{int(unassigned.sum())} photos without a given split joined train"] if unassigned.any() else []
-    photos = photos.with_columns(pl.col("split").fill_null("train")).noted(notes)
+    photos = photos.with_columns(pl.col("split").fill_null("train"))
+    if unassigned.any():
+        joined = sentences(
+            "%(count)d photo without a given split joined train",
+            "%(count)d photos without a given split joined train",
+            count=int(unassigned.sum()),
+        )
+        photos = photos.noted([joined])
     split = photos.table["split"]
     present = set(split.filter(pl.Series(used)))
     # Train may still become test where certero cuts test from it.
@@ -220,7 +240,9 @@ def _given_split(
         if not keep_leaks:
             photos = _leave_out_leaks(photos, leaks)
     cut = tuple(name for name, share in (("val", cut_val), ("test", cut_test)) if share)
-    photos = _purge(photos, separation.gap, cut).noted(f"{name} was cut from train" for name in cut)
+    photos = _purge(photos, separation.gap, cut).noted(
+        sentence("%(split)s was cut from train", split=name) for name in cut
+    )
     wanted = ["train", "val", "test"] if needs_val else ["train", "test"]
     return _finish(dataclasses.replace(photos, split_source="given"), separation, wanted)
 
@@ -277,7 +299,8 @@ def _leave_out_leaks(photos: Photos, leaks: list[tuple[int, int]]) -> Photos:
     cluster = join(len(split), ((a, b) for a, b in leaks if used[a] and used[b]))
     latest = np.full(len(split), -1)
     np.maximum.at(latest, cluster[used], split[used])
-    return _mark(photos, used & (split < latest[cluster]), "leaked", "copies of photos of a later-opened split")
+    reason = sentence("copies of photos of a later-opened split")
+    return _mark(photos, used & (split < latest[cluster]), "leaked", reason)
 
 
 def _purge(photos: Photos, gap: timedelta, cut: Sequence[str]) -> Photos:
@@ -291,18 +314,29 @@ def _purge(photos: Photos, gap: timedelta, cut: Sequence[str]) -> Photos:
         if winner in cut:
             kept = used & ~purged & (split == winner)
             purged |= used & (split == loser) & near_in_time(times, times[kept], gap)
-    return _mark(photos, purged, "purged", f"within {duration(gap)} of a photo of another split")
+    reason = sentence("within %(gap)s of a photo of another split", gap=duration(gap))
+    return _mark(photos, purged, "purged", reason)
 
 
-def _mark(photos: Photos, rows: Mask, status: str, reason: str) -> Photos:
+_STATUS_WORDS = {"leaked": message("leaked"), "purged": message("purged")}
+
+
+def _mark(photos: Photos, rows: Mask, status: str, reason: Sentence) -> Photos:
     if not rows.any():
         return photos
     where = pl.Series(rows)
     photos = photos.with_columns(
         pl.when(where).then(pl.lit(status)).otherwise(pl.col("status")).alias("status"),
-        pl.when(where).then(pl.lit(reason)).otherwise(pl.col("problem")).alias("problem"),
+        pl.when(where).then(pl.lit(str(reason))).otherwise(pl.col("problem")).alias("problem"),
     )
-    return photos.noted([f"{int(rows.sum())} photos {status}: {reason}"])
+    counted = sentences(
+        "%(count)d photo %(status)s: %(reason)s",
+        "%(count)d photos %(status)s: %(reason)s",
+        count=int(rows.sum()),
+        status=sentence(_STATUS_WORDS[status]),
+        reason=reason,
+    )
+    return photos.noted([counted])
 
 
 def _finish(photos: Photos, separation: Separation, wanted: Sequence[str]) -> Photos:
@@ -317,7 +351,7 @@ def _finish(photos: Photos, separation: Separation, wanted: Sequence[str]) -> Ph
     for name in SPLITS:
         missing = sorted(set(photos.classes()) - labels[name])
         if labels[name] and missing:
-            notes.append(f"{name} has no used photo of {', '.join(missing)}")
+            notes.append(sentence("%(split)s has no used photo of %(classes)s", split=name, classes=", ".join(missing)))
     return photos.noted(notes)
 
 

@@ -6,11 +6,14 @@ core without copying photos between processes.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from certero.machine import core_limit
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,9 +24,10 @@ _IN_FLIGHT_A_WORKER = 4
 
 def count_cores() -> int:
     """Cores that this process may use, which in a container can be fewer than the machine's."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = core_limit()
+    # Half a core more is worth a thread; a thread too many would only wait.
+    return cores if limit is None else max(1, min(cores, math.ceil(limit)))
 
 
 class Threads:

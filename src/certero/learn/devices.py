@@ -35,6 +35,11 @@ class Engine:
         """Whether torch computes."""
         return self.device != "cpu" or self.precision == "bf16"
 
+    @property
+    def remembered_as(self) -> str:
+        """The name that remembered features carry: those of different engines differ in their last digits."""
+        return f"torch-{self.device}-{self.precision}" if self.in_torch else "onnxruntime"
+
     def __str__(self) -> str:
         return f"{self.device} {self.precision}"
 

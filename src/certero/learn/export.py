@@ -7,11 +7,11 @@ remembered; the head, a few small nodes, is attached to it for each model.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import subprocess
 import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,9 +112,10 @@ class PendingExport:
 
 
 def backbone_id(backbone: Backbone, preprocessing: Preprocessing, precision: ShippedPrecision = "fp32") -> str:
-    """Names the exported backbone: weights, input, precision and export version."""
+    """Names the exported backbone: weights, levels, input, precision and export version."""
     side = (preprocessing.height, preprocessing.width)
-    parts = [_EXPORT_VERSION, backbone.name, backbone.weights_id, *side, precision]
+    levels = (backbone.mean, backbone.deviation)
+    parts = [_EXPORT_VERSION, backbone.name, backbone.weights_id, *levels, *side, precision]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -151,22 +152,22 @@ def _trace(
     import torch
 
     example = torch.zeros(_TRACE_BATCH, preprocessing.height, preprocessing.width, 3, dtype=torch.uint8)
-    with warnings.catch_warnings(), torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
+    file = io.BytesIO()
+    with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
-        file = Path(folder) / "backbone.onnx"
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         # Tracing takes 0.8 s where the newer exporter takes 12 s for the same graph (docs/decisions/0004).
         torch.onnx.export(
             module,
             (example,),
-            file,
+            file,  # type: ignore[arg-type]  # the tracing exporter writes into memory too: no temporary file, no full disk
             input_names=["image"],
             output_names=list(outputs),
             dynamic_axes={name: {0: "N"} for name in ("image", *outputs)},
             opset_version=_OPSET,
             dynamo=False,
         )
-        return file.read_bytes()
+    return file.getvalue()
 
 
 def attach_head(backbone: bytes, head: Head, temperature: float) -> bytes:

@@ -1,4 +1,4 @@
-"""Features of photos, remembered by pixel content, preprocessing and weights.
+"""Features of photos, remembered by file content, preprocessing and weights.
 
 On a CPU they come from the exported backbone in ONNX Runtime, the very graph that ships: what the probe is fitted on is
 what runs later. On a GPU, or with `--precision bf16`, torch computes them (docs/decisions/0003, 0010).
@@ -35,6 +35,9 @@ _COMMIT_EVERY = 512
 class RememberedFeatures:
     """Embeddings in a cache, for one network, input and engine.
 
+    The key is the file's content, not its pixels: a large JPEG is decoded smaller, so that a PNG of equal pixels
+    reaches the network with others.
+
     Args:
         cache: where they are kept.
         network_id: names the backbone's weights and input.
@@ -49,14 +52,14 @@ class RememberedFeatures:
         self._prefix = json.dumps([pixels.PATH_VERSION, network_id, preprocessing.to_json(), engine], sort_keys=True)
         self._unsaved: list[tuple[str, bytes]] = []
 
-    def get(self, pixel_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The embeddings [D] that are remembered, by pixel hash."""
-        keys = {self._key(pixel_hash): pixel_hash for pixel_hash in pixel_hashes}
+    def get(self, content_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The embeddings [D] that are remembered, by content hash."""
+        keys = {self._key(content_hash): content_hash for content_hash in content_hashes}
         return {keys[key]: np.frombuffer(blob, np.float32) for key, blob in self._cache.get_many(list(keys)).items()}
 
-    def put(self, pixel_hash: str, embedding: NDArray[np.float32]) -> None:
+    def put(self, content_hash: str, embedding: NDArray[np.float32]) -> None:
         """Remembers one embedding, for certain only after `save`."""
-        self._unsaved.append((self._key(pixel_hash), embedding.tobytes()))
+        self._unsaved.append((self._key(content_hash), embedding.tobytes()))
         if len(self._unsaved) >= _COMMIT_EVERY:
             self.save()
 
@@ -65,13 +68,13 @@ class RememberedFeatures:
         self._cache.put_many(self._unsaved)
         self._unsaved = []
 
-    def _key(self, pixel_hash: str) -> str:
-        return hashlib.sha256(f"{self._prefix}{pixel_hash}".encode()).hexdigest()[:32]
+    def _key(self, content_hash: str) -> str:
+        return hashlib.sha256(f"{self._prefix}{content_hash}".encode()).hexdigest()[:32]
 
 
 def embed(
     photos: Sequence[Path],
-    pixel_hashes: Sequence[str],
+    content_hashes: Sequence[str],
     *,
     network: bytes,
     network_id: str,
@@ -86,7 +89,7 @@ def embed(
 
     Args:
         photos: files.
-        pixel_hashes: of the same photos, the cache's key.
+        content_hashes: of the same photos, the cache's key.
         network: the exported backbone.
         network_id: names its weights and input.
         backbone: the same as a torch module, where torch computes.
@@ -99,10 +102,12 @@ def embed(
     Raises:
         PhotoError: if a photo that could be read before cannot be read now.
     """
-    name = f"torch-{engine.device}-{engine.precision}" if engine.in_torch else "onnxruntime"
-    remembered = RememberedFeatures(cache, network_id, preprocessing, name)
-    rows = remembered.get(pixel_hashes)
-    missing = {key: photo for key, photo in zip(pixel_hashes, photos, strict=True) if key not in rows}
+    remembered = RememberedFeatures(cache, network_id, preprocessing, engine.remembered_as)
+    table = _Table(content_hashes)
+    for start in range(0, len(table.keys), _COMMIT_EVERY):
+        for key, row in remembered.get(table.keys[start : start + _COMMIT_EVERY]).items():
+            table.put(key, row)
+    missing = {key: photo for key, photo in zip(content_hashes, photos, strict=True) if key not in table.known}
     done = len(photos) - len(missing)
     progress("features", done, len(photos))
     files = list(missing.values())
@@ -113,7 +118,7 @@ def embed(
     )
     try:
         for key, row in zip(missing, fresh, strict=True):
-            rows[key] = row
+            table.put(key, row)
             remembered.put(key, row)
             done += 1
             progress("features", done, len(photos))
@@ -122,7 +127,35 @@ def embed(
     if done < len(photos):
         # Equal photos were computed once.
         progress("features", len(photos), len(photos))
-    return np.stack([rows[key] for key in pixel_hashes])
+    return table.rows(content_hashes)
+
+
+class _Table:
+    """Features by content hash, in one array from the start: single rows joined at the end would take twice the memory.
+
+    Args:
+        content_hashes: of all photos; equal ones share a row.
+    """
+
+    def __init__(self, content_hashes: Sequence[str]) -> None:
+        self.keys = list(dict.fromkeys(content_hashes))
+        self.known: set[str] = set()
+        self._places = {key: place for place, key in enumerate(self.keys)}
+        self._table: NDArray[np.float32] | None = None
+
+    def put(self, key: str, row: NDArray[np.float32]) -> None:
+        """Keeps a copy of the row."""
+        if self._table is None:
+            self._table = np.empty((len(self.keys), len(row)), np.float32)
+        self._table[self._places[key]] = row
+        self.known.add(key)
+
+    def rows(self, content_hashes: Sequence[str]) -> NDArray[np.float32]:
+        """Float32 [n, D], once every row is put."""
+        assert self._table is not None
+        if len(content_hashes) == len(self.keys):
+            return self._table
+        return self._table[[self._places[key] for key in content_hashes]]
 
 
 def _in_runtime(

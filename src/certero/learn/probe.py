@@ -7,10 +7,13 @@ rectified units. Source: Perronnin, Sánchez, Mensink, "Improving the Fisher ker
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,9 +29,13 @@ if TYPE_CHECKING:
 Fold = tuple["NDArray[np.bool_]", "NDArray[np.bool_]"]
 
 _MAX_ITERATIONS = 1000
+_TIMED_STEPS = 50
 # On held-out grocery photos 1e-4 is as good as 1e-6 for a fraction of the time; 1e-3 costs up to three points of
 # accuracy (docs/decisions/0008).
 _TOLERANCE = 1e-4
+_ROWS_AT_ONCE = 2048
+# Copies of features that fits side by side may hold together: two at 100,000 photos, all of them at 10,000.
+_BYTES_OF_COPIES = 800_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,10 @@ class Head:
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Uncalibrated logits float64 [n, K]."""
         weights, bias = self.folded()
-        return root(features) @ weights.T + bias
+        answers = np.empty((len(features), len(bias)))
+        for rows in _slices(len(features)):
+            answers[rows] = root(features[rows]) @ weights.T + bias
+        return answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +75,7 @@ class Probe:
     Args:
         head: fitted on all the given rows.
         strength: the chosen C.
-        losses: weighted out-of-fold log loss by C.
+        losses: weighted out-of-fold log loss by C, of those that were tried.
         oof_logits: float64 [n, K], each row from a model that did not see the row's fold.
         held_out: bool [n], rows whose out-of-fold logits count: held out once, by a model that knew their class.
     """
@@ -96,6 +106,8 @@ def fit_probe(
 ) -> Probe:
     """Chooses the strength by cross-validated log loss, then fits on every row.
 
+    The strengths are tried up to the first that is worse than the one before.
+
     Args:
         features: float32 [n, D].
         truth: class index [n].
@@ -103,44 +115,54 @@ def fit_probe(
         folds: which rows to fit on and which to hold out, several times; no row is held out twice.
         strengths: values of C to choose from, tried from the strongest regularisation on.
         weights: weight of each class [K].
-        map: ordered parallel map; a fold is one item.
-        progress: told how many folds are done.
+        map: ordered parallel map; a fold at one strength is one item.
+        progress: told how many fits are done.
         judged: float32 [n, D], the features that the shipped file computes, where those fitted on differ from them.
     """
     judged = features if judged is None else judged
     row_weights = weights[truth]
-    ordered = sorted(strengths)
+    heads: list[Head | None] = [None] * len(folds)
+    room = room_for_copies(max((int(inside.sum()) for inside, _outside in folds), default=0), features.shape[1])
 
-    def follow_path(fold: Fold) -> list[tuple[Head, NDArray[np.float64]]]:
-        """Head and held-out logits of each strength; each fit starts from the one before, which is most of its way."""
-        inside, outside = fold
-        rows, labels, weighed = features[inside], truth[inside], row_weights[inside]
-        path: list[tuple[Head, NDArray[np.float64]]] = []
-        head: Head | None = None
-        for strength in ordered:
-            head = fit_head(rows, labels, n_classes, strength, weighed, head)
-            path.append((head, head.logits(judged[outside])))
-        return path
+    def fit_fold(number: int, strength: float) -> tuple[Head, NDArray[np.float64]]:
+        """Head and held-out logits; the fit starts from the one before, which is most of its way."""
+        inside, outside = folds[number]
+        with room:
+            rows, labels, weighed = features[inside], truth[inside], row_weights[inside]
+            head = fit_head(rows, labels, n_classes, strength, weighed, heads[number], overwrite=True)
+            del rows
+        return head, head.logits(judged[outside])
 
     held_out = np.zeros(len(truth), dtype=bool)
-    oof = {strength: np.zeros((len(truth), n_classes)) for strength in ordered}
-    starts: dict[float, Head] = {}
+    for inside, outside in folds:
+        held_out |= outside & np.isin(truth, truth[inside])
+    ordered = sorted(strengths)
+    fits = len(ordered) * len(folds) + 1
+    losses: dict[float, float] = {}
+    best, best_oof, start = ordered[0], np.zeros((len(truth), n_classes)), None
+    done = 0
     with one_blas_thread():
-        for done, ((inside, outside), found) in enumerate(zip(folds, map(follow_path, folds), strict=True), start=1):
-            held_out |= outside & np.isin(truth, truth[inside])
-            for strength, (head, logits) in zip(ordered, found, strict=True):
-                oof[strength][outside] = logits
-                starts[strength] = head
-            progress("fit", done, len(folds) + 1)
-    losses = {
-        strength: _log_loss(logits[held_out], truth[held_out], row_weights[held_out])
-        for strength, logits in oof.items()
-    }
-    best = min(ordered, key=lambda strength: losses[strength])
-    with one_blas_thread():
-        head = fit_head(features, truth, n_classes, best, row_weights, starts.get(best))
-    progress("fit", len(folds) + 1, len(folds) + 1)
-    return Probe(head, best, losses, oof[best], held_out)
+        for strength in ordered:
+            oof = np.zeros((len(truth), n_classes))
+            found = map(partial(fit_fold, strength=strength), range(len(folds)))
+            for number, ((_inside, outside), (head, logits)) in enumerate(zip(folds, found, strict=True)):
+                heads[number] = head
+                oof[outside] = logits
+                done += 1
+                progress("fit", done, fits)
+            losses[strength] = _log_loss(oof[held_out], truth[held_out], row_weights[held_out])
+            if losses[strength] > losses[best]:
+                # Past the least loss weaker regularisation only fits more noise, and takes longest.
+                break
+            best, best_oof, start = strength, oof, heads[-1] if heads else None
+        head = fit_head(features, truth, n_classes, best, row_weights, start)
+    progress("fit", fits, fits)
+    return Probe(head, best, losses, best_oof, held_out)
+
+
+def room_for_copies(rows: int, columns: int) -> AbstractContextManager[object]:
+    """Lets only so many threads at once hold a copy of float32 [rows, columns] that all of them fit in memory."""
+    return threading.BoundedSemaphore(max(1, _BYTES_OF_COPIES // max(1, 4 * rows * columns)))
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
@@ -162,20 +184,19 @@ def fit_head(
     strength: float,
     row_weights: NDArray[np.float64],
     start: Head | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Head:
     """One weighted multinomial logistic regression; classes absent from `truth` get a logit that never wins.
 
     Args:
         start: a head fitted on the same rows, to start the optimiser from; the optimum is the same.
+        overwrite: lets the features be overwritten, which saves a copy of them.
     """
     from sklearn.linear_model import LogisticRegression
 
-    # In float64: a feature of one value has deviation 1e-8 in float32, and dividing by it would make noise of it.
-    rooted = root(features)
-    mean = rooted.mean(axis=0, dtype=np.float64)
-    deviation = rooted.std(axis=0, dtype=np.float64)
-    deviation[deviation < 1e-6] = 1.0
-    standardised = (rooted - mean.astype(np.float32)) / deviation.astype(np.float32)
+    standardised = features if overwrite else features.copy()
+    mean, deviation = _standardise(standardised)
     present = np.unique(truth)
     coefficients = np.zeros((n_classes, features.shape[1]))
     intercepts = np.full(n_classes, -1e4)
@@ -197,6 +218,55 @@ def fit_head(
         coefficients[present] = model.coef_
         intercepts[present] = model.intercept_
     return Head(mean, deviation, coefficients, intercepts)
+
+
+def time_fitting(n_rows: int, n_features: int, n_classes: int, workers: int, map: Map) -> float:
+    """Processor time of one step of the optimiser on one row, seconds, while every core has a fit to do.
+
+    Args:
+        n_rows: rows to fit on; the seconds a row hardly depend on them.
+        n_features: D.
+        n_classes: K.
+        workers: fits side by side, as folds are.
+        map: ordered parallel map.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    noise = np.random.default_rng(0).standard_normal((n_rows, n_features)).astype(np.float32)
+    truth = np.arange(n_rows) % max(2, n_classes)
+
+    def fit(_worker: int) -> float:
+        model = LogisticRegression(max_iter=_TIMED_STEPS, tol=0.0)
+        start = time.thread_time()
+        model.fit(noise, truth)
+        return (time.thread_time() - start) / max(1, int(np.max(model.n_iter_)))
+
+    # Around all threads: what a thread does to the filters, another one may undo.
+    with one_blas_thread(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(np.mean(list(map(fit, range(workers))))) / n_rows
+
+
+def _standardise(features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Roots and standardises in place; gives mean and deviation [D] of the rooted features.
+
+    A hundred thousand photos have half a gigabyte of features: no second array of that size is made.
+    """
+    for rows in _slices(len(features)):
+        features[rows] = root(features[rows])
+    # In float64: a feature of one value has deviation 1e-8 in float32, and dividing by it would make noise of it.
+    mean = features.mean(axis=0, dtype=np.float64)
+    squares = sum(np.square(features[rows] - mean).sum(axis=0) for rows in _slices(len(features)))
+    deviation: NDArray[np.float64] = np.sqrt(squares / len(features))
+    deviation[deviation < 1e-6] = 1.0
+    features -= mean.astype(np.float32)
+    features /= deviation.astype(np.float32)
+    return mean, deviation
+
+
+def _slices(rows: int) -> Iterator[slice]:
+    """Of so many rows that what is computed of them is small beside all of them."""
+    return (slice(start, start + _ROWS_AT_ONCE) for start in range(0, rows, _ROWS_AT_ONCE))
 
 
 def root(features: NDArray[np.float32]) -> NDArray[np.float32]:

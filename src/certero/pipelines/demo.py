@@ -7,6 +7,7 @@ from pathlib import Path
 
 from certero.data.synthetic import render_barn
 from certero.engine.threads import Threads
+from certero.language import use_language
 from certero.pipelines.run_folder import first_free
 from certero.pipelines.train import Run, train
 from certero.records import Progress, no_progress
@@ -19,6 +20,7 @@ def demo(
     workers: int | None = None,
     progress: Progress = no_progress,
     command: Sequence[str] | None = None,
+    lang: str | None = None,
 ) -> Run:
     """Renders the barn (or finds it there), then trains on its beds.
 
@@ -28,13 +30,20 @@ def demo(
         workers: threads; every core by default.
         progress: called with (stage, done, total).
         command: the command line, for the report.
+        lang: language of the report and of progress, `en` or `es`; default: the locale's.
 
     Raises:
         OutputError: if the folder holds something else or cannot be written.
     """
+    use_language(lang)
     folder = Path(folder)
     barn = folder / "barn"
     render_barn(barn, seed=seed, progress=progress, map=Threads(workers).map)
     return train(
-        barn / "beds.csv", output=first_free(folder, "run"), workers=workers, progress=progress, command=command
+        barn / "beds.csv",
+        output=first_free(folder, "run"),
+        workers=workers,
+        progress=progress,
+        command=command,
+        lang=lang,
     )

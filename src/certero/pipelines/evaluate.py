@@ -18,6 +18,7 @@ from certero.data.scan import LabelLevel, list_photos
 from certero.data.separation import Separation, separate
 from certero.data.table import Photos
 from certero.errors import ConfigError, DataError, PhotoError
+from certero.language import sentence, sentences, use_language
 from certero.pipelines.openings import open_test_set
 from certero.pipelines.predict import load
 from certero.pipelines.prepare import find_copies, look_at_photos
@@ -25,7 +26,7 @@ from certero.pipelines.resources import Resources, resources
 from certero.pipelines.tables import collect_mistakes, describe_photos, minutes, score_photos
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.page import write_report
-from certero.runtime.card import Fingerprints
+from certero.runtime.card import Card, Fingerprints
 from certero.runtime.predictor import Predictor
 from certero.stats.requirements import cannot_tell, judge, parse_requirement
 
@@ -48,6 +49,7 @@ def evaluate(
     workers: int | None = None,
     progress: Progress = no_progress,
     command: Sequence[str] | None = None,
+    lang: str | None = None,
 ) -> Json:
     """Measures a model on labelled photos and says how many of them it was trained on.
 
@@ -65,6 +67,7 @@ def evaluate(
         workers: threads; every core by default.
         progress: called with (stage, done, total).
         command: the command line, for the report.
+        lang: language of the report and of progress, `en` or `es`; default: the locale's.
 
     Returns:
         The keys of metrics.json that need no training, and `seen`: `exact`, `near`, `reason`, `unseen` (the figures
@@ -73,6 +76,7 @@ def evaluate(
     Raises:
         UserError: a kind of it for each mistake that the user can mend.
     """
+    use_language(lang)
     data = Path(data)
     predictor = load(model, workers=workers)
     requirements = [parse_requirement(text, predictor.classes) for text in require]
@@ -80,8 +84,8 @@ def evaluate(
         raise ConfigError(f"--split must be one of {', '.join(SPLITS)}; found {split!r}.")
     length = parse_duration(block, "--block") if isinstance(block, str) else block
     with resources(workers, progress) as tools:
-        photos = look_at_photos(_list(data, predictor.classes, label, label_level), tools)
-        photos = _judged(photos, predictor.classes, split)
+        photos = look_at_photos(list_judged(data, predictor.classes, label, label_level), tools)
+        photos = keep_known(photos, predictor.classes, split)
         with tools.timed("separate"):
             separation = separate(photos, find_copies(photos), group_by=group_by, block=length)
             photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
@@ -89,7 +93,7 @@ def evaluate(
             photos.used()["pixel_hash"].to_list(), purpose="evaluate", data=str(data), run=str(model)
         )
         with tools.timed("evaluate"):
-            probabilities = _answer(predictor, photos, tools)
+            probabilities = answer_photos(predictor, photos, tools)
         metrics = _figures(predictor, photos, probabilities, separation, decide, data)
         metrics["openings"] = opening.earlier
         metrics["requirements"] = _judge(requirements, metrics)
@@ -99,7 +103,7 @@ def evaluate(
     return metrics
 
 
-def _list(data: Path, classes: Sequence[str], label: str | None, label_level: LabelLevel | None) -> Photos:
+def list_judged(data: Path, classes: Sequence[str], label: str | None, label_level: LabelLevel | None) -> Photos:
     """The listed photos; a folder that is itself named after a class, without class folders in it, is that class."""
     if label is not None and label not in classes:
         raise ConfigError(f"--label must be a class of the model ({', '.join(classes)}); found {label!r}.")
@@ -111,7 +115,7 @@ def _list(data: Path, classes: Sequence[str], label: str | None, label_level: La
     return list_photos(data, label_level=label_level, single_label=label)
 
 
-def _judged(photos: Photos, classes: Sequence[str], split: str | None) -> Photos:
+def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Photos:
     """The rows to judge: of the wanted split, and of classes that the model knows; the others are counted in a note.
 
     Raises:
@@ -125,7 +129,12 @@ def _judged(photos: Photos, classes: Sequence[str], split: str | None) -> Photos
             raise DataError(f"--split {split} needs photos of that split; DATA has {found}. Leave --split out.")
     unknown = table.filter(~pl.col("label").is_in(list(classes)))["label"].value_counts()
     notes = [
-        f"{count} photos of class {label}, which the model does not know, were left out"
+        sentences(
+            "%(count)d photo of class %(label)s, which the model does not know, was left out",
+            "%(count)d photos of class %(label)s, which the model does not know, were left out",
+            count=count,
+            label=label,
+        )
         for label, count in sorted(unknown.iter_rows())
     ]
     table = table.filter(pl.col("label").is_in(list(classes)))
@@ -145,7 +154,7 @@ def _judged(photos: Photos, classes: Sequence[str], split: str | None) -> Photos
     return kept
 
 
-def _answer(predictor: Predictor, photos: Photos, tools: Resources) -> NDArray[np.float32]:
+def answer_photos(predictor: Predictor, photos: Photos, tools: Resources) -> NDArray[np.float32]:
     """The model's probabilities for the used photos."""
     used = photos.used()
     rows: list[NDArray[np.float32]] = []
@@ -167,25 +176,32 @@ def _figures(
 ) -> Json:
     card = predictor.card
     classes = predictor.classes
-    decide = card.threshold if decide is None else decide
     used = photos.used()
     index = {name: number for number, name in enumerate(classes)}
     truth = np.array([index[label] for label in used["label"]], dtype=np.int64)
-    seen = _seen(used, card.fingerprints)
+    seen = seen_in_training(used, card.fingerprints)
     fresh = ~seen
+    accepted = accept(card, probabilities) if decide is None and card.threshold is not None else None
     unseen = (
-        score_photos(used.filter(pl.Series(fresh)), truth[fresh], probabilities[fresh], classes, decide)
+        score_photos(
+            used.filter(pl.Series(fresh)),
+            truth[fresh],
+            probabilities[fresh],
+            classes,
+            decide,
+            None if accepted is None else accepted[fresh],
+        )
         if seen.any() and fresh.any()
         else None
     )
     return {
         "schema": 1,
         "evaluation": "evaluate",
-        "test": score_photos(used, truth, probabilities, classes, decide),
+        "test": score_photos(used, truth, probabilities, classes, decide, accepted),
         "seen": {
             "exact": int(seen.sum()),
             "near": None,
-            "reason": "near copies are not searched for yet; exact and re-encoded copies are",
+            "reason": sentence("near copies are not searched for yet; exact and re-encoded copies are"),
             "unseen": unseen,
             "paths": used.filter(pl.Series(seen))["path"].to_list(),
         },
@@ -201,13 +217,21 @@ def _figures(
         },
         **describe_photos(photos, data, classes),
         "decide": decide,
+        "threshold": card.threshold if decide is None else None,
         "model": {**card.training, "image_size": card.preprocessing.width},
         "versions": card.versions,
         "notes": list(photos.notes),
     }
 
 
-def _seen(used: pl.DataFrame, known: Fingerprints) -> NDArray[np.bool_]:
+def accept(card: Card, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Bool [n]: photos whose likeliest class reaches the model's own threshold."""
+    least = np.array([card.least_probability(name) for name in card.classes])
+    accepted: NDArray[np.bool_] = probabilities.max(axis=1).astype(np.float64) >= least[probabilities.argmax(axis=1)]
+    return accepted
+
+
+def seen_in_training(used: pl.DataFrame, known: Fingerprints) -> NDArray[np.bool_]:
     """Which photos the model was trained on, re-encoded and resized copies included."""
     return copying.seen(
         used["pixel_hash"].to_list(),

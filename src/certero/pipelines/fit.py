@@ -29,7 +29,7 @@ from certero.learn.export import (
 )
 from certero.learn.features import embed
 from certero.learn.probe import Fold, Probe, fit_probe, weigh_classes
-from certero.pipelines.measure import Answers, measure_file
+from certero.pipelines.measure import Answers, measure_file, run_head
 from certero.pipelines.optimism import random_split_accuracy
 from certero.pipelines.resources import Resources
 from certero.records import Json, Preprocessing, Quantity
@@ -78,6 +78,8 @@ class Fitted:
         embeddings: float32 [n, D] of the development photos, in their order.
         probabilities: float32 [n, K], the model file's answers on the development photos.
         fitted_on: bool [n], which of them updated weights.
+        held_out: bool [n], which of them were judged by models that had not seen them.
+        held_out_probabilities: float [n, K], calibrated answers of those models; only the rows of `held_out` count.
         export: what speed cost; see metrics.json.
         parameters: trainable numbers.
         probe: the probe; None for a network trained whole.
@@ -92,6 +94,8 @@ class Fitted:
     embeddings: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     fitted_on: NDArray[np.bool_]
+    held_out: NDArray[np.bool_]
+    held_out_probabilities: NDArray[np.float64]
     export: Json
     parameters: int
     probe: Probe | None = None
@@ -130,14 +134,14 @@ class Everything:
         paths: of the same photos.
         training_counts: photos of each class [K] that the honest fit had; one entry a fold.
         fitted: the shipped model.
-        embeddings: float32 [n, D], by models as the run had them.
+        embeddings: float32 [n, D], by models as the run had them; arrays of some of the rows each, one after another.
     """
 
     table: pl.DataFrame
     paths: Sequence[Path]
     training_counts: Sequence[NDArray[np.int64]]
     fitted: Fitted
-    embeddings: NDArray[np.float32]
+    embeddings: Sequence[NDArray[np.float32]]
 
 
 @contextlib.contextmanager
@@ -188,13 +192,13 @@ def fit_model(
         shipped: what the weights are fitted on, for the card.
     """
     truth = encode(development["label"], classes)
-    hashes = development["pixel_hash"].to_list()
+    hashes = development["content_hash"].to_list()
     with tools.timed("features"):
         fitted_on = embed_photos(paths, hashes, network, tools)
         # What ships is judged by what it computes itself, whatever sped up the fitting.
-        embeddings = embed_photos(paths, hashes, _as_shipped(network), tools) if network.engine.in_torch else fitted_on
+        embeddings = embed_photos(paths, hashes, as_shipped(network), tools) if network.engine.in_torch else fitted_on
     weights = weigh_classes(truth, classes, settings.class_weights)
-    folds, source = _choose_folds(development, truth, given_val, gap, settings)
+    folds, source = choose_folds(development, truth, given_val, gap, settings)
     with tools.timed("fit"):
         probe = fit_probe(
             fitted_on, truth, len(classes), folds, settings.strengths, weights, tools.map, tools.progress, embeddings
@@ -221,14 +225,15 @@ def fit_model(
     with tools.timed("export"):
         export = _cost_of_speed(probe, temperature, fitted_on, embeddings, paths, hashes, network, tools)
     head = head_alone(probe.head, temperature)
-    (probabilities,) = Runtime(head).run(embeddings, ["probabilities"])
     return Fitted(
         model,
         calibration,
         card,
         embeddings,
-        np.asarray(probabilities, np.float32),
+        run_head(Runtime(head), embeddings),
         np.ones(len(truth), dtype=bool),
+        probe.held_out,
+        softmax(probe.oof_logits, temperature),
         export,
         count_parameters(model),
         probe,
@@ -265,7 +270,7 @@ class ProbeFitter:
             part.shipped,
         )
 
-    def ask(self, fitted: Fitted, paths: Sequence[Path], pixel_hashes: Sequence[str], stage: str) -> Answers:
+    def ask(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Answers:
         """The model file's answers on photos, see `measure_file`."""
         assert fitted.head_onnx is not None
         return measure_file(
@@ -273,7 +278,7 @@ class ProbeFitter:
             fitted.head_onnx,
             self._network.network_id,
             paths,
-            pixel_hashes,
+            content_hashes,
             self._network.preprocessing,
             self._tools,
             stage,
@@ -296,7 +301,8 @@ class ProbeFitter:
         )
 
 
-def _as_shipped(network: Network) -> Network:
+def as_shipped(network: Network) -> Network:
+    """The network computed as the model file will be."""
     return dataclasses.replace(network, engine=Engine("cpu", network.engine.shipped_precision))
 
 
@@ -360,7 +366,7 @@ def encode(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.int64]:
     return np.array([index[label] for label in labels], dtype=np.int64)
 
 
-def _choose_folds(
+def choose_folds(
     development: pl.DataFrame, truth: NDArray[np.int64], given_val: bool, gap: timedelta, settings: TrainSettings
 ) -> tuple[list[Fold], str]:
     """What to fit on and what to hold out, and where calibration comes from: `val` or `oof`."""

@@ -159,7 +159,7 @@ class NetworkFitter:
             model = with_card(calibrate_classifier(bare, calibration["temperature"]), card)
             del bare
         with tools.timed("evaluate"):
-            answers = self._ask(model, paths, development["pixel_hash"].to_list(), f"answers {part.name}")
+            answers = self._ask(model, paths, development["content_hash"].to_list(), f"answers {part.name}")
         by_torch = softmax(trained.val_logits, calibration["temperature"])
         by_file = answers.probabilities[trained.val_rows]
         fitted_on = np.zeros(len(truth), dtype=bool)
@@ -173,6 +173,8 @@ class NetworkFitter:
             embeddings=answers.embeddings,
             probabilities=answers.probabilities,
             fitted_on=fitted_on,
+            held_out=~fitted_on,
+            held_out_probabilities=answers.probabilities.astype(np.float64),
             parameters=trained.parameters,
             export={
                 "features": str(self._trainer()),
@@ -184,15 +186,15 @@ class NetworkFitter:
             sheet=trained.sheet,
         )
 
-    def ask(self, fitted: Fitted, paths: Sequence[Path], pixel_hashes: Sequence[str], stage: str) -> Answers:
+    def ask(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Answers:
         """The model file's answers on photos, each through the whole file; equal photos once."""
-        return self._ask(fitted.model, paths, pixel_hashes, stage)
+        return self._ask(fitted.model, paths, content_hashes, stage)
 
-    def _ask(self, model: bytes, paths: Sequence[Path], pixel_hashes: Sequence[str], stage: str) -> Answers:
-        places = dict(zip(pixel_hashes, paths, strict=True))
+    def _ask(self, model: bytes, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Answers:
+        places = dict(zip(content_hashes, paths, strict=True))
         probabilities, embeddings = self._answer(model, list(places.values()), ["probabilities", "embedding"], stage)
         order = {key: row for row, key in enumerate(places)}
-        rows = [order[key] for key in pixel_hashes]
+        rows = [order[key] for key in content_hashes]
         return Answers(probabilities[rows], embeddings[rows])
 
     def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Quantity:

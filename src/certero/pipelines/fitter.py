@@ -26,7 +26,7 @@ class Fitter(Protocol):
         """A model file fitted and calibrated on development photos."""
         ...
 
-    def ask(self, fitted: Fitted, paths: Sequence[Path], pixel_hashes: Sequence[str], stage: str) -> Answers:
+    def ask(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Answers:
         """The model file's answers on photos."""
         ...
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Remembered embeddings are checked against the file itself on so many photos, and dropped if one differs.
 _CHECKED = 32
 _TOLERANCE = 1e-5
+_HEAD_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def measure_file(
     head: bytes,
     network_id: str,
     photos: Sequence[Path],
-    pixel_hashes: Sequence[str],
+    content_hashes: Sequence[str],
     preprocessing: Preprocessing,
     tools: Resources,
     stage: str,
@@ -58,7 +59,7 @@ def measure_file(
         head: the model's head as a network of its own.
         network_id: names the model's backbone.
         photos: files [n].
-        pixel_hashes: of the same photos.
+        content_hashes: of the same photos.
         preprocessing: as in the model's card.
         tools: cores, caches and progress.
         stage: name for the progress.
@@ -68,8 +69,8 @@ def measure_file(
     """
     network = Network(model)
     remembered = RememberedFeatures(tools.features, network_id, preprocessing)
-    rows = _agreed(network, Network(head), remembered.get(pixel_hashes), photos, pixel_hashes, preprocessing, tools)
-    missing = {key: photo for key, photo in zip(pixel_hashes, photos, strict=True) if key not in rows}
+    rows = _agreed(network, Network(head), remembered.get(content_hashes), photos, content_hashes, preprocessing, tools)
+    missing = {key: photo for key, photo in zip(content_hashes, photos, strict=True) if key not in rows}
     files = list(missing.values())
     done = len(photos) - len(files)
     answers = infer(network, preprocessing, files, ["probabilities", "embedding"], tools.map)
@@ -84,9 +85,19 @@ def measure_file(
     if done < len(photos) or not files:
         tools.progress(stage, len(photos), len(photos))
     return Answers(
-        np.stack([rows[key][0] for key in pixel_hashes]),
-        np.stack([rows[key][1] for key in pixel_hashes]),
+        np.stack([rows[key][0] for key in content_hashes]),
+        np.stack([rows[key][1] for key in content_hashes]),
     )
+
+
+def run_head(head: Network, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities float32 [n, K] of embeddings [n, D].
+
+    A few thousand at once: inside the network there are several copies of what goes in.
+    """
+    starts = range(0, len(embeddings), _HEAD_ROWS)
+    parts = [head.run(embeddings[start : start + _HEAD_ROWS], ["probabilities"])[0] for start in starts]
+    return np.concatenate(parts).astype(np.float32, copy=False)
 
 
 def _agreed(
@@ -94,17 +105,17 @@ def _agreed(
     head: Network,
     embeddings: dict[str, NDArray[np.float32]],
     photos: Sequence[Path],
-    pixel_hashes: Sequence[str],
+    content_hashes: Sequence[str],
     preprocessing: Preprocessing,
     tools: Resources,
 ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Probabilities and embeddings by pixel hash, or nothing where the file itself answers otherwise."""
+    """Probabilities and embeddings by content hash, or nothing where the file itself answers otherwise."""
     if not embeddings:
         return {}
     keys = list(embeddings)
-    (probabilities,) = head.run(np.stack([embeddings[key] for key in keys]), ["probabilities"])
+    probabilities = run_head(head, np.stack([embeddings[key] for key in keys]))
     rows = {key: (row, embeddings[key]) for key, row in zip(keys, probabilities, strict=True)}
-    places = dict(zip(pixel_hashes, photos, strict=True))
+    places = dict(zip(content_hashes, photos, strict=True))
     sample = keys[:: max(1, len(keys) // _CHECKED)]
     answers = infer(network, preprocessing, [places[key] for key in sample], ["probabilities"], tools.map)
     for key, answer in zip(sample, answers, strict=True):

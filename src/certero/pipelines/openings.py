@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import os
 from collections.abc import Sequence
@@ -56,7 +57,10 @@ def open_test_set(pixel_hashes: Sequence[str], *, purpose: str, data: str, run: 
         # One write in append mode: lines of two runs at once do not mix.
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(descriptor, _line(log, record))
+            line = _line(log, record)
+            # An almost full disk takes the beginning of a line without an error.
+            if os.write(descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from certero.learn.probe import fit_head, one_blas_thread
+from certero.learn.probe import fit_head, one_blas_thread, room_for_copies
 from certero.records import Map, Progress, Quantity, no_progress
 from certero.stats.intervals import proportion
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def random_split_accuracy(
-    features: NDArray[np.float32],
+    features: Sequence[NDArray[np.float32]],
     truth: NDArray[np.int64],
     training_counts: Sequence[NDArray[np.int64]],
     strength: float,
@@ -33,8 +33,8 @@ def random_split_accuracy(
     The interval is Student's t over the splits; it speaks of the drawing alone.
 
     Args:
-        features: float32 [n, D] of every used photo.
-        truth: class index [n].
+        features: float32 [n, D] of every used photo, as arrays of some of the rows each, one after another.
+        truth: class index [n], in the order of the features.
         training_counts: photos of each class [K] that the honest training set had; one entry a fold, used in turn.
         strength: the C that the honest run chose.
         weights: weight of each class [K].
@@ -44,10 +44,14 @@ def random_split_accuracy(
         splits: how many.
     """
     drawn = draw_splits(truth, training_counts, splits, seed)
+    room = room_for_copies(max((int(inside.sum()) for inside in drawn), default=0), features[0].shape[1])
 
     def judge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        head = fit_head(features[inside], truth[inside], len(weights), strength, weights[truth[inside]])
-        return np.asarray(head.logits(features[~inside]).argmax(axis=1) == truth[~inside])
+        with room:
+            rows, weighed = _take(features, inside), weights[truth[inside]]
+            head = fit_head(rows, truth[inside], len(weights), strength, weighed, overwrite=True)
+            del rows
+        return np.asarray(head.logits(_take(features, ~inside)).argmax(axis=1) == truth[~inside])
 
     right: list[NDArray[np.bool_]] = []
     with one_blas_thread():
@@ -95,6 +99,17 @@ def mean_of_splits(right: Sequence[NDArray[np.bool_]]) -> Quantity:
     half = float(t.ppf(0.975, len(right) - 1) * np.std(accuracies, ddof=1) / math.sqrt(len(right)))
     n_test = round(float(np.mean([len(answers) for answers in right])))
     return Quantity(mean, max(0.0, mean - half), min(1.0, mean + half), "t_over_splits", n_test)
+
+
+def _take(parts: Sequence[NDArray[np.float32]], chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """A copy of the chosen rows, without one of all rows."""
+    taken = np.empty((int(chosen.sum()), parts[0].shape[1]), np.float32)
+    start = place = 0
+    for part in parts:
+        rows = part[chosen[start : start + len(part)]]
+        taken[place : place + len(rows)] = rows
+        start, place = start + len(part), place + len(rows)
+    return taken
 
 
 def optimism(random_split: Quantity, honest: Quantity) -> Quantity:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from certero.engine.threads import Threads
 from certero.errors import ModelFileError
+from certero.runtime.model_file import read_model
 from certero.runtime.predictor import Predictor
 
 
@@ -19,12 +20,30 @@ def load(model: str | Path, *, workers: int | None = None) -> Predictor:
     Raises:
         ModelFileError: if the file is missing, damaged, foreign or made by a newer certero.
     """
+    return Predictor(find_model(model), Threads(workers).map)
+
+
+def classes_of(model: str | Path) -> tuple[str, ...]:
+    """The classes of a model file or of the one in a run's folder, without loading the network.
+
+    Raises:
+        ModelFileError: as `load`.
+    """
+    return read_model(find_model(model))[1].classes
+
+
+def find_model(model: str | Path) -> Path:
+    """The model file itself, of the file or the folder of its run.
+
+    Raises:
+        ModelFileError: if a folder holds none.
+    """
     path = Path(model)
-    if path.is_dir():
-        path = path / "model.onnx"
-        if not path.exists():
-            raise ModelFileError(
-                f"MODEL must be a model.onnx or the folder of a finished run; {path.parent} holds no model.onnx. "
-                "Train one with: certero train DATA"
-            )
-    return Predictor(path, Threads(workers).map)
+    if not path.is_dir():
+        return path
+    if not (path / "model.onnx").exists():
+        raise ModelFileError(
+            f"MODEL must be a model.onnx or the folder of a finished run; {path} holds no model.onnx. "
+            "Train one with: certero train DATA"
+        )
+    return path / "model.onnx"

@@ -28,7 +28,7 @@ from certero.pipelines.resources import Resources, resources
 from certero.records import PhotoFacts, Progress, no_progress
 
 # Part of the cache's keys: raise it when a fingerprint or the verdict on a damaged file changes.
-_FACTS_VERSION = 2
+_FACTS_VERSION = 3
 _COMMIT_EVERY = 512
 _DEFAULT_FOLDS = 5
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from certero.cache import BlobCache
+from certero.cache import CACHES, BlobCache
 from certero.engine.threads import Threads
 from certero.records import Map, Progress, no_progress
 
@@ -45,7 +45,7 @@ class Resources:
 @contextlib.contextmanager
 def resources(workers: int | None = None, progress: Progress = no_progress) -> Iterator[Resources]:
     """The caches are closed at the end."""
-    fingerprints, features, networks = BlobCache("fingerprints"), BlobCache("features"), BlobCache("networks")
+    fingerprints, features, networks = (BlobCache(name) for name in CACHES)
     try:
         yield Resources(Threads(workers).map, fingerprints, features, networks, progress)
     finally:

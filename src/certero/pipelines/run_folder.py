@@ -1,5 +1,8 @@
 """The folder of a run: written beside its place and renamed when it is whole.
 
+Its process holds a lock on the working folder. What a killed run left behind is thus known by its free lock, and the
+next run beside it removes it.
+
 A run that trains a network saves where it stands. If it is cut off after the first save, its folder stays beside its
 place, hidden, as `.NAME.unfinished`: `--resume` finds it there and goes on in it.
 """
@@ -10,15 +13,17 @@ import contextlib
 import errno
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from certero.disk import sync
 from certero.errors import OutputError
 
 _RUNS = Path("runs")
+# In the name of every working folder, so that no other folder is ever taken for one.
+_MARK = ".certero-"
 
 
 @dataclass(slots=True)
@@ -66,15 +71,12 @@ def run_folder(output: Path | None, name: str, *, resumable: bool = False) -> It
     made = _missing_parents(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        if resumable:
-            work = unfinished(place)
-            work.mkdir()
-        else:
-            work = Path(tempfile.mkdtemp(prefix=f".{_cut(place.name, 80)}.", dir=place.parent))
+        _remove_abandoned(place.parent)
+        work, lock = _make_resumable(place) if resumable else _make_work(place)
     except OSError as error:
         raise _unwritable(place, error) from error
     run = RunFolder(work, place)
-    with _finishing(run, None if output is not None else name, made):
+    with _finishing(run, None if output is not None else name, made, lock):
         yield run
 
 
@@ -96,32 +98,80 @@ def resumed_folder(place: Path) -> Iterator[RunFolder]:
     if _taken(place):
         raise _exists(place)
     run = RunFolder(work, place, resumed=True)
-    with _finishing(run, None, []):
+    with _finishing(run, None, [], _lock_alone(work, place)):
         yield run
 
 
 @contextlib.contextmanager
-def _finishing(run: RunFolder, name: str | None, made: list[Path]) -> Iterator[None]:
+def _finishing(run: RunFolder, name: str | None, made: list[Path], lock: int | None) -> Iterator[None]:
     """Renames the folder after the block; after a failure leaves only what can be resumed."""
     work, place = run.work, run.place
-    lock = _lock(work, place)
     try:
         work.chmod(0o755)
         yield
         _sync(work)
         _move(run, name)
+    except OutputError as error:
+        # The user knows the place, not the working folder, which is gone when they read this.
+        raise OutputError(str(error).replace(str(work), str(place))) from error
     except OSError as error:
         if _is_of(error, work):
             raise _unwritable(place, error) from error
         raise
     finally:
-        if lock is not None:
-            os.close(lock)
         if not _has_saved(work):
             shutil.rmtree(work, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
         for folder in made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def _make_work(place: Path) -> tuple[Path, int | None]:
+    """A new working folder, and the descriptor of its lock; None where folders cannot be locked."""
+    while True:
+        work = Path(tempfile.mkdtemp(prefix=f".{_cut(place.name, 80)}{_MARK}", dir=place.parent))
+        # Another run may take the folder for an abandoned one just before it is locked: wait, look, try again.
+        lock = _lock(work, wait=True)
+        if work.exists():
+            return work, lock
+        if lock is not None:
+            os.close(lock)
+
+
+def _make_resumable(place: Path) -> tuple[Path, int | None]:
+    """The working folder under the name at which `--resume` looks for it, and the descriptor of its lock."""
+    work = unfinished(place)
+    work.mkdir()
+    return work, _lock(work, wait=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Removes the working folders of runs whose process is gone; those of living ones are locked."""
+    for work in folder.glob(f".*{_MARK}*"):
+        lock = _lock(work, wait=False)
+        if lock is not None:
+            shutil.rmtree(work, ignore_errors=True)
+            os.close(lock)
+
+
+def _lock(folder: Path, *, wait: bool) -> int | None:
+    """A descriptor whose lock ends with this process; None if another holds it, or where folders cannot be locked."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _move(run: RunFolder, name: str | None) -> None:
@@ -135,6 +185,7 @@ def _move(run: RunFolder, name: str | None) -> None:
             if _taken(run.place):
                 raise FileExistsError(errno.EEXIST, "exists", str(run.place))
             run.work.rename(run.place)
+            _sync_folder(run.place.parent)
             return
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
@@ -159,7 +210,8 @@ def _is_of(error: OSError, work: Path) -> bool:
 
 def _unwritable(place: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"--output must be a place that can be written; {place}: {error.strerror}. Choose another place."
+        f"--output must be a place that can be written; {place}: {error.strerror}. "
+        "Free the disk or choose another place."
     )
 
 
@@ -185,27 +237,22 @@ def _clear_dead(place: Path) -> None:
     """Removes what a run left that was killed before it had saved anything."""
     work = unfinished(place)
     if work.is_dir() and not _has_saved(work):
-        lock = _lock(work, place)
+        lock = _lock_alone(work, place)
         shutil.rmtree(work, ignore_errors=True)
         if lock is not None:
             os.close(lock)
 
 
-def _lock(work: Path, place: Path) -> int | None:
-    """A lock on the folder that ends with this process, however it ends; None where the system has none."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    descriptor = os.open(work, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise OutputError(
-            f"a run is worked on by one process at a time; another one is at {place}. Wait for it."
-        ) from error
-    return descriptor
+def _lock_alone(work: Path, place: Path) -> int | None:
+    """The lock of a working folder that no other process may be at.
+
+    Raises:
+        OutputError: if one is.
+    """
+    lock = _lock(work, wait=False)
+    if lock is None and sys.platform != "win32":
+        raise OutputError(f"a run is worked on by one process at a time; another one is at {place}. Wait for it.")
+    return lock
 
 
 def _taken(place: Path) -> bool:
@@ -228,6 +275,21 @@ def _exists(place: Path) -> OutputError:
 
 def _sync(folder: Path) -> None:
     # The renamed folder must not outlive its files in a power cut.
-    for file in folder.rglob("*"):
-        if file.is_file():
-            sync(file)
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            _sync_folder(path)
+        else:
+            _sync_path(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    if sys.platform != "win32":  # where a folder cannot be opened
+        _sync_path(folder)
+
+
+def _sync_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

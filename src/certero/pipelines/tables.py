@@ -14,6 +14,7 @@ import polars as pl
 
 from certero import pixels
 from certero.data.files import printable
+from certero.data.separation import Separation
 from certero.data.table import SCHEMA, Photos
 from certero.disk import write_whole
 from certero.errors import PhotoError
@@ -35,6 +36,7 @@ def score_photos(
     probabilities: NDArray[np.floating[Any]],
     classes: Sequence[str],
     decide: float | None,
+    accepted: NDArray[np.bool_] | None = None,
 ) -> Json:
     """The `test` body of metrics.json, slices included.
 
@@ -44,13 +46,16 @@ def score_photos(
         probabilities: [n, K].
         classes: names in the order of the columns.
         decide: see `TrainSettings`.
+        accepted: bool [n], photos that the model's own threshold gives their likeliest label.
     """
     units = table["unit"].to_list()
-    body = score(probabilities, truth, classes, units, decide=decide)
+    body = score(probabilities, truth, classes, units, decide=decide, accepted=accepted)
     best = probabilities.argmax(axis=1)
     correct = best == truth
     if decide is not None:
         correct &= probabilities.max(axis=1) >= decide
+    if accepted is not None:
+        correct &= accepted
     columns: dict[str, Sequence[str | None]] = {
         "lighting": lighting(table["brightness"].to_numpy()),
         "hour": hour(table["captured_at"].to_numpy()),
@@ -89,6 +94,19 @@ def describe_photos(photos: Photos, data: Path, classes: Sequence[str]) -> Json:
             name: table.filter(pl.col("status") == name).select("path", "problem").to_dicts() for name in _LISTED
         },
         "splits": splits,
+    }
+
+
+def describe_separation(separation: Separation) -> Json:
+    """`separation` of metrics.json."""
+    return {
+        "rule": separation.rule,
+        "description": separation.description,
+        "block_minutes": minutes(separation.block),
+        "gap_minutes": minutes(separation.gap),
+        "units": separation.counts["units"],
+        "group_by": separation.group_by,
+        "decay": [[lag, alike] for lag, alike in separation.decay],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import shlex
 import threading
@@ -21,6 +22,7 @@ from certero.data.split import fold_training_mask
 from certero.data.table import Photos
 from certero.disk import write_whole
 from certero.errors import ConfigError
+from certero.language import sentence, use_language
 from certero.learn.probe import check_class_weights, load_solver
 from certero.pipelines.fit import Development, Everything, Fitted, encode, versions
 from certero.pipelines.fitter import Fitter, loading_fitter
@@ -40,7 +42,13 @@ from certero.pipelines.resume import (
     settings_to_resume,
 )
 from certero.pipelines.run_folder import RunFolder, resumed_folder, run_folder
-from certero.pipelines.tables import collect_mistakes, describe_photos, minutes, score_photos, write_predictions
+from certero.pipelines.tables import (
+    collect_mistakes,
+    describe_photos,
+    describe_separation,
+    score_photos,
+    write_predictions,
+)
 from certero.records import Json, Progress, Quantity, no_progress
 from certero.report.page import write_report
 from certero.report.pictures import thumbnail
@@ -83,7 +91,7 @@ class Judged:
         table: their rows.
         truth: class index int64 [n].
         probabilities: float32 [n, K], of models that had not seen the photo.
-        embeddings: float32 [n, D].
+        embeddings: float32 [n, D], as one array for each fold.
         training_counts: photos of each class [K] in training; one entry a fold.
         opening: the logged opening.
     """
@@ -91,7 +99,7 @@ class Judged:
     table: pl.DataFrame
     truth: NDArray[np.int64]
     probabilities: NDArray[np.float32]
-    embeddings: NDArray[np.float32]
+    embeddings: list[NDArray[np.float32]]
     training_counts: list[NDArray[np.int64]]
     opening: Opening
 
@@ -104,6 +112,7 @@ def train(
     resume: str | Path | None = None,
     progress: Progress = no_progress,
     command: Sequence[str] | None = None,
+    lang: str | None = None,
     **settings: Any,
 ) -> Run:
     """Trains a classifier on labelled photos and measures it honestly, once.
@@ -115,6 +124,7 @@ def train(
         resume: the place of a run that was cut off while it trained a network, to go on with it.
         progress: called with (stage, done, total).
         command: the command line, for the report.
+        lang: language of the report and of progress, `en` or `es`; default: the locale's.
         **settings: fields of `certero.config.TrainSettings`, e.g. `group_by="parent"`, `cv=5`.
 
     Returns:
@@ -124,6 +134,7 @@ def train(
         UserError: a kind of it for each mistake that the user can mend.
         Interrupted: by Ctrl-C, where a training was saved; its message says how to go on.
     """
+    use_language(lang)
     if resume is not None and output is not None and Path(output) != Path(resume):
         raise ConfigError(f"--resume goes on where the run is; found --output {output} beside it. Leave --output out.")
     resolved = (
@@ -220,7 +231,7 @@ def _hold_out(
     answers = _ask(fitter, fitted, photos, table, tools, "evaluate")
     truth = encode(table["label"], classes)
     counts = np.bincount(encode(development["label"], classes), minlength=len(classes))
-    return fitted, Judged(table, truth, answers.probabilities, answers.embeddings, [counts], opening)
+    return fitted, Judged(table, truth, answers.probabilities, [answers.embeddings], [counts], opening)
 
 
 def _cross_validate(
@@ -248,7 +259,8 @@ def _cross_validate(
             part = Development(inside, photos.paths(inside), False, gap, "a fold of cv", f"fold-{fold + 1}")
             model = fitter.fit(part, classes)
             table = used.filter(pl.col("fold") == fold)
-            answers = _ask(fitter, model, photos, table, tools, f"evaluate fold {fold + 1}/{prepared.folds}")
+            stage = sentence("evaluate fold %(fold)d/%(folds)d", fold=fold + 1, folds=prepared.folds)
+            answers = _ask(fitter, model, photos, table, tools, stage)
             counts = np.bincount(encode(inside["label"], classes), minlength=len(classes))
             fold_rows.append((table, answers, counts))
     fitted = fitter.fit(Development(used, photos.paths(used), False, gap, "refitted on all photos", "final"), classes)
@@ -259,7 +271,7 @@ def _cross_validate(
         table,
         encode(table["label"], classes),
         np.concatenate([answers.probabilities for _rows, answers, _counts in fold_rows]),
-        np.concatenate([answers.embeddings for _rows, answers, _counts in fold_rows]),
+        [answers.embeddings for _rows, answers, _counts in fold_rows],
         [counts for _rows, _answers, counts in fold_rows],
         opening,
     )
@@ -269,7 +281,7 @@ def _cross_validate(
 def _ask(fitter: Fitter, fitted: Fitted, photos: Photos, table: pl.DataFrame, tools: Resources, stage: str) -> Answers:
     """The model file's answers on rows of the photos."""
     with tools.timed("evaluate"):
-        return fitter.ask(fitted, photos.paths(table), table["pixel_hash"].to_list(), stage)
+        return fitter.ask(fitted, photos.paths(table), table["content_hash"].to_list(), stage)
 
 
 def _figures(
@@ -286,7 +298,7 @@ def _figures(
         features, table = judged.embeddings, judged.table
     else:
         development, _sealed = seal(prepared.photos)
-        features = np.concatenate([fitted.embeddings, judged.embeddings])
+        features = [fitted.embeddings, *judged.embeddings]
         table = pl.concat([development, judged.table])
     random_split = (
         fitter.claim_at_random(
@@ -310,7 +322,6 @@ def _describe(prepared: Prepared, classes: Sequence[str], fitted: Fitted, settin
     trained = photos.used() if prepared.evaluation == "cv" else seal(photos)[0]
     right = fitted.probabilities.argmax(axis=1) == encode(trained["label"], classes)
     rows = np.flatnonzero(fitted.fitted_on)
-    separation = prepared.separation
     return {
         "schema": 1,
         "evaluation": prepared.evaluation,
@@ -324,15 +335,7 @@ def _describe(prepared: Prepared, classes: Sequence[str], fitted: Fitted, settin
         "seconds": {},
         "calibration": fitted.calibration,
         "export": fitted.export,
-        "separation": {
-            "rule": separation.rule,
-            "description": separation.description,
-            "block_minutes": minutes(separation.block),
-            "gap_minutes": minutes(separation.gap),
-            "units": separation.counts["units"],
-            "group_by": separation.group_by,
-            "decay": [[lag, alike] for lag, alike in separation.decay],
-        },
+        "separation": describe_separation(prepared.separation),
         **describe_photos(photos, data, classes),
         "requirements": [],
         "decide": settings.decide,
@@ -382,7 +385,10 @@ def _write(
         f"# certero {metrics['versions']['certero']}: {_comment(shlex.join(command or ()))}\n# data: {_comment(data)}\n"
     )
     write_whole(work / "config.toml", header + settings.to_toml())
-    prepared.photos.table.write_parquet(work / "data.parquet")
+    # Polars' own file writer does not say that the disk is full.
+    table = io.BytesIO()
+    prepared.photos.table.write_parquet(table)
+    write_whole(work / "data.parquet", table.getvalue())
     write_whole(work / "history.csv", _history(fitted))
     parts: list[tuple[pl.DataFrame, NDArray[np.float64] | NDArray[np.float32]]] = []
     if prepared.evaluation != "cv":
@@ -391,6 +397,11 @@ def _write(
     if judged is not None:
         parts.append((judged.table, judged.probabilities))
     write_predictions(work / "predictions.csv", parts, classes, settings.decide)
+    # What a threshold may be chosen on: the rows of train and val in predictions.csv come from a model that knows them.
+    fitted_on = prepared.photos.used() if prepared.evaluation == "cv" else seal(prepared.photos)[0]
+    held = fitted.held_out
+    held_out = (fitted_on.filter(pl.Series(held)), fitted.held_out_probabilities[held])
+    write_predictions(work / "held_out.csv", [held_out], classes, settings.decide)
 
 
 def _comment(text: str | Path) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
+from certero.language import _
 from certero.records import Json
 
 NO_BREAK_SPACE = "\u00a0"
@@ -14,7 +15,7 @@ MISSING = "–"
 SHADES = 10
 
 
-def known(value: Any) -> bool:
+def known(value: Any) -> TypeGuard[float]:
     """Whether this is a finite number; an undefined figure is null in the metrics."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -241,3 +242,22 @@ def flatten(settings: Json, prefix: str = "") -> list[tuple[str, Any]]:
         else:
             pairs.append((f"{prefix}{key}", value))
     return pairs
+
+
+def slice_words(row: Json) -> tuple[str, str]:
+    """The name of a slice and of its part, as people say them."""
+    names = {"lighting": _("lighting"), "hour": _("hour"), "group": _("group")}
+    values = {"night": _("night"), "day": _("day"), "glare": _("glare")}
+    name, value = str(row.get("slice")), row.get("value")
+    if value is None:
+        return names.get(name, name), _("unknown")
+    return names.get(name, name), values.get(str(value), str(value)) if name == "lighting" else str(value)
+
+
+def group_slices(rows: Any) -> list[tuple[str, list[Json]]]:
+    """The slices by what divides them, in their order: (name, rows)."""
+    found: dict[str, list[Json]] = {}
+    for row in rows or []:
+        if isinstance(row, dict):
+            found.setdefault(str(row.get("slice")), []).append(row)
+    return [(slice_words(rows[0])[0], rows) for rows in found.values()]

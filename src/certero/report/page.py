@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certero.disk import write_whole
 from certero.errors import MissingExtra
+from certero.language import _, language, ngettext, translate
 from certero.records import Json
-from certero.report import figures
+from certero.report import charts, figures, money
+from certero.report.advice import advise, is_weak_part
 from certero.report.pictures import Mistake
 from certero.report.training import view_training
+from certero.report.trust import reasons, verdict
 
 if TYPE_CHECKING:
     import jinja2
 
 MOST_PICTURES = 24
+#: More than these are folded, so that the weak classes are not far below.
+OPEN_PICTURES = 10
 #: Up to this many classes the confusion matrix is shown at once, above it the top confusions lead.
 SMALL_MATRIX = 15
 #: Above this many classes a matrix on paper or a screen helps nobody; `metrics.json` has it.
 LARGEST_MATRIX = 60
+#: Up to this many classes, and rows of a slice, the chart shows all at once; above it the rest is folded.
+MOST_DOTS = 12
+
+SIZE_HERE = "\ue000"
 
 
 def write_report(
     output: Path, *, metrics: Json, config: Json, mistakes: Sequence[Mistake], augmented: bytes | None = None
 ) -> None:
     """Write the report as one self-contained HTML file; an earlier file is replaced whole or not at all.
+
+    It is written in the language in use, see `certero.language.use_language`.
 
     Args:
         output: the file to write; its folder exists.
@@ -40,19 +52,37 @@ def write_report(
         MissingExtra: Jinja2 is not installed.
         OutputError: the file cannot be written.
     """
-    page = render(metrics, config, mistakes, augmented)
-    # Names that are not UTF-8 reach us with surrogates; a "?" in the report is better than no report.
-    write_whole(output, page.encode("utf-8", "replace"))
+    write_whole(output, _encode(render(metrics, config, mistakes, augmented)))
 
 
 def render(metrics: Json, config: Json, mistakes: Sequence[Mistake], augmented: bytes | None = None) -> str:
     """The report's HTML; see `write_report`."""
     view = _view(metrics, config, mistakes) | view_training(metrics, augmented)
-    return _environment().get_template("report.html.jinja").render(view)
+    return _state_size(environment().get_template("report.html.jinja").render(view))
+
+
+def restate_size(page: str) -> str:
+    """A report to which something was added, with its new size in the footer."""
+    return _state_size(re.sub(r'(<span id="page-size">)[\d,]*(</span>)', rf"\g<1>{SIZE_HERE}\g<2>", page))
+
+
+def _state_size(page: str) -> str:
+    # The page states its own size, so the figure is filled in last; it stands in the footer, after all data.
+    before, _place, after = page.rpartition(SIZE_HERE)
+    kilobytes = -(-len(_encode(before + after)) // 1000)
+    while (whole := len(_encode(f"{before}{kilobytes:,}{after}"))) > 1000 * kilobytes:
+        kilobytes = -(-whole // 1000)
+    return f"{before}{kilobytes:,}{after}"
+
+
+def _encode(page: str) -> bytes:
+    # Names that are not UTF-8 reach us with surrogates; a "?" in the report is better than no report.
+    return page.encode("utf-8", "replace")
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates, with the filters that they use."""
     try:
         # Here and not above: whoever only predicts does not pay for it.
         import jinja2
@@ -68,15 +98,28 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.ChainableUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
     )
+    environment.policies["ext.i18n.trimmed"] = True
+    # They ask for the language at each call, so one environment serves every language.
+    environment.install_gettext_callables(_, ngettext, newstyle=True)  # type: ignore[attr-defined]
     environment.filters |= {
         "percent": figures.percent,
         "points": figures.points,
         "number": figures.number,
         "flatten": figures.flatten,
+        "figure": money.figure_text,
         "decisive": figures.decisive_first,
+        "minutes": charts.lag_words,
+        "said": lambda text: translate(text) if isinstance(text, str) else text,
+        "slice_words": figures.slice_words,
     }
-    environment.tests |= {"known": figures.known, "with_interval": figures.has_interval}
+    environment.tests |= {"known": figures.known, "with_interval": figures.has_interval, "weak_part": is_weak_part}
+    environment.globals |= {
+        "share_axis": charts.share_axis,
+        "dots_axis": charts.dots_axis,
+        "mark_words": charts.mark_words,
+    }
     return environment
 
 
@@ -85,7 +128,21 @@ def _view(metrics: Json, config: Json, mistakes: Sequence[Mistake]) -> Json:
     headline = figures.choose_headline(metrics)
     body = headline.body or {}
     confusion = body.get("confusion") or {}
+    trust = reasons(metrics, headline)
+    class_rows = figures.rank_classes(body)
     return {
+        "language": language(),
+        "SIZE_HERE": SIZE_HERE,
+        "answer_dots": charts.answer_dots(body, metrics),
+        "trust": trust,
+        "verdict": verdict(trust, headline),
+        "advice": advise(metrics, headline),
+        "reliability": charts.reliability_chart(body.get("reliability")),
+        "decay": charts.decay_chart(metrics.get("separation") or {}),
+        "class_dots": charts.class_dots(class_rows),
+        "slices": [(name, _slice_dots(rows), rows) for name, rows in figures.group_slices(body.get("slices"))],
+        "MOST_DOTS": MOST_DOTS,
+        "OPEN_PICTURES": OPEN_PICTURES,
         "metrics": metrics,
         "config": config,
         "headline": headline,
@@ -95,7 +152,7 @@ def _view(metrics: Json, config: Json, mistakes: Sequence[Mistake]) -> Json:
         "splits": {name: counts for name, counts in (metrics.get("splits") or {}).items() if counts},
         "of_many": figures.of_many(body.get("accuracy")),
         "most_frequent_class": figures.most_frequent_class(body),
-        "class_rows": figures.rank_classes(body),
+        "class_rows": class_rows,
         "heat_rows": figures.heat_rows(confusion) if confusion else [],
         "confusions": figures.top_confusions(confusion) if confusion else [],
         "methods": figures.interval_methods(body, metrics.get("random_split_accuracy")),
@@ -104,3 +161,7 @@ def _view(metrics: Json, config: Json, mistakes: Sequence[Mistake]) -> Json:
         "SMALL_MATRIX": SMALL_MATRIX,
         "LARGEST_MATRIX": LARGEST_MATRIX,
     }
+
+
+def _slice_dots(rows: Sequence[Json]) -> list[charts.Dot]:
+    return [charts.Dot(figures.slice_words(row)[1], row.get("accuracy"), row.get("n")) for row in rows]

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Raised when an older certero could not read the card any more.
-CARD_SCHEMA = 1
+#: Raised when an older certero could not read the card any more: 2 has a threshold a class.
+CARD_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,12 @@ class Card:
         classes: class names in the order of the `probabilities` output.
         preprocessing: how photos become the network's input.
         calibration: `source` (`oof` or `val`), `temperature` and the calibration error before and after.
-        threshold: probability below which the model abstains; None never abstains.
+        threshold: probability below which the model abstains, for all or by predicted class; None never abstains.
         training: recipe, backbone, strength, `shipped` (what the shipped weights were fitted on), settings.
         fingerprints: of the photos the weights were fitted on.
         metrics: the headline figures measured on this file; None before the test set was opened.
         versions: of certero and the libraries that made the file.
-        schema: version of the card.
+        schema: least version of the card that a reader must know.
     """
 
     classes: tuple[str, ...]
@@ -80,13 +80,21 @@ class Card:
     training: Json
     fingerprints: Fingerprints
     versions: Json
-    threshold: float | None = None
+    threshold: float | dict[str, float] | None = None
     metrics: Json | None = None
-    schema: int = CARD_SCHEMA
+    schema: int = 1
+
+    def least_probability(self, label: str) -> float:
+        """What the probability of this class must reach, as the likeliest, to be named."""
+        if isinstance(self.threshold, dict):
+            return self.threshold.get(label, 0.0)
+        return self.threshold or 0.0
 
     def to_text(self) -> str:
         """JSON, keys in a fixed order: the same model gives the same bytes."""
         data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        # An older certero reads every card but one whose threshold it could not compare.
+        data["schema"] = max(self.schema, CARD_SCHEMA if isinstance(self.threshold, dict) else 1)
         data["preprocessing"] = self.preprocessing.to_json()
         data["fingerprints"] = self.fingerprints.to_json()
         return json.dumps(data, sort_keys=True, ensure_ascii=False)

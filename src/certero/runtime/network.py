@@ -6,10 +6,10 @@ import functools
 import os
 import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certero.errors import ModelFileError
+from certero.machine import instructions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,8 +66,4 @@ def _adds_bytes_exactly() -> bool:
     """
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return True
-    try:
-        words = Path("/proc/cpuinfo").read_text(errors="replace").split()
-    except OSError:
-        return False
-    return "avx512_vnni" in words or "avx_vnni" in words
+    return bool({"avx512_vnni", "avx_vnni"} & set(instructions() or ()))

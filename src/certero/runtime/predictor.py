@@ -76,7 +76,7 @@ class Predictor:
         if isinstance(row, PhotoError):
             return Prediction(name, None, None, False, None, str(row))
         best = int(row.argmax())
-        abstained = self.card.threshold is not None and float(row[best]) < self.card.threshold
+        abstained = float(row[best]) < self.card.least_probability(self.classes[best])
         return Prediction(
             name,
             None if abstained else self.classes[best],

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import ConfigError, DataError
 from certero.records import Json, Quantity
-from certero.stats.calibration import confidence_bins
+from certero.stats.calibration import confidence_bins, reliability
 from certero.stats.intervals import (
     effective_sample_size,
     group_codes,
@@ -68,6 +68,7 @@ def score(
     groups: ArrayLike | None = None,
     *,
     decide: float | None = None,
+    accepted: ArrayLike | None = None,
     seed: int = 0,
     n_resamples: int = 1000,
 ) -> Json:
@@ -84,21 +85,22 @@ def score(
         groups: int or str [n], the group of each photo; None for independent photos.
         decide: give a photo every label whose probability reaches this, perhaps none or several, instead of
             the likeliest one. `accuracy` then counts the photos whose only label is the true one.
+        accepted: bool [n], photos whose likeliest label counts; the others get none. Not together with `decide`.
         seed: of the bootstrap.
         n_resamples: of the bootstrap.
 
     Returns:
         `n`, `groups`, `design_effect`, `effective_n`, `accuracy`, `balanced_accuracy`, `macro_f1`,
         `log_loss`, `top_3`, `majority_class_accuracy`, `micro`/`macro`/`weighted`/`samples`, `per_class`,
-        `confusion`, `ece`. `groups` is null for independent photos. When the photos are all of one class,
-        precision, F1 and the averages over classes are null, method `single_class`; `top_3` is null up to 3
-        classes.
+        `confusion`, `ece`, `reliability`. `groups` is null for independent photos. When the photos are all of
+        one class, precision, F1 and the averages over classes are null, method `single_class`; `top_3` is null
+        up to 3 classes.
 
     Raises:
         DataError: no photos, or shapes and indices that do not fit together.
         ConfigError: `decide` outside (0, 1].
     """
-    answers = _answers(probabilities, truth, classes, decide)
+    answers = _answers(probabilities, truth, classes, decide, accepted)
     n = len(answers.truth)
     codes = group_codes(groups, n)
     count = None if codes is None else int(codes.max()) + 1
@@ -135,10 +137,17 @@ def score(
         },
         "confusion": _confusion(answers),
         "ece": figures["ece", ""].to_json(),
+        "reliability": reliability(probabilities, truth, groups=codes),
     }
 
 
-def _answers(probabilities: ArrayLike, truth: ArrayLike, classes: Sequence[str], decide: float | None) -> _Answers:
+def _answers(
+    probabilities: ArrayLike,
+    truth: ArrayLike,
+    classes: Sequence[str],
+    decide: float | None,
+    accepted: ArrayLike | None = None,
+) -> _Answers:
     given = np.asarray(probabilities)
     labels = np.asarray(truth, dtype=np.int64)
     n, k = len(labels), len(classes)
@@ -153,7 +162,11 @@ def _answers(probabilities: ArrayLike, truth: ArrayLike, classes: Sequence[str],
     if decide is not None and not 0 < decide <= 1:
         raise ConfigError(f"--decide must lie above 0 and at most 1; found {decide:g}")
     top = given.argmax(axis=1)
-    photo, label = (np.arange(n), top) if decide is None else np.nonzero(given >= decide)
+    if accepted is not None:
+        photo = np.flatnonzero(np.asarray(accepted, dtype=bool))
+        label = top[photo]
+    else:
+        photo, label = (np.arange(n), top) if decide is None else np.nonzero(given >= decide)
     # A probability that underflowed to 0 costs what the smallest step of its type costs, not infinity.
     tiny = float(np.finfo(given.dtype).eps) if given.dtype.kind == "f" else 1e-15
     best = np.argsort(-given, axis=1, kind="stable")[:, :3]
@@ -166,7 +179,7 @@ def _answers(probabilities: ArrayLike, truth: ArrayLike, classes: Sequence[str],
         top_correct=top == labels,
         in_top_3=(best == labels[:, None]).any(axis=1),
         classes=tuple(classes),
-        one_label=decide is None,
+        one_label=decide is None and accepted is None,
     )
 
 

@@ -1,0 +1,420 @@
+"""The assumptions of a business case: a TOML file, checked, units in its names."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from certero.errors import ConfigError
+from certero.records import Json
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: What an error costs: one figure, one by true class, or by true class and then the class it was called.
+PerError = float | dict[str, float] | dict[str, dict[str, float]]
+
+_SHARES_SUM_TO_ONE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencyFormat:
+    """How money is written.
+
+    Args:
+        symbol: before or after the figure; None takes the name of the currency.
+        symbol_after: where.
+        decimals: digits after the decimal sign.
+        thousands: between groups of three digits.
+        decimal: the decimal sign.
+    """
+
+    symbol: str | None = None
+    symbol_after: bool = False
+    decimals: int = 0
+    thousands: str = ","
+    decimal: str = "."
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Results of a model that is not at hand, from a report.
+
+    Args:
+        n: photos that they were measured on; None gives no interval.
+        right: of them, share that was named rightly.
+        wrong: share that was named wrongly.
+        no_label: share that got no name; a person is asked.
+        counts: `counts[true][predicted]`, photos; None where only the shares are known.
+        note: how the shares came about, a sentence.
+    """
+
+    n: float | None
+    right: float
+    wrong: float
+    no_label: float
+    counts: dict[str, dict[str, float]] | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is assumed; everything else is measured.
+
+    Args:
+        volume_per_month: items (photos to be named) a month, above 0.
+        by_hand_minutes: a person's time for one item without the model.
+        with_model_minutes: a person's time for one item that the model names rightly.
+        hour_cost: cost of an hour of that person's time.
+        title: of the case, for the report.
+        currency: name of the currency.
+        error_minutes: time to mend an error; see `PerError`.
+        error_cost: money that an error costs beside the time; see `PerError`. Below 0 it is a gain.
+        ask_minutes: time lost where the model asks a person, who then does the item by hand as today.
+        ask_cost: money that asking costs beside the time.
+        development_hours: to make and introduce the model.
+        development_hour_cost: cost of such an hour.
+        running_cost_per_month: of keeping the model running.
+        horizon_months: within which it has to pay back.
+        discount_rate_per_year: share by which money a year away is worth less.
+        class_shares: share of each class in use; None takes the test photos'.
+        currency_format: how money is written.
+        figures: results that the case itself carries.
+    """
+
+    volume_per_month: float
+    by_hand_minutes: float
+    with_model_minutes: float
+    hour_cost: float
+    title: str = ""
+    currency: str = ""
+    error_minutes: PerError = 0.0
+    error_cost: PerError = 0.0
+    ask_minutes: float = 0.0
+    ask_cost: float = 0.0
+    development_hours: float = 0.0
+    development_hour_cost: float = 0.0
+    running_cost_per_month: float = 0.0
+    horizon_months: float = 36.0
+    discount_rate_per_year: float = 0.0
+    class_shares: dict[str, float] | None = None
+    currency_format: CurrencyFormat = CurrencyFormat()
+    figures: Figures | None = None
+
+    @property
+    def development_cost(self) -> float:
+        """Hours by cost of an hour."""
+        return self.development_hours * self.development_hour_cost
+
+    def to_json(self) -> Json:
+        """Every assumption, resolved."""
+        return dataclasses.asdict(self)
+
+
+#: Fields that are a plain number, with the least they may be and whether that itself is allowed.
+NUMBERS: dict[str, tuple[float, bool]] = {
+    "volume_per_month": (0, False),
+    "by_hand_minutes": (0, True),
+    "with_model_minutes": (0, True),
+    "hour_cost": (0, True),
+    "ask_minutes": (0, True),
+    "ask_cost": (0, True),
+    "development_hours": (0, True),
+    "development_hour_cost": (0, True),
+    "running_cost_per_month": (0, True),
+    "horizon_months": (0, False),
+    "discount_rate_per_year": (0, True),
+}
+_NEEDED = ("volume_per_month", "by_hand_minutes", "with_model_minutes", "hour_cost")
+
+
+def example_names() -> list[str]:
+    """The cases that ship with certero."""
+    folder = resources.files("certero.business.examples")
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
+def read_case(case: str | Path | Mapping[str, Any]) -> Case:
+    """A case from a TOML file, from the name of an example, or from its fields.
+
+    Raises:
+        ConfigError: if it cannot be read, or a field is unknown, missing, contradictory or out of range.
+    """
+    if isinstance(case, Mapping):
+        return parse_case(case)
+    names = example_names()
+    try:
+        if str(case) in names:
+            text = (resources.files("certero.business.examples") / f"{case}.toml").read_text("utf-8")
+        else:
+            text = Path(case).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(
+            f"--case must be a readable TOML file or one of {', '.join(names)}; {case}: {reason}. "
+            "Write one with: certero value --init"
+        ) from error
+    try:
+        return parse_case(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--case {case} must be valid TOML; {error}.") from error
+
+
+def parse_case(fields: Mapping[str, Any]) -> Case:
+    """The case of these fields, checked.
+
+    Raises:
+        ConfigError: see `read_case`.
+    """
+    _check_names("a case", fields, [field.name for field in dataclasses.fields(Case)])
+    missing = [name for name in _NEEDED if name not in fields]
+    if missing:
+        raise ConfigError(f"a case must have {', '.join(_NEEDED)}; found no {', '.join(missing)}. Add it.")
+    values: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name in NUMBERS:
+            values[name] = _number(name, value, *NUMBERS[name])
+        elif name in ("error_minutes", "error_cost"):
+            values[name] = _per_error(name, value)
+        elif name in ("title", "currency"):
+            values[name] = _text(name, value)
+        elif name == "class_shares":
+            values[name] = _class_shares(value)
+        elif name == "currency_format":
+            values[name] = _currency_format(value)
+        else:
+            values[name] = _figures(value)
+    case = Case(**values)
+    if case.discount_rate_per_year > 1:
+        raise ConfigError(
+            "discount_rate_per_year must be a share, 0.1 for 10 %, and at most 1; "
+            f"found {case.discount_rate_per_year:g}."
+        )
+    _check_figures_fit(case)
+    return case
+
+
+def _check_figures_fit(case: Case) -> None:
+    if case.figures is None:
+        return
+    by_class = [name for name in ("error_minutes", "error_cost") if isinstance(getattr(case, name), dict)]
+    if case.class_shares is not None:
+        by_class.append("class_shares")
+    if by_class and case.figures.counts is None:
+        raise ConfigError(
+            f"{by_class[0]} by class needs figures by class; found figures without [figures.counts]. "
+            f"Add the counts, or give {by_class[0]} as one number."
+        )
+    if case.figures.counts is not None:
+        check_classes(case, list(case.figures.counts))
+
+
+def check_classes(case: Case, classes: Sequence[str]) -> None:
+    """Raises unless everything that the case says by class names exactly these classes.
+
+    Raises:
+        ConfigError: naming what is missing or unknown.
+    """
+    for name in ("error_minutes", "error_cost"):
+        costs = getattr(case, name)
+        if not isinstance(costs, dict):
+            continue
+        _same_classes(name, costs, classes)
+        for label, row in costs.items():
+            if isinstance(row, dict):
+                # The diagonal, what a right answer costs, may be left out.
+                _same_classes(f"{name}.{label}", {label: 0.0} | row, classes)
+    if case.class_shares is not None:
+        _same_classes("class_shares", case.class_shares, classes)
+
+
+def _same_classes(name: str, found: Mapping[str, Any], classes: Sequence[str]) -> None:
+    unknown, missing = sorted(set(found) - set(classes)), sorted(set(classes) - set(found))
+    if unknown or missing:
+        what = [f"unknown {', '.join(unknown)}"] if unknown else []
+        what += [f"no {', '.join(missing)}"] if missing else []
+        raise ConfigError(f"{name} must name every class of the model ({', '.join(classes)}); found {'; '.join(what)}.")
+
+
+def gains(case: Case, classes: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What an answer gains against doing the item by hand: minutes and money, float64 [true, predicted] each.
+
+    Right: by hand - with model. Wrong: that - the error's minutes. Money: minutes at the cost of an hour, less the
+    error's money.
+    """
+    saved = case.by_hand_minutes - case.with_model_minutes
+    minutes = saved - _matrix(case.error_minutes, classes)
+    return minutes, minutes * case.hour_cost / 60 - _matrix(case.error_cost, classes)
+
+
+def gain_of_asking(case: Case) -> tuple[float, float]:
+    """What asking a person gains: minutes and money, 0 or less."""
+    return -case.ask_minutes, -case.ask_minutes * case.hour_cost / 60 - case.ask_cost
+
+
+def _matrix(costs: PerError, classes: Sequence[str]) -> NDArray[np.float64]:
+    matrix = np.zeros((len(classes), len(classes)))
+    for row, label in enumerate(classes):
+        for column, predicted in enumerate(classes):
+            cost = costs if isinstance(costs, float) else costs[label]
+            if isinstance(cost, dict):
+                matrix[row, column] = cost.get(predicted, 0.0)
+            elif row != column:
+                matrix[row, column] = cost
+    return matrix
+
+
+def _check_names(what: str, fields: Mapping[str, Any], known: Sequence[str]) -> None:
+    unknown = [name for name in fields if name not in known]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"{what} may have {', '.join(known)}; found {', '.join(unknown)}.{hint}")
+
+
+def _number(name: str, value: object, least: float = -math.inf, allowed: bool = True) -> float:
+    bound = "" if least == -math.inf else f", {'at least' if allowed else 'above'} {least:g}"
+    # True is an int to Python, and never one to a user.
+    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if math.isfinite(number) and (number > least or (allowed and number == least)):
+        return number
+    raise ConfigError(f"{name} must be a number{bound}; found {value!r}.")
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} must be a text; found {value!r}.")
+    return value
+
+
+def _per_error(name: str, value: object) -> PerError:
+    if not isinstance(value, Mapping):
+        return _number(name, value, 0)
+    rows = {label: row for label, row in value.items() if isinstance(row, Mapping)}
+    if rows and len(rows) < len(value):
+        raise ConfigError(
+            f"{name} must be one number, one a class, or one a class and the class it was called; found a mixture. "
+            "Write it one way."
+        )
+    if rows:
+        return {
+            label: {predicted: _number(f"{name}.{label}.{predicted}", cost) for predicted, cost in row.items()}
+            for label, row in rows.items()
+        }
+    return {label: _number(f"{name}.{label}", cost) for label, cost in value.items()}
+
+
+def _class_shares(value: object) -> dict[str, float]:
+    if not isinstance(value, Mapping) or not value:
+        raise ConfigError(f"class_shares must be a table of shares by class; found {value!r}.")
+    shares = {label: _number(f"class_shares.{label}", share, 0) for label, share in value.items()}
+    total = math.fsum(shares.values())
+    if abs(total - 1) > _SHARES_SUM_TO_ONE:
+        raise ConfigError(f"class_shares must sum to 1; they sum to {total:.6g}. Correct them.")
+    return {label: share / total for label, share in shares.items()}
+
+
+def _currency_format(value: object) -> CurrencyFormat:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"currency_format must be a table; found {value!r}.")
+    _check_names("currency_format", value, [field.name for field in dataclasses.fields(CurrencyFormat)])
+    for name, cell in value.items():
+        if name == "symbol_after":
+            good = isinstance(cell, bool)
+        elif name == "decimals":
+            good = isinstance(cell, int) and not isinstance(cell, bool) and 0 <= cell <= 6
+        else:
+            good = isinstance(cell, str)
+        if not good:
+            wanted = {"symbol_after": "true or false", "decimals": "a whole number from 0 to 6"}.get(name, "a text")
+            raise ConfigError(f"currency_format.{name} must be {wanted}; found {cell!r}.")
+    found = CurrencyFormat(**value)
+    if found.decimal == found.thousands or not found.decimal:
+        raise ConfigError(
+            f"currency_format.decimal must differ from thousands and not be empty; found {found.decimal!r} for both."
+        )
+    return found
+
+
+_WAYS = "accuracy; precision, with recall; right, wrong and no_label; or counts by class"
+
+
+def _figures(value: object) -> Figures:
+    """Results as a report gives them, as shares of photos.
+
+    Where precision and recall are micro averages and no photo got two labels, recall is the share of photos that
+    were named rightly, and recall / precision the share that got a label.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"figures must be a table; found {value!r}.")
+    known = ["accuracy", "precision", "recall", "right", "wrong", "no_label", "counts", "n"]
+    _check_names("figures", value, known)
+    n = _number("figures.n", value["n"], 0, False) if "n" in value else None
+    given = set(value) - {"n"}
+    if given == {"counts"}:
+        if n is not None:
+            raise ConfigError("figures.n must be left out beside figures.counts, whose sum it is; found both.")
+        return _counted(value["counts"])
+    if given and given <= {"right", "wrong", "no_label"} and {"right", "wrong"} <= given:
+        cells = [_number(f"figures.{name}", value.get(name, 0), 0) for name in ("right", "wrong", "no_label")]
+        total = math.fsum(cells)
+        if total <= 0 or (n is not None and abs(n - total) > 1e-9):
+            found = "0" if total <= 0 else f"{total:g} and n = {n:g}"
+            raise ConfigError(
+                f"figures.right, wrong and no_label must be counts that sum to the photos; found {found}."
+            )
+        right, wrong, no_label = (cell / total for cell in cells)
+        return Figures(total, right, wrong, no_label)
+    if given == {"accuracy"} or given == {"precision"}:
+        name = given.pop()
+        right = _share(f"figures.{name}", value[name])
+        note = None
+        if name == "precision":
+            note = "precision alone counts every photo as answered, which is wrong where some photos got no label"
+        return Figures(n, right, 1 - right, 0.0, note=note)
+    if given == {"precision", "recall"}:
+        precision, recall = (_share(f"figures.{name}", value[name]) for name in ("precision", "recall"))
+        answered = recall / precision if precision > 0 else math.inf
+        if answered > 1 + 1e-9:
+            raise ConfigError(
+                "figures.recall must not be above figures.precision: a photo has one label at most here; found recall "
+                f"{recall:g}, precision {precision:g}. Are they micro averages over all photos?"
+            )
+        answered = min(1.0, answered)
+        return Figures(n, recall, answered - recall, 1 - answered)
+    found = ", ".join(sorted(given)) or "none"
+    raise ConfigError(f"figures must be given in one way, each with n but the last: {_WAYS}; found {found}.")
+
+
+def _share(name: str, value: object) -> float:
+    share = _number(name, value, 0)
+    if share > 1:
+        raise ConfigError(f"{name} must be a share from 0 to 1, 0.47 for 47 %; found {share:g}.")
+    return share
+
+
+def _counted(value: object) -> Figures:
+    if not isinstance(value, Mapping) or not all(isinstance(row, Mapping) for row in value.values()):
+        raise ConfigError("figures.counts must be a table of photos by true class and predicted class.")
+    classes = list(value)
+    counts: dict[str, dict[str, float]] = {}
+    for label, row in value.items():
+        _check_names(f"figures.counts.{label}", row, [*classes, "no_label"])
+        counts[label] = {
+            name: _number(f"figures.counts.{label}.{name}", row.get(name, 0), 0) for name in [*classes, "no_label"]
+        }
+    n = math.fsum(count for row in counts.values() for count in row.values())
+    if n <= 0:
+        raise ConfigError("figures.counts must hold photos; every count is 0.")
+    right = math.fsum(counts[label][label] for label in classes) / n
+    no_label = math.fsum(row["no_label"] for row in counts.values()) / n
+    return Figures(n, right, max(0.0, 1 - right - no_label), no_label, counts)

@@ -1,0 +1,1 @@
+"""Example cases that ship with certero: `certero value --case NAME`."""

@@ -1,0 +1,124 @@
+"""The threshold between accepting the model's answer and asking a person that earns most."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from certero.business import outcomes as results
+from certero.business.case import Case, gain_of_asking
+from certero.business.outcomes import Outcomes
+from certero.business.worth import accept, gain_columns
+from certero.records import Json
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: A threshold that no probability reaches.
+ALWAYS_ASK = 1.01
+_CURVE_POINTS = 41
+
+
+def best_threshold(case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None) -> tuple[float, float]:
+    """The one threshold that earns most on these photos, and the money an item that it gains there.
+
+    Every threshold that tells two of the photos apart is tried; of equal ones the lowest, which asks least. 0
+    accepts all, `ALWAYS_ASK` none.
+    """
+    return _best(case, outcomes, shares, np.arange(len(outcomes.truth)))
+
+
+def best_thresholds_per_class(
+    case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None
+) -> tuple[dict[str, float], float]:
+    """The threshold of each predicted class that earns most, and the gain of all together.
+
+    The sum to be made large falls apart by predicted class, so each is chosen by itself. A class that was never
+    predicted takes the one for all.
+    """
+    common, _gain = best_threshold(case, outcomes, shares)
+    chosen = {}
+    for index, name in enumerate(outcomes.classes):
+        rows = np.flatnonzero(outcomes.predicted == index)
+        chosen[name] = _best(case, outcomes, shares, rows)[0] if len(rows) else common
+    _minutes, money = gain_columns(case, accept(outcomes, chosen, shares))
+    return chosen, float(results.row_weights(outcomes, shares) @ money)
+
+
+def _best(
+    case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None, rows: NDArray[np.int64]
+) -> tuple[float, float]:
+    weights = results.row_weights(outcomes, shares)[rows]
+    _minutes, money = gain_columns(case, accept(outcomes, None, shares))
+    _ask_minutes, ask = gain_of_asking(case)
+    order = np.argsort(-outcomes.confidence[rows], kind="stable")
+    confidence = outcomes.confidence[rows][order]
+    added = (weights * (money[rows] - ask))[order]
+    # Entry k: the k surest answers are accepted.
+    totals = np.concatenate([[0.0], np.cumsum(added)]) + ask * float(weights.sum())
+    # A threshold cannot part two equal probabilities.
+    possible = np.concatenate([[True], confidence[:-1] > confidence[1:], [True]]) if len(rows) else np.array([True])
+    totals = np.where(possible, totals, -math.inf)
+    best = float(totals.max())
+    # Rounding of the sums must not decide between thresholds that earn the same.
+    k = int(np.flatnonzero(totals >= best - 1e-12 * max(1.0, abs(best)))[-1])
+    if k == len(rows):
+        return 0.0, float(totals[k])
+    if k == 0:
+        return ALWAYS_ASK, float(totals[k])
+    return short_between(float(confidence[k]), float(confidence[k - 1])), float(totals[k])
+
+
+def short_between(low: float, high: float) -> float:
+    """A number above `low` and at most `high`, near their middle, with as few decimals as possible.
+
+    >>> short_between(0.61234, 0.6789), short_between(0.5, 0.5000001)
+    (0.65, 0.50000005)
+    """
+    middle = (low + high) / 2
+    for digits in range(1, 17):
+        rounded = round(middle, digits)
+        if low < rounded <= high:
+            return rounded
+    return high
+
+
+def curve(case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None, tails: list[float]) -> list[Json]:
+    """Value against coverage on these photos, from accepting all to accepting none.
+
+    Returns:
+        Rows of `threshold`, `answered` (share), `accuracy` of the accepted (null where there are none), and the
+        quantities `gain_per_item_money` and `money_per_month`.
+    """
+    distinct = np.unique(outcomes.confidence)
+    ranks = np.unique(np.linspace(0, len(distinct), _CURVE_POINTS).round().astype(int)).tolist()
+    thresholds = [_below_rank(distinct, rank) for rank in ranks]
+    ruled = [accept(outcomes, threshold, shares) for threshold in thresholds]
+    money = np.stack([gain_columns(case, answers)[1] for answers in ruled], axis=1)
+    weights = results.row_weights(outcomes, shares)
+    drawn = results.replicate(outcomes, shares, money)
+    rows = []
+    for column, (threshold, answers) in enumerate(zip(thresholds, ruled, strict=True)):
+        answered, right = float(weights @ answers.accepted), float(weights @ answers.right)
+        degrees = results.degrees_of_freedom(outcomes, shares, money[:, column])
+        found = None if drawn is None else drawn[:, column]
+        gain = results.quantity(float(weights @ money[:, column]), found, outcomes, degrees, tails)
+        rows.append(
+            {
+                "threshold": threshold,
+                "answered": answered,
+                "accuracy": right / answered if answered > 0 else None,
+                "gain_per_item_money": gain.to_json(),
+                "money_per_month": results.transformed(gain, lambda money: case.volume_per_month * money).to_json(),
+            }
+        )
+    return rows
+
+
+def _below_rank(distinct: NDArray[np.float64], rank: int) -> float:
+    """A threshold that the probabilities from this rank on reach."""
+    if rank == 0:
+        return 0.0
+    return ALWAYS_ASK if rank == len(distinct) else short_between(float(distinct[rank - 1]), float(distinct[rank]))

@@ -1,0 +1,277 @@
+"""What a model is worth under a case: minutes, money, payback, return and break-even, each with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from certero.business import outcomes as results
+from certero.business.case import Case, gain_of_asking, gains
+from certero.business.outcomes import NO_LABEL, Outcomes
+from certero.records import Json, Quantity
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Outcomes with the rule that says which of them are accepted.
+
+    Args:
+        outcomes: n rows.
+        shares: expected share of each class, None for the photos' own.
+        accepted: bool [n]; the others are asked of a person.
+    """
+
+    outcomes: Outcomes
+    shares: NDArray[np.float64] | None
+    accepted: NDArray[np.bool_]
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Bool [n]: accepted, and the true class."""
+        right: NDArray[np.bool_] = self.accepted & (self.outcomes.predicted == self.outcomes.truth)
+        return right
+
+
+def gain_columns(case: Case, answers: Answers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each row gains: minutes and money, float64 [n] each."""
+    rows = answers.outcomes
+    ask_minutes, ask_money = gain_of_asking(case)
+    minutes_of, money_of = gains(case, rows.classes)
+    place = (rows.truth, np.maximum(rows.predicted, 0))
+    return (
+        np.where(answers.accepted, minutes_of[place], ask_minutes),
+        np.where(answers.accepted, money_of[place], ask_money),
+    )
+
+
+def accept(
+    outcomes: Outcomes, threshold: float | dict[str, float] | None, shares: NDArray[np.float64] | None
+) -> Answers:
+    """The answers whose probability reaches the threshold, that of their predicted class if there is one a class."""
+    named = outcomes.predicted != NO_LABEL
+    if threshold is None or outcomes.counted:
+        return Answers(outcomes, shares, named)
+    if isinstance(threshold, dict):
+        least = np.array([threshold.get(name, 0.0) for name in outcomes.classes])[np.maximum(outcomes.predicted, 0)]
+    else:
+        least = np.full(len(named), threshold)
+    return Answers(outcomes, shares, named & (outcomes.confidence >= least))
+
+
+def annuity(case: Case, months: float) -> float:
+    """Today's worth of 1 a month, at the end of each month."""
+    rate = monthly_rate(case)
+    # Through expm1 and log1p: at small rates 1 - (1 + rate) ** -months cancels to nothing.
+    return months if rate == 0 else -math.expm1(-months * math.log1p(rate)) / rate
+
+
+def monthly_rate(case: Case) -> float:
+    """The discount rate of a month that compounds to that of a year."""
+    return math.expm1(math.log1p(case.discount_rate_per_year) / 12)
+
+
+def payback(case: Case, net_per_month: float) -> float | None:
+    """Months until the development cost is earned; None for never."""
+    if net_per_month <= 0:
+        return None
+    return case.development_cost / net_per_month
+
+
+def discounted_payback(case: Case, net_per_month: float) -> float | None:
+    """The same with each month's money at its worth of today; None for never."""
+    rate = monthly_rate(case)
+    if net_per_month <= 0 or rate == 0:
+        return payback(case, net_per_month)
+    lost = rate * case.development_cost / net_per_month
+    return None if lost >= 1 else -math.log1p(-lost) / math.log1p(rate)
+
+
+def net_of(case: Case, gain_money: float) -> float:
+    """Money a month after running costs."""
+    return case.volume_per_month * gain_money - case.running_cost_per_month
+
+
+def return_of(case: Case, gain_money: float) -> float:
+    """Today's worth of everything up to the horizon, development paid."""
+    return net_of(case, gain_money) * annuity(case, case.horizon_months) - case.development_cost
+
+
+def needed_gain(case: Case, *, by_horizon: bool) -> float:
+    """Money an item must gain: to carry the running costs, or to pay back by the horizon."""
+    money = case.running_cost_per_month
+    if by_horizon:
+        money += case.development_cost / annuity(case, case.horizon_months)
+    return money / case.volume_per_month
+
+
+def measure(case: Case, answers: Answers, tails: list[float] | None = None) -> Json:
+    """Every figure of the case under this rule; quantities but for the two probabilities.
+
+    Money a month is gross, net is after running costs. Payback's ends are null where the month's net may be 0 or
+    less, and `probability_never` is the share of resamples in which it is.
+    """
+    tails = tails or results.tails()
+    rows = answers.outcomes
+    minutes, money = gain_columns(case, answers)
+    right, accepted = answers.right.astype(float), answers.accepted.astype(float)
+    columns = np.stack([minutes, money, right, accepted, right * money, (accepted - right) * money], axis=1)
+    point = results.row_weights(rows, answers.shares) @ columns
+    drawn = results.replicate(rows, answers.shares, columns)
+    degrees = [results.degrees_of_freedom(rows, answers.shares, columns[:, column]) for column in range(4)]
+
+    def quantity(value: float, found: NDArray[np.float64] | None, column: int) -> Quantity:
+        return results.quantity(value, found, rows, degrees[column], tails)
+
+    def mean(column: int) -> Quantity:
+        return quantity(float(point[column]), None if drawn is None else drawn[:, column], column)
+
+    def ratio(function: Callable[[NDArray[np.float64]], NDArray[np.float64]], column: int) -> Quantity:
+        found = None if drawn is None else function(drawn)
+        return quantity(float(function(point[None])[0]), found, column)
+
+    gain_minutes, gain_money = mean(0), mean(1)
+    net = results.transformed(gain_money, lambda gain: net_of(case, gain))
+    worth = results.transformed(gain_money, lambda gain: return_of(case, gain))
+    never = not_by_horizon = None
+    if drawn is not None and results.why_no_interval(rows) is None:
+        defined = drawn[:, 1][~np.isnan(drawn[:, 1])]
+        if len(defined):
+            never = float(np.mean(case.volume_per_month * defined - case.running_cost_per_month <= 0))
+            net_drawn = case.volume_per_month * defined - case.running_cost_per_month
+            factor = annuity(case, case.horizon_months)
+            not_by_horizon = float(np.mean(net_drawn * factor < case.development_cost))
+    return {
+        "gain_per_item_minutes": gain_minutes.to_json(),
+        "gain_per_item_money": gain_money.to_json(),
+        "minutes_per_month": results.transformed(gain_minutes, lambda gain: case.volume_per_month * gain).to_json(),
+        "money_per_month": results.transformed(gain_money, lambda gain: case.volume_per_month * gain).to_json(),
+        "net_per_month": net.to_json(),
+        "payback_months": _falling(net, lambda value: payback(case, value)).to_json(),
+        "discounted_payback_months": _falling(net, lambda value: discounted_payback(case, value)).to_json(),
+        "probability_never": never,
+        "probability_not_by_horizon": not_by_horizon,
+        "return_at_horizon": worth.to_json(),
+        "return_ratio_at_horizon": _ratio_to_cost(worth, case).to_json(),
+        "break_even_accuracy": _break_even(case, ratio, by_horizon=False).to_json(),
+        "break_even_accuracy_at_horizon": _break_even(case, ratio, by_horizon=True).to_json(),
+        "accuracy": ratio(lambda table: _divided(table[:, 2], table[:, 3]), 2).to_json(),
+        "right": mean(2).to_json(),
+        "wrong": ratio(lambda table: table[:, 3] - table[:, 2], 2).to_json(),
+        "asked": ratio(lambda table: 1 - table[:, 3], 3).to_json(),
+    }
+
+
+def _falling(base: Quantity, change: Callable[[float], float | None]) -> Quantity:
+    """A figure that falls where another rises; its upper end is null where that may reach never."""
+
+    def at(value: float | None) -> float | None:
+        return None if value is None else change(value)
+
+    return Quantity(at(base.value), at(base.high), at(base.low), base.method, base.n)
+
+
+def _ratio_to_cost(worth: Quantity, case: Case) -> Quantity:
+    if case.development_cost == 0:
+        return Quantity(None, None, None, "undefined", worth.n)
+    return results.transformed(worth, lambda value: value / case.development_cost)
+
+
+def _break_even(
+    case: Case,
+    ratio: Callable[[Callable[[NDArray[np.float64]], NDArray[np.float64]], int], Quantity],
+    *,
+    by_horizon: bool,
+) -> Quantity:
+    """The accuracy of accepted answers at which the item gains just enough, its mix of errors unchanged.
+
+    0 where even wrong answers gain enough, undefined where no accuracy does.
+    """
+    _minutes, ask = gain_of_asking(case)
+    wanted = needed_gain(case, by_horizon=by_horizon)
+    right_gain, wrong_gain = _plain_gains(case)
+
+    def needed(table: NDArray[np.float64]) -> NDArray[np.float64]:
+        of_right = _divided(table[:, 4], table[:, 2], right_gain)
+        of_wrong = _divided(table[:, 5], table[:, 3] - table[:, 2], wrong_gain)
+        accepted = table[:, 3]
+        accuracy = _divided(wanted - (1 - accepted) * ask - accepted * of_wrong, accepted * (of_right - of_wrong))
+        accuracy = np.where(of_right > of_wrong, np.maximum(accuracy, 0.0), np.nan)
+        return np.where(accuracy <= 1, accuracy, np.nan)
+
+    found = ratio(needed, 2)
+    # Where every error costs the same, the bar follows from the case alone: nothing was measured that could be off.
+    if found.method == "no_variation":
+        return Quantity(found.value, found.value, found.value, "exact", found.n)
+    return found
+
+
+def _plain_gains(case: Case) -> tuple[float, float]:
+    """Money gained by a right and by a wrong answer, NaN where that depends on the class."""
+    saved = case.by_hand_minutes - case.with_model_minutes
+    right = wrong = saved * case.hour_cost / 60
+    for cost, money in ((case.error_minutes, case.hour_cost / 60), (case.error_cost, 1.0)):
+        if isinstance(cost, float):
+            wrong -= cost * money
+        else:
+            wrong = math.nan
+            if any(isinstance(row, dict) and label in row for label, row in cost.items()):
+                right = math.nan
+    return right, wrong
+
+
+def _divided(
+    above: NDArray[np.float64], below: NDArray[np.float64], otherwise: float = math.nan
+) -> NDArray[np.float64]:
+    small = np.abs(below) < 1e-15
+    return np.where(small, otherwise, above / np.where(small, 1.0, below))
+
+
+def cash(case: Case, figures: Json) -> list[Json]:
+    """Cumulative money at the end of each month up to the horizon, discounted to today: month, value, low, high."""
+    net = figures["net_per_month"]
+
+    def at(monthly: float | None, months: float) -> float | None:
+        return None if monthly is None else monthly * annuity(case, months) - case.development_cost
+
+    months: list[float] = [*range(math.floor(case.horizon_months) + 1)]
+    if months[-1] < case.horizon_months:
+        months.append(case.horizon_months)
+    return [{"month": month, **{end: at(net[end], month) for end in ("value", "low", "high")}} for month in months]
+
+
+def compare(case: Case, first: Answers, other: Answers, tails: list[float]) -> Json:
+    """The other model against the first on the same photos: differences, and a verdict by their interval."""
+    minutes, money = (
+        theirs - ours for ours, theirs in zip(gain_columns(case, first), gain_columns(case, other), strict=True)
+    )
+    columns = np.stack([minutes, money], axis=1)
+    rows = first.outcomes
+    point = results.row_weights(rows, first.shares) @ columns
+    drawn = results.replicate(rows, first.shares, columns)
+    per_item = [
+        results.quantity(
+            float(point[column]),
+            None if drawn is None else drawn[:, column],
+            rows,
+            results.degrees_of_freedom(rows, first.shares, columns[:, column]),
+            tails,
+        )
+        for column in range(2)
+    ]
+    monthly = results.transformed(per_item[1], lambda gain: case.volume_per_month * gain)
+    verdict = "cannot tell"
+    if monthly.low is not None and monthly.high is not None:
+        verdict = "better" if monthly.low > 0 else "worse" if monthly.high < 0 else "cannot tell"
+    return {
+        "gain_per_item_minutes": per_item[0].to_json(),
+        "gain_per_item_money": per_item[1].to_json(),
+        "money_per_month": monthly.to_json(),
+        "verdict": verdict,
+    }

@@ -1,0 +1,98 @@
+"""`certero cache show` and `certero cache prune`"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from certero.amounts import count, size
+from certero.cache import CacheFacts, describe_caches, prune_caches
+from certero.cli.options import Lang
+from certero.cli.output import check_target, say, write
+from certero.config import cache_folder, parse_duration, parse_size
+from certero.errors import ConfigError
+from certero.language import _, ngettext, use_language
+
+_ACTIONS = ("show", "prune")
+
+
+def command(
+    action: Annotated[str, typer.Argument(metavar="show|prune", help="What to do.")] = "show",
+    older_than: Annotated[
+        str | None, typer.Option(help="prune: forget what was not used for so long, e.g. 30d.")
+    ] = None,
+    max_size: Annotated[
+        str | None, typer.Option(help="prune: forget what was used longest ago until so much is left, e.g. 2GB.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="prune: forget everything.")] = False,
+    as_json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the same as JSON; - is standard output.")
+    ] = None,
+    lang: Lang = None,
+) -> None:
+    """Show what certero remembers of your photos, or make room on the disk.
+
+    What is forgotten is computed again when it is needed: it costs time, nothing else. Your photos, runs and models are
+    never touched. Safe while another command is running.
+    """
+    use_language(lang)
+    if action not in _ACTIONS:
+        raise ConfigError(f"certero cache must be followed by {' or '.join(_ACTIONS)}; found {action!r}.")
+    check_target(as_json, "--json")
+    limits = [older_than is not None, max_size is not None, everything]
+    if action == "show" and any(limits):
+        raise ConfigError("--older-than, --max-size and --all are for certero cache prune; found certero cache show.")
+    pruned = None
+    if action == "prune":
+        if not any(limits) or (everything and sum(limits) > 1):
+            raise ConfigError(
+                "certero cache prune needs --older-than 30d, --max-size 2GB (or both), or --all alone. "
+                "See what is there with: certero cache show"
+            )
+        pruned = prune_caches(
+            unused_for=None if older_than is None else parse_duration(older_than, "--older-than"),
+            max_bytes=0 if everything else None if max_size is None else parse_size(max_size, "--max-size"),
+        )
+    caches = describe_caches()
+    if as_json is not None:
+        body = {
+            "schema": 1,
+            "folder": str(cache_folder()),
+            "caches": [cache_json(facts) for facts in caches],
+            "pruned": None if pruned is None else {"entries": pruned.entries, "bytes": pruned.bytes},
+        }
+        write(json.dumps(body, indent=1, ensure_ascii=False) + "\n", as_json)
+    if as_json == "-":
+        return
+    if pruned is not None:
+        say(
+            ngettext(
+                "Forgot {n} entry; {size} of the disk are free again.",
+                "Forgot {n} entries; {size} of the disk are free again.",
+                pruned.entries,
+            ).format(n=count(pruned.entries), size=size(pruned.bytes))
+        )
+    say(str(cache_folder()))
+    for facts in caches:
+        say(f"  {facts.name:<14}{size(facts.bytes):>8}  {describe(facts)}")
+    if pruned is None and sum(facts.bytes for facts in caches) > 0:
+        say(_("To make room: certero cache prune --older-than 30d, or --max-size 2GB, or --all"))
+
+
+def describe(facts: CacheFacts) -> str:
+    """How many entries of which kind, in words."""
+    if facts.entries is None:
+        return _("cannot be read now; it is made anew when it is needed")
+    kinds = {
+        "fingerprints": _("photos looked at"),
+        "features": _("photos described by a network"),
+        "networks": _("networks made ready"),
+    }
+    return f"{count(facts.entries)} {kinds[facts.name]}"
+
+
+def cache_json(facts: CacheFacts) -> dict[str, object]:
+    """One cache of `certero cache --json` and `certero doctor --json`."""
+    return {"name": facts.name, "path": str(facts.path), "bytes": facts.bytes, "entries": facts.entries}

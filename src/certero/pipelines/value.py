@@ -1,0 +1,443 @@
+"""What models are worth under a business case: their results carried into money. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from certero.business import outcomes as results
+from certero.business.case import Case, check_classes, read_case
+from certero.business.outcomes import Outcomes, outcomes_of_figures, outcomes_of_photos
+from certero.business.sensitivity import analyse
+from certero.business.threshold import ALWAYS_ASK, best_threshold, best_thresholds_per_class, curve
+from certero.business.worth import accept, cash, compare, measure
+from certero.config import parse_duration
+from certero.data.separation import separate
+from certero.disk import write_whole
+from certero.errors import ConfigError, DataError, ModelFileError
+from certero.language import sentence, use_language
+from certero.pipelines.evaluate import answer_photos, keep_known, list_judged, seen_in_training
+from certero.pipelines.openings import open_test_set
+from certero.pipelines.predict import find_model, load
+from certero.pipelines.prepare import find_copies, look_at_photos
+from certero.pipelines.resources import resources
+from certero.records import Json, Progress, no_progress
+from certero.report.value import add_to_report
+from certero.runtime.card import Card
+from certero.runtime.model_file import read_model, with_card
+
+if TYPE_CHECKING:
+    pass
+
+Threshold = float | dict[str, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model with what it answered.
+
+    Args:
+        name: as given.
+        model: its file.
+        card: of that file.
+        judged: answers on photos that it never saw.
+        held_out: answers to choose a threshold on; None where the run stored none.
+        evaluation: how the photos were held back: `test`, `cv` or `data`.
+    """
+
+    name: str
+    model: Path
+    card: Card
+    judged: Outcomes
+    held_out: Outcomes | None
+    evaluation: str
+
+
+def value(
+    *models: str | Path,
+    case: str | Path | Mapping[str, Any],
+    data: str | Path | None = None,
+    split: str | None = None,
+    group_by: str | None = None,
+    block: str | timedelta | None = None,
+    threshold: float | str = "best",
+    per_class: bool = False,
+    save_threshold: bool = False,
+    report: str | Path | None = None,
+    workers: int | None = None,
+    progress: Progress = no_progress,
+    lang: str | None = None,
+) -> Json:
+    """Savings, payback, best threshold and sensitivity of a model under a business case, with intervals.
+
+    Args:
+        *models: runs, or model files in them; none where the case carries its own figures. Of several the first is
+            the one that the others are compared with.
+        case: TOML file, name of an example, or the fields as a mapping.
+        data: labelled photos to judge on in place of the run's test photos.
+        split: of these photos, `train`, `val` or `test`.
+        group_by: which of these photos are not independent; see `TrainSettings`.
+        block: length of a time block of these photos.
+        threshold: `best` on photos held out from training, `model` for the model's own, `none`, or a number.
+        per_class: choose one threshold for each predicted class.
+        save_threshold: write the threshold into the model file, so that `predict` abstains by it.
+        report: HTML file: a report of certero gets the section, any other place a page of its own.
+        workers: threads; every core by default.
+        progress: called with (stage, done, total).
+        lang: language of the report, `en` or `es`; default: the locale's.
+
+    Returns:
+        The keys of `certero value --json`.
+
+    Raises:
+        UserError: a kind of it for each mistake that the user can mend.
+    """
+    use_language(lang)
+    resolved = read_case(case)
+    _check_options(models, resolved, data, (split, group_by, block), threshold, per_class, save_threshold)
+    if not models:
+        judged = outcomes_of_figures(_figures_of(resolved))
+        found = _worth(resolved, None, judged, None, None) | {"models": [], "notes": _figure_notes(resolved)}
+        others: list[Json] = []
+    else:
+        length = parse_duration(block, "--block") if isinstance(block, str) else block
+        if data is None:
+            candidates = [read_run(Path(model)) for model in models]
+        else:
+            candidates = _judge_on(
+                [Path(model) for model in models], Path(data), split, group_by, length, workers, progress
+            )
+        candidates, notes = _on_the_same_photos(candidates)
+        if resolved.figures is not None:
+            notes.append(sentence("the figures of the case are not used: the model's own take their place"))
+        rows, ruled = [], []
+        for candidate in candidates:
+            check_classes(resolved, candidate.judged.classes)
+            chosen = _choose(resolved, candidate, threshold, per_class, save_threshold, notes)
+            rows.append(_worth(resolved, candidate, candidate.judged, chosen["rule"], chosen))
+            shares = results.check_shares(candidate.judged, resolved.class_shares)
+            ruled.append(accept(candidate.judged, chosen["rule"], shares))
+        tails = results.tails()
+        others = [
+            row | {"compared": compare(resolved, ruled[0], answers, tails)}
+            for row, answers in zip(rows[1:], ruled[1:], strict=True)
+        ]
+        found = rows[0] | {"models": others, "notes": notes}
+        if save_threshold:
+            _save(candidates[0], rows[0]["threshold"])
+            found["threshold"]["saved"] = True
+    answer = {"schema": 1, "case": resolved.to_json(), **found}
+    if report is not None:
+        judged = candidates[0].judged if models else judged
+        add_to_report(Path(report), answer, page_data(resolved, judged, answer))
+    return answer
+
+
+def _check_options(
+    models: Sequence[str | Path],
+    case: Case,
+    data: str | Path | None,
+    about_data: tuple[object, ...],
+    threshold: float | str,
+    per_class: bool,
+    save_threshold: bool,
+) -> None:
+    if isinstance(threshold, str) and threshold not in ("best", "model", "none"):
+        raise ConfigError(f"--threshold must be best, model, none or a number from 0 to 1; found {threshold!r}.")
+    if not isinstance(threshold, str) and not 0 <= threshold <= 1:
+        raise ConfigError(f"--threshold must lie between 0 and 1; found {threshold:g}.")
+    if per_class and threshold != "best":
+        raise ConfigError(f"--per-class chooses thresholds; found --threshold {threshold} beside it. Leave one out.")
+    if data is None and any(option is not None for option in about_data):
+        raise ConfigError("--split, --group-by and --block tell about the photos of --data; found no --data. Add it.")
+    if not models:
+        _figures_of(case)
+        if data is not None or save_threshold:
+            raise ConfigError("--data and --save-threshold need a MODEL; found none. Name it before the options.")
+    if save_threshold and (len(models) > 1 or threshold in ("model", "none")):
+        raise ConfigError("--save-threshold needs one MODEL and a threshold to save; leave the rest out.")
+
+
+def _figures_of(case: Case) -> Any:
+    if case.figures is None:
+        raise ConfigError("a case without [figures] needs a MODEL; found none. Try: certero value MODEL --case FILE")
+    return case.figures
+
+
+def _figure_notes(case: Case) -> list[str]:
+    notes: list[str] = []
+    if case.figures is not None and case.figures.note is not None:
+        notes.append(
+            sentence("precision alone counts every photo as answered, which is wrong where some photos got no label")
+        )
+    if case.figures is not None and case.figures.n is None:
+        notes.append(sentence("the case does not say on how many photos its figures rest, so nothing has an interval"))
+    return notes
+
+
+def _worth(case: Case, candidate: Candidate | None, judged: Outcomes, rule: Threshold, chosen: Json | None) -> Json:
+    """One model's keys."""
+    shares = results.check_shares(judged, case.class_shares)
+    tails = results.tails()
+    answers = accept(judged, rule, shares)
+    figures = measure(case, answers, tails)
+    weights = results.row_weights(judged, shares)
+    by_class = np.bincount(judged.truth, weights=weights, minlength=len(judged.classes))
+    named = candidate is not None or (case.figures is not None and case.figures.counts is not None)
+    return {
+        "model": None if candidate is None else candidate.name,
+        "evaluation": "figures" if candidate is None else candidate.evaluation,
+        "n": None if judged.photos is None else round(judged.photos),
+        "groups": None if judged.units is None else judged.n_units,
+        "class_shares": dict(zip(judged.classes, by_class.tolist(), strict=True)) if named else None,
+        "class_shares_from": "case" if shares is not None else "photos",
+        **figures,
+        "threshold": None if chosen is None else {key: cell for key, cell in chosen.items() if key != "rule"},
+        "accept_all": None if candidate is None else measure(case, accept(judged, None, shares), tails),
+        "curve": [] if candidate is None else curve(case, judged, shares, tails),
+        "sensitivity": analyse(case, answers, figures),
+        "cash": cash(case, figures),
+    }
+
+
+def _choose(
+    case: Case, candidate: Candidate, asked: float | str, per_class: bool, needed: bool, notes: list[str]
+) -> Json:
+    """The rule, where it comes from and what it gained on the photos it was chosen on."""
+    source: str
+    rule: Threshold = None
+    chosen_on, gain = None, None
+    if asked == "best" and candidate.held_out is not None:
+        held = candidate.held_out
+        shares = results.check_shares(held, case.class_shares)
+        rule, gain = (best_thresholds_per_class if per_class else best_threshold)(case, held, shares)
+        source, chosen_on = "held_out", len(held.truth)
+        if candidate.evaluation == "cv":
+            notes.append(
+                sentence("the threshold was chosen and judged on the same photos, by outputs of different models")
+            )
+    elif asked == "best" and (needed or per_class):
+        raise DataError(
+            f"a threshold is chosen on held_out.csv of the run, which {candidate.model.parent} lacks. "
+            "Train again, or give one with --threshold 0.8."
+        )
+    elif asked == "best" or asked == "model":
+        rule, source = candidate.card.threshold, "none" if candidate.card.threshold is None else "model"
+        if asked == "best":
+            notes.append(
+                sentence("no threshold was chosen: the folder of the model has no held_out.csv to choose it on")
+            )
+    elif asked == "none":
+        source = "none"
+    else:
+        rule, source = float(asked), "given"
+    return {
+        "rule": rule,
+        "value": rule if isinstance(rule, float) else None,
+        "per_class": rule if isinstance(rule, dict) else None,
+        "source": source,
+        "n": chosen_on,
+        "gain_per_item_money_there": gain,
+        "saved": False,
+    }
+
+
+def _save(candidate: Candidate, threshold: Json) -> None:
+    rule = threshold["per_class"] if threshold["per_class"] is not None else threshold["value"]
+    if rule == ALWAYS_ASK or (isinstance(rule, dict) and min(rule.values()) >= ALWAYS_ASK):
+        raise ConfigError(
+            "--save-threshold needs a threshold at which the model earns; by this case asking a person always is best. "
+            "Nothing was saved: look at the costs of the case, or improve the model."
+        )
+    data, card = read_model(candidate.model)
+    card = dataclasses.replace(card, threshold=rule or None, schema=1)
+    write_whole(candidate.model, with_card(data, card))
+
+
+def read_run(path: Path) -> Candidate:
+    """The stored answers of a finished run.
+
+    Args:
+        path: the run's folder, or the model file in it.
+
+    Raises:
+        ModelFileError: if there is no model file.
+        DataError: if the folder holds no answers on photos that the model had not seen.
+    """
+    model = find_model(path)
+    _bytes, card = read_model(model)
+    folder = model.parent
+    if not (folder / "predictions.csv").is_file() or not (folder / "data.parquet").is_file():
+        raise DataError(
+            f"MODEL must lie in the folder of its run, with predictions.csv and data.parquet; {folder} lacks them. "
+            "Name labelled photos with --data."
+        )
+    units = dict(pl.read_parquet(folder / "data.parquet", columns=["path", "unit"]).iter_rows())
+    table = _read_predictions(folder / "predictions.csv", card.classes)
+    judged = table.filter((pl.col("split") == "test") | pl.col("split").str.starts_with("cv-"))
+    if judged.is_empty():
+        raise DataError(
+            f"MODEL must have answers on test photos; the run {folder} never opened them (--no-test). "
+            "Train without --no-test, or name labelled photos with --data."
+        )
+    held_out = None
+    if (folder / "held_out.csv").is_file():
+        rows = _read_predictions(folder / "held_out.csv", card.classes)
+        held_out = None if rows.is_empty() else _outcomes(rows, card.classes, units)
+    evaluation = "cv" if judged["split"][0].startswith("cv-") else "test"
+    return Candidate(str(path), model, card, _outcomes(judged, card.classes, units), held_out, evaluation)
+
+
+def _read_predictions(file: Path, classes: Sequence[str]) -> pl.DataFrame:
+    """path, split, label and the probabilities by position: a class may be called like a column."""
+    try:
+        table = pl.read_csv(file, infer_schema=False, has_header=False, skip_rows=1)
+    except pl.exceptions.NoDataError:
+        table = pl.DataFrame()
+    if table.is_empty():
+        names = ["path", "split", "label", *(f"p{k}" for k in range(len(classes)))]
+        return pl.DataFrame({name: [] for name in names}, schema=dict.fromkeys(names, pl.String))
+    if table.width != 5 + len(classes):
+        raise ModelFileError(
+            f"{file} must have a column for each of the model's {len(classes)} classes; found {table.width - 5}. "
+            "Model and predictions are of different runs: train again."
+        )
+    columns = table.columns  # numbered from 0 or 1, by the version of Polars
+    return table.select(
+        *(pl.col(columns[k]).fill_null("").alias(name) for k, name in enumerate(("path", "split", "label"))),
+        *(pl.col(columns[5 + k]).cast(pl.Float64).alias(f"p{k}") for k in range(len(classes))),
+    )
+
+
+def _outcomes(rows: pl.DataFrame, classes: Sequence[str], units: Mapping[str, str | None]) -> Outcomes:
+    index = {name: number for number, name in enumerate(classes)}
+    truth = np.array([index[label] for label in rows["label"]], dtype=np.int64)
+    probabilities = rows.select(pl.col("^p[0-9]+$")).to_numpy()
+    paths = rows["path"].to_list()
+    return outcomes_of_photos(classes, truth, probabilities, [str(units.get(path, path)) for path in paths], paths)
+
+
+def _judge_on(
+    models: Sequence[Path],
+    data: Path,
+    split: str | None,
+    group_by: str | None,
+    block: timedelta | None,
+    workers: int | None,
+    progress: Progress,
+) -> list[Candidate]:
+    """The models' answers on other labelled photos, without those that any of them was trained on."""
+    predictors = [load(model, workers=workers) for model in models]
+    classes = predictors[0].classes
+    with resources(workers, progress) as tools:
+        photos = look_at_photos(list_judged(data, classes, None, None), tools)
+        photos = keep_known(photos, classes, split)
+        separation = separate(photos, find_copies(photos), group_by=group_by, block=block)
+        photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
+        used = photos.used()
+        open_test_set(used["pixel_hash"].to_list(), purpose="value", data=str(data), run=str(models[0]))
+        fresh = ~np.any([seen_in_training(used, predictor.card.fingerprints) for predictor in predictors], axis=0)
+        if not fresh.any():
+            raise DataError(
+                f"--data must hold photos that the models have not seen; all {used.height} were in training. "
+                "Use others."
+            )
+        table = used.filter(pl.Series(fresh))
+        found = []
+        for path, predictor in zip(models, predictors, strict=True):
+            probabilities = answer_photos(predictor, photos, tools)[fresh].astype(np.float64)
+            index = {name: number for number, name in enumerate(predictor.classes)}
+            truth = np.array([index.get(label, -1) for label in table["label"]], dtype=np.int64)
+            if (truth < 0).any():
+                raise _other_classes(predictors[0].classes, predictor.classes)
+            judged = outcomes_of_photos(
+                predictor.classes, truth, probabilities, table["unit"].to_list(), table["path"].to_list()
+            )
+            model = find_model(path)
+            found.append(Candidate(str(path), model, predictor.card, judged, _held_out(model, predictor.card), "data"))
+    return found
+
+
+def _held_out(model: Path, card: Card) -> Outcomes | None:
+    file = model.parent / "held_out.csv"
+    if not file.is_file():
+        return None
+    rows = _read_predictions(file, card.classes)
+    return None if rows.is_empty() else _outcomes(rows, card.classes, {})
+
+
+def _other_classes(ours: Sequence[str], theirs: Sequence[str]) -> ConfigError:
+    differ = ", ".join(sorted(set(ours) ^ set(theirs)))
+    return ConfigError(f"models are compared on the same classes; these differ in {differ}. Compare others.")
+
+
+def _on_the_same_photos(candidates: list[Candidate]) -> tuple[list[Candidate], list[str]]:
+    """Every model on the photos that all were judged on, in one order.
+
+    Raises:
+        DataError: if no photo is common.
+        ConfigError: if their classes differ.
+    """
+    first = candidates[0]
+    if len(candidates) == 1:
+        return candidates, []
+    for other in candidates[1:]:
+        if set(other.judged.classes) != set(first.judged.classes):
+            raise _other_classes(first.judged.classes, other.judged.classes)
+    labels = [
+        {path: judged.classes[label] for path, label in zip(judged.paths, judged.truth, strict=True)}
+        for judged in (candidate.judged for candidate in candidates)
+    ]
+    common = [path for path in first.judged.paths if all(known.get(path) == labels[0][path] for known in labels[1:])]
+    if not common:
+        raise DataError("models are compared on the same test photos; these have none in common. Use --data.")
+    notes: list[str] = []
+    most = max(len(known) for known in labels)
+    if len(common) < most:
+        notes.append(
+            sentence(
+                "compared on the %(common)d photos that all models were judged on, of %(most)d",
+                common=len(common),
+                most=most,
+            )
+        )
+    kept = []
+    for candidate in candidates:
+        place = {path: row for row, path in enumerate(candidate.judged.paths)}
+        judged = candidate.judged.take(np.array([place[path] for path in common], dtype=np.int64))
+        kept.append(dataclasses.replace(candidate, judged=judged))
+    # Paired: the first model's units are drawn for all.
+    units = kept[0].judged.units
+    return [dataclasses.replace(c, judged=dataclasses.replace(c.judged, units=units)) for c in kept], notes
+
+
+def page_data(case: Case, judged: Outcomes, answer: Json) -> Json:
+    """What the page's sliders compute from: the answers themselves and the constants of the resampling."""
+    threshold = answer["threshold"] or {}
+    photos: Json = {
+        "truth": judged.truth.tolist(),
+        "predicted": judged.predicted.tolist(),
+        "confidence": None if judged.counted else judged.confidence.tolist(),
+        "weights": judged.weights.tolist() if judged.counted else None,
+        "units": None if judged.units is None else judged.units.tolist(),
+    }
+    reason = results.why_no_interval(judged)
+    return {
+        "classes": list(judged.classes),
+        "case": case.to_json(),
+        "photos": photos,
+        "n": judged.photos,
+        "n_units": judged.n_units,
+        "resamples": 0 if reason else results.RESAMPLES,
+        "tails": results.tails(),
+        "threshold": threshold.get("value"),
+        "per_class": threshold.get("per_class"),
+        "class_shares": answer["class_shares"],
+    }

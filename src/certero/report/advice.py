@@ -1,0 +1,363 @@
+"""What to do next: advice that the figures themselves give, by rules, the most urgent first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from certero.language import _, ngettext
+from certero.records import Json
+from certero.report.figures import (
+    Headline,
+    has_interval,
+    known,
+    majority,
+    number,
+    percent,
+    points,
+    rank_classes,
+    slice_words,
+    top_confusions,
+)
+from certero.stats.intervals import FEWEST_GROUPS, wilson
+
+#: Longer lists are not read.
+MOST_ADVICE = 8
+
+# A class whose interval is wider than this, in shares, has too few photos to be judged.
+_WIDE_CLASS = 0.2
+_WIDE = 0.1
+_MOST_CLASSES = 3
+# A pair of classes is worth a look from so many photos and this share of the class on.
+_PAIR_PHOTOS, _PAIR_SHARE, _MOST_PAIRS = 3, 0.1, 3
+# A part of the photos is weak if its whole interval lies below the accuracy, its value so far below, and it has so
+# many photos: among two dozen hours a handful of photos is bad by chance.
+_WEAK_PART, _WEAK_PART_PHOTOS, _MOST_PARTS = 0.05, 20, 3
+_MANY_OPENINGS = 3
+_NEAR_CEILING, _FEW_MISTAKES = 0.97, 25
+_MISCALIBRATED = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One thing to do.
+
+    Args:
+        rule: which rule speaks, a word for tests and tools.
+        title: what to do, in a few words.
+        text: why, and how much.
+    """
+
+    rule: str
+    title: str
+    text: str
+
+
+def advise(metrics: Json, headline: Headline) -> list[Advice]:
+    """The advice, the most urgent first, at most `MOST_ADVICE`."""
+    body = headline.body
+    found: list[Advice] = []
+    if headline.sealed:
+        text = _(
+            "Train without --no-test when every choice is made: the test photos are opened once, and the figure holds."
+        )
+        found.append(Advice("sealed", _("Open the test photos, once"), text))
+    elif body is None:
+        text = _("Measure on photos of another week or place, which took no part in training.")
+        found.append(Advice("contaminated", _("Bring photos that the model has not seen"), text))
+    if body is not None:
+        for rule in (_guessing, _bars, _too_few_groups, _parts, _pairs, _classes, _wide, _probabilities, _ceiling):
+            found += rule(metrics, body)
+        found += _openings(metrics)
+    found += _separation(metrics)
+    found += _unreadable(metrics)
+    if body is not None and not found:
+        text = _("Measure the model on photos of another week or place before you rely on it: certero evaluate.")
+        found.append(Advice("nothing", _("Nothing stands out"), text))
+    return found[:MOST_ADVICE]
+
+
+def photos_to_halve(quantity: Json) -> int | None:
+    """How many photos more would halve this interval of a share, were they like those that are there.
+
+    Photos that repeat each other count in the new ones as they do in the old.
+
+    >>> photos_to_halve({"value": 0.5, "low": 0.404, "high": 0.596, "n": 100})
+    312
+    """
+    if not has_interval(quantity) or not known(quantity.get("value")) or not quantity.get("n"):
+        return None
+    n: int = quantity["n"]
+    share, width = quantity["value"], quantity["high"] - quantity["low"]
+    if width <= 0:
+        return None
+    now, wanted = _size_of(share, width), _size_of(share, width / 2)
+    return math.ceil(n * (wanted / now - 1) - 1e-6)
+
+
+def _size_of(share: float, width: float) -> float:
+    """The number of independent photos on which Wilson's interval has this width."""
+    low, high = 1e-6, 1e12
+    for _step in range(200):
+        middle = math.sqrt(low * high)
+        ends = wilson(share, middle)
+        low, high = (middle, high) if ends[1] - ends[0] > width else (low, middle)
+    return math.sqrt(low * high)
+
+
+def round_up(count: float) -> int:
+    """A count of photos as one would plan it: two digits, upwards.
+
+    >>> [round_up(count) for count in (7, 43.2, 305, 1234)]
+    [7, 44, 310, 1300]
+    """
+    whole = math.ceil(count)
+    step: int = 10 ** max(0, len(str(whole)) - 2)
+    return -(-whole // step) * step
+
+
+def _more(metrics: Json, body: Json, count: int) -> str:
+    """So many photos more, in words: of test, where only a part of new photos becomes test photos."""
+    used = (metrics.get("counts") or {}).get("used")
+    if metrics.get("evaluation") == "split" and known(used) and used and known(body.get("n")) and body["n"]:
+        total = round_up(count * used / body["n"])
+        text = _("about %(count)s more photos (a part of them becomes test photos)")
+        return text % {"count": number(total)}
+    if metrics.get("evaluation") == "given":
+        return _("about %(count)s more test photos") % {"count": number(round_up(count))}
+    return _("about %(count)s more photos") % {"count": number(round_up(count))}
+
+
+def _dependent(body: Json) -> str:
+    if not known(body.get("groups")):
+        return ""
+    return " " + _("Take them at other times or places: more of the same moments add little.")
+
+
+def _guessing(_metrics: Json, body: Json) -> Iterator[Advice]:
+    accuracy, guess = body.get("accuracy") or {}, majority(body)["value"]
+    shown = sum(bool(row.get("n")) for row in (body.get("per_class") or {}).values())
+    if known(guess) and has_interval(accuracy) and accuracy["low"] <= guess and shown > 1:
+        text = _(
+            "The interval reaches down to what always naming the most frequent class gives. Check the labels, look "
+            "whether a person can tell the classes apart in these photos, and collect more of the rare classes."
+        )
+        yield Advice("guessing", _("Do not use the model yet"), text)
+
+
+def _bars(metrics: Json, body: Json) -> Iterator[Advice]:
+    for item in metrics.get("requirements") or []:
+        figures = item.get("figures") if isinstance(item, dict) else None
+        if not isinstance(figures, list) or item.get("verdict") not in ("not met", "cannot tell"):
+            continue
+        decisive = [figure for figure in figures if figure.get("verdict") == item["verdict"]]
+        names = ", ".join(dict.fromkeys(str(figure["class"]) for figure in decisive[:6] if figure.get("class")))
+        what = {"bar": item.get("require"), "classes": names}
+        if item["verdict"] == "not met":
+            text = _("The whole interval misses the bar. More test photos will not change that; a better model might.")
+            if names:
+                text = (
+                    _("It is missed by %(classes)s. More test photos will not change that; more training photos may.")
+                    % what
+                )
+            yield Advice("bar_not_met", _("%(bar)s is not met") % what, text)
+            continue
+        counts = [photos_to_halve(figure) for figure in decisive]
+        known_counts = [count for count in counts if count is not None]
+        if known_counts and len(known_counts) == len(counts):
+            more = {"more": _more(metrics, body, max(known_counts))}
+            text = _("The bar lies inside the interval. To halve it takes %(more)s.") % more
+            if names:
+                text = _("The bar lies inside the interval of %(classes)s. To halve it takes %(more)s.") % (what | more)
+            text += _dependent(body)
+        else:
+            text = _(
+                "There is no interval to hold against the bar. It takes photos from more separate times or groups."
+            )
+        yield Advice("bar_open", _("%(bar)s cannot be told yet") % what, text)
+
+
+def _too_few_groups(_metrics: Json, body: Json) -> Iterator[Advice]:
+    accuracy = body.get("accuracy") or {}
+    if accuracy.get("method") != "too_few_groups":
+        return
+    text = _(
+        "An interval needs test photos from at least %(fewest)s separate times or groups; here there are %(groups)s. "
+        "Days, cameras or places that are new help; more photos of the same do not."
+    )
+    values = {"fewest": FEWEST_GROUPS, "groups": number(body.get("groups"))}
+    yield Advice("too_few_groups", _("Collect photos from more times or places"), text % values)
+
+
+def _parts(_metrics: Json, body: Json) -> Iterator[Advice]:
+    accuracy = (body.get("accuracy") or {}).get("value")
+    rows = [row for row in body.get("slices") or [] if isinstance(row, dict) and has_interval(row.get("accuracy"))]
+    if not known(accuracy):
+        return
+    weak = [row for row in rows if is_weak_part(row["accuracy"], accuracy)]
+    weak.sort(key=lambda row: row["accuracy"]["value"])
+    for row in weak[:_MOST_PARTS]:
+        name, value = slice_words(row)
+        values = {
+            "part": f"{name}: {value}",
+            "share": percent(row["accuracy"]["value"]),
+            "all": percent(accuracy),
+            "photos": number(row["n"]),
+        }
+        if row["slice"] == "lighting" and row["value"] == "night":
+            title = _("Add photos taken in the dark")
+        elif row["slice"] == "lighting" and row["value"] == "glare":
+            title = _("Add photos with glare")
+        else:
+            title = _("Add photos of %(part)s") % values
+        text = _("Of its %(photos)s photos (%(part)s), %(share)s are named rightly, of all %(all)s.") % values
+        yield Advice("weak_part", title, text)
+
+
+def is_weak_part(part: Json, accuracy: float) -> bool:
+    """Whether a part's whole interval lies below the accuracy on all photos, and its value clearly so."""
+    return bool(
+        has_interval(part)
+        and part["n"] >= _WEAK_PART_PHOTOS
+        and part["high"] < accuracy
+        and part["value"] <= accuracy - _WEAK_PART
+    )
+
+
+def _pairs(_metrics: Json, body: Json) -> Iterator[Advice]:
+    confusion = body.get("confusion")
+    if not confusion:
+        return
+    told: set[frozenset[str]] = set()
+    for mistake in top_confusions(confusion, limit=50):
+        if mistake.predicted is None or mistake.count < _PAIR_PHOTOS or mistake.count < _PAIR_SHARE * mistake.total:
+            continue
+        pair = frozenset((mistake.label, mistake.predicted))
+        if pair in told:
+            continue
+        told.add(pair)
+        text = _(
+            "%(count)s of %(total)s photos of %(label)s were called %(predicted)s. Are some labels wrong? If people "
+            "confuse the two as well, merge them or write down the rule. If not, add photos that show the difference."
+        )
+        values = {
+            "count": number(mistake.count),
+            "total": number(mistake.total),
+            "label": mistake.label,
+            "predicted": mistake.predicted,
+        }
+        yield Advice("pair", _("Look at %(label)s and %(predicted)s side by side") % values, text % values)
+        if len(told) == _MOST_PAIRS:
+            return
+
+
+def _classes(metrics: Json, body: Json) -> Iterator[Advice]:
+    accuracy = body.get("accuracy") or {}
+    if accuracy.get("method") == "too_few_groups":
+        return
+    rows = [row for row in rank_classes(body) if row.n and row.recall is not None]
+    wide = [(row.recall["high"] - row.recall["low"], row) for row in rows if row.recall and has_interval(row.recall)]
+    wide = [(width, row) for width, row in wide if width > _WIDE_CLASS]
+    wide.sort(key=lambda item: -item[0])
+    asked = _asked_already(metrics)
+    wide = [(width, row) for width, row in wide if row.name not in asked]
+    for _width, row in wide[:_MOST_CLASSES]:
+        assert row.recall is not None
+        more = photos_to_halve(row.recall)
+        if more is None:
+            continue
+        values = {
+            "label": row.name,
+            "photos": number(row.n),
+            "low": percent(row.recall["low"], 0, unit=False),
+            "high": percent(row.recall["high"], 0),
+            "more": _more(metrics, body, more),
+        }
+        text = ngettext(
+            "Its share found rests on %(photos)s photo and may lie anywhere from %(low)s to %(high)s. To halve that "
+            "takes %(more)s.",
+            "Its share found rests on %(photos)s photos and may lie anywhere from %(low)s to %(high)s. To halve that "
+            "takes %(more)s.",
+            row.n,
+        )
+        title = _("Add photos of %(label)s")
+        yield Advice("few_photos", title % values, text % values + _dependent(body))
+
+
+def _asked_already(metrics: Json) -> set[str]:
+    """Classes whose recall a bar asks about and cannot tell: that advice says how many photos it takes."""
+    return {
+        str(figure.get("class"))
+        for item in metrics.get("requirements") or []
+        if isinstance(item, dict) and item.get("verdict") == "cannot tell" and isinstance(item.get("figures"), list)
+        for figure in item["figures"]
+        if figure.get("figure") == "recall" and figure.get("verdict") == "cannot tell"
+    }
+
+
+def _wide(metrics: Json, body: Json) -> Iterator[Advice]:
+    accuracy = body.get("accuracy") or {}
+    if not has_interval(accuracy) or accuracy["high"] - accuracy["low"] <= _WIDE:
+        return
+    more = photos_to_halve(accuracy)
+    if more is None:
+        return
+    text = _("The interval is %(points)s points wide. To halve it takes %(more)s.")
+    values = {"points": points(accuracy["high"] - accuracy["low"]), "more": _more(metrics, body, more)}
+    yield Advice("wide", _("Measure on more photos"), text % values + _dependent(body))
+
+
+def _probabilities(_metrics: Json, body: Json) -> Iterator[Advice]:
+    error = body.get("ece")
+    if isinstance(error, dict) and has_interval(error) and error["low"] > _MISCALIBRATED:
+        text = _(
+            "They are off by %(points)s points on average. Set no threshold on them before the model is trained again "
+            "with more photos like these."
+        )
+        title = _("Do not rely on the probabilities")
+        yield Advice("probabilities", title, text % {"points": points(error.get("value"))})
+
+
+def _ceiling(_metrics: Json, body: Json) -> Iterator[Advice]:
+    accuracy, n = (body.get("accuracy") or {}).get("value"), body.get("n")
+    if not known(accuracy) or not known(n) or accuracy < _NEAR_CEILING:
+        return
+    wrong = round(n * (1 - accuracy))
+    if 0 < wrong <= _FEW_MISTAKES:
+        text = ngettext(
+            "Only %(wrong)s photo is named wrongly. Look at it above: among so few, wrong labels and photos that "
+            "nobody could tell weigh most, and a better model can gain little.",
+            "Only %(wrong)s photos are named wrongly. Look at each of them above: among so few, wrong labels and "
+            "photos that nobody could tell weigh most, and a better model can gain little.",
+            wrong,
+        )
+        yield Advice("ceiling", _("Look at every mistake"), text % {"wrong": number(wrong)})
+
+
+def _openings(metrics: Json) -> Iterator[Advice]:
+    times = metrics.get("openings")
+    if known(times) and times >= _MANY_OPENINGS:
+        text = _(
+            "These were opened %(times)s times before. What you kept because it did better on them looks too good."
+        )
+        yield Advice("openings", _("Take fresh test photos"), text % {"times": number(times)})
+
+
+def _separation(metrics: Json) -> Iterator[Advice]:
+    rule = (metrics.get("separation") or {}).get("rule")
+    if rule == "copies" and metrics.get("evaluation") in ("split", "cv"):
+        text = _(
+            "Put the time into a column captured_at or into the file names, or say with --group-by what belongs "
+            "together. Without it photos of the same scene may be learnt from and asked about."
+        )
+        yield Advice("separation", _("Tell certero when or where the photos were taken"), text)
+
+
+def _unreadable(metrics: Json) -> Iterable[Advice]:
+    count = (metrics.get("counts") or {}).get("unreadable")
+    if not known(count) or not count:
+        return
+    title = ngettext("Repair or remove %(count)s file", "Repair or remove %(count)s files", int(count))
+    text = _("They could not be read and took no part. They are listed at the end.")
+    yield Advice("unreadable", title % {"count": number(count)}, text)

@@ -1,0 +1,177 @@
+"""Where things lie on the report's charts. The drawing is in the templates, as SVG that needs no script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from certero.language import _
+from certero.records import Json
+from certero.report.figures import ClassRow, has_interval, known, percent
+
+# Where an axis of shares may begin, and the step between its marks.
+_BEGINNINGS = ((0.98, 0.005), (0.95, 0.01), (0.9, 0.02), (0.75, 0.05), (0.5, 0.1), (0.0, 0.2))
+# Marks of an axis of time that people read at once, minutes.
+_TIME_MARKS = (5, 30, 60, 240, 720, 1440, 10080)
+# Their words would touch below this, percent of the axis.
+_CLOSEST_MARKS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """An axis of shares that ends at 1.
+
+    Args:
+        low: where it begins.
+        marks: shares that are labelled, the ends included.
+    """
+
+    low: float
+    marks: tuple[float, ...]
+
+    def place(self, share: float) -> float:
+        """Percent of the axis' length; what lies before the beginning is drawn at it."""
+        return round(100 * max(0.0, share - self.low) / (1 - self.low), 2)
+
+
+def share_axis(shares: Iterable[Any]) -> Axis:
+    """The shortest of a few round axes that holds these shares; undefined ones do not count.
+
+    >>> share_axis([0.84, None, 0.93]).marks
+    (0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
+    """
+    lowest = min((share for share in shares if known(share)), default=0.0)
+    low, step = next((b for b in _BEGINNINGS if b[0] <= lowest), _BEGINNINGS[-1])
+    return Axis(low, tuple(round(low + i * step, 4) for i in range(round((1 - low) / step) + 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One line of a chart of figures with their intervals.
+
+    Args:
+        label: what was measured.
+        quantity: the figure; None where there is none.
+        n: photos behind it, None where that says nothing.
+        kind: how it is drawn: `own` (the model's), `claim` (what a random split would have claimed), `plain`.
+    """
+
+    label: str
+    quantity: Json | None
+    n: int | None = None
+    kind: str = "own"
+
+
+def dots_axis(dots: Sequence[Dot], *others: Any) -> Axis:
+    """The axis on which these figures, the lower ends of their intervals, and other shares can be drawn."""
+    shares = list(others)
+    for dot in dots:
+        quantity = dot.quantity or {}
+        shares += [quantity.get("value"), quantity.get("low")]
+    return share_axis(shares)
+
+
+def answer_dots(body: Json, metrics: Json) -> list[Dot]:
+    """The measured accuracy, what a random split would have claimed, and the most frequent class, as far as known."""
+    claimed = metrics.get("random_split_accuracy")
+    guessed = body.get("majority_class_accuracy")
+    dots = [
+        Dot(_("Measured here"), body.get("accuracy")),
+        Dot(_("A random split would claim"), claimed, kind="claim"),
+        Dot(_("Always the most frequent class"), guessed, kind="plain"),
+    ]
+    return [dot for dot in dots if isinstance(dot.quantity, dict) and known(dot.quantity.get("value"))]
+
+
+def class_dots(rows: Sequence[ClassRow]) -> list[Dot]:
+    """The share of each class that was found, the worst first."""
+    found = [(row.recall["value"], -row.n, row) for row in rows if row.recall is not None]
+    return [
+        Dot(row.name, row.recall, row.n) for *_rank, row in sorted(found, key=lambda item: (*item[:2], item[2].name))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """A reliability diagram.
+
+    Args:
+        axis: of both directions.
+        bins: for each bin x, y, and the ends of the whisker (None without interval), percent of the axes.
+    """
+
+    axis: Axis
+    bins: list[tuple[float, float, tuple[float, float] | None]]
+
+
+def reliability_chart(rows: Any) -> Reliability | None:
+    """The diagram of `test.reliability`; None where there is nothing to draw."""
+    usable = [row for row in rows or [] if isinstance(row, dict) and known(row.get("confidence"))]
+    usable = [row for row in usable if isinstance(row.get("accuracy"), dict) and known(row["accuracy"].get("value"))]
+    if not usable:
+        return None
+    axis = share_axis([share for row in usable for share in (row["confidence"], row["accuracy"]["value"])])
+    bins = []
+    for row in usable:
+        right = row["accuracy"]
+        whisker = (axis.place(right["low"]), axis.place(right["high"])) if has_interval(right) else None
+        bins.append((axis.place(row["confidence"]), axis.place(right["value"]), whisker))
+    return Reliability(axis, bins)
+
+
+@dataclass(frozen=True, slots=True)
+class Decay:
+    """How likeness fades with time, on a logarithmic axis of time.
+
+    Args:
+        points: x and y of each lag, percent of the axes; y from half of the bits alike (chance) to all.
+        marks: x and words of the marks of time.
+        block: x of the block's length; None where it lies outside.
+    """
+
+    points: list[tuple[float, float]]
+    marks: list[tuple[float, str]]
+    block: float | None
+
+
+def decay_chart(separation: Json) -> Decay | None:
+    """The curve of `separation.decay`; None where time does not separate or there is nothing to draw."""
+    lags = [
+        (pair[0], pair[1])
+        for pair in separation.get("decay") or []
+        if isinstance(pair, Sequence) and len(pair) == 2 and known(pair[0]) and known(pair[1]) and pair[0] > 0
+    ]
+    if len(lags) < 2:
+        return None
+    first, last = lags[0][0], lags[-1][0]
+
+    def place(minutes: float) -> float:
+        return round(100 * math.log(minutes / first) / math.log(last / first), 2)
+
+    points = [(place(lag), round(100 * max(0.0, 2 * alike - 1), 2)) for lag, alike in lags]
+    marks: list[tuple[float, str]] = []
+    for minutes in _TIME_MARKS:
+        if first <= minutes <= last and (not marks or place(minutes) - marks[-1][0] >= _CLOSEST_MARKS):
+            marks.append((place(minutes), lag_words(minutes)))
+    block = separation.get("block_minutes")
+    return Decay(points, marks, place(block) if known(block) and first <= block <= last else None)
+
+
+def lag_words(minutes: float) -> str:
+    """A length of time as short as it can be said: `30 min`, `4 h`, `7 d`.
+
+    >>> [lag_words(minutes) for minutes in (30, 240, 1440)]
+    ['30\\xa0min', '4\\xa0h', '1\\xa0d']
+    """
+    number, unit = (
+        (minutes, "min") if minutes < 60 else (minutes / 60, "h") if minutes < 1440 else (minutes / 1440, "d")
+    )
+    return f"{number:g}\u00a0{unit}"
+
+
+def mark_words(axis: Axis) -> list[tuple[float, str]]:
+    """Place and words of each mark of an axis of shares."""
+    digits = 1 if any(round(1000 * mark) % 10 for mark in axis.marks) else 0
+    return [(axis.place(mark), percent(mark, digits, unit=mark == 1.0)) for mark in axis.marks]

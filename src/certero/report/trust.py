@@ -1,0 +1,281 @@
+"""Can the figure be trusted, and why: each reason with a mark and a sentence, derived from the metrics alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from certero.language import _, ngettext
+from certero.records import Json
+from certero.report.charts import lag_words
+from certero.report.figures import Headline, has_interval, known, majority, number, percent, points
+
+Mark = Literal["good", "note", "careful", "bad"]
+
+# An interval wider than this, in shares, leaves open what to do.
+_WIDE = 0.1
+# Calibration off by more than this on average misleads whoever acts on a probability.
+_MISCALIBRATED = 0.05
+_MANY_UNREADABLE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason to trust the figure or not.
+
+    Args:
+        mark: how it speaks: for the figure, neither way, for care, against it.
+        title: the reason in a few words.
+        text: the reason in a sentence or two.
+    """
+
+    mark: Mark
+    title: str
+    text: str
+
+
+def reasons(metrics: Json, headline: Headline) -> list[Reason]:
+    """The reasons, in the order in which a reader would ask."""
+    body = headline.body
+    found: list[Reason | None] = []
+    if metrics.get("seen"):
+        found.append(_seen(headline))
+    if body is not None:
+        found += [
+            _sealed(metrics),
+            _opened(metrics),
+            _apart(metrics),
+            _optimism(metrics),
+            _precise(body),
+            _better_than_guessing(body),
+            _calibrated(body),
+        ]
+    found.append(_complete(metrics))
+    return [reason for reason in found if reason is not None]
+
+
+def verdict(found: list[Reason], headline: Headline) -> str:
+    """The answer to the section's question, in one sentence."""
+    if headline.sealed:
+        return _("There is no figure yet that could be trusted or doubted.")
+    marks = {reason.mark for reason in found}
+    if headline.body is None or "bad" in marks:
+        return _("Not yet.")
+    if "careful" in marks:
+        return _("Yes, with care: mind what is marked with an exclamation mark.")
+    return _("Yes: nothing below speaks against it.")
+
+
+def _seen(headline: Headline) -> Reason:
+    if headline.contaminated:
+        text = _("All of them were in its training. It may know them by heart, so nothing follows for new photos.")
+        return Reason("bad", _("The model knows these photos"), text)
+    if headline.seen:
+        text = _("%(seen)s of the photos were in its training. They do not count; the figures are those of the others.")
+        return Reason(
+            "careful", _("Photos that the model knows were taken out"), text % {"seen": number(headline.seen)}
+        )
+    text = _("None of them, nor a copy of one, was in its training. It named them just as it would in use.")
+    return Reason("good", _("The photos are new to the model"), text)
+
+
+def _sealed(metrics: Json) -> Reason | None:
+    evaluation = metrics.get("evaluation")
+    opened = _("Nothing that selects, fits or calibrates the model saw them. They were opened once, at the end.")
+    if evaluation == "split":
+        text = _("A part of the photos was set aside before anything was learnt.") + " " + opened
+        return Reason("good", _("The test photos were sealed"), text)
+    if evaluation == "given":
+        return Reason("good", _("The test photos were sealed"), _("They came with the data.") + " " + opened)
+    if evaluation == "cv":
+        folds = (metrics.get("cv") or {}).get("folds")
+        text = _(
+            "There are too few photos to set a part aside for good. They were dealt into %(folds)s folds; each fold "
+            "was named by a model that was trained, chosen and calibrated on the others only."
+        )
+        return Reason(
+            "good", _("Each photo was judged by a model that had not seen it"), text % {"folds": number(folds)}
+        )
+    return None
+
+
+def _opened(metrics: Json) -> Reason | None:
+    times = metrics.get("openings")
+    if not known(times) or not times:
+        return None
+    text = ngettext(
+        "They had been looked at once before. Each look makes the figure a little too good.",
+        "They had been looked at %(times)s times before. Each look makes the figure a little too good.",
+        int(times),
+    )
+    return Reason("careful", _("The test photos are no longer fresh"), text % {"times": number(times)})
+
+
+def _apart(metrics: Json) -> Reason | None:
+    separation = metrics.get("separation") or {}
+    rule, evaluation = separation.get("rule"), metrics.get("evaluation")
+    if evaluation == "evaluate":
+        return None
+    if evaluation == "given":
+        text = _(
+            "Copies of test photos were kept out of training. Whether photos of the same scene lie on both sides, "
+            "only whoever divided the data can say."
+        )
+        return Reason("note", _("The split is the one that came with the data"), text)
+    if rule in ("time", "time_blocks"):
+        block, gap = separation.get("block_minutes"), separation.get("gap_minutes")
+        text = _(
+            "Photos of one block of %(block)s never lie on both sides, and photos less than %(gap)s apart do not "
+            "either. The model was asked about times that it had not seen."
+        )
+        values = {"block": lag_words(block) if known(block) else "–", "gap": lag_words(gap) if known(gap) else "–"}
+        return Reason("good", _("Photos taken together stayed together"), text % values)
+    if rule == "group":
+        text = _(
+            "All photos of one group (%(group_by)s) lie on one side. The model was asked about groups it had not seen."
+        )
+        return Reason("good", _("Groups stayed together"), text % {"group_by": separation.get("group_by") or "–"})
+    if rule == "copies":
+        text = _(
+            "The photos carry no times and no groups were named, so only copies could be kept together. Photos of the "
+            "same scene may lie on both sides; then the figure is too good."
+        )
+        return Reason("careful", _("Only copies were kept apart"), text)
+    return None
+
+
+def _optimism(metrics: Json) -> Reason | None:
+    claimed, optimism = metrics.get("random_split_accuracy") or {}, metrics.get("optimism_of_random_split") or {}
+    if not known(claimed.get("value")) or not known(optimism.get("value")):
+        return None
+    difference = optimism["value"]
+    unclear = has_interval(optimism) and optimism["low"] <= 0 <= optimism["high"]
+    values = {"points": points(difference), "claim": percent(claimed["value"]), "interval": _points_interval(optimism)}
+    if abs(difference) < 0.005 or unclear:
+        text = _(
+            "A random split would have claimed %(claim)s%(interval)s. These photos show no sign that it would flatter "
+            "the model."
+        )
+        return Reason("note", _("A random split makes no clear difference"), text % values)
+    if difference < 0:
+        text = _(
+            "A random split would have claimed %(claim)s, %(points)s points less%(interval)s: the photos kept apart "
+            "are easier than a random share."
+        )
+        return Reason("note", _("A random split would have claimed less"), text % values)
+    text = _(
+        "A random split would have claimed %(claim)s, %(points)s points too much%(interval)s. It puts photos taken "
+        "together on both sides and asks about photos that are nearly known; next week's will not be that easy."
+    )
+    return Reason("good", _("The flattery of a random split is not in the figure"), text % values)
+
+
+def _points_interval(optimism: Json) -> str:
+    if not has_interval(optimism):
+        return ""
+    ends = {end: ("−" if optimism[end] < 0 else "") + points(optimism[end]) for end in ("low", "high")}
+    return _(" (difference %(low)s to %(high)s points)") % ends
+
+
+def _precise(body: Json) -> Reason | None:
+    accuracy = body.get("accuracy") or {}
+    if not known(accuracy.get("value")):
+        return None
+    if not has_interval(accuracy):
+        text = _("The photos come from too few separate times or groups to tell how far the figure may be off.")
+        return Reason("bad", _("How far it may be off cannot be said"), text)
+    ends = {"low": percent(accuracy["low"], unit=False), "high": percent(accuracy["high"])}
+    text = _("In 19 of 20 such measurements the true figure lies inside the interval, here %(low)s to %(high)s.") % ends
+    groups, effective_n = body.get("groups"), body.get("effective_n")
+    if known(groups) and known(effective_n):
+        alike = ngettext(
+            "Photos taken together repeat each other: these %(photos)s, from %(groups)s separate time or group, tell "
+            "as much as %(effective)s independent ones. The interval takes account of that.",
+            "Photos taken together repeat each other: these %(photos)s, from %(groups)s separate times or groups, tell "
+            "as much as %(effective)s independent ones. The interval takes account of that.",
+            int(groups),
+        )
+        values = {"photos": number(body.get("n")), "groups": number(groups), "effective": number(effective_n, 0)}
+        text += " " + alike % values
+    if accuracy["high"] - accuracy["low"] > _WIDE:
+        return Reason("careful", _("The interval is wide"), text)
+    return Reason("good", _("The interval is narrow"), text)
+
+
+def _better_than_guessing(body: Json) -> Reason | None:
+    accuracy, guess = body.get("accuracy") or {}, majority(body)["value"]
+    shown = sum(bool(row.get("n")) for row in (body.get("per_class") or {}).values())
+    if not known(guess) or not has_interval(accuracy) or shown < 2:
+        return None
+    values = {"guess": percent(guess)}
+    if accuracy["low"] > guess:
+        text = _("Always naming the most frequent class gives %(guess)s, which lies below the interval.")
+        return Reason("good", _("It is better than guessing"), text % values)
+    text = _("Always naming the most frequent class gives %(guess)s, which does not lie below the interval.")
+    return Reason("bad", _("It may be no better than guessing"), text % values)
+
+
+def _calibrated(body: Json) -> Reason | None:
+    sure = calibration_sentence(body.get("reliability"))
+    error: Any = body.get("ece")
+    error = error.get("value") if isinstance(error, dict) else error
+    if sure is None or not known(error):
+        return None
+    off = _("On average the two differ by %(points)s points.") % {"points": points(error)}
+    if error > _MISCALIBRATED:
+        return Reason("careful", _("The probabilities are off"), f"{sure} {off}")
+    return Reason("good", _("The probabilities mean what they say"), f"{sure} {off}")
+
+
+def calibration_sentence(rows: Any) -> str | None:
+    """What became of the photos of which the model was about 90 % sure; of all photos where there are none such."""
+    usable = [row for row in rows or [] if isinstance(row, dict) and isinstance(row.get("accuracy"), dict)]
+    usable = [row for row in usable if known(row.get("confidence")) and known(row["accuracy"].get("value"))]
+    total = sum(row["n"] for row in usable)
+    if not total:
+        return None
+    near = [row for row in usable if 0.8 <= row["confidence"] <= 0.97]
+    if near:
+        row = min(near, key=lambda row: abs(row["confidence"] - 0.9))
+        text = _("Where the model says about %(said)s, it is right in %(right)s (%(photos)s photos).")
+        said, right, count = row["confidence"], row["accuracy"]["value"], row["n"]
+    else:
+        text = _("On average the model says %(said)s, and it is right in %(right)s (%(photos)s photos).")
+        said = sum(row["n"] * row["confidence"] for row in usable) / total
+        right = sum(row["n"] * row["accuracy"]["value"] for row in usable) / total
+        count = total
+    return text % {"said": percent(said, 0), "right": percent(right, 0), "photos": number(count)}
+
+
+def _complete(metrics: Json) -> Reason | None:
+    counts = metrics.get("counts") or {}
+    photos = counts.get("photos")
+    if not known(photos) or not photos:
+        return None
+    parts = []
+    for key, one, many in (
+        ("unreadable", _("1 could not be read"), _("%(count)s could not be read")),
+        ("damaged", _("1 is damaged but was used"), _("%(count)s are damaged but were used")),
+        (
+            "leaked",
+            _("1 is a copy and was left out of training"),
+            _("%(count)s are copies and were left out of training"),
+        ),
+        (
+            "purged",
+            _("1 was too close in time to another split"),
+            _("%(count)s were too close in time to another split"),
+        ),
+    ):
+        if count := counts.get(key):
+            parts.append((one if count == 1 else many) % {"count": number(count)})
+    if not parts:
+        return Reason(
+            "good", _("No photo was lost"), _("All %(photos)s were read and used.") % {"photos": number(photos)}
+        )
+    text = _("Of %(photos)s photos, %(parts)s. They are listed at the end.") % {
+        "photos": number(photos),
+        "parts": ", ".join(parts),
+    }
+    many_lost = (counts.get("unreadable") or 0) > _MANY_UNREADABLE * photos
+    return Reason("careful" if many_lost else "note", _("Every photo is accounted for"), text)
