@@ -166,7 +166,7 @@ def test_unknown_words_are_answered_in_one_line(mistake: Mistake, words: list[st
         ("--device gpu", "--device must be one of auto, cpu, cuda, mps; found 'gpu'"),
         ("--backbone nope", "--backbone must be efficientnet_lite0 or a timm name"),
         ("--weights nope.pth", "--weights must be a file"),
-        ("--recipe nope", "--recipe must be one of probe"),
+        ("--recipe nope", "--recipe must be one of"),
         ("--recipe nope.toml", "No such file"),
         ("--image-size 1", "--image-size must lie"),
         ("--fit crop", "--fit must be one of letterbox, stretch"),
@@ -373,7 +373,7 @@ def test_json_on_standard_output_is_alone_there_and_progress_goes_to_standard_er
     assert "features" in done.stderr
     assert json.loads((tmp_path / "runs" / "few-1" / "metrics.json").read_text("utf-8")) == metrics
     assert sorted(path.name for path in (tmp_path / "runs" / "few-1").iterdir()) == [
-        *("config.toml", "data.parquet", "history.csv", "metrics.json"),
+        *("config.toml", "data.parquet", "held_out.csv", "history.csv", "metrics.json"),
         *("model.onnx", "openings.jsonl", "predictions.csv", "report.html"),
     ]
 
@@ -463,7 +463,7 @@ def test_two_runs_at_once_never_mix(few: Path, tmp_path: Path, named: bool) -> N
         assert [run.name for run in runs] == ["few-1", "few-2"]
     for run in runs:
         assert read_model(run / "model.onnx")[1].classes == ("dark", "light")
-        assert len(list(run.iterdir())) == 8
+        assert len(list(run.iterdir())) == 9
 
 
 @pytest.mark.parametrize("flags", [["--jsonl", "-"], ["--csv", "-"], []], ids=str)
