@@ -279,17 +279,18 @@ def _fill(place: Path) -> Path:
 
 
 # In the order in which they are written.
-_FILES = ("model.onnx", "config.toml", "data.parquet", "history.csv", "openings.jsonl", "predictions.csv")
-_FILES += ("metrics.json", "report.html")
+_FILES = ("openings.jsonl", "model.onnx", "config.toml", "data.parquet", "history.csv", "predictions.csv")
+_FILES += ("held_out.csv", "metrics.json", "report.html")
 
 
 def test_a_disk_that_is_full_at_any_file_of_the_run_is_one_line_and_leaves_nothing(
     job: Job, tmp_path: Path, disk: Callable[[str, int], Path]
 ) -> None:
     sizes = [-(-(job.reference / name).stat().st_size // 4096) * 4096 for name in _FILES]
+    assert sizes[0] == 4096, "a disk has a page at least, which the first file fits into"
     # Room for the files before it, and all but the last page of it; and two more inside the large file.
-    levels = [(name, max(4096, sum(sizes[: n + 1]) - 4096)) for n, name in enumerate(_FILES)]
-    levels += [("model.onnx", 4096), ("model.onnx", sizes[0] // 2)]
+    levels = [(name, sum(sizes[: n + 1]) - 4096) for n, name in enumerate(_FILES) if n > 0]
+    levels += [("model.onnx", 2 * 4096), ("model.onnx", sizes[1] // 2)]
     places = [(name, disk(f"{level}", level)) for name, level in levels]
     caches = iter([_copy(job.photos, tmp_path / f"cache{number}") for number in range(len(places))])
     trials = [(name, place, next(caches)) for name, place in places]
