@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from certero.pipelines.train import Run
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -61,3 +65,20 @@ def small_run(small_barn: Path, tmp_path_factory: pytest.TempPathFactory) -> Run
     from certero.pipelines.train import train
 
     return train(small_barn / "beds.csv", output=tmp_path_factory.mktemp("small") / "run")
+
+
+_BROWSER_OPTIONS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, which keeps to itself."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the [dev] extra")
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("needs Chromium, which is not on the path (apt-get install chromium)")
+    with playwright.sync_playwright() as started:
+        # A container's root may not use the browser's sandbox; it opens only the page written here.
+        opened = started.chromium.launch(executable_path=program, args=_BROWSER_OPTIONS.split())
+        yield opened
+        opened.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,19 +16,6 @@ if TYPE_CHECKING:
 
 # A4 less the margins of the print style, CSS pixels.
 _PAPER = 680
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the [dev] extra")
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("needs Chromium, which is not on the path (apt-get install chromium)")
-    with playwright.sync_playwright() as started:
-        # A container's root may not use the browser's sandbox; it opens only the page written here.
-        opened = started.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module", params=["en", "es"])

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,20 +51,6 @@ FARM: dict[str, Any] = {
     "discount_rate_per_year": 0.1,
     "currency_format": {"symbol": "$", "decimals": 2, "thousands": ".", "decimal": ","},
 }
-_ROOT_OPTIONS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the [dev] extra")
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("needs Chromium, which is not on the path (apt-get install chromium)")
-    with playwright.sync_playwright() as started:
-        # A container's root may not use the browser's sandbox; it opens only the page written here.
-        opened = started.chromium.launch(executable_path=program, args=_ROOT_OPTIONS.split())
-        yield opened
-        opened.close()
 
 
 def beds(units: int | None) -> Outcomes:

@@ -9,6 +9,7 @@ from typing import Literal
 from certero.errors import ConfigError
 from certero.learn.backbones import Backbone
 from certero.learn.export import ShippedPrecision
+from certero.machine import instructions
 
 Precision = Literal["int8", "fp32", "bf16"]
 
@@ -115,12 +116,8 @@ def choose_trainer(asked: str, precision: str) -> Trainer:
 
 def _multiplies_bf16() -> bool:
     """Whether this processor has instructions for products in bfloat16, not only oneDNN's imitation of them."""
-    try:
-        words = Path("/proc/cpuinfo").read_text(errors="replace").split()
-    except OSError:
-        return False
     # x86 from Cooper Lake and Zen 4 on; `bf16` is Arm's word for it.
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(words)
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(instructions() or ())
 
 
 def _find_gpu() -> Literal["cuda", "mps"] | None:

@@ -222,7 +222,6 @@ def fit_model(
             versions=versions(),
         )
         model = with_card(attach_head(network.onnx, probe.head, temperature), card)
-    with tools.timed("export"):
         export = _cost_of_speed(probe, temperature, fitted_on, embeddings, paths, hashes, network, tools)
     head = head_alone(probe.head, temperature)
     return Fitted(

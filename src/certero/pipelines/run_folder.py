@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from certero.disk import sync
 from certero.errors import OutputError
 
 _RUNS = Path("runs")
@@ -185,7 +186,7 @@ def _move(run: RunFolder, name: str | None) -> None:
             if _taken(run.place):
                 raise FileExistsError(errno.EEXIST, "exists", str(run.place))
             run.work.rename(run.place)
-            _sync_folder(run.place.parent)
+            sync(run.place.parent)
             return
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
@@ -276,20 +277,4 @@ def _exists(place: Path) -> OutputError:
 def _sync(folder: Path) -> None:
     # The renamed folder must not outlive its files in a power cut.
     for path in (folder, *folder.rglob("*")):
-        if path.is_dir():
-            _sync_folder(path)
-        else:
-            _sync_path(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    if sys.platform != "win32":  # where a folder cannot be opened
-        _sync_path(folder)
-
-
-def _sync_path(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)
