@@ -385,7 +385,7 @@ def test_an_unknown_backbone_is_one_clear_line_with_the_known_names() -> None:
     with pytest.raises(ConfigError, match="efficientnet_lite0 or a timm name; found 'resnet_of_dreams'") as raised:
         find_backbone("resnet_of_dreams")
     assert "\n" not in str(raised.value)
-    assert registered() == ("efficientnet_lite0",)
+    assert registered() == ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 
 def test_weights_that_are_no_weights_or_of_another_network_are_one_clear_line(tmp_path: Path) -> None:

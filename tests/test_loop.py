@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 import training_process
+from certero.errors import ConfigError
 from certero.learn.augment import Augmentation
+from certero.learn.backbones import find_backbone
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
 from certero.learn.devices import choose_trainer
-from certero.learn.loop import Progression, judge, take_step, train_network
+from certero.learn.loop import Progression, judge, side_of, take_step, train_network
 from certero.learn.optimisers import build_optimiser, rate
 from training_process import CLASSES, LAYERS, SIDE, settings
 
@@ -254,3 +256,36 @@ def test_a_backbone_learns_slower_the_lower_the_block() -> None:
     decays = {names[id(p)]: group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
     assert decays["body.bn1.weight"] == 0
     assert math.isclose(decays["body.conv_stem.weight"], 0.05)
+
+
+def test_the_side_of_the_training_photos_grows_evenly() -> None:
+    chosen = settings(epochs=5, train_scale=(0.5, 0.75))
+    assert [side_of(256, chosen, epoch) for epoch in range(5)] == [128, 144, 160, 176, 192]
+    assert side_of(100, settings(epochs=5), 3) == 100
+
+
+def test_frozen_stages_stay_as_they_were_pretrained(tmp_path: Path) -> None:
+    backbone = find_backbone("efficientnet_lite0")
+    chosen = settings(epochs=1, augment="none", ema=0.0, mixup=0.0, checkpoint_seconds=3600.0)
+    network = build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=3)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    trained, _at = train_network(
+        network,
+        training_process.examples(tmp_path / "photos"),
+        training_process.examples(tmp_path / "photos", 12, seed=1),
+        np.ones(CLASSES),
+        chosen,
+        augmentation=Augmentation(),
+        side=SIDE,
+        device="cpu",
+        in_bf16=False,
+        checkpoints=Checkpoints(tmp_path / "checkpoints"),
+    )
+    moved = {name for name, tensor in trained.state_dict().items() if not torch.equal(tensor, before[name])}
+    # The stem and two groups of blocks, their running means included; all above learns.
+    assert not any(
+        name.startswith(("body.conv_stem", "body.bn1", "body.blocks.0.", "body.blocks.1.")) for name in moved
+    )
+    assert {"body.blocks.2.0.conv_pw.weight", "body.blocks.2.0.bn1.running_mean", "last.weight"} <= moved
+    with pytest.raises(ConfigError, match="--frozen-stages must leave something to train; found 40"):
+        build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=40)

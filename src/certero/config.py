@@ -81,6 +81,7 @@ class TrainSettings:
         weight_decay: of the optimiser; none on biases and normalisations where the backbone is trained.
         layer_decay: factor on the rate from one block of a backbone to the one below it; 1 trains all alike.
         freeze_epochs: first epochs in which only the new last layer of a backbone learns.
+        frozen_stages: so many stages of a backbone, from the bottom, stay as they were pretrained.
         schedule: `constant`, `cosine`, or `one-cycle` (up for a quarter of the steps, then down).
         label_smoothing: share of each target that is spread over all classes.
         ema: decay a step of the moving average of the weights, which is then what is judged and shipped; 0 for none.
@@ -88,6 +89,7 @@ class TrainSettings:
         cutmix: alpha of the Beta distribution of the area that is pasted from another photo; 0 for none.
         augment: `none`, `light`, `standard`, `strong`, or a table of `learn.augment.Augmentation`.
         oversize: photos are kept this much larger than the input while training, so that a zoom finds detail.
+        train_scale: side of the training photos in the first and the last epoch, as a share of the image size.
         sampling: `natural`, or `balanced` to draw every class as often.
         class_cap: at most so many photos of each class are trained on, drawn by the seed.
         patience: epochs without a better val figure after which training stops; None trains them all.
@@ -132,6 +134,7 @@ class TrainSettings:
     weight_decay: float = 0.0
     layer_decay: float = 1.0
     freeze_epochs: int = 0
+    frozen_stages: int = 0
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
     label_smoothing: float = 0.0
     ema: float = 0.0
@@ -139,6 +142,7 @@ class TrainSettings:
     cutmix: float = 0.0
     augment: str | dict[str, Any] = "none"
     oversize: float = 1.0
+    train_scale: tuple[float, float] = (1.0, 1.0)
     sampling: Literal["natural", "balanced"] = "natural"
     class_cap: int | None = None
     patience: int | None = None
@@ -228,7 +232,7 @@ def _checked(values: dict[str, Any]) -> TrainSettings:
         values["class_weights"] = {name: _weight(name, w) for name, w in values["class_weights"].items()}
     if values.get("label_level") is not None:
         values["label_level"] = parse_label_level(str(values["label_level"]))
-    for name in ("strengths", "require", "layers", "label_also", "assumed"):
+    for name in ("strengths", "require", "layers", "label_also", "assumed", "train_scale"):
         if name in values:
             values[name] = tuple(values[name])
     settings = TrainSettings(**values)
@@ -247,6 +251,9 @@ def _checked(values: dict[str, Any]) -> TrainSettings:
         _check(_flag(name), getattr(settings, name), low, high)
     if not settings.strengths or not all(isinstance(s, int | float) and s > 0 for s in settings.strengths):
         raise ConfigError(f"strengths must be positive numbers; found {list(settings.strengths)}.")
+    scale = settings.train_scale
+    if len(scale) != 2 or not all(isinstance(s, int | float) and 0.2 <= s <= 1.5 for s in scale):
+        raise ConfigError(f"train_scale must be two shares of the image size from 0.2 to 1.5; found {list(scale)}.")
     for name in ("require", "label_also", "assumed"):
         if not all(isinstance(text, str) for text in getattr(settings, name)):
             raise ConfigError(f"{name} must be a list of texts; found {list(getattr(settings, name))}.")
@@ -273,6 +280,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "weight_decay": (0, 10),
     "layer_decay": (0.01, 1),
     "freeze_epochs": (0, 10_000),
+    "frozen_stages": (0, 100),
     "label_smoothing": (0, 0.9),
     "ema": (0, 0.99999),
     "mixup": (0, 10),
@@ -296,7 +304,8 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     **dict.fromkeys(("fitting", "normalise", "optimizer", "schedule", "sampling"), (_TEXT, (str,))),
     **dict.fromkeys(("image_size", "cv", "split_seed", "seed", "workers"), (_WHOLE, (int,))),
     **dict.fromkeys(
-        ("epochs", "batch_size", "freeze_epochs", "class_cap", "patience", "random_splits"), (_WHOLE, (int,))
+        ("epochs", "batch_size", "freeze_epochs", "frozen_stages", "class_cap", "patience", "random_splits"),
+        (_WHOLE, (int,)),
     ),
     **dict.fromkeys(
         ("lr", "momentum", "weight_decay", "layer_decay", "label_smoothing", "ema", "mixup", "cutmix", "oversize"),
@@ -304,6 +313,7 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     ),
     "checkpoint_seconds": (_NUMBER, (int, float)),
     **dict.fromkeys(("restore_best", "average_flips"), ("true or false", (bool,))),
+    "train_scale": ("a list of two numbers", (list, tuple)),
     **dict.fromkeys(("layers", "label_also", "assumed"), ("a list", (list, tuple))),
     "augment": ("none, light, standard, strong or a table", (str, dict)),
     **dict.fromkeys(("block", "gap"), ('a duration such as "1h"', (str, timedelta))),

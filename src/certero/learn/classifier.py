@@ -11,6 +11,7 @@ import numpy as np
 from certero.errors import ConfigError
 from certero.learn.backbones import Backbone, read_weights
 from certero.learn.cnn import Cnn, build_cnn
+from certero.learn.depthwise import speed_up_depthwise
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,7 @@ def build_classifier(
     normalise: str = "unit",
     weights: Path | None = None,
     average_flips: bool = False,
+    frozen_stages: int = 0,
 ) -> torch.nn.Module:
     """The network, ready to train.
 
@@ -54,9 +56,10 @@ def build_classifier(
         normalise: of a network from scratch; a backbone has its own.
         weights: file of weights to start from, of a network from scratch.
         average_flips: whether `forward` gives the mean logits of a photo and its mirror image.
+        frozen_stages: so many stages of a backbone, from the bottom, are never trained, their normalisations included.
 
     Raises:
-        ConfigError: if the weights do not fit.
+        ConfigError: if the weights do not fit, or no part of the backbone would be left to train.
     """
     import torch
     from torch import nn
@@ -75,6 +78,7 @@ def build_classifier(
             # The classes that it was pretrained on.
             body.reset_classifier(0)
             body.requires_grad_(True)
+            speed_up_depthwise(body)
             mean, deviation = source.mean, source.deviation
 
         class Whole(nn.Module):
@@ -91,11 +95,18 @@ def build_classifier(
                 else:
                     self.body = body
                     self.last = nn.Linear(width, n_outputs)
+                self.frozen = [] if isinstance(source, Cnn) else lowest_stages(body, frozen_stages)
                 self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
                 self.register_buffer("deviation", torch.tensor(deviation).reshape(1, 3, 1, 1), persistent=False)
                 member = torch.zeros(n_outputs, n_classes)
                 member[torch.arange(n_outputs), torch.from_numpy(groups)] = 1.0
                 self.register_buffer("member", member, persistent=False)
+
+            def train(self, mode: bool = True) -> Whole:
+                super().train(mode)
+                for module in self.frozen:
+                    module.eval()
+                return self
 
             def features(self, levels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
                 """Embedding [N, D] and map [N, C, h, w]."""
@@ -131,6 +142,25 @@ def build_classifier(
     if weights is not None:
         _start_from(classifier, weights)
     return classifier
+
+
+def lowest_stages(body: Any, count: int) -> list[torch.nn.Module]:
+    """The modules of so many stages of a timm model from the bottom: its stem, then its groups of blocks.
+
+    Raises:
+        ConfigError: if that is all of them.
+    """
+    from timm.models import group_modules
+
+    if not count:
+        return []
+    stages: dict[int, list[str]] = group_modules(body, body.group_matcher(coarse=True))
+    if count >= len(stages):
+        raise ConfigError(
+            f"--frozen-stages must leave something to train; found {count}, the backbone has {len(stages)} stages. "
+            "Use a smaller number, or --recipe probe."
+        )
+    return [body.get_submodule(name) for number in sorted(stages)[:count] for name in stages[number]]
 
 
 def _width(backbone: Backbone, body: Any) -> int:

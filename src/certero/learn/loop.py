@@ -152,7 +152,7 @@ def train_network(
         freeze(network, at.epoch < settings.freeze_epochs)
         for images, rows, draws in _epoch_batches(train, settings, at):
             set_rate(optimiser, rate(settings, at.epoch * steps + at.step, settings.epochs * steps))
-            x = augment(torch.from_numpy(images).to(device), draws, augmentation, side)
+            x = augment(torch.from_numpy(images).to(device), draws, augmentation, side_of(side, settings, at.epoch))
             targets = torch.nn.functional.one_hot(torch.from_numpy(train.outputs[rows]), len(class_weights))
             x, y = blend(
                 x, targets.float().to(device), settings.mixup, settings.cutmix, settings.seed, at.epoch, at.step
@@ -356,10 +356,28 @@ def _out_of_patience(at: Progression, settings: TrainSettings) -> bool:
     return settings.patience is not None and at.best_epoch is not None and at.epoch - at.best_epoch >= settings.patience
 
 
+def side_of(side: int, settings: TrainSettings, epoch: int) -> int:
+    """Side of the training photos in an epoch, pixels: it moves evenly from the first share to the last one.
+
+    Photos cut out and enlarged by a zoom show things larger than whole photos do, so a network judged at a larger side
+    than it was trained at sees them at the size it knows; and small photos make the first epochs cheap.
+    Source: Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019; Tan & Le, "EfficientNetV2",
+    ICML 2021 (progressive size).
+    """
+    first, last = settings.train_scale
+    scale = first + (last - first) * (epoch / max(1, settings.epochs - 1))
+    # A backbone halves its map five times; a network from scratch can have its own size only.
+    return side if scale == 1 else max(32, round(side * scale / 16) * 16)
+
+
 def freeze(network: torch.nn.Module, only_last: bool) -> None:
-    """Lets only the last layer learn, or all of them; the running figures of a frozen normalisation still move."""
+    """Lets only the last layer learn, or all of them; the running figures of a frozen normalisation still move.
+
+    What a classifier has frozen for good stays so.
+    """
+    kept = {id(p) for module in getattr(network, "frozen", ()) for p in module.parameters()}
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(not only_last or name.startswith("last."))
+        parameter.requires_grad_(id(parameter) not in kept and (not only_last or name.startswith("last.")))
 
 
 def set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:

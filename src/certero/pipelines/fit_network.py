@@ -16,6 +16,7 @@ from certero.config import TrainSettings
 from certero.data.split import near_in_time, split_units
 from certero.engine.threads import count_cores
 from certero.errors import ConfigError, DataError, PhotoError
+from certero.learn.allocator import kept_memory
 from certero.learn.augment import Augmentation, read_augmentation
 from certero.learn.backbones import Backbone, find_backbone
 from certero.learn.batches import PhotoStore, available_bytes, cap_classes
@@ -271,7 +272,7 @@ class NetworkFitter:
         # The weight of a class is that of each of its finer labels.
         weights = weigh_classes(truth[train_rows], classes, settings.class_weights)[groups]
         device, in_bf16 = self._device()
-        with tools.timed("fit"), using_threads(self._threads()):
+        with tools.timed("fit"), using_threads(self._threads()), kept_memory():
             network = build_classifier(
                 self._source(len(classes), len(combinations)),
                 len(combinations),
@@ -280,6 +281,7 @@ class NetworkFitter:
                 settings.normalise,
                 self._weights if settings.layers else None,
                 settings.average_flips,
+                settings.frozen_stages,
             )
             parameters = sum(p.numel() for p in network.parameters())
             checkpoints = Checkpoints(
