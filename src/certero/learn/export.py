@@ -1,7 +1,7 @@
-"""From torch to the model file's graph.
+"""From a backbone to the model file's graph.
 
-Two steps, so that a second run on the same backbone needs no torch at all: the backbone is exported once and
-remembered; the head, a few small nodes, is attached to it for each model.
+Two steps, so that a second run on the same backbone does no such work again: the backbone is drawn, or traced by torch,
+once and remembered; the head, a few small nodes, is attached to it for each model.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ import hashlib
 import io
 import json
 import logging
-import subprocess
-import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from certero.cache import BlobCache
-from certero.learn.backbones import Backbone, find_backbone, registered
-from certero.learn.quantise import normalisations, quantise
+from certero.learn.backbones import Backbone
+from certero.learn.lite import IR_VERSION, OPSET
+from certero.learn.quantise import quantise
 from certero.records import Preprocessing
 
 if TYPE_CHECKING:
@@ -34,9 +32,7 @@ if TYPE_CHECKING:
 ShippedPrecision = Literal["fp32", "int8"]
 
 # Part of the cache key: raise it when the exported graph changes.
-_EXPORT_VERSION = 2
-_OPSET = 17
-_IR_VERSION = 8
+_EXPORT_VERSION = 3
 # A batch of 1 would be taken for a constant by torch.export.
 _TRACE_BATCH = 2
 
@@ -56,59 +52,16 @@ def export_backbone(
     known = cache.get_many([key]).get(key)
     if known is not None:
         return known
-    module = Extractor.of(backbone)
-    exact = _trace(module, preprocessing)
-    exports = [(backbone_id(backbone, preprocessing), exact)]
-    if precision == "int8":
-        # Both are kept: the 8-bit network is held against the exact one on some photos of each run.
-        in_bytes = quantise(exact, normalisations(module), backbone.mean[0], backbone.deviation[0])
-        exports.append((key, in_bytes))
+    if backbone.draw is None:
+        exports = [(key, _trace(Extractor.of(backbone), preprocessing))]
+    else:
+        exact, outputs = backbone.draw(preprocessing)
+        exports = [(backbone_id(backbone, preprocessing), exact)]
+        if precision == "int8":
+            # Both are kept: the 8-bit network is held against the exact one on some photos of each run.
+            exports.append((key, quantise(exact, outputs, backbone.mean[0], backbone.deviation[0])))
     cache.put_many(exports)
     return exports[-1][1]
-
-
-class PendingExport:
-    """An export that runs in a process of its own while photos are scanned.
-
-    Importing torch and tracing take one core several seconds; scanning leaves that time. This process then needs no
-    torch at all, nor its memory.
-
-    Args:
-        backbone: a registered backbone; others need torch to be found at all, so nothing is gained.
-        weights: file of weights, as given to `find_backbone`.
-        preprocessing: the input.
-        cache: where the export arrives.
-        precision: of the network's inside.
-    """
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        weights: Path | None,
-        preprocessing: Preprocessing,
-        cache: BlobCache,
-        precision: ShippedPrecision,
-    ) -> None:
-        self._backbone, self._preprocessing, self._cache = backbone, preprocessing, cache
-        self._precision = precision
-        key = backbone_id(backbone, preprocessing, precision)
-        self._process: subprocess.Popen[bytes] | None = None
-        if backbone.name in registered() and not cache.get_many([key]):
-            words = [backbone.name, str(preprocessing.height), precision, str(weights or "")]
-            command = [sys.executable, "-m", __name__, *words]
-            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def result(self) -> bytes:
-        """The exported backbone; made here if the other process failed, so that its error is told."""
-        if self._process is not None:
-            self._process.wait()
-        return export_backbone(self._backbone, self._preprocessing, self._cache, self._precision)
-
-    def close(self) -> None:
-        """Ends the other process if it still runs."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
 
 
 def backbone_id(backbone: Backbone, preprocessing: Preprocessing, precision: ShippedPrecision = "fp32") -> str:
@@ -164,7 +117,7 @@ def _trace(
             input_names=["image"],
             output_names=list(outputs),
             dynamic_axes={name: {0: "N"} for name in ("image", *outputs)},
-            opset_version=_OPSET,
+            opset_version=OPSET,
             dynamo=False,
         )
     return file.getvalue()
@@ -198,7 +151,7 @@ def head_alone(head: Head, temperature: float) -> bytes:
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(bias)])],
         _head_weights(weights, bias),
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString(deterministic=True)
     return data
@@ -279,12 +232,3 @@ def count_parameters(model: bytes) -> int:
     layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul", "Add", "Mul")]
     used = {sources.get(name, name) for node in layers for name in node.input}
     return sum(size for name, size in sizes.items() if name in used)
-
-
-def _main(name: str, side: str, precision: ShippedPrecision, weights: str) -> None:
-    backbone = find_backbone(name, Path(weights) if weights else None)
-    export_backbone(backbone, backbone.preprocessing(int(side), "letterbox"), BlobCache("networks"), precision)
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])  # type: ignore[arg-type]

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
 
@@ -55,6 +54,11 @@ class Channels:
         reach = _DEVIATIONS * deviation
         return cls(mean, deviation, float((mean - reach).min()), float((mean + reach).max()))
 
+    @classmethod
+    def normalised(cls, scale: NDArray[np.floating[Any]], shift: NDArray[np.floating[Any]]) -> Channels:
+        """What left a batch normalisation with this scale and shift [C] in training."""
+        return cls.spread(shift.astype(np.float64), np.maximum(np.abs(scale.astype(np.float64)), 1e-9))
+
     def clipped(self, low: float, high: float) -> Channels:
         """The same after every value was brought between `low` and `high`, taken for normally distributed.
 
@@ -74,18 +78,6 @@ class Channels:
         return Channels.spread(self.mean + other.mean, np.hypot(self.deviation, other.deviation))
 
 
-def normalisations(module: torch.nn.Module) -> list[Channels]:
-    """What left each batch normalisation in training, in the order of the module's layers."""
-    import torch
-
-    found = []
-    for layer in module.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            deviation = layer.weight.detach().double().abs().numpy()
-            found.append(Channels.spread(layer.bias.detach().double().numpy(), np.maximum(deviation, 1e-9)))
-    return found
-
-
 def quantise(model: bytes, outputs: Sequence[Channels], mean: float, deviation: float) -> bytes:
     """The network with 8-bit weights and activations, as standard ONNX (QuantizeLinear, DequantizeLinear).
 
@@ -94,7 +86,7 @@ def quantise(model: bytes, outputs: Sequence[Channels], mean: float, deviation: 
 
     Args:
         model: ONNX of an exported backbone: `image` uint8, convolutions, sums and clips, then pooling.
-        outputs: of each convolution, in graph order, see `normalisations`.
+        outputs: of each convolution, in graph order, from the batch normalisations behind them.
         mean: level (0 to 255) that the network subtracts from the photo, a whole number.
         deviation: level that it divides the difference by.
 

@@ -7,6 +7,7 @@ import dataclasses
 import importlib.metadata
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +21,6 @@ from certero.data.split import near_in_time, split_units
 from certero.learn.backbones import Backbone, find_backbone
 from certero.learn.devices import Engine, choose_engine
 from certero.learn.export import (
-    PendingExport,
     attach_head,
     backbone_id,
     count_parameters,
@@ -146,25 +146,33 @@ class Everything:
 
 @contextlib.contextmanager
 def loading_network(settings: TrainSettings, tools: Resources) -> Iterator[Callable[[], Network]]:
-    """Finds the backbone and starts its export; the yielded function waits for it."""
+    """Finds the backbone and starts its export beside what comes next; the yielded function waits for it."""
     weights = Path(settings.weights) if settings.weights else None
     backbone = find_backbone(settings.backbone, weights)
     engine = choose_engine(settings.device, settings.precision, backbone)
     precision = engine.shipped_precision
     preprocessing = backbone.preprocessing(settings.image_size, settings.fit)
-    pending = PendingExport(backbone, weights, preprocessing, tools.networks, precision)
+    pool = ThreadPoolExecutor(1)
+    # Tracing by torch waits: Python's lock would be held against the scan.
+    drawing = (
+        pool.submit(export_backbone, backbone, preprocessing, tools.networks, precision) if backbone.draw else None
+    )
 
     def finish() -> Network:
         with tools.timed("network"):
             tools.progress("network", 0, 1)
-            onnx = pending.result()
+            onnx = (
+                export_backbone(backbone, preprocessing, tools.networks, precision)
+                if drawing is None
+                else drawing.result()
+            )
             tools.progress("network", 1, 1)
         return Network(backbone, preprocessing, onnx, backbone_id(backbone, preprocessing, precision), engine)
 
     try:
         yield finish
     finally:
-        pending.close()
+        pool.shutdown(cancel_futures=True)
 
 
 def fit_model(
