@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import logging
+import math
 import re
 import struct
 import threading
@@ -127,9 +128,12 @@ def decode(data: bytes, *, at_least: tuple[int, int] | None = None) -> Decoded:
 def fit(pixels: UInt8, preprocessing: Preprocessing) -> UInt8:
     """Resize a photo to the network's input, uint8 [height, width, 3].
 
-    `letterbox` keeps the whole frame and its shape, centred between bars of grey `pad`; `stretch` ignores the shape.
-    Resizing is antialiased; a photo that fits already is returned unchanged.
+    `letterbox` keeps the whole frame and its shape, centred between bars of grey `pad`; `stretch` ignores the shape;
+    `crop` keeps the shape and cuts the middle out. Resizing is antialiased; a photo that fits already is returned
+    unchanged.
     """
+    if preprocessing.fit == "crop":
+        return _cut_out(pixels, preprocessing)
     height, width = preprocessing.height, preprocessing.width
     rows, columns = _fitted_size(pixels.shape[0], pixels.shape[1], preprocessing)
     resized = resize(pixels, rows, columns, preprocessing.filter)
@@ -147,7 +151,11 @@ def prepare(data: bytes, preprocessing: Preprocessing) -> UInt8:
     Raises:
         PhotoError: as `decode`.
     """
-    return fit(decode(data, at_least=(preprocessing.height, preprocessing.width)).pixels, preprocessing)
+    at_least = (preprocessing.height, preprocessing.width)
+    if preprocessing.fit == "crop":
+        scale = _side_before_cutting(preprocessing) / min(at_least)
+        at_least = (math.ceil(at_least[0] * scale), math.ceil(at_least[1] * scale))
+    return fit(decode(data, at_least=at_least).pixels, preprocessing)
 
 
 def resize(pixels: UInt8, height: int, width: int, filter: str = "bilinear") -> UInt8:
@@ -191,6 +199,24 @@ def _fitted_size(height: int, width: int, preprocessing: Preprocessing) -> tuple
     scale = min(preprocessing.height / height, preprocessing.width / width)
     rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
     return min(rows, preprocessing.height), min(columns, preprocessing.width)
+
+
+def _side_before_cutting(preprocessing: Preprocessing) -> int:
+    shortest = min(preprocessing.height, preprocessing.width)
+    return max(shortest, preprocessing.shorter_side or shortest)
+
+
+def _cut_out(pixels: UInt8, preprocessing: Preprocessing) -> UInt8:
+    """The middle of a photo that was resized to cover the input, as torchvision's Resize and CenterCrop do it."""
+    height, width = preprocessing.height, preprocessing.width
+    cover = max(height / pixels.shape[0], width / pixels.shape[1])
+    scale = cover * _side_before_cutting(preprocessing) / min(height, width)
+    # The longer side is rounded down, there as here; what rounds to below itself must not lose a pixel.
+    rows = max(height, int(pixels.shape[0] * scale + 1e-6))
+    columns = max(width, int(pixels.shape[1] * scale + 1e-6))
+    resized = resize(pixels, rows, columns, preprocessing.filter)
+    top, left = round((rows - height) / 2), round((columns - width) / 2)
+    return np.ascontiguousarray(resized[top : top + height, left : left + width])
 
 
 def _one_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ VERBS = {
     "demo": "A first look in a minute: draw a small barn, train on its photos and report.",
     "train": "Train a classifier on labelled photos, measure it once on photos it never saw, and report.",
     "evaluate": "Measure a model on other labelled photos, and say how many of them it was trained on.",
+    "compare": "Compare models on the same photos, photo by photo: is one better, and at what cost.",
     "value": "Say what a model is worth: savings, payback, the threshold that earns most.",
     "predict": "Label photos: a table, CSV, JSON or JSON Lines.",
     "doctor": "Look at this machine and installation, and say what to do.",
@@ -21,7 +22,7 @@ EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 
 # What a verb needs beyond the runtime.
-_EXTRAS = {"demo": "train", "train": "train", "evaluate": "report", "value": "report"}
+_EXTRAS = {"demo": "train", "train": "train", "evaluate": "report", "compare": "report", "value": "report"}
 
 
 def run() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from certero import pixels
 from certero.errors import PhotoError
 from certero.records import Map, Preprocessing
-from certero.runtime.network import Network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,8 +19,18 @@ Photo = Path | bytes | np.ndarray
 Answer = tuple["NDArray[Any]", ...] | PhotoError
 
 
+class Runs(Protocol):
+    """A network as `infer` needs it: certero's own, or a foreign one behind its card."""
+
+    batch_size: int
+
+    def run(self, rows: NDArray[Any], outputs: Sequence[str], /) -> list[NDArray[Any]]:
+        """The named outputs for uint8 [N, H, W, 3], each with N rows."""
+        ...
+
+
 def infer(
-    network: Network,
+    network: Runs,
     preprocessing: Preprocessing,
     photos: Sequence[Photo],
     outputs: Sequence[str],

@@ -7,6 +7,7 @@ added and replaced by walking the top-level fields alone: no `onnx` package at r
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,9 @@ _HASH_KEY = "certero_sha256"
 # Field numbers of ModelProto and StringStringEntryProto: onnx/onnx.proto.
 _GRAPH, _METADATA = 7, 14
 _KEY, _VALUE = 1, 2
+# Of GraphProto and TensorProto; the types that weights are stored in: floats of every width, and 8 bits.
+_INITIALIZER, _DIMS, _DATA_TYPE, _EXTERNAL_DATA = 5, 1, 2, 13
+_WEIGHT_TYPES = frozenset({1, 2, 3, 10, 11, 16})
 
 
 def read_model(path: Path) -> tuple[bytes, Card]:
@@ -45,6 +49,58 @@ def read_model(path: Path) -> tuple[bytes, Card]:
             "Copy it again from where it was made."
         )
     return data, Card.from_text(text, str(path))
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a file is an ONNX network that carries no certero card.
+
+    Raises:
+        ModelFileError: if it cannot be read or is no ONNX file.
+    """
+    try:
+        _model, metadata = _take_apart(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ModelFileError(
+            f"MODEL must be a readable model file; {path}: {error.strerror}. Check the path."
+        ) from error
+    return _CARD_KEY not in metadata
+
+
+def take_stock(model: bytes, path: Path) -> tuple[int, int]:
+    """Bytes on the disk, files of weights beside the model included, and the numbers stored as weights.
+
+    Args:
+        model: the file's bytes.
+        path: of the file; its weights may lie beside it.
+    """
+    numbers, beside = 0, set()
+    view = memoryview(model)
+    for field, _start, body, end in _fields(view):
+        for inner, _s, tensor, after in _fields(view[body:end]) if field == _GRAPH else ():
+            if inner == _INITIALIZER:
+                count, kind, location = _tensor(view[body:end][tensor:after])
+                numbers += count if kind in _WEIGHT_TYPES else 0
+                beside.add(location)
+    files = [path.parent / name for name in beside if name is not None]
+    return len(model) + sum(file.stat().st_size for file in files if file.is_file()), numbers
+
+
+def _tensor(data: memoryview) -> tuple[int, int, str | None]:
+    """How many numbers a stored tensor has, their type, and the file they are in; None where it is this one."""
+    dims: list[int] = []
+    kind, location = 0, None
+    for field, start, body, end in _fields(data):
+        packed = data[start] & 7 == 2
+        if field == _DIMS:
+            while body < end:
+                size, body = _varint(data, body)
+                dims.append(size)
+        elif field == _DATA_TYPE and not packed:
+            kind, _after = _varint(data, body)
+        elif field == _EXTERNAL_DATA:
+            entry = {n: bytes(data[body:end][b:e]).decode() for n, _s, b, e in _fields(data[body:end])}
+            location = entry.get(_VALUE) if entry.get(_KEY) == "location" else location
+    return (math.prod(dims) if dims else 0), kind, location
 
 
 def with_card(model: bytes, card: Card) -> bytes:
@@ -81,7 +137,7 @@ def _take_apart(data: bytes, where: str) -> tuple[bytes, dict[str, str]]:
     return b"".join(kept), metadata
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+def _fields(data: bytes | memoryview) -> Iterator[tuple[int, int, int, int]]:
     """Field number, start of its tag, start of its body, end, for each top-level field.
 
     Source: protobuf.dev, "Encoding": wire types 0 (varint), 1 (64 bits), 2 (length-delimited), 5 (32 bits).
@@ -108,7 +164,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int, int, int]]:
         yield number, start, body, position
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
+def _varint(data: bytes | memoryview, position: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = data[position]

@@ -6,6 +6,7 @@ import functools
 import os
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certero.errors import ModelFileError
@@ -23,12 +24,14 @@ class Network:
 
     Args:
         model: bytes of an ONNX file with one input.
+        where: what to call it when it cannot be loaded.
+        folder: of the files beside it that hold its weights, where it has any.
 
     Raises:
         ModelFileError: if ONNX Runtime cannot load it.
     """
 
-    def __init__(self, model: bytes, where: str = "the model") -> None:
+    def __init__(self, model: bytes, where: str = "the model", folder: Path | None = None) -> None:
         # ONNX Runtime reports usage to its makers since 1.29 unless told not to before it is imported.
         os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
@@ -41,6 +44,8 @@ class Network:
         if not _adds_bytes_exactly():
             # Without it, networks in 8 bits would give other answers on this processor than where they were measured.
             options.add_session_config_entry("session.x64quantprecision", "1")
+        if folder is not None:
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no base class.
@@ -48,6 +53,8 @@ class Network:
             raise ModelFileError(f"MODEL must be a network that ONNX Runtime can run; {where}: {reason}") from error
         self.outputs = tuple(output.name for output in self._session.get_outputs())
         self._input = self._session.get_inputs()[0].name
+        #: Of each input: name, type as ONNX Runtime writes it, and shape; a number that may vary is a text or None.
+        self.inputs = tuple((each.name, each.type, tuple(each.shape)) for each in self._session.get_inputs())
         # Photos a call: as many as leave their activations in the cache of one core (benchmarks/results.md).
         self.batch_size = 8 if b"QuantizeLinear" in model else 2
 

@@ -1,0 +1,475 @@
+"""Models judged on the same photos, pair by pair: is one better, by how much, at what cost. Imports no torch."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from certero.config import parse_duration, version
+from certero.data.scan import LabelLevel
+from certero.data.separation import separate
+from certero.data.table import SCHEMA
+from certero.errors import ConfigError, DataError, PhotoError
+from certero.language import Sentence, sentence, sentences, use_language
+from certero.pipelines.contenders import Contender, open_contenders
+from certero.pipelines.evaluate import keep_known, list_judged, seen_in_training
+from certero.pipelines.openings import open_test_set
+from certero.pipelines.prepare import find_copies, look_at_photos
+from certero.pipelines.resources import Resources, resources
+from certero.pipelines.stopwatch import time_contenders
+from certero.pipelines.tables import describe_photos, minutes
+from certero.pipelines.value import read_run
+from certero.records import SPLITS, Json, Progress, no_progress
+from certero.report.comparison import write_comparison
+from certero.runtime.inference import Photo
+from certero.stats.intervals import group_codes
+from certero.stats.paired import Answers, compare_answers
+from certero.stats.slices import hour, lighting, slice_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# The photos that models are timed on.
+_TIMED = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The photos that all models answered.
+
+    Args:
+        table: one row a photo, the columns of `data.parquet`; `unit` tells which are not independent.
+        named: for each model the class it named, str [n].
+        files: where the photos are; empty where only stored answers are compared.
+        seen: for each model bool [photos before those that any model has seen were left out]; None where unknown.
+    """
+
+    table: pl.DataFrame
+    named: list[list[str]]
+    files: list[Path]
+    seen: list[NDArray[np.bool_] | None]
+
+
+def compare(
+    *models: str | Path,
+    data: str | Path | None = None,
+    card: Sequence[str | Path] = (),
+    split: str | None = None,
+    label: str | None = None,
+    label_level: LabelLevel | None = None,
+    group_by: str | None = None,
+    block: str | timedelta | None = None,
+    speed: bool = True,
+    report: str | Path | None = None,
+    workers: int | None = None,
+    progress: Progress = no_progress,
+    command: Sequence[str] | None = None,
+    lang: str | None = None,
+) -> Json:
+    """Compares two or more models on the same photos, paired by photo.
+
+    Args:
+        *models: runs, model files, or foreign ONNX classifiers with a card.
+        data: labelled photos that all models judge; without it, runs are compared by their stored answers on the test
+            photos that they share.
+        card: TOML cards of the foreign models that have none beside them, in their order.
+        split: judge these photos of the data alone: `train`, `val` or `test`.
+        label: the class of every photo of the data, whatever the folders are called.
+        label_level: which folder of the data names the class.
+        group_by: which photos of the data are not independent; see `TrainSettings`.
+        block: length of a time block of the data.
+        speed: measure latency and throughput on this machine.
+        report: HTML file to write.
+        workers: threads; every core by default.
+        progress: called with (stage, done, total).
+        command: the command line, for the report.
+        lang: language of the report and of progress, `en` or `es`; default: the locale's.
+
+    Returns:
+        The keys of `certero compare --json`.
+
+    Raises:
+        UserError: a kind of it for each mistake that the user can mend.
+    """
+    use_language(lang)
+    if split is not None and split not in SPLITS:
+        raise ConfigError(f"--split must be one of {', '.join(SPLITS)}; found {split!r}.")
+    if data is None and (split, label, label_level, group_by, block) != (None,) * 5:
+        raise ConfigError("--split, --label, --label-level, --group-by and --block speak of --data; name the photos.")
+    length = parse_duration(block, "--block") if isinstance(block, str) else block
+    with resources(workers, progress) as tools:
+        contenders = open_contenders(models, card, tools.map)
+        classes = _common_classes(contenders)
+        answer = _empty(contenders, classes)
+        if data is None:
+            judged = _join_runs(contenders, classes, answer)
+        else:
+            judged = _judge_data(
+                contenders, classes, Path(data), (split, label, label_level, group_by, length), tools, answer
+            )
+        with tools.timed("score"):
+            if judged is None:
+                _own_figures(contenders, answer)
+            else:
+                _fill(contenders, classes, judged, answer)
+        if speed:
+            with tools.timed("measure"):
+                _time(contenders, judged, tools, answer)
+        answer["seconds"] = {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)}
+    if report is not None:
+        write_comparison(Path(report), answer, shlex.join(command or ()))
+    return answer
+
+
+def _common_classes(contenders: Sequence[Contender]) -> list[str]:
+    """The classes that every model knows, by code point: models are mapped to each other by name.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    common = set.intersection(*(set(contender.classes) for contender in contenders))
+    if not common:
+        first, other = contenders[0], next(c for c in contenders[1:] if set(c.classes) != set(contenders[0].classes))
+        raise ConfigError(
+            f"models are compared on classes that all of them know; {first.name} knows "
+            f"{', '.join(first.classes[:5])}, {other.name} {', '.join(other.classes[:5])}: none in common. "
+            "Compare others, or write the names of your classes into the card."
+        )
+    return sorted(common)
+
+
+def _empty(contenders: Sequence[Contender], classes: Sequence[str]) -> Json:
+    """The answer before any photo was judged."""
+    notes: list[Sentence] = []
+    others = sorted({name for contender in contenders for name in contender.classes} - set(classes))
+    if others:
+        notes.append(
+            sentence(
+                "the models' classes differ: only photos of %(classes)s are judged, and %(others)s as an answer "
+                "is wrong",
+                classes=", ".join(classes),
+                others=", ".join(others),
+            )
+        )
+    notes += [
+        sentence(
+            "the threshold of %(letter)s is not applied here: each photo gets its likeliest class; "
+            "certero value compares with thresholds",
+            letter=contender.letter,
+        )
+        for contender in contenders
+        if contender.threshold is not None
+    ]
+    return {
+        "schema": 1,
+        "evaluation": "none",
+        "n": 0,
+        "groups": None,
+        "classes": list(classes),
+        "models": [
+            {
+                "letter": contender.letter,
+                "name": contender.name,
+                **contender.facts,
+                "n": 0,
+                "accuracy": None,
+                "macro_f1": None,
+                "per_class": None,
+                "slices": [],
+                "seen": None,
+                "latency_ms": None,
+                "photos_per_second": None,
+            }
+            for contender in contenders
+        ],
+        "pairs": [],
+        "best": None,
+        "speed_on": None,
+        "separation": None,
+        "data": None,
+        "counts": None,
+        "listed": None,
+        "splits": None,
+        "openings": None,
+        "versions": {"certero": version()},
+        "notes": notes,
+        "seconds": {},
+    }
+
+
+def _judge_data(
+    contenders: Sequence[Contender],
+    classes: Sequence[str],
+    data: Path,
+    asked: tuple[str | None, str | None, LabelLevel | None, str | None, timedelta | None],
+    tools: Resources,
+    answer: Json,
+) -> Judged:
+    """Every model on the labelled photos, without those that any of them was trained on."""
+    split, label, label_level, group_by, block = asked
+    photos = look_at_photos(list_judged(data, classes, label, label_level), tools)
+    photos = keep_known(photos, classes, split)
+    with tools.timed("separate"):
+        separation = separate(photos, find_copies(photos), group_by=group_by, block=block)
+        photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
+    used = photos.used()
+    opening = open_test_set(
+        used["pixel_hash"].to_list(), purpose="compare", data=str(data), run=" ".join(c.name for c in contenders)
+    )
+    with tools.timed("evaluate"):
+        seen = [
+            None if contender.fingerprints is None else seen_in_training(used, contender.fingerprints)
+            for contender in contenders
+        ]
+        fresh = ~np.any([mask for mask in seen if mask is not None] or [np.zeros(used.height, bool)], axis=0)
+        if not fresh.any():
+            raise DataError(
+                f"--data must hold photos that no model was trained on; all {used.height} were in training. Use others."
+            )
+        table = used.filter(pl.Series(fresh))
+        files = photos.paths(table)
+        named = _answer(contenders, table, files, tools)
+    answer |= {
+        "evaluation": "data",
+        "separation": {
+            "rule": separation.rule,
+            "description": separation.description,
+            "block_minutes": minutes(separation.block),
+            "units": separation.counts["units"],
+        },
+        **describe_photos(photos, data, classes),
+        "openings": opening.earlier,
+    }
+    left_out = int((~fresh).sum())
+    answer["notes"] += [
+        *photos.notes,
+        *(
+            [
+                sentences(
+                    "%(count)d photo that a model was trained on was left out",
+                    "%(count)d photos that a model was trained on were left out",
+                    count=left_out,
+                )
+            ]
+            if left_out
+            else []
+        ),
+        *(
+            sentence(
+                "%(letter)s carries no fingerprints: whether it was trained on these photos cannot be told",
+                letter=contender.letter,
+            )
+            for contender in contenders
+            if contender.fingerprints is None
+        ),
+    ]
+    return Judged(table, named, files, seen)
+
+
+def _answer(
+    contenders: Sequence[Contender], table: pl.DataFrame, files: list[Path], tools: Resources
+) -> list[list[str]]:
+    named: list[list[str]] = []
+    total = len(contenders) * len(files)
+    for contender in contenders:
+        names: list[str] = []
+        for path, row in zip(table["path"], contender.answer(files, tools.map), strict=True):
+            if isinstance(row, PhotoError):
+                raise PhotoError(f"{path} must stay as it was scanned; now: {row}. Run again.")
+            names.append(contender.classes[int(row[0].argmax())])
+            tools.progress("evaluate", len(named) * len(files) + len(names), total)
+        named.append(names)
+    return named
+
+
+def _join_runs(contenders: Sequence[Contender], classes: Sequence[str], answer: Json) -> Judged | None:
+    """The stored answers of runs on the test photos that they share; None where they share none.
+
+    Raises:
+        DataError: if a model is no run with stored answers.
+    """
+    tables: list[pl.DataFrame] = []
+    for contender in contenders:
+        if contender.run is None:
+            raise DataError(
+                f"without --data every MODEL must be a run with stored answers; {contender.name} is none. "
+                "Name labelled photos with --data."
+            )
+        tables.append(_stored_answers(contender))
+    keys = ["pixel_hash", "copy", "label"]
+    joined = tables[0].rename({"named": "named_0"})
+    for number, other in enumerate(tables[1:], start=1):
+        joined = joined.join(other.select(*keys, pl.col("named").alias(f"named_{number}")), on=keys, how="inner")
+    joined = joined.filter(pl.col("label").is_in(list(classes))).sort("path")
+    if joined.is_empty():
+        answer["notes"].append(
+            sentence(
+                "the runs share no test photos, so each figure is of other photos and nothing tells which model is "
+                "better; name photos for all of them with --data"
+            )
+        )
+        return None
+    # Where the runs kept different photos together, the more careful of them is believed.
+    groups = [
+        joined.select(*keys).join(other.select(*keys, "unit"), on=keys, how="left", maintain_order="left")["unit"]
+        for other in tables
+    ]
+    unit = min(groups, key=lambda column: column.n_unique())
+    most = max(table.height for table in tables)
+    if joined.height < most:
+        answer["notes"].append(
+            sentence(
+                "compared on the %(common)d photos that all models were judged on, of %(most)d",
+                common=joined.height,
+                most=most,
+            )
+        )
+    answer["evaluation"] = "stored"
+    named = [joined[f"named_{number}"].to_list() for number in range(len(contenders))]
+    return Judged(joined.with_columns(unit.alias("unit")), named, [], [None] * len(contenders))
+
+
+def _stored_answers(contender: Contender) -> pl.DataFrame:
+    """The judged photos of a run with `named`, and `copy`, which numbers photos of equal pixels."""
+    judged = read_run(contender.model).judged
+    named = pl.DataFrame(
+        {
+            "path": list(judged.paths),
+            "label": [judged.classes[index] for index in judged.truth],
+            "named": [judged.classes[index] for index in judged.predicted],
+        }
+    )
+    assert contender.run is not None
+    facts = pl.read_parquet(contender.run / "data.parquet").drop("label")
+    return (
+        named.join(facts, on="path", how="inner")
+        .sort("path")
+        .with_columns(pl.int_range(pl.len()).over("pixel_hash", "label").alias("copy"))
+    )
+
+
+def _fill(contenders: Sequence[Contender], classes: Sequence[str], judged: Judged, answer: Json) -> None:
+    """Figures of every model and every pair."""
+    table = judged.table
+    names = [*classes, *sorted({name for contender in contenders for name in contender.classes} - set(classes))]
+    index = {name: number for number, name in enumerate(names)}
+    truth = np.array([index[label] for label in table["label"]], dtype=np.int64)
+    predicted = [np.array([index[name] for name in named], dtype=np.int64) for named in judged.named]
+    units = table["unit"].to_list()
+    known = {"copy", "named", *SCHEMA} | {f"named_{number}" for number in range(len(contenders))}
+    columns: dict[str, Sequence[str | None]] = {
+        "lighting": lighting(table["brightness"].to_numpy()),
+        "hour": hour(table["captured_at"].to_numpy()),
+        "group": table["group"].to_list(),
+        **{name: table[name].cast(pl.String).to_list() for name in table.columns if name not in known},
+    }
+    models, pairs = compare_answers(Answers(truth, predicted, names, len(classes), units, columns))
+    codes = group_codes(units, len(truth))
+    answer["n"], answer["groups"] = len(truth), None if codes is None else int(codes.max()) + 1
+    for row, figures, given, seen in zip(answer["models"], models, predicted, judged.seen, strict=True):
+        row |= figures | {
+            "n": len(truth),
+            "slices": slice_rows(given == truth, units, columns),
+            "seen": None if seen is None else int(seen.sum()),
+        }
+    letters = [contender.letter for contender in contenders]
+    couples = [(a, b) for place, a in enumerate(letters) for b in letters[place + 1 :]]
+    for (first, second), pair in zip(couples, pairs, strict=True):
+        answer["pairs"].append({"first": first, "second": second, **pair, "says": say(first, second, pair)})
+    answer["best"] = _best(answer)
+
+
+def say(first: str, second: str, pair: Json) -> Sentence:
+    """The verdict on a pair in one sentence."""
+    difference = pair["accuracy"]
+    value, low, high = difference["value"], difference["low"], difference["high"]
+    points = f"{abs(100 * value):.1f}"
+    if pair["verdict"] in ("better", "worse"):
+        winner, loser = (second, first) if value > 0 else (first, second)
+        ends = sorted((abs(100 * low), abs(100 * high)))
+        return sentence(
+            "%(winner)s is better than %(loser)s by %(points)s points (%(low)s to %(high)s)",
+            winner=winner,
+            loser=loser,
+            points=points,
+            low=f"{ends[0]:.1f}",
+            high=f"{ends[1]:.1f}",
+        )
+    if pair["verdict"] == "alike":
+        return sentence("%(first)s and %(second)s are right and wrong on the same photos", first=first, second=second)
+    if pair["reason"] == "too_few_groups":
+        return sentence(
+            "cannot tell whether %(first)s or %(second)s is better: the photos come from fewer than 10 separate groups "
+            "or times, however many they are",
+            first=first,
+            second=second,
+        )
+    if value == 0 or pair["photos_needed"] is None:
+        return sentence(
+            "cannot tell whether %(first)s or %(second)s is better: as many photos are named rightly by the one alone "
+            "as by the other",
+            first=first,
+            second=second,
+        )
+    ahead, behind = (second, first) if value > 0 else (first, second)
+    return sentence(
+        "cannot tell whether %(ahead)s is better than %(behind)s: it is ahead by %(points)s points on %(n)s photos; "
+        "about %(needed)s photos like these would be needed to tell a difference of this size",
+        ahead=ahead,
+        behind=behind,
+        points=points,
+        n=f"{pair['n']:,}",
+        needed=_rounded(pair["photos_needed"]),
+    )
+
+
+def _rounded(count: int) -> str:
+    """Two digits are all that a planned number of photos can claim."""
+    digits = max(0, len(str(count)) - 2)
+    return f"{-(-count // 10**digits) * 10**digits:,}"
+
+
+def _best(answer: Json) -> Json:
+    """The model with the highest accuracy, those that it is better than, and those of which nobody can tell."""
+    leader = max(answer["models"], key=lambda row: row["accuracy"]["value"])["letter"]
+    beaten: list[str] = []
+    open_: list[str] = []
+    for pair in answer["pairs"]:
+        if leader in (pair["first"], pair["second"]):
+            other = pair["second"] if pair["first"] == leader else pair["first"]
+            won = pair["verdict"] == ("better" if pair["second"] == leader else "worse")
+            (beaten if won else open_).append(other)
+    return {"letter": leader, "better_than": beaten, "cannot_tell": open_}
+
+
+def _own_figures(contenders: Sequence[Contender], answer: Json) -> None:
+    """Each run's own figures, on photos of its own."""
+    for row, contender in zip(answer["models"], contenders, strict=True):
+        assert contender.run is not None
+        stored = _stored_answers(contender).filter(pl.col("label").is_in(answer["classes"]))
+        if stored.is_empty():
+            continue
+        names = list(dict.fromkeys([*answer["classes"], *contender.classes]))
+        index = {name: number for number, name in enumerate(names)}
+        truth = np.array([index[label] for label in stored["label"]], dtype=np.int64)
+        given = np.array([index[name] for name in stored["named"]], dtype=np.int64)
+        alone = Answers(truth, [given], names, len(answer["classes"]), stored["unit"].to_list(), {})
+        row |= compare_answers(alone)[0][0] | {"n": len(truth)}
+
+
+def _time(contenders: Sequence[Contender], judged: Judged | None, tools: Resources, answer: Json) -> None:
+    files = [] if judged is None else judged.files
+    photos: list[Photo] = [file.read_bytes() for file in files[:: max(1, len(files) // _TIMED)][:_TIMED]]
+    answer["speed_on"] = "photos" if photos else "noise"
+    if not photos:
+        photos = [np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)]
+    timed = time_contenders(contenders, photos, tools.map, tools.progress)
+    for row, (latency, rate) in zip(answer["models"], timed, strict=True):
+        row |= {"latency_ms": latency.to_json(), "photos_per_second": rate.to_json()}

@@ -1,0 +1,301 @@
+"""Classifiers that others made: an ONNX file, and a small card in TOML that says how photos reach it."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from certero.errors import ConfigError, ModelFileError, PhotoError
+from certero.records import Json, Map, Preprocessing
+from certero.runtime.inference import Photo, infer
+from certero.runtime.model_file import take_stock
+from certero.runtime.network import Network
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: What a card may hold, with the values it may have where these are few.
+KEYS: dict[str, tuple[str, ...]] = {
+    "classes": (),
+    "answers": ("logits", "probabilities"),
+    "input": (),
+    "output": (),
+    "height": (),
+    "width": (),
+    "layout": ("NCHW", "NHWC"),
+    "dtype": ("float32", "float16", "uint8"),
+    "channels": ("RGB", "BGR"),
+    "range": (),
+    "mean": (),
+    "std": (),
+    "fit": ("stretch", "letterbox", "crop"),
+    "shorter_side": (),
+    "filter": ("bilinear", "bicubic"),
+    "pad": (),
+}
+_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
+_LARGEST_SIDE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignCard:
+    """How photos reach a foreign network, and what its answers mean.
+
+    Args:
+        classes: names in the order of the outputs.
+        answers: `logits` or `probabilities`.
+        preprocessing: how a photo becomes pixels.
+        layout: `NCHW` or `NHWC`.
+        dtype: `float32`, `float16` or `uint8`.
+        channels: `RGB` or `BGR`.
+        range: what black and white become.
+        mean: taken off each channel after that, in the order of `channels`.
+        std: each channel is divided by it after that.
+        input: name of the network's input.
+        output: name of the output that holds the answers.
+    """
+
+    classes: tuple[str, ...]
+    answers: str
+    preprocessing: Preprocessing
+    layout: str
+    dtype: str
+    channels: str
+    range: tuple[float, float]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    input: str
+    output: str
+
+
+class ForeignClassifier:
+    """Labels photos with an ONNX classifier that certero did not make.
+
+    Args:
+        model: the ONNX file; weights in files beside it are found.
+        card: the TOML file that describes it.
+        map: ordered parallel map over the cores.
+
+    Raises:
+        ModelFileError: if ONNX Runtime cannot run it, or it is no classifier of photos.
+        ConfigError: if the card lacks something or does not fit the file.
+    """
+
+    def __init__(self, model: Path, card: Path, map: Map) -> None:
+        try:
+            data = model.read_bytes()
+        except OSError as error:
+            raise ModelFileError(f"MODEL must be a readable ONNX file; {model}: {error.strerror}.") from error
+        self.size_bytes, self.parameters = take_stock(data, model)
+        network = Network(data, str(model), model.parent.resolve())
+        self.card = _read_card(card, network, model)
+        self.classes = self.card.classes
+        self._map = map
+        self.network = _Adapter(network, self.card, model, card)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a photo becomes pixels."""
+        return self.card.preprocessing
+
+    def probabilities(self, photos: Sequence[Photo]) -> Iterator[NDArray[np.float32] | PhotoError]:
+        """Yields one row of probabilities [classes] a photo, or why there is none."""
+        for answer in infer(self.network, self.preprocessing, photos, [], self._map):
+            yield answer if isinstance(answer, PhotoError) else answer[0]
+
+
+class _Adapter:
+    """A foreign network that takes uint8 [N, H, W, 3] and gives probabilities."""
+
+    def __init__(self, network: Network, card: ForeignCard, model: Path, card_file: Path) -> None:
+        self._network, self._card, self._model, self._file = network, card, model, card_file
+        shape = next(shape for name, _type, shape in network.inputs if name == card.input)
+        self._fixed = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
+        self.batch_size = self._fixed or network.batch_size
+        low, high = card.range
+        scale, shift = (high - low) / 255, low
+        deviation = np.array(card.std, dtype=np.float32)
+        self._factor = np.float32(scale) / deviation
+        self._offset = (np.float32(shift) - np.array(card.mean, dtype=np.float32)) / deviation
+        preprocessing = card.preprocessing
+        # One black photo shows whether card and file fit before any real photo is judged.
+        self.run(np.zeros((1, preprocessing.height, preprocessing.width, 3), np.uint8), [])
+
+    def run(self, rows: NDArray[Any], _outputs: Sequence[str], /) -> list[NDArray[Any]]:
+        """Probabilities float32 [N, classes] of uint8 [N, H, W, 3]."""
+        card, n = self._card, len(rows)
+        images: NDArray[Any] = rows[..., ::-1] if card.channels == "BGR" else rows
+        if card.dtype != "uint8":
+            images = (images.astype(np.float32) * self._factor + self._offset).astype(card.dtype)
+        if card.layout == "NCHW":
+            images = images.transpose(0, 3, 1, 2)
+        if self._fixed and n < self._fixed:
+            images = np.concatenate([images, np.repeat(images[-1:], self._fixed - n, axis=0)])
+        try:
+            (found,) = self._network.run(np.ascontiguousarray(images), [card.output])
+        except Exception as error:  # onnxruntime's exceptions share no base class.
+            reason = " ".join(str(error).split())[:160]
+            raise ModelFileError(
+                f"MODEL must answer photos prepared as its card says; {self._model} failed: {reason}. "
+                f"Check height, width and layout in {self._file}."
+            ) from error
+        return [self._to_probabilities(np.asarray(found)[:n].astype(np.float64))]
+
+    def _to_probabilities(self, found: NDArray[np.float64]) -> NDArray[np.float32]:
+        card, k = self._card, len(self._card.classes)
+        table = found.reshape(len(found), -1)
+        single = table.shape[1] == 1 and k == 2
+        if table.shape[1] != k and not single:
+            raise ConfigError(
+                f"classes in {self._file} must name every output of the network, in order; it names {k}, "
+                f"{self._model} has {table.shape[1]} outputs. Correct the list."
+            )
+        if not np.isfinite(table).all():
+            raise ModelFileError(
+                f"MODEL must answer with numbers; {self._model} gave NaN or infinity. "
+                f"Check range, mean and std in {self._file}."
+            )
+        if card.answers == "logits":
+            table = _softmax(np.concatenate([np.zeros_like(table), table], axis=1) if single else table)
+        elif single:
+            table = np.concatenate([1 - table, table], axis=1)
+        sums = table.sum(axis=1)
+        if table.min() < -1e-3 or np.abs(sums - 1).max() > 0.02:
+            raise ConfigError(
+                f'answers = "probabilities" in {self._file} needs outputs that sum to 1; {self._model} gave a sum of '
+                f'{sums[np.abs(sums - 1).argmax()]:.3g}. If they are scores before a softmax, write answers = "logits".'
+            )
+        return np.clip(table, 0.0, 1.0).astype(np.float32)
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    powers: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _read_card(file: Path, network: Network, model: Path) -> ForeignCard:
+    try:
+        given: Json = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"a foreign MODEL needs a readable card; {file}: {error.strerror}. Check --card.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"a card must be valid TOML in UTF-8; {file}: {error}.") from error
+    if unknown := sorted(set(given) - set(KEYS)):
+        raise ConfigError(f"a card may hold {', '.join(KEYS)}; {file} has {', '.join(unknown)}. Take it out.")
+    for key, allowed in KEYS.items():
+        if allowed and key in given and given[key] not in allowed:
+            raise ConfigError(f"{key} in {file} must be {' or '.join(allowed)}; found {given[key]!r}.")
+    if "answers" not in given:
+        raise ConfigError(f'{file} must say what the network gives: answers = "logits" or answers = "probabilities".')
+    name, kind, shape = _find_input(given, network, file, model)
+    layout = given.get("layout") or _guess_layout(shape)
+    if layout is None:
+        raise ConfigError(f"{file} must say the layout, NCHW or NHWC; {model} itself does not tell.")
+    height, width = (_side(given, key, shape, layout, file, model) for key in ("height", "width"))
+    low, high = _numbers(given, "range", 2, (0.0, 255.0) if kind == "uint8" else (0.0, 1.0), file)
+    mean, std = _numbers(given, "mean", 3, (0.0,) * 3, file), _numbers(given, "std", 3, (1.0,) * 3, file)
+    if min(std) <= 0:
+        raise ConfigError(f"std in {file} must be above 0; found {min(std):g}.")
+    if kind == "uint8" and {"range", "mean", "std"} & set(given):
+        raise ConfigError(
+            f"range, mean and std in {file} are for floating-point inputs; {model} takes uint8. Take out."
+        )
+    shorter = given.get("shorter_side")
+    if shorter is not None and (given.get("fit") != "crop" or not _is_side(shorter) or shorter < min(height, width)):
+        raise ConfigError(
+            f'shorter_side in {file} goes with fit = "crop" and is at least {min(height, width)}; found {shorter!r}.'
+        )
+    pad = given.get("pad", 127)
+    if not isinstance(pad, int) or not 0 <= pad <= 255:
+        raise ConfigError(f"pad in {file} must be a grey level from 0 to 255; found {pad!r}.")
+    output = given.get("output", network.outputs[0])
+    if output not in network.outputs:
+        raise ConfigError(
+            f"output in {file} must be one of {', '.join(network.outputs)}, which {model} has; found {output!r}."
+        )
+    return ForeignCard(
+        classes=_classes(given, file),
+        answers=given["answers"],
+        preprocessing=Preprocessing(
+            height, width, given.get("fit", "stretch"), given.get("filter", "bilinear"), pad, shorter
+        ),
+        layout=layout,
+        dtype=kind,
+        channels=given.get("channels", "RGB"),
+        range=(low, high),
+        mean=(mean[0], mean[1], mean[2]),
+        std=(std[0], std[1], std[2]),
+        input=name,
+        output=output,
+    )
+
+
+def _classes(given: Json, file: Path) -> tuple[str, ...]:
+    listed = given.get("classes")
+    if isinstance(listed, str):
+        try:
+            listed = [line.strip() for line in (file.parent / listed).read_text("utf-8").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"classes in {file} must be a list, or a readable text file; found {listed!r}."
+            ) from error
+    if not isinstance(listed, list) or len(listed) < 2 or not all(isinstance(name, str) and name for name in listed):
+        raise ConfigError(f'{file} must name at least 2 classes in the order of the outputs: classes = ["a", "b"].')
+    if twice := sorted({name for name in listed if listed.count(name) > 1}):
+        raise ConfigError(f"classes in {file} must differ; found twice: {', '.join(twice)}.")
+    return tuple(listed)
+
+
+def _find_input(given: Json, network: Network, file: Path, model: Path) -> tuple[str, str, tuple[Any, ...]]:
+    """Name, number type and shape of the network's input of photos."""
+    if len(network.inputs) != 1:
+        found = ", ".join(name for name, _type, _shape in network.inputs)
+        raise ModelFileError(f"MODEL must take photos and nothing else; {model} has the inputs {found}.")
+    name, kind, shape = network.inputs[0]
+    if given.get("input", name) != name:
+        raise ConfigError(f"input in {file} must be {name!r}, the input of {model}; found {given['input']!r}.")
+    if kind not in _TYPES or len(shape) != 4:
+        raise ModelFileError(
+            f"MODEL must take photos as float32, float16 or uint8 in 4 dimensions; {model} takes {kind} "
+            f"in {len(shape)}."
+        )
+    if given.get("dtype", _TYPES[kind]) != _TYPES[kind]:
+        raise ConfigError(f"dtype in {file} must be {_TYPES[kind]}, which {model} takes; found {given['dtype']}.")
+    return name, _TYPES[kind], shape
+
+
+def _guess_layout(shape: tuple[Any, ...]) -> str | None:
+    if shape[1] == 3 and shape[3] != 3:
+        return "NCHW"
+    return "NHWC" if shape[3] == 3 and shape[1] != 3 else None
+
+
+def _side(given: Json, key: str, shape: tuple[Any, ...], layout: str, file: Path, model: Path) -> int:
+    place = ("height", "width").index(key) + (2 if layout == "NCHW" else 1)
+    fixed = shape[place] if isinstance(shape[place], int) and shape[place] > 0 else None
+    side = given.get(key, fixed)
+    if side is None:
+        raise ConfigError(f"{file} must say the {key} of the input in pixels; {model} itself does not tell.")
+    if not _is_side(side) or (fixed is not None and side != fixed):
+        wanted = f"{fixed}, which {model} takes" if fixed is not None else f"a whole number from 1 to {_LARGEST_SIDE}"
+        raise ConfigError(f"{key} in {file} must be {wanted}; found {side!r}.")
+    return int(side)
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _LARGEST_SIDE
+
+
+def _numbers(given: Json, key: str, count: int, default: tuple[float, ...], file: Path) -> tuple[float, ...]:
+    values = given.get(key, list(default))
+    good = isinstance(values, list) and len(values) == count
+    if not good or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
+        raise ConfigError(f"{key} in {file} must be a list of {count} numbers; found {values!r}.")
+    return tuple(float(value) for value in values)

@@ -1,0 +1,431 @@
+"""Several classifiers on the same photos: differences, whether they are chance, how many photos would tell."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from certero.records import Json, Quantity
+from certero.stats.intervals import (
+    FEWEST_GROUPS,
+    LEVEL,
+    group_codes,
+    percentile_interval,
+    proportion,
+    resample,
+    undefined,
+)
+from certero.stats.slices import MOST_VALUES
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+#: A difference is called one when chance alone would give it less often than this.
+SIGNIFICANCE = 1 - LEVEL
+#: How surely a difference of the wanted size shall be found, for the number of photos needed.
+POWER = 0.8
+
+
+def mcnemar(first_only: int, second_only: int) -> float:
+    """The exact two-sided p value of McNemar's test on independent photos.
+
+    Args:
+        first_only: photos that only the first classifier names rightly.
+        second_only: photos that only the second one does.
+
+    Source: Q. McNemar, Psychometrika 12 (1947), 153-157, with the binomial distribution in place of its approximation.
+
+    >>> round(mcnemar(2, 9), 4)
+    0.0654
+    """
+    from scipy.special import bdtr
+
+    told = first_only + second_only
+    return 1.0 if told == 0 else min(1.0, 2 * float(bdtr(min(first_only, second_only), told, 0.5)))
+
+
+def group_signs(differences: ArrayLike) -> float:
+    """The exact two-sided p value that groups' differences are as one-sided as this by chance.
+
+    Were neither classifier better, exchanging their names within a group would change nothing: each group's difference
+    could as well have the other sign. Of all choices of signs, the share whose sum is at least as far from 0. With one
+    photo a group this is the exact McNemar test.
+
+    Args:
+        differences: int [groups], photos that only the second classifier names rightly less those only the first does.
+
+    Source: I. A. Canay, J. P. Romano, A. M. Shaikh, Econometrica 85 (2017), 1013-1030; the distribution of the sum by
+    its characteristic function, the product of cos(d t).
+
+    >>> group_signs([1] * 9 + [-1] * 2 + [0] * 5) == mcnemar(2, 9)
+    True
+    """
+    sizes, counts = np.unique(np.abs(np.asarray(differences, dtype=np.int64)), return_counts=True)
+    largest = int((sizes * counts).sum())
+    observed = abs(int(np.asarray(differences, dtype=np.int64).sum()))
+    if largest == 0 or observed == 0:
+        return 1.0
+    if sizes.max() == 1:
+        return mcnemar((largest - observed) // 2, (largest + observed) // 2)
+    places = 2 * largest + 1
+    angles = 2 * np.pi * np.arange(places) / places
+    product = np.ones(places)
+    for size, count in zip(sizes, counts, strict=True):
+        product *= np.cos(size * angles) ** int(count)
+    chances = np.fft.fft(product).real / places  # of the sums 0, 1, ..., largest, -largest, ..., -1
+    return float(np.clip(2 * chances[observed : largest + 1].sum(), 0.0, 1.0))
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Each p value adjusted for how many questions were asked at once; None stays None and is not counted.
+
+    Source: S. Holm, Scandinavian Journal of Statistics 6 (1979), 65-70.
+
+    >>> holm([0.01, None, 0.04, 0.03])
+    [0.03, None, 0.06, 0.06]
+    """
+    asked = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, place) in enumerate(asked):
+        highest = max(highest, min(1.0, p * (len(asked) - rank)))
+        adjusted[place] = highest
+    return adjusted
+
+
+def photos_needed(
+    discordance: float, difference: float, *, design_effect: float = 1.0, significance: float = SIGNIFICANCE
+) -> int | None:
+    """How many photos would show this difference of two accuracies with a probability of `POWER`.
+
+    Args:
+        discordance: share of photos that exactly one of the two classifiers names rightly.
+        difference: of the accuracies; no number of photos shows a difference of 0: None.
+        design_effect: how many dependent photos tell as much as an independent one.
+        significance: two-sided level of the test.
+
+    Source: R. J. Connor, Biometrics 43 (1987), 207-211, times the design effect (L. Kish).
+
+    >>> photos_needed(0.2, 0.05)
+    626
+    """
+    gap = abs(difference)
+    if gap == 0 or not discordance >= gap:
+        return None
+    reach = _reach(discordance, gap, significance)
+    return math.ceil(design_effect * reach**2 / gap**2)
+
+
+def smallest_difference(
+    discordance: float, n: int, *, design_effect: float = 1.0, significance: float = SIGNIFICANCE
+) -> float | None:
+    """The smallest difference of accuracies that n photos show with a probability of `POWER`; see `photos_needed`.
+
+    Returns:
+        None where even a difference as large as the discordance would stay hidden.
+    """
+    effective = n / design_effect
+    low, high = 0.0, discordance
+    if discordance <= 0 or effective * high**2 < _reach(discordance, high, significance) ** 2:
+        return None
+    for _step in range(60):
+        middle = (low + high) / 2
+        told = effective * middle**2 >= _reach(discordance, middle, significance) ** 2
+        low, high = (low, middle) if told else (middle, high)
+    return high
+
+
+def _reach(discordance: float, gap: float, significance: float) -> float:
+    normal = NormalDist()
+    spread = math.sqrt(max(0.0, discordance - gap**2))
+    return normal.inv_cdf(1 - significance / 2) * math.sqrt(discordance) + normal.inv_cdf(POWER) * spread
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What several classifiers said about the same n photos.
+
+    Args:
+        truth: int [n], index of the true class.
+        predicted: one int [n] a classifier, index of the class it named.
+        classes: names behind the indices; those after `judged` are never true, only named.
+        judged: how many of the classes the photos may show.
+        groups: int or str [n], photos of one group are not independent; None for independent photos.
+        columns: by name of the slice, the value of each photo, str or None [n].
+    """
+
+    truth: Integers
+    predicted: Sequence[Integers]
+    classes: Sequence[str]
+    judged: int
+    groups: ArrayLike | None
+    columns: Mapping[str, Sequence[str | None]]
+
+
+def compare_answers(answers: Answers, *, seed: int = 0, n_resamples: int = 1000) -> tuple[list[Json], list[Json]]:
+    """The figures of each classifier, and every pair of them.
+
+    All figures come from the same resamples of the photos, so that a difference has the interval of a difference.
+    Ends of intervals are percentiles, moved outwards for few groups by Student's distribution.
+
+    Args:
+        answers: n above 0.
+        seed: of the bootstrap.
+        n_resamples: of the bootstrap.
+
+    Returns:
+        `accuracy`, `macro_f1` and `per_class` of each; and for each pair, the second less the first, `n`, `only_first`,
+        `only_second`, `disagree`, `accuracy`, `macro_f1`, `test`, `p`, `p_holm`, `verdict` (of the second: `better`,
+        `worse`, `alike` where both are right on the same photos, or `cannot tell`), `reason`, `design_effect`,
+        `photos_needed`, `smallest_difference`, `per_class` and `slices`.
+
+    Source: T. Hesterberg, The American Statistician 69 (2015), 371-386, "expanded percentile".
+    """
+    truth, n = answers.truth, len(answers.truth)
+    codes = group_codes(answers.groups, n)
+    parts = _parts(answers)
+    sums = _Sums(answers, parts)
+    whole = sums.figures(sums(np.ones(n))[None])
+    draws = sums.figures(resample(sums, n, codes, n_resamples=n_resamples, seed=seed))
+    right = [predicted == truth for predicted in answers.predicted]
+    count = None if codes is None else int(codes.max()) + 1
+    models: list[Json] = []
+    for model, hits in enumerate(right):
+        f1 = percentile_interval(float(whole.macro_f1[0, model]), draws.macro_f1[:, model], n, codes)
+        rows: Json = {}
+        for index, name in enumerate(answers.classes[: answers.judged]):
+            shown = truth == index
+            recall = proportion(hits[shown], None if codes is None else codes[shown], all_groups=count)
+            rows[name] = {"n": int(shown.sum()), "recall": recall.to_json()}
+        accuracy = proportion(hits, codes).to_json()
+        models.append({"accuracy": accuracy, "macro_f1": f1.to_json(), "per_class": rows})
+    couples = list(itertools.combinations(range(len(right)), 2))
+    level = SIGNIFICANCE / max(1, len(couples))
+    pairs = [_pair(answers, parts, codes, right[a], right[b], (a, b), whole, draws, level) for a, b in couples]
+    for row, adjusted in zip(pairs, holm([row["p"] for row in pairs]), strict=True):
+        row["p_holm"] = adjusted
+        row["verdict"], row["reason"] = _verdict(row["accuracy"], row["only_first"] + row["only_second"], adjusted)
+    return models, pairs
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some of the photos: those of one class, or with one value of a slice."""
+
+    column: str | None
+    value: str | None
+    inside: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """Of each resample and classifier: macro F1 [r, m], accuracy [r, m], accuracy of each part [r, parts, m]."""
+
+    macro_f1: Floats
+    accuracy: Floats
+    parts: Floats
+
+
+def _parts(answers: Answers) -> list[_Part]:
+    parts = [_Part(None, name, answers.truth == index) for index, name in enumerate(answers.classes[: answers.judged])]
+    for column, values in answers.columns.items():
+        cells = np.asarray(values, dtype=object)
+        distinct = sorted(set(values), key=lambda value: (value is None, value or ""))
+        if 2 <= len(distinct) <= MOST_VALUES:
+            parts += [_Part(column, value, np.array([cell == value for cell in cells])) for value in distinct]
+    return parts
+
+
+class _Sums:
+    """Maps weights of photos to the weighted sums that every figure is made of."""
+
+    def __init__(self, answers: Answers, parts: Sequence[_Part]) -> None:
+        self._truth, self._k = answers.truth, len(answers.classes)
+        self._predicted = answers.predicted
+        self._right = np.stack([predicted == answers.truth for predicted in answers.predicted])
+        self._rows = [np.flatnonzero(part.inside) for part in parts]
+
+    def __call__(self, weights: Floats) -> Floats:
+        sums = [self._count(self._truth, weights)]
+        for predicted, right in zip(self._predicted, self._right, strict=True):
+            sums += [self._count(predicted, weights), self._count(self._truth[right], weights[right])]
+        for rows in self._rows:
+            inside = weights[rows]
+            sums += [np.array([inside.sum()]), self._right[:, rows] @ inside]
+        return np.concatenate(sums)
+
+    def _count(self, labels: Integers, weights: Floats) -> Floats:
+        return np.asarray(np.bincount(labels, weights=weights, minlength=self._k), dtype=np.float64)
+
+    def figures(self, sums: Floats) -> _Figures:
+        """From sums [resamples, ...]; undefined figures are NaN. Macro F1 is over classes that occur."""
+        k, m = self._k, len(self._predicted)
+        true, rest = sums[:, :k], sums[:, k : k + 2 * k * m].reshape(len(sums), m, 2, k)
+        called, hits = rest[:, :, 0], rest[:, :, 1]
+        occurs = called + true[:, None]
+        f1 = _ratio(2 * hits, occurs)
+        macro = np.nan_to_num(f1).sum(axis=2) / np.maximum((occurs > 0).sum(axis=2), 1)
+        accuracy = hits.sum(axis=2) / true.sum(axis=1)[:, None]
+        parts = sums[:, k + 2 * k * m :].reshape(len(sums), len(self._rows), 1 + m)
+        return _Figures(macro, accuracy, _ratio(parts[:, :, 1:], parts[:, :, :1]))
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    below = np.broadcast_to(below, above.shape)
+    ratio: Floats = np.full(above.shape, np.nan)
+    return np.divide(above, below, out=ratio, where=below > 0)
+
+
+def _pair(
+    answers: Answers,
+    parts: Sequence[_Part],
+    codes: Integers | None,
+    first: Flags,
+    second: Flags,
+    couple: tuple[int, int],
+    whole: _Figures,
+    draws: _Figures,
+    level: float,
+) -> Json:
+    a, b = couple
+    n = len(first)
+    gains = second.astype(np.int64) - first.astype(np.int64)
+    everything = np.ones(n, dtype=bool)
+    test, p = _test(gains, codes, everything)
+    discordance, difference = float(np.abs(gains).mean()), float(gains.mean())
+    effect = _design_effect(gains, codes)
+    rows: list[Json] = []
+    for number, part in enumerate(parts):
+        value = float(whole.parts[0, number, b] - whole.parts[0, number, a])
+        drawn = draws.parts[:, number, b] - draws.parts[:, number, a]
+        rows.append(
+            {
+                "n": int(part.inside.sum()),
+                "difference": _difference(value, drawn, codes, part.inside).to_json(),
+                "p": _test(gains, codes, part.inside)[1],
+                "told": int(np.abs(gains[part.inside]).sum()),
+            }
+        )
+    _judge_parts(parts, rows)
+    per_class = {
+        part.value: row | {"recall": row.pop("difference")}
+        for part, row in zip(parts, rows, strict=True)
+        if part.column is None
+    }
+    slices = [
+        {"slice": part.column, "value": part.value, "accuracy": row.pop("difference"), **row}
+        for part, row in zip(parts, rows, strict=True)
+        if part.column is not None
+    ]
+    return {
+        "n": n,
+        "only_first": int((gains < 0).sum()),
+        "only_second": int((gains > 0).sum()),
+        "disagree": float((answers.predicted[a] != answers.predicted[b]).mean()),
+        "accuracy": _difference(difference, draws.accuracy[:, b] - draws.accuracy[:, a], codes, everything).to_json(),
+        "macro_f1": _difference(
+            float(whole.macro_f1[0, b] - whole.macro_f1[0, a]),
+            draws.macro_f1[:, b] - draws.macro_f1[:, a],
+            codes,
+            everything,
+        ).to_json(),
+        "test": test,
+        "p": p,
+        "p_holm": None,
+        "verdict": "",
+        "reason": None,
+        "design_effect": effect,
+        "photos_needed": photos_needed(discordance, difference, design_effect=effect, significance=level),
+        "smallest_difference": smallest_difference(discordance, n, design_effect=effect, significance=level),
+        "per_class": per_class,
+        "slices": slices,
+    }
+
+
+def _judge_parts(parts: Sequence[_Part], rows: list[Json]) -> None:
+    """Adds a verdict to each part, adjusted for how many parts of its kind were looked at; takes `told` out."""
+    for column in dict.fromkeys(part.column for part in parts):
+        places = [place for place, part in enumerate(parts) if part.column == column]
+        adjusted = holm([rows[place]["p"] for place in places])
+        for place, p_holm in zip(places, adjusted, strict=True):
+            row = rows[place]
+            row["p_holm"] = p_holm
+            row["verdict"] = _verdict(row["difference"], row.pop("told"), p_holm)[0]
+
+
+def _verdict(difference: Json, told: int, p: float | None) -> tuple[str, str | None]:
+    """Better or worse only where test and interval agree, so that no reader sees a verdict against its interval."""
+    if told == 0:
+        return ("alike" if difference["value"] is not None else "cannot tell"), "no_difference"
+    if difference["low"] is None or p is None:
+        return "cannot tell", difference["method"]
+    if p < SIGNIFICANCE and difference["low"] > 0:
+        return "better", None
+    if p < SIGNIFICANCE and difference["high"] < 0:
+        return "worse", None
+    return "cannot tell", "too_few_photos"
+
+
+def _test(gains: Integers, codes: Integers | None, inside: Flags) -> tuple[str | None, float | None]:
+    """The name and p value of the test of the photos inside; None where there is nothing to test."""
+    part = gains[inside]
+    if len(part) == 0:
+        return None, None
+    if codes is None:
+        return "mcnemar", mcnemar(int((part < 0).sum()), int((part > 0).sum()))
+    groups = _groups_inside(codes, inside)
+    if groups < FEWEST_GROUPS:
+        return None, None
+    return "group_signs", group_signs(np.rint(np.bincount(codes[inside], weights=part)))
+
+
+def _groups_inside(codes: Integers, inside: Flags) -> int:
+    return len(np.unique(codes[inside]))
+
+
+def _difference(value: float, draws: Floats, codes: Integers | None, inside: Flags) -> Quantity:
+    """The paired bootstrap interval of a difference."""
+    n = int(inside.sum())
+    if not math.isfinite(value):
+        return undefined(n)
+    units = n if codes is None else _groups_inside(codes, inside)
+    if codes is not None and units < FEWEST_GROUPS:
+        return undefined(n, "too_few_groups", value)
+    defined = draws[~np.isnan(draws)]
+    if 2 * len(defined) < len(draws) or len(defined) == 0 or units < 2:
+        return undefined(n, "undefined", value)
+    tail = _tail(units)
+    low, high = (float(end) for end in np.quantile(defined, [tail, 1 - tail]))
+    if high - low < 1e-12:
+        return undefined(n, "no_variation", value)
+    return Quantity(value, low, high, "bootstrap" if codes is None else "grouped_bootstrap", n)
+
+
+def _tail(units: int) -> float:
+    from scipy.special import ndtr, stdtrit
+
+    return float(ndtr(-stdtrit(units - 1, (1 + LEVEL) / 2) * math.sqrt(units / (units - 1))))
+
+
+def _design_effect(gains: Integers, codes: Integers | None) -> float:
+    """How many of these photos tell as much about the difference as an independent one; at least 1.
+
+    Source: as `intervals.effective_sample_size`, of the photos' differences.
+    """
+    if codes is None:
+        return 1.0
+    n = len(gains)
+    mean, variance = float(gains.mean()), float(gains.var())
+    sizes = np.bincount(codes).astype(np.float64)
+    if variance == 0 or len(sizes) < 2:
+        return float((sizes**2).sum() / n)
+    residuals = np.bincount(codes, weights=gains) - mean * sizes
+    between = len(sizes) / (len(sizes) - 1) * float((residuals**2).sum()) / n**2
+    return max(1.0, between / (variance / n))
