@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 
 from certero.config import ClassWeights
 from certero.errors import ConfigError
+from certero.learn.logistic import fit_logistic
 from certero.records import Map, Progress, no_progress
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: Boolean [n] of the rows to fit on, and of the rows to hold out.
 Fold = tuple["NDArray[np.bool_]", "NDArray[np.bool_]"]
 
-_MAX_ITERATIONS = 1000
+_MAX_STEPS = 1000
 _TIMED_STEPS = 50
 # On held-out grocery photos 1e-4 is as good as 1e-6 for a fraction of the time; 1e-3 costs up to three points of
 # accuracy (docs/decisions/0008).
@@ -88,9 +88,10 @@ class Probe:
 
 
 def load_solver() -> None:
-    """Imports what the fits need, which takes a second; called beside work that leaves time for it."""
+    """Imports what the fits need, which takes half a second; called beside work that leaves time for it."""
     with contextlib.suppress(ImportError):  # the fit itself says what is missing
-        import sklearn.linear_model  # noqa: F401
+        import scipy.optimize
+        import scipy.special  # noqa: F401
 
 
 def fit_probe(
@@ -193,30 +194,24 @@ def fit_head(
         start: a head fitted on the same rows, to start the optimiser from; the optimum is the same.
         overwrite: lets the features be overwritten, which saves a copy of them.
     """
-    from sklearn.linear_model import LogisticRegression
-
     standardised = features if overwrite else features.copy()
     mean, deviation = _standardise(standardised)
-    present = np.unique(truth)
+    present, numbers = np.unique(truth, return_inverse=True)
     coefficients = np.zeros((n_classes, features.shape[1]))
     intercepts = np.full(n_classes, -1e4)
     if len(present) == 1:
         intercepts[present] = 0.0
         return Head(mean, deviation, coefficients, intercepts)
-    model = LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS, tol=_TOLERANCE, warm_start=start is not None)
-    if start is not None and len(present) > 2:
-        model.coef_ = start.coefficients[present].astype(np.float32)
-        model.intercept_ = start.intercepts[present].astype(np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(standardised, truth, sample_weight=row_weights)
-    if len(present) == 2:
-        # scikit-learn keeps one row for two classes: the logit of the second against the first.
-        coefficients[present] = np.vstack([np.zeros_like(model.coef_), model.coef_])
-        intercepts[present] = [0.0, float(model.intercept_[0])]
-    else:
-        coefficients[present] = model.coef_
-        intercepts[present] = model.intercept_
+    coefficients[present], intercepts[present], _steps = fit_logistic(
+        standardised,
+        numbers,
+        len(present),
+        strength,
+        row_weights,
+        tolerance=_TOLERANCE,
+        max_steps=_MAX_STEPS,
+        start=None if start is None else (start.coefficients[present], start.intercepts[present]),
+    )
     return Head(mean, deviation, coefficients, intercepts)
 
 
@@ -230,20 +225,19 @@ def time_fitting(n_rows: int, n_features: int, n_classes: int, workers: int, map
         workers: fits side by side, as folds are.
         map: ordered parallel map.
     """
-    from sklearn.linear_model import LogisticRegression
-
     noise = np.random.default_rng(0).standard_normal((n_rows, n_features)).astype(np.float32)
-    truth = np.arange(n_rows) % max(2, n_classes)
+    n_classes = max(2, n_classes)
+    truth = np.arange(n_rows) % n_classes
 
     def fit(_worker: int) -> float:
-        model = LogisticRegression(max_iter=_TIMED_STEPS, tol=0.0)
         start = time.thread_time()
-        model.fit(noise, truth)
-        return (time.thread_time() - start) / max(1, int(np.max(model.n_iter_)))
+        _coefficients, _intercepts, steps = fit_logistic(
+            noise, truth, n_classes, 1.0, np.ones(n_rows), tolerance=0.0, max_steps=_TIMED_STEPS
+        )
+        return (time.thread_time() - start) / max(1, steps)
 
     # Around all threads: what a thread does to the filters, another one may undo.
-    with one_blas_thread(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with one_blas_thread():
         return float(np.mean(list(map(fit, range(workers))))) / n_rows
 
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import polars as pl
@@ -20,7 +19,7 @@ import polars as pl
 from certero.cache import BlobCache
 from certero.data.table import Photos
 from certero.learn.features import RememberedFeatures
-from certero.learn.probe import time_fitting
+from certero.learn.probe import load_solver, time_fitting
 from certero.pipelines.fit import Network, embed_photos
 from certero.pipelines.prepare import RememberedLook
 from certero.pipelines.resources import Resources
@@ -114,7 +113,7 @@ def measure_speed(
     with clock.piece(1):
         opening = _time_opening(network)
         # The fit needs it; loading it here keeps that out of what the fit is measured by.
-        import_module("sklearn.linear_model")
+        load_solver()
     shown, width, showing_wall, showing = _show(photos, rows, network, workers, tools, clock)
     tools.progress("measure", 1, 3)
     looked, looking = _look(photos.paths(rows), tools, workers, clock)
