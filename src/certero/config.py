@@ -81,6 +81,7 @@ class TrainSettings:
         weight_decay: of the optimiser; none on biases and normalisations where the backbone is trained.
         layer_decay: factor on the rate from one block of a backbone to the one below it; 1 trains all alike.
         freeze_epochs: first epochs in which only the new last layer of a backbone learns.
+        start_strength: C of the logistic regression that a backbone's last layer starts from; 0 starts it from chance.
         frozen_stages: so many stages of a backbone, from the bottom, stay as they were pretrained.
         schedule: `constant`, `cosine`, or `one-cycle` (up for a quarter of the steps, then down).
         label_smoothing: share of each target that is spread over all classes.
@@ -134,6 +135,7 @@ class TrainSettings:
     weight_decay: float = 0.0
     layer_decay: float = 1.0
     freeze_epochs: int = 0
+    start_strength: float = 0.0
     frozen_stages: int = 0
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
     label_smoothing: float = 0.0
@@ -280,6 +282,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "weight_decay": (0, 10),
     "layer_decay": (0.01, 1),
     "freeze_epochs": (0, 10_000),
+    "start_strength": (0, 1000),
     "frozen_stages": (0, 100),
     "label_smoothing": (0, 0.9),
     "ema": (0, 0.99999),
@@ -308,7 +311,18 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
         (_WHOLE, (int,)),
     ),
     **dict.fromkeys(
-        ("lr", "momentum", "weight_decay", "layer_decay", "label_smoothing", "ema", "mixup", "cutmix", "oversize"),
+        (
+            "lr",
+            "momentum",
+            "weight_decay",
+            "layer_decay",
+            "label_smoothing",
+            "ema",
+            "mixup",
+            "cutmix",
+            "oversize",
+            "start_strength",
+        ),
         (_NUMBER, (int, float)),
     ),
     "checkpoint_seconds": (_NUMBER, (int, float)),

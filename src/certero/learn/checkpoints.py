@@ -51,6 +51,10 @@ class Checkpoints:
             if file.name != position.get("best_file"):
                 file.unlink(missing_ok=True)
 
+    def exist(self) -> bool:
+        """Whether something was saved to go on from."""
+        return (self._folder / _LAST).is_file()
+
     def load(self) -> tuple[dict[str, torch.Tensor], Json] | None:
         """What was saved last; None before the first time.
 

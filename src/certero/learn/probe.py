@@ -187,15 +187,17 @@ def fit_head(
     start: Head | None = None,
     *,
     overwrite: bool = False,
+    rooted: bool = True,
 ) -> Head:
     """One weighted multinomial logistic regression; classes absent from `truth` get a logit that never wins.
 
     Args:
         start: a head fitted on the same rows, to start the optimiser from; the optimum is the same.
         overwrite: lets the features be overwritten, which saves a copy of them.
+        rooted: whether the head acts on signed square roots, or on the features as they are.
     """
     standardised = features if overwrite else features.copy()
-    mean, deviation = _standardise(standardised)
+    mean, deviation = _standardise(standardised, rooted)
     present, numbers = np.unique(truth, return_inverse=True)
     coefficients = np.zeros((n_classes, features.shape[1]))
     intercepts = np.full(n_classes, -1e4)
@@ -241,13 +243,14 @@ def time_fitting(n_rows: int, n_features: int, n_classes: int, workers: int, map
         return float(np.mean(list(map(fit, range(workers))))) / n_rows
 
 
-def _standardise(features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Roots and standardises in place; gives mean and deviation [D] of the rooted features.
+def _standardise(features: NDArray[np.float32], rooted: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Roots, if asked, and standardises in place; gives mean and deviation [D] before the latter.
 
     A hundred thousand photos have half a gigabyte of features: no second array of that size is made.
     """
-    for rows in _slices(len(features)):
-        features[rows] = root(features[rows])
+    if rooted:
+        for rows in _slices(len(features)):
+            features[rows] = root(features[rows])
     # In float64: a feature of one value has deviation 1e-8 in float32, and dividing by it would make noise of it.
     mean = features.mean(axis=0, dtype=np.float64)
     squares = sum(np.square(features[rows] - mean).sum(axis=0) for rows in _slices(len(features)))

@@ -25,6 +25,7 @@ from certero.learn.classifier import Classifier, build_classifier, count_outputs
 from certero.learn.cnn import Cnn, plan_cnn
 from certero.learn.devices import Trainer, choose_trainer
 from certero.learn.export import calibrate_classifier, export_classifier
+from certero.learn.last_layer import start_last_layer
 from certero.learn.loop import Examples, Progression, StopRequested, judge, train_network, using_threads
 from certero.learn.probe import weigh_classes
 from certero.learn.sheets import augmented_sheet
@@ -287,6 +288,8 @@ class NetworkFitter:
             checkpoints = Checkpoints(
                 self._checkpoints / name, hint=f"Free the disk, then go on with: {self._resume_with}"
             )
+            if self._backbone is not None and settings.start_strength and not checkpoints.exist():
+                start_last_layer(network, train, weights, settings.start_strength, side, device, in_bf16)
             with self._stopping() as stop_asked:
                 network, at = train_network(
                     network,
