@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 
 from certero.cli.output import say, write
@@ -37,6 +38,11 @@ def print_summary(metrics: Json) -> None:
         say(line)
 
 
+def print_warning(sentence: str) -> None:
+    """Prints a finding to standard error, where standard output holds data."""
+    print(_("WARNING: %(finding)s.") % {"finding": translate(sentence)}, file=sys.stderr)
+
+
 def print_places(places: Sequence[tuple[str, object]]) -> None:
     """Prints where things are, one a line, aligned: (what, path)."""
     width = 2 + max(len(what) for what, _path in places)
@@ -52,16 +58,25 @@ def summarise(metrics: Json) -> list[str]:
     body = metrics["test"]
     if body is None:
         return [*lines, _("The test set stays sealed (--no-test): no figure was measured.")]
-    if seen and seen["exact"] and seen["unseen"] is None:
+    known = seen["exact"] + (seen["near"] or 0) if seen else 0
+    if seen and known and seen["unseen"] is None:
         text = _(
             "WARNING: the model was trained on all %(photos)d photos. They say nothing of its accuracy on new ones."
         )
-        return [*lines, text % {"photos": body["n"]}]
-    if seen and seen["exact"]:
+        return [*lines, *_framed(text % {"photos": body["n"]})]
+    if seen and known:
         text = _(
             "WARNING: the model was trained on %(seen)d of these %(photos)d photos. The figures below leave them out."
         )
-        lines.append(text % {"seen": seen["exact"], "photos": body["n"]})
+        warning = text % {"seen": known, "photos": body["n"]}
+        lines += _framed(warning) if seen.get("warning") else [warning]
+        if seen["near"]:
+            text = ngettext(
+                "%(near)d of them is a near copy: mirrored, brighter, or nearly the same scene.",
+                "%(near)d of them are near copies: mirrored, brighter, or nearly the same scene.",
+                seen["near"],
+            )
+            lines.append(text % {"near": seen["near"]})
         body = seen["unseen"]
     text = _("Accuracy: %(figure)s, on %(photos)d photos the model never saw.")
     lines.append(text % {"figure": interval(body["accuracy"]), "photos": body["n"]})
@@ -84,6 +99,12 @@ def summarise(metrics: Json) -> list[str]:
         )
         lines.append(text % {"times": metrics["openings"]})
     return lines
+
+
+def _framed(warning: str) -> list[str]:
+    """A warning between two lines, where most photos were seen: nobody may take what follows without it."""
+    rule = "!" * min(len(warning), 100)
+    return [rule, warning, rule]
 
 
 def _weakest(body: Json) -> list[str]:

@@ -39,7 +39,7 @@ def reasons(metrics: Json, headline: Headline) -> list[Reason]:
     body = headline.body
     found: list[Reason | None] = []
     if metrics.get("seen"):
-        found.append(_seen(headline))
+        found.append(_seen(headline, metrics["seen"]))
     if body is not None:
         found += [
             _sealed(metrics),
@@ -66,7 +66,10 @@ def verdict(found: list[Reason], headline: Headline) -> str:
     return _("Yes: nothing below speaks against it.")
 
 
-def _seen(headline: Headline) -> Reason:
+def _seen(headline: Headline, seen: Json) -> Reason:
+    if seen.get("warning") and not headline.contaminated:
+        text = _("%(seen)s of the photos were in its training. The few others may come from the same hours and places.")
+        return Reason("bad", _("The model knows most of these photos"), text % {"seen": number(headline.seen)})
     if headline.contaminated:
         text = _("All of them were in its training. It may know them by heart, so nothing follows for new photos.")
         return Reason("bad", _("The model knows these photos"), text)
