@@ -85,9 +85,12 @@ def summarise(metrics: Json) -> list[str]:
         lines.append(text % {"figure": interval(body["majority_class_accuracy"])})
     random_split = metrics.get("random_split_accuracy")
     if random_split and random_split["value"] is not None:
-        text = _("A random split would have claimed %(claim)s: an optimism of %(points)s points.")
-        points = 100 * metrics["optimism_of_random_split"]["value"]
-        lines.append(text % {"claim": f"{random_split['value']:.1%}", "points": f"{points:+.1f}"})
+        text = _("A random split would have claimed %(claim)s: an optimism of %(points)s points%(interval)s.")
+        gain = metrics["optimism_of_random_split"]
+        between = _(" (%(low)s to %(high)s)") if gain["low"] is not None else ""
+        points = {name: f"{100 * gain[name]:+.1f}" for name in ("value", "low", "high") if gain[name] is not None}
+        values = {"claim": f"{random_split['value']:.1%}", "points": points["value"], "interval": between % points}
+        lines.append(text % values)
     lines += _weakest(body)
     for bar in metrics.get("requirements", []):
         lines.append(_("Required %(bar)s: %(verdict)s.") % {"bar": bar["require"], "verdict": _word(bar["verdict"])})

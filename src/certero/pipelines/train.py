@@ -29,7 +29,7 @@ from certero.pipelines.fit import Development, Everything, Fitted, encode, versi
 from certero.pipelines.fitter import Fitter, loading_fitter
 from certero.pipelines.measure import Answers
 from certero.pipelines.openings import Opening, open_test_set
-from certero.pipelines.optimism import optimism
+from certero.pipelines.optimism import compare_splits, units_to_draw
 from certero.pipelines.prepare import Prepared, prepare, seal
 from certero.pipelines.recognition import remember_photos
 from certero.pipelines.resources import Resources, resources
@@ -306,18 +306,20 @@ def _figures(
         development, _sealed = seal(prepared.photos)
         features = [fitted.embeddings, *judged.embeddings]
         table = pl.concat([development, judged.table])
-    random_split = (
-        fitter.claim_at_random(
+    random_split = gain = Quantity(None, None, None, "not_measured", 0)
+    if settings.random_splits:
+        claims = fitter.claim_at_random(
             Everything(table, prepared.photos.paths(table), judged.training_counts, fitted, features), classes
         )
-        if settings.random_splits
-        else Quantity(None, None, None, "not_measured", 0)
-    )
-    honest = proportion(judged.probabilities.argmax(axis=1) == judged.truth, judged.table["unit"].to_list())
+        # The judged photos are the last ones; without cross-validation those of development come before them.
+        before = table.height - judged.table.height
+        right = np.zeros(table.height, dtype=bool)
+        right[before:] = judged.probabilities.argmax(axis=1) == judged.truth
+        random_split, gain = compare_splits(claims, right, np.arange(table.height) >= before, units_to_draw(table))
     return {
         "test": test,
         "random_split_accuracy": random_split.to_json(),
-        "optimism_of_random_split": optimism(random_split, honest).to_json(),
+        "optimism_of_random_split": gain.to_json(),
         "openings": judged.opening.earlier,
     }
 

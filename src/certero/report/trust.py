@@ -167,8 +167,9 @@ def _optimism(metrics: Json) -> Reason | None:
         )
         return Reason("note", _("A random split would have claimed less"), text % values)
     text = _(
-        "A random split would have claimed %(claim)s, %(points)s points too much%(interval)s. It puts photos taken "
-        "together on both sides and asks about photos that are nearly known; next week's will not be that easy."
+        "A random split would have claimed %(claim)s, %(points)s points more%(interval)s, from as many photos. "
+        "It puts photos taken together on both sides, and it asks only about times and places that it learnt from. "
+        "Photos nearly known and times or places that are new: the difference holds both and does not tell them apart."
     )
     return Reason("good", _("The flattery of a random split is not in the figure"), text % values)
 
