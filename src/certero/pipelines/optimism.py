@@ -150,7 +150,7 @@ def compare_splits(
             return [float(each[chosen].mean()), float((hits @ weights) / (asked @ weights))]
 
     def again(weights: NDArray[np.float64]) -> list[float]:
-        return accuracies(weights, generator.integers(0, splits, splits))
+        return accuracies(weights, np.asarray(generator.integers(0, splits, splits), dtype=np.int64))
 
     claimed, honest = accuracies(np.ones(n), np.arange(splits))
     replicates = resample(again, n, list(units))
