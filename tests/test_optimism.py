@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
+from datetime import datetime, timedelta
 
 import numpy as np
+import polars as pl
 import pytest
 
 from certero.engine.threads import Threads
 from certero.learn.probe import fit_head
-from certero.pipelines.optimism import optimism, random_split_accuracy
+from certero.pipelines.optimism import Claims, claim_at_random, compare_splits, units_to_draw
 from certero.records import Quantity
 
 STRENGTH = 0.1
@@ -23,12 +24,17 @@ def _corners(counts: list[int], d: int = 4) -> tuple[np.ndarray, np.ndarray]:
     return features.astype(np.float32), truth
 
 
-def _claim(features: np.ndarray, truth: np.ndarray, training_counts: list[np.ndarray], seed: int = 0) -> Quantity:
+def _claims(features: np.ndarray, truth: np.ndarray, training_counts: list[np.ndarray], seed: int = 0) -> Claims:
     weights = np.ones(int(truth.max()) + 1)
     # In two parts, as development and test photos come.
-    return random_split_accuracy(
-        [features[:7], features[7:]], truth, training_counts, STRENGTH, weights, seed, Threads(2).map
-    )
+    parts = [features[:7], features[7:]]
+    return claim_at_random(parts, truth, training_counts, STRENGTH, weights, seed, Threads(2).map)
+
+
+def _claim(features: np.ndarray, truth: np.ndarray, training_counts: list[np.ndarray], seed: int = 0) -> Quantity:
+    everyone = np.ones(len(truth), dtype=bool)
+    claims = _claims(features, truth, training_counts, seed)
+    return compare_splits(claims, everyone, everyone, [str(row) for row in range(len(truth))])[0]
 
 
 def test_the_random_split_trains_on_as_many_photos_of_each_class_as_the_honest_one() -> None:
@@ -45,10 +51,7 @@ def test_it_is_the_mean_of_five_and_uses_the_counts_of_each_fold_in_turn() -> No
     # Splits 1, 3 and 5 are perfect, 2 and 4 miss a class: 1, .5, 1, .5, 1.
     quantity = _claim(features, truth, [np.array([10, 10, 10]), np.array([10, 10, 0])])
     assert quantity.value == pytest.approx(0.8)
-    half = 2.776445 * np.std([1, 0.5, 1, 0.5, 1], ddof=1) / math.sqrt(5)  # Student's t, 4 degrees, from a table
-    assert quantity.low == pytest.approx(0.8 - half, abs=1e-6)
-    assert quantity.high == 1.0
-    assert quantity.method == "t_over_splits"
+    assert quantity.method == "bootstrap"
 
 
 def test_the_drawing_depends_on_its_seed_alone() -> None:
@@ -84,32 +87,68 @@ def test_where_photos_repeat_each_other_a_random_split_claims_more_than_is_hones
     head = fit_head(features[inside], truth[inside], 3, STRENGTH, np.ones(inside.sum()))
     right = head.logits(features[~inside]).argmax(axis=1) == truth[~inside]
     claim = _claim(features, truth, [np.bincount(truth[inside])])
-    honest = Quantity(float(right.mean()), 0.3, 0.8, "wilson_effective_n", 120)
     assert claim.value is not None
     assert claim.value > 0.97
-    gain = optimism(claim, honest)
-    assert gain.value is not None
-    assert gain.value > 0.2
+    named = np.zeros(240, dtype=bool)
+    named[~inside] = right
+    claims = _claims(features, truth, [np.bincount(truth[inside])])
+    _random, gain = compare_splits(claims, named, ~inside, [str(name) for name in moment])
+    assert gain.method == "grouped_bootstrap"
+    assert gain.n == 120
     assert gain.value == pytest.approx(claim.value - right.mean())
+    assert gain.low is not None
+    assert 0 < gain.low < gain.value
 
 
-def test_the_interval_of_the_optimism_is_newcombes() -> None:
-    # Method 10 by hand: 0.9 - 0.7 -+ the hypotenuse of the half-widths that face each other.
-    gain = optimism(Quantity(0.9, 0.86, 0.93, "t_over_splits", 50), Quantity(0.7, 0.55, 0.82, "wilson_effective_n", 60))
-    assert gain.value == pytest.approx(0.2)
-    assert gain.low == pytest.approx(0.2 - math.sqrt(0.04**2 + 0.12**2))
-    assert gain.high == pytest.approx(0.2 + math.sqrt(0.03**2 + 0.15**2))
-    assert gain.n == 60
+def _noise(repeats: int, groups: int, spread: float, rng: np.random.Generator) -> tuple[Claims, np.ndarray, list[str]]:
+    """Photos of groups that differ in difficulty, named by both models with the same chance of being right."""
+    chance = np.repeat(np.clip(0.8 + spread * rng.normal(size=groups), 0, 1), repeats)
+    n = repeats * groups
+    tested = rng.random((5, n)) < 0.3
+    right = tested & (rng.random((5, n)) < chance)
+    return (
+        Claims(tested, right),
+        rng.random(n) < chance,
+        [str(number) for number in np.repeat(np.arange(groups), repeats)],
+    )
 
 
-def test_an_undefined_figure_makes_the_optimism_undefined_never_zero() -> None:
-    known = Quantity(0.9, 0.8, 0.95, "wilson", 50)
-    none = Quantity(None, None, None, "undefined", 0)
-    assert optimism(none, known).value is None
-    assert optimism(known, none).value is None
-    few = optimism(known, Quantity(0.7, None, None, "too_few_groups", 40))
-    assert few.value == pytest.approx(0.2)
-    assert (few.low, few.high, few.method) == (None, None, "too_few_groups")
+def test_the_interval_holds_no_optimism_where_there_is_none_and_pairs_what_is_hard_for_both() -> None:
+    rng = np.random.default_rng(6)
+    held, widths, alone = 0, [], []
+    for _ in range(60):
+        claims, right, units = _noise(12, 30, 0.2, rng)
+        everyone = np.ones(360, dtype=bool)
+        random, gain = compare_splits(claims, right, everyone, units)
+        assert gain.low is not None
+        assert gain.high is not None
+        assert random.low is not None
+        assert random.high is not None
+        held += gain.low <= 0 <= gain.high
+        widths.append(gain.high - gain.low)
+        alone.append(random.high - random.low)
+    assert held >= 52  # of 60; 57 are expected, and fewer than 52 of a true 95 % in one run of 200
+    # Groups that are hard for one are hard for the other: without pairing the difference would be the wider by half.
+    assert np.mean(widths) < 1.2 * np.mean(alone)
+
+
+def test_where_nothing_is_judged_the_optimism_is_undefined_never_zero() -> None:
+    claims = Claims(np.zeros((0, 4), dtype=bool), np.zeros((0, 4), dtype=bool))
+    everyone = np.ones(4, dtype=bool)
+    assert [quantity.value for quantity in compare_splits(claims, everyone, everyone, list("abcd"))] == [None, None]
+
+
+def test_too_few_groups_have_no_interval_unless_their_hours_tell() -> None:
+    rng = np.random.default_rng(8)
+    claims, right, _units = _noise(12, 30, 0.1, rng)
+    everyone = np.ones(360, dtype=bool)
+    beds = [str(row % 3) for row in range(360)]
+    _random, gain = compare_splits(claims, right, everyone, beds)
+    assert (gain.low, gain.high, gain.method) == (None, None, "too_few_groups")
+    times = [datetime(2024, 1, 12) + timedelta(minutes=5 * row) for row in range(360)]
+    assert units_to_draw(pl.DataFrame({"unit": beds, "captured_at": times})) != beds
+    assert len(set(units_to_draw(pl.DataFrame({"unit": beds, "captured_at": times})))) == 30
+    assert units_to_draw(pl.DataFrame({"unit": beds, "captured_at": [None, *times[1:]]})) == beds
 
 
 def test_a_training_set_of_all_photos_leaves_nothing_to_claim() -> None:

@@ -177,6 +177,11 @@ def shrink_grey(pixels: UInt8, height: int, width: int) -> UInt8:
     return np.asarray(Image.fromarray(resize(pixels, height, width)).convert("L"))
 
 
+def rotate(pixels: UInt8, degrees: float) -> UInt8:
+    """Pixels uint8 [height, width, 3] turned about their middle, corners cut off and filled with black."""
+    return np.asarray(Image.fromarray(pixels).rotate(degrees, Image.Resampling.BILINEAR))
+
+
 class _Threads(threading.local):
     """One resizer a thread: it keeps its working memory, without which it takes three times as long."""
 

@@ -11,7 +11,7 @@ import typer
 from certero.cli.options import Lang
 from certero.cli.output import check_target
 from certero.cli.progress import show_progress
-from certero.cli.summary import check_strict, print_json, print_places, print_summary
+from certero.cli.summary import check_strict, print_json, print_places, print_summary, print_warning
 from certero.language import _
 
 
@@ -71,6 +71,9 @@ def command(
         )
     if as_json is not None:
         print_json(metrics, as_json)
+    if as_json == "-" and metrics["seen"]["warning"]:
+        # The figures may go into a program unseen; this must not.
+        print_warning(metrics["seen"]["warning"])
     if as_json != "-":
         print_summary(metrics)
         if report is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 
 from certero.cli.output import say, write
@@ -37,6 +38,11 @@ def print_summary(metrics: Json) -> None:
         say(line)
 
 
+def print_warning(sentence: str) -> None:
+    """Prints a finding to standard error, where standard output holds data."""
+    print(_("WARNING: %(finding)s.") % {"finding": translate(sentence)}, file=sys.stderr)
+
+
 def print_places(places: Sequence[tuple[str, object]]) -> None:
     """Prints where things are, one a line, aligned: (what, path)."""
     width = 2 + max(len(what) for what, _path in places)
@@ -52,16 +58,25 @@ def summarise(metrics: Json) -> list[str]:
     body = metrics["test"]
     if body is None:
         return [*lines, _("The test set stays sealed (--no-test): no figure was measured.")]
-    if seen and seen["exact"] and seen["unseen"] is None:
+    known = seen["exact"] + (seen["near"] or 0) if seen else 0
+    if seen and known and seen["unseen"] is None:
         text = _(
             "WARNING: the model was trained on all %(photos)d photos. They say nothing of its accuracy on new ones."
         )
-        return [*lines, text % {"photos": body["n"]}]
-    if seen and seen["exact"]:
+        return [*lines, *_framed(text % {"photos": body["n"]})]
+    if seen and known:
         text = _(
             "WARNING: the model was trained on %(seen)d of these %(photos)d photos. The figures below leave them out."
         )
-        lines.append(text % {"seen": seen["exact"], "photos": body["n"]})
+        warning = text % {"seen": known, "photos": body["n"]}
+        lines += _framed(warning) if seen.get("warning") else [warning]
+        if seen["near"]:
+            text = ngettext(
+                "%(near)d of them is a near copy: mirrored, brighter, or nearly the same scene.",
+                "%(near)d of them are near copies: mirrored, brighter, or nearly the same scene.",
+                seen["near"],
+            )
+            lines.append(text % {"near": seen["near"]})
         body = seen["unseen"]
     text = _("Accuracy: %(figure)s, on %(photos)d photos the model never saw.")
     lines.append(text % {"figure": interval(body["accuracy"]), "photos": body["n"]})
@@ -70,9 +85,12 @@ def summarise(metrics: Json) -> list[str]:
         lines.append(text % {"figure": interval(body["majority_class_accuracy"])})
     random_split = metrics.get("random_split_accuracy")
     if random_split and random_split["value"] is not None:
-        text = _("A random split would have claimed %(claim)s: an optimism of %(points)s points.")
-        points = 100 * metrics["optimism_of_random_split"]["value"]
-        lines.append(text % {"claim": f"{random_split['value']:.1%}", "points": f"{points:+.1f}"})
+        text = _("A random split would have claimed %(claim)s: an optimism of %(points)s points%(interval)s.")
+        gain = metrics["optimism_of_random_split"]
+        between = _(" (%(low)s to %(high)s)") if gain["low"] is not None else ""
+        points = {name: f"{100 * gain[name]:+.1f}" for name in ("value", "low", "high") if gain[name] is not None}
+        values = {"claim": f"{random_split['value']:.1%}", "points": points["value"], "interval": between % points}
+        lines.append(text % values)
     lines += _weakest(body)
     for bar in metrics.get("requirements", []):
         lines.append(_("Required %(bar)s: %(verdict)s.") % {"bar": bar["require"], "verdict": _word(bar["verdict"])})
@@ -84,6 +102,12 @@ def summarise(metrics: Json) -> list[str]:
         )
         lines.append(text % {"times": metrics["openings"]})
     return lines
+
+
+def _framed(warning: str) -> list[str]:
+    """A warning between two lines, where most photos were seen: nobody may take what follows without it."""
+    rule = "!" * min(len(warning), 100)
+    return [rule, warning, rule]
 
 
 def _weakest(body: Json) -> list[str]:

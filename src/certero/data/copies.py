@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from certero.data.clusters import Clusters
 from certero.data.fingerprints import hamming, pack_hashes
+from certero.data.recognition import pairs_within
 from certero.errors import PhotoError
 from certero.pixels import UInt8, decode, shrink_grey
 
@@ -41,7 +42,6 @@ CANDIDATE_BITS = 20
 _BANDS = 16  # of 20 bits: any two candidates that differ in fewer than 16 bits agree in at least one band
 _WINDOW = 12  # neighbours compared in each band's order: linear in n however many photos share a band
 _COMPARISONS_A_PHOTO = 6  # with its likest candidates; more would be look-alikes of a fixed camera
-_PAIRS_AT_ONCE = 1_000_000
 _REMEMBERED_PICTURES = 512  # at most 64 KB each
 
 
@@ -112,9 +112,10 @@ def seen(
     stored_descriptors: Sequence[bytes | None],
     stored_perceptual_hashes: Sequence[int | None],
 ) -> npt.NDArray[np.bool_]:
-    """Whether each of q photos is a copy of any of s stored ones, bool [q], from fingerprints alone.
+    """Whether each of q photos is a copy of any of s stored ones, bool [q], where no pixels are at hand.
 
-    Equal pixels, or at most `SEEN_BITS` differing bits of hash and descriptor.
+    Equal pixels, or at most `SEEN_BITS` differing bits of hash and descriptor. Where the photos in question can be
+    looked at, `recognition.find_copies_seen` knows more copies and takes fewer others for one.
     """
     stored = set(stored_pixel_hashes) - {None}
     found = np.array([h in stored for h in query_pixel_hashes], dtype=bool)
@@ -124,48 +125,9 @@ def seen(
         return found
     left = _packed(query_perceptual_hashes, query_descriptors, queries)
     right = _packed(stored_perceptual_hashes, stored_descriptors, kept)
-    found[queries] = _within(left, right)
+    for rows, _others, _distance in pairs_within(left, right, SEEN_BITS):
+        found[np.array(queries)[rows]] = True
     return found
-
-
-def _within(left: UInt8, right: UInt8) -> npt.NDArray[np.bool_]:
-    """Whether at most `SEEN_BITS` bits differ between each row of left [q, 40] and any of right [s, 40], bool [q].
-
-    Rows that differ in fewer bits than there are bands agree in one band at least, so only those that share a band are
-    compared; where that would be more than all with all (a fixed camera), all with all.
-    """
-    near = np.zeros(len(left), dtype=bool)
-    bands = SEEN_BITS + 1
-    shared = []
-    for band in range(bands):
-        ours, theirs = _band_keys(left, band, bands), _band_keys(right, band, bands)
-        order = np.argsort(theirs, kind="stable")
-        start = np.searchsorted(theirs[order], ours)
-        shared.append((order, start, np.searchsorted(theirs[order], ours, side="right") - start))
-    if sum(int(count.sum()) for _order, _start, count in shared) >= len(left) * len(right):
-        shared = [(np.arange(len(right)), np.zeros(len(left), np.int64), np.full(len(left), len(right)))]
-    for order, start, count in shared:
-        rows = np.flatnonzero(~near & (count > 0))
-        ends = np.cumsum(count[rows])
-        first = 0
-        while first < len(rows):
-            # As many rows as have some 100 MB of pairs, one at least.
-            last = max(first + 1, int(np.searchsorted(ends, (ends[first - 1] if first else 0) + _PAIRS_AT_ONCE)))
-            some, counts = rows[first:last], count[rows[first:last]]
-            row = np.repeat(some, counts)
-            step = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-            other = order[np.repeat(start[some], counts) + step]
-            near[row[hamming(left[row], right[other]) <= SEEN_BITS]] = True
-            first = last
-    return near
-
-
-def _band_keys(packed: UInt8, band: int, bands: int) -> npt.NDArray[np.uint64]:
-    """Every bands-th bit of rows [n, 40] as one integer [n]: bits from low to high frequencies."""
-    bits = np.packbits(np.unpackbits(packed, axis=1)[:, band::bands], axis=1)
-    padded = np.zeros((len(packed), 8), np.uint8)
-    padded[:, : bits.shape[1]] = bits
-    return padded.view(np.uint64).ravel()
 
 
 def _packed(hashes: Sequence[int | None], descriptors: Sequence[bytes | None], chosen: list[int]) -> UInt8:

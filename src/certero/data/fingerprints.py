@@ -63,10 +63,23 @@ def perceive(grey: UInt8) -> tuple[int, bytes]:
     Source: the DCT hash of C. Zauner, "Implementation and benchmarking of perceptual image hash functions" (2010),
     3.2.1; signs taken against zero, which is the median of coefficients without the mean.
     """
-    centred = grey.astype(np.float32) - np.float32(grey.mean())
-    signs = (_DCT @ centred @ _DCT.T)[_ROWS, _COLUMNS] > 0
-    packed = np.packbits(signs).tobytes()
+    packed = np.packbits(_transform(grey) > 0).tobytes()
     return int.from_bytes(packed[: PERCEPTUAL_BITS // 8], "big"), packed[PERCEPTUAL_BITS // 8 :]
+
+
+def strengths(grey: UInt8) -> npt.NDArray[np.float32]:
+    """What each of the 320 signs of `perceive` weighs, float32 [320]: its part of the picture, RMS in grey levels.
+
+    Args:
+        grey: uint8 [64, 64], as for `perceive`.
+    """
+    return np.asarray(np.abs(_transform(grey)) * _SCALE, dtype=np.float32)
+
+
+def _transform(grey: UInt8) -> npt.NDArray[np.float32]:
+    """The lowest 320 coefficients of the DCT-II without the mean, each up to a positive factor."""
+    centred = grey.astype(np.float32) - np.float32(grey.mean())
+    return np.asarray((_DCT @ centred @ _DCT.T)[_ROWS, _COLUMNS], dtype=np.float32)
 
 
 def hamming(left: UInt8, right: UInt8) -> npt.NDArray[np.int32]:
@@ -114,3 +127,13 @@ _ROWS, _COLUMNS = _lowest_frequencies(PERCEPTUAL_BITS + DESCRIPTOR_BITS)
 _DCT = np.cos(np.pi / SIDE * np.outer(np.arange(max(_ROWS.max(), _COLUMNS.max()) + 1), np.arange(SIDE) + 0.5)).astype(
     np.float32
 )
+
+# Of the orthonormal transform, over the 64 = sqrt(64 * 64) that turns a sum of squares into an RMS over the pixels.
+_SCALE = np.prod([np.sqrt(np.where(places == 0, 1, 2) / SIDE) for places in (_ROWS, _COLUMNS)], axis=0) / SIDE
+# A picture in the mirror has the other sign in every odd horizontal frequency.
+_MIRRORED = np.packbits(_COLUMNS % 2 == 1)
+
+
+def mirror(packed: UInt8) -> UInt8:
+    """Hash and descriptor, uint8 [n, 40], of the same photos left to right."""
+    return packed ^ _MIRRORED

@@ -13,20 +13,21 @@ import numpy as np
 import polars as pl
 
 from certero.config import parse_duration
-from certero.data import copies as copying
 from certero.data.scan import LabelLevel, list_photos
 from certero.data.separation import Separation, separate
 from certero.data.table import Photos
 from certero.errors import ConfigError, DataError, PhotoError
-from certero.language import sentence, sentences, use_language
+from certero.language import sentences, use_language
 from certero.pipelines.openings import open_test_set
 from certero.pipelines.predict import load
 from certero.pipelines.prepare import find_copies, look_at_photos
+from certero.pipelines.recognition import Recognition, recognise
+from certero.pipelines.recognition import seen_in_training as seen_in_training
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.tables import collect_mistakes, describe_photos, minutes, score_photos
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.page import write_report
-from certero.runtime.card import Card, Fingerprints
+from certero.runtime.card import Card
 from certero.runtime.predictor import Predictor
 from certero.stats.requirements import cannot_tell, judge, parse_requirement
 
@@ -70,8 +71,8 @@ def evaluate(
         lang: language of the report and of progress, `en` or `es`; default: the locale's.
 
     Returns:
-        The keys of metrics.json that need no training, and `seen`: `exact`, `near`, `reason`, `unseen` (the figures
-        without the seen photos) and `paths`.
+        The keys of metrics.json that need no training, and `seen`: `exact`, `near`, `unseen` (the figures without
+        the seen photos), `warning`, `paths` and more.
 
     Raises:
         UserError: a kind of it for each mistake that the user can mend.
@@ -93,8 +94,10 @@ def evaluate(
             photos.used()["pixel_hash"].to_list(), purpose="evaluate", data=str(data), run=str(model)
         )
         with tools.timed("evaluate"):
-            probabilities = answer_photos(predictor, photos, tools)
-        metrics = _figures(predictor, photos, probabilities, separation, decide, data)
+            probabilities, embeddings = _answer(predictor, photos, tools)
+            used = photos.used()
+            recognition = recognise(used, photos.paths(used), embeddings, predictor.card, tools.map)
+        metrics = _figures(predictor, photos, probabilities, recognition, separation, decide, data)
         metrics["openings"] = opening.earlier
         metrics["requirements"] = _judge(requirements, metrics)
         metrics["seconds"] = {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)}
@@ -156,20 +159,27 @@ def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Pho
 
 def answer_photos(predictor: Predictor, photos: Photos, tools: Resources) -> NDArray[np.float32]:
     """The model's probabilities for the used photos."""
+    return _answer(predictor, photos, tools)[0]
+
+
+def _answer(predictor: Predictor, photos: Photos, tools: Resources) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Probabilities [n, K] and embeddings [n, D] of the used photos."""
     used = photos.used()
-    rows: list[NDArray[np.float32]] = []
-    for name, row in zip(used["path"], predictor.probabilities(photos.paths(used)), strict=True):
+    rows: list[tuple[NDArray[np.float32], ...]] = []
+    answers = predictor.answers(photos.paths(used), ["probabilities", "embedding"])
+    for name, row in zip(used["path"], answers, strict=True):
         if isinstance(row, PhotoError):
             raise PhotoError(f"{name} must stay as it was scanned; now: {row}. Run again.")
         rows.append(row)
         tools.progress("evaluate", len(rows), used.height)
-    return np.stack(rows)
+    return np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
 
 
 def _figures(
     predictor: Predictor,
     photos: Photos,
     probabilities: NDArray[np.float32],
+    recognition: Recognition,
     separation: Separation,
     decide: float | None,
     data: Path,
@@ -179,7 +189,7 @@ def _figures(
     used = photos.used()
     index = {name: number for number, name in enumerate(classes)}
     truth = np.array([index[label] for label in used["label"]], dtype=np.int64)
-    seen = seen_in_training(used, card.fingerprints)
+    seen = recognition.seen
     fresh = ~seen
     accepted = accept(card, probabilities) if decide is None and card.threshold is not None else None
     unseen = (
@@ -198,13 +208,7 @@ def _figures(
         "schema": 1,
         "evaluation": "evaluate",
         "test": score_photos(used, truth, probabilities, classes, decide, accepted),
-        "seen": {
-            "exact": int(seen.sum()),
-            "near": None,
-            "reason": sentence("near copies are not searched for yet; exact and re-encoded copies are"),
-            "unseen": unseen,
-            "paths": used.filter(pl.Series(seen))["path"].to_list(),
-        },
+        "seen": recognition.to_json(unseen, used["path"].to_list()),
         "random_split_accuracy": None,
         "optimism_of_random_split": None,
         "train_accuracy": None,
@@ -231,22 +235,10 @@ def accept(card: Card, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
     return accepted
 
 
-def seen_in_training(used: pl.DataFrame, known: Fingerprints) -> NDArray[np.bool_]:
-    """Which photos the model was trained on, re-encoded and resized copies included."""
-    return copying.seen(
-        used["pixel_hash"].to_list(),
-        used["descriptor"].to_list(),
-        used["perceptual_hash"].to_list(),
-        [row.tobytes().hex() for row in known.pixel_hashes],
-        [row.tobytes() for row in known.descriptors],
-        known.perceptual_hashes.tolist(),
-    )
-
-
 def headline(metrics: Json) -> Json | None:
     """The figures on photos that the model has not seen, None where there are none."""
     seen = metrics["seen"]
-    body: Json | None = seen["unseen"] if seen["exact"] else metrics["test"]
+    body: Json | None = seen["unseen"] if seen["paths"] else metrics["test"]
     return body
 
 

@@ -30,9 +30,9 @@ from certero.learn.export import (
 from certero.learn.features import embed
 from certero.learn.probe import Fold, Probe, fit_probe, weigh_classes
 from certero.pipelines.measure import Answers, measure_file, run_head
-from certero.pipelines.optimism import random_split_accuracy
+from certero.pipelines.optimism import Claims, claim_at_random
 from certero.pipelines.resources import Resources
-from certero.records import Json, Preprocessing, Quantity
+from certero.records import Json, Preprocessing
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
@@ -291,11 +291,11 @@ class ProbeFitter:
             stage,
         )
 
-    def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Quantity:
-        """What throw-away probes claim on random splits of all photos, see `random_split_accuracy`."""
+    def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Claims:
+        """What throw-away probes claim on random splits of all photos, see `claim_at_random`."""
         assert everything.fitted.probe is not None
         truth = encode(everything.table["label"], classes)
-        return random_split_accuracy(
+        return claim_at_random(
             everything.embeddings,
             truth,
             everything.training_counts,

@@ -32,9 +32,9 @@ from certero.learn.sheets import augmented_sheet
 from certero.pipelines.fit import Development, Everything, Fitted, encode, fingerprints_of, fit_temperature_of, versions
 from certero.pipelines.interruption import deferred_signals
 from certero.pipelines.measure import Answers
-from certero.pipelines.optimism import draw_splits, mean_of_splits
+from certero.pipelines.optimism import Claims, claims_of, draw_splits
 from certero.pipelines.resources import Resources
-from certero.records import Json, Preprocessing, Quantity
+from certero.records import Json, Preprocessing
 from certero.runtime.card import Card
 from certero.runtime.inference import infer
 from certero.runtime.model_file import with_card
@@ -199,7 +199,7 @@ class NetworkFitter:
         rows = [order[key] for key in content_hashes]
         return Answers(probabilities[rows], embeddings[rows])
 
-    def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Quantity:
+    def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Claims:
         """What a random split would have claimed: throw-away networks of the same recipe on randomly drawn photos.
 
         Args:
@@ -228,7 +228,7 @@ class NetworkFitter:
                     trained.network, Examples(store, keys, truth[others], truth[others]), *self._device()
                 )
             right.append(found.argmax(axis=1) == truth[others])
-        return mean_of_splits(right)
+        return claims_of(drawn, right, len(truth))
 
     def _train(
         self,

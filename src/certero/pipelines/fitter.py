@@ -12,8 +12,8 @@ import polars as pl
 from certero.config import TrainSettings
 from certero.pipelines.fit import Development, Everything, Fitted, ProbeFitter, loading_network
 from certero.pipelines.measure import Answers
+from certero.pipelines.optimism import Claims
 from certero.pipelines.resources import Resources
-from certero.records import Quantity
 
 
 class Fitter(Protocol):
@@ -30,7 +30,7 @@ class Fitter(Protocol):
         """The model file's answers on photos."""
         ...
 
-    def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Quantity:
+    def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Claims:
         """What throw-away models claim on random splits of all photos; asked after the headline is known."""
         ...
 

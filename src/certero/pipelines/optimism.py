@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from certero.learn.probe import fit_head, one_blas_thread, room_for_copies
 from certero.records import Map, Progress, Quantity, no_progress
-from certero.stats.intervals import proportion
+from certero.stats.intervals import FEWEST_GROUPS, percentile_interval, resample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def random_split_accuracy(
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """How throw-away models answered on random splits.
+
+    Args:
+        tested: bool [splits, n], the photos that each split judged; no splits where one would leave none to judge.
+        right: bool [splits, n], which of them were named rightly.
+    """
+
+    tested: NDArray[np.bool_]
+    right: NDArray[np.bool_]
+
+
+def claim_at_random(
     features: Sequence[NDArray[np.float32]],
     truth: NDArray[np.int64],
     training_counts: Sequence[NDArray[np.int64]],
@@ -26,11 +41,10 @@ def random_split_accuracy(
     map: Map,
     progress: Progress = no_progress,
     splits: int = 5,
-) -> Quantity:
-    """Mean accuracy of throw-away probes on random splits of all the photos.
+) -> Claims:
+    """The answers of throw-away probes on random splits of all the photos.
 
     Each split draws as many training photos of every class as the honest one had, at random; the rest is its test set.
-    The interval is Student's t over the splits; it speaks of the drawing alone.
 
     Args:
         features: float32 [n, D] of every used photo, as arrays of some of the rows each, one after another.
@@ -58,7 +72,7 @@ def random_split_accuracy(
         for answers in map(judge, drawn):
             right.append(answers)
             progress("random split", len(right), len(drawn))
-    return mean_of_splits(right)
+    return claims_of(drawn, right, len(truth))
 
 
 def draw_splits(
@@ -82,23 +96,19 @@ def draw_splits(
     return [] if any(inside.all() for inside in drawn) else drawn
 
 
-def mean_of_splits(right: Sequence[NDArray[np.bool_]]) -> Quantity:
-    """Mean accuracy over random splits; one split alone has the interval of independent photos, as it would be claimed.
+def claims_of(drawn: Sequence[NDArray[np.bool_]], right: Sequence[NDArray[np.bool_]], n: int) -> Claims:
+    """The answers of several splits on all n photos.
 
     Args:
+        drawn: bool [n] of the training photos of each split.
         right: of each split, which of its test photos were named rightly.
+        n: number of photos.
     """
-    if not right:
-        return Quantity(None, None, None, "undefined", 0)
-    if len(right) == 1:
-        return proportion(right[0])
-    from scipy.special import stdtrit  # not scipy.stats, which takes half a second to import
-
-    accuracies = [float(answers.mean()) for answers in right]
-    mean = float(np.mean(accuracies))
-    half = float(stdtrit(len(right) - 1, 0.975) * np.std(accuracies, ddof=1) / math.sqrt(len(right)))
-    n_test = round(float(np.mean([len(answers) for answers in right])))
-    return Quantity(mean, max(0.0, mean - half), min(1.0, mean + half), "t_over_splits", n_test)
+    tested = np.array([~inside for inside in drawn], dtype=bool).reshape(-1, n)
+    answers = np.zeros_like(tested)
+    for row, judged, found in zip(answers, tested, right, strict=True):
+        row[judged] = found
+    return Claims(tested, answers)
 
 
 def _take(parts: Sequence[NDArray[np.float32]], chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -112,22 +122,56 @@ def _take(parts: Sequence[NDArray[np.float32]], chosen: NDArray[np.bool_]) -> ND
     return taken
 
 
-def optimism(random_split: Quantity, honest: Quantity) -> Quantity:
-    """Random-split accuracy minus the honest one.
+def compare_splits(
+    claims: Claims, right: NDArray[np.bool_], judged: NDArray[np.bool_], units: Sequence[str]
+) -> tuple[Quantity, Quantity]:
+    """What a random split would have claimed, and its optimism: that minus the honest accuracy.
 
-    The interval adds the half-widths of both in quadrature, as for a difference of independent figures.
-    Source: Newcombe, "Interval estimation for the difference between independent proportions", Stat. Med. 1998,
-    method 10.
+    The claim is the mean accuracy of the splits. Both intervals draw whole units with all their photos, and the splits,
+    with replacement; the same units for both accuracies, which pairs them: a hard day is hard for both.
+
+    Args:
+        claims: of n photos.
+        right: bool [n], whether the honest model named the photo rightly; only the judged ones count.
+        judged: bool [n], photos that the honest figure is about.
+        units: [n] names of what is never split apart.
     """
-    if random_split.value is None or honest.value is None:
-        return Quantity(None, None, None, "undefined", 0)
-    value = random_split.value - honest.value
-    if None in (random_split.low, random_split.high, honest.low, honest.high):
-        return Quantity(value, None, None, honest.method, honest.n)
-    assert random_split.low is not None
-    assert random_split.high is not None
-    assert honest.low is not None
-    assert honest.high is not None
-    low = value - math.hypot(random_split.value - random_split.low, honest.high - honest.value)
-    high = value + math.hypot(random_split.high - random_split.value, honest.value - honest.low)
-    return Quantity(value, low, high, "difference", honest.n)
+    splits, n = claims.tested.shape
+    if not splits or not judged.any():
+        nothing = Quantity(None, None, None, "undefined", 0)
+        return nothing, nothing
+    tested, named = claims.tested.astype(np.float32), claims.right.astype(np.float32)
+    asked, hits = judged.astype(np.float32), (judged & right).astype(np.float32)
+    generator = np.random.default_rng(0)
+
+    def accuracies(weights: NDArray[np.float64], chosen: NDArray[np.int64]) -> list[float]:
+        with np.errstate(invalid="ignore"):  # a resample without test photos has no accuracy
+            each = (named @ weights) / (tested @ weights)
+            return [float(each[chosen].mean()), float((hits @ weights) / (asked @ weights))]
+
+    def again(weights: NDArray[np.float64]) -> list[float]:
+        return accuracies(weights, np.asarray(generator.integers(0, splits, splits), dtype=np.int64))
+
+    claimed, honest = accuracies(np.ones(n), np.arange(splits))
+    replicates = resample(again, n, list(units))
+    n_test = round(float(claims.tested.sum(axis=1).mean()))
+    random_split = percentile_interval(claimed, replicates[:, 0], n, list(units))
+    gain = percentile_interval(claimed - honest, replicates[:, 0] - replicates[:, 1], n, list(units))
+    return dataclasses.replace(random_split, n=n_test), dataclasses.replace(gain, n=int(judged.sum()))
+
+
+def units_to_draw(table: pl.DataFrame) -> list[str]:
+    """What the intervals of a comparison of splits draw: units, or hours where those are few and times are known.
+
+    Three beds tell nothing of a fourth. Yet how much a random split flatters on these three can be told, as well as
+    their hours differ.
+
+    Args:
+        table: rows of the photos.
+    """
+    units: list[str] = table["unit"].to_list()
+    if len(set(units)) < FEWEST_GROUPS and table["captured_at"].null_count() == 0:
+        hours = table["captured_at"].dt.truncate("1h").cast(pl.String).to_list()
+        if len(set(hours)) >= FEWEST_GROUPS:
+            return hours
+    return units

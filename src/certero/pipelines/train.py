@@ -18,6 +18,7 @@ import polars as pl
 
 from certero.config import TrainSettings, resolve
 from certero.data.files import printable
+from certero.data.separation import join
 from certero.data.split import fold_training_mask
 from certero.data.table import Photos
 from certero.disk import write_whole
@@ -28,8 +29,9 @@ from certero.pipelines.fit import Development, Everything, Fitted, encode, versi
 from certero.pipelines.fitter import Fitter, loading_fitter
 from certero.pipelines.measure import Answers
 from certero.pipelines.openings import Opening, open_test_set
-from certero.pipelines.optimism import optimism
+from certero.pipelines.optimism import compare_splits, units_to_draw
 from certero.pipelines.prepare import Prepared, prepare, seal
+from certero.pipelines.recognition import remember_photos
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.resume import (
     check_data,
@@ -52,6 +54,7 @@ from certero.pipelines.tables import (
 from certero.records import Json, Progress, Quantity, no_progress
 from certero.report.page import write_report
 from certero.report.pictures import thumbnail
+from certero.runtime.card import Fingerprints
 from certero.runtime.model_file import with_card
 from certero.stats.intervals import proportion
 from certero.stats.requirements import Requirement, cannot_tell, judge, parse_requirement
@@ -187,7 +190,10 @@ def _train(
             with tools.timed("score"):
                 metrics |= _figures(prepared, classes, fitter, fitted, judged, resolved)
                 metrics["requirements"] = [judge(requirement, metrics["test"]) for requirement in requirements]
-        model = with_card(fitted.model, dataclasses.replace(fitted.card, metrics=_headline(metrics)))
+        with tools.timed("fingerprints"):
+            known = _remember(prepared, fitted, tools)
+        card = dataclasses.replace(fitted.card, metrics=_headline(metrics), fingerprints=known)
+        model = with_card(fitted.model, card)
         with tools.timed("report"):
             _write(work, prepared, classes, fitted, judged, model, metrics, resolved, data, command)
             mistakes = _mistakes(prepared, classes, judged)
@@ -300,20 +306,39 @@ def _figures(
         development, _sealed = seal(prepared.photos)
         features = [fitted.embeddings, *judged.embeddings]
         table = pl.concat([development, judged.table])
-    random_split = (
-        fitter.claim_at_random(
+    random_split = gain = Quantity(None, None, None, "not_measured", 0)
+    if settings.random_splits:
+        claims = fitter.claim_at_random(
             Everything(table, prepared.photos.paths(table), judged.training_counts, fitted, features), classes
         )
-        if settings.random_splits
-        else Quantity(None, None, None, "not_measured", 0)
-    )
-    honest = proportion(judged.probabilities.argmax(axis=1) == judged.truth, judged.table["unit"].to_list())
+        # The judged photos are the last ones; without cross-validation those of development come before them.
+        before = table.height - judged.table.height
+        right = np.zeros(table.height, dtype=bool)
+        right[before:] = judged.probabilities.argmax(axis=1) == judged.truth
+        random_split, gain = compare_splits(claims, right, np.arange(table.height) >= before, units_to_draw(table))
     return {
         "test": test,
         "random_split_accuracy": random_split.to_json(),
-        "optimism_of_random_split": optimism(random_split, honest).to_json(),
+        "optimism_of_random_split": gain.to_json(),
         "openings": judged.opening.earlier,
     }
+
+
+def _remember(prepared: Prepared, fitted: Fitted, tools: Resources) -> Fingerprints:
+    """What the shipped model file remembers of the photos it was fitted on."""
+    photos = prepared.photos
+    table = photos.used() if prepared.evaluation == "cv" else seal(photos)[0]
+    cluster = dict(zip(photos.table["path"], join(photos.table.height, prepared.copies).tolist(), strict=True))
+    return remember_photos(
+        table,
+        photos.paths(table),
+        fitted.embeddings,
+        prepared.separation,
+        np.array([cluster[path] for path in table["path"]], dtype=np.int64),
+        fitted.model,
+        fitted.card.preprocessing,
+        tools.map,
+    )
 
 
 def _describe(prepared: Prepared, classes: Sequence[str], fitted: Fitted, settings: TrainSettings, data: Path) -> Json:

@@ -343,7 +343,9 @@ def _judge_on(
         photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
         used = photos.used()
         open_test_set(used["pixel_hash"].to_list(), purpose="value", data=str(data), run=str(models[0]))
-        fresh = ~np.any([seen_in_training(used, predictor.card.fingerprints) for predictor in predictors], axis=0)
+        files = photos.paths(used)
+        known = [predictor.card.fingerprints for predictor in predictors]
+        fresh = ~np.any([seen_in_training(used, prints, files, tools.map) for prints in known], axis=0)
         if not fresh.any():
             raise DataError(
                 f"--data must hold photos that the models have not seen; all {used.height} were in training. "

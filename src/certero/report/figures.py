@@ -96,7 +96,7 @@ def choose_headline(metrics: Json) -> Headline:
     """The figures on photos that the model has never seen; nothing else may be a headline."""
     test = metrics.get("test")
     report = metrics.get("seen") or {}
-    seen = int(report.get("exact") or 0)
+    seen = int(report.get("exact") or 0) + int(report.get("near") or 0)
     if not test:
         return Headline(None, sealed=True, seen=seen, contaminated=False)
     if not seen:

@@ -39,7 +39,7 @@ def reasons(metrics: Json, headline: Headline) -> list[Reason]:
     body = headline.body
     found: list[Reason | None] = []
     if metrics.get("seen"):
-        found.append(_seen(headline))
+        found.append(_seen(headline, metrics["seen"]))
     if body is not None:
         found += [
             _sealed(metrics),
@@ -66,7 +66,10 @@ def verdict(found: list[Reason], headline: Headline) -> str:
     return _("Yes: nothing below speaks against it.")
 
 
-def _seen(headline: Headline) -> Reason:
+def _seen(headline: Headline, seen: Json) -> Reason:
+    if seen.get("warning") and not headline.contaminated:
+        text = _("%(seen)s of the photos were in its training. The few others may come from the same hours and places.")
+        return Reason("bad", _("The model knows most of these photos"), text % {"seen": number(headline.seen)})
     if headline.contaminated:
         text = _("All of them were in its training. It may know them by heart, so nothing follows for new photos.")
         return Reason("bad", _("The model knows these photos"), text)
@@ -164,8 +167,9 @@ def _optimism(metrics: Json) -> Reason | None:
         )
         return Reason("note", _("A random split would have claimed less"), text % values)
     text = _(
-        "A random split would have claimed %(claim)s, %(points)s points too much%(interval)s. It puts photos taken "
-        "together on both sides and asks about photos that are nearly known; next week's will not be that easy."
+        "A random split would have claimed %(claim)s, %(points)s points more%(interval)s, from as many photos. "
+        "It puts photos taken together on both sides, and it asks only about times and places that it learnt from. "
+        "Photos nearly known and times or places that are new: the difference holds both and does not tell them apart."
     )
     return Reason("good", _("The flattery of a random split is not in the figure"), text % values)
 

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from certero.errors import ModelFileError
 from certero.records import Json, Preprocessing
@@ -27,18 +27,34 @@ class Fingerprints:
         pixel_hashes: uint8 [n, 16], hash of the decoded pixels.
         perceptual_hashes: uint64 [n].
         descriptors: uint8 [n, 32].
+        minutes: uint8 [n], see `data.recognition.mark_minutes`; None in files of older versions, as what follows.
+        sketches: uint8 [n, 16], see `data.recognition.sketch`.
+        centre: float32 [D], about which sketches are made: the mean embedding.
+        near: how near copies are told: `distance` (None where no distance does), `falsely` (share of held-out photos
+            within it), `recognised` (share of changed copies within it), `n` (held-out photos) and `reason` (why
+            there is no distance, in English).
     """
 
     pixel_hashes: NDArray[np.uint8]
     perceptual_hashes: NDArray[np.uint64]
     descriptors: NDArray[np.uint8]
+    minutes: NDArray[np.uint8] | None = None
+    sketches: NDArray[np.uint8] | None = None
+    centre: NDArray[np.float32] | None = None
+    near: Json | None = None
 
     def __len__(self) -> int:
         return len(self.pixel_hashes)
 
     def to_json(self) -> Json:
         """Arrays as base64, little-endian."""
-        return {
+        newer = {"minutes": self.minutes, "sketches": self.sketches}
+        data: Json = {name: _encode(array) for name, array in newer.items() if array is not None}
+        if self.centre is not None:
+            data["centre"] = _encode(self.centre.astype("<f4"))
+        if self.near is not None:
+            data["near"] = self.near
+        return data | {
             "n": len(self),
             "pixel_hashes": _encode(self.pixel_hashes),
             "perceptual_hashes": _encode(self.perceptual_hashes.astype("<u8")),
@@ -51,10 +67,19 @@ class Fingerprints:
         import numpy as np
 
         n = int(data["n"])
+
+        def read(name: str, kind: str = "|u1") -> NDArray[Any] | None:
+            return np.frombuffer(base64.b64decode(data[name]), kind) if name in data else None
+
+        minutes, sketches, centre = read("minutes"), read("sketches"), read("centre", "<f4")
         return cls(
             np.frombuffer(base64.b64decode(data["pixel_hashes"]), np.uint8).reshape(n, 16),
             np.frombuffer(base64.b64decode(data["perceptual_hashes"]), "<u8").astype(np.uint64).reshape(n),
             np.frombuffer(base64.b64decode(data["descriptors"]), np.uint8).reshape(n, 32),
+            None if minutes is None else minutes.reshape(n),
+            None if sketches is None else sketches.reshape(n, 16),
+            None if centre is None else centre.astype(np.float32),
+            data.get("near"),
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from certero.errors import PhotoError
 from certero.records import Map, Prediction, Progress, no_progress
-from certero.runtime.inference import Photo, infer
+from certero.runtime.inference import Answer, Photo, infer
 from certero.runtime.model_file import read_model
 from certero.runtime.network import Network
 
@@ -88,8 +88,12 @@ class Predictor:
 
     def probabilities(self, photos: Sequence[Photo]) -> Iterator[NDArray[np.float32] | PhotoError]:
         """Yields one row of calibrated probabilities [classes] a photo, or why there is none."""
-        for answer in infer(self.network, self.card.preprocessing, photos, ["probabilities"], self._map):
+        for answer in self.answers(photos, ["probabilities"]):
             yield answer if isinstance(answer, PhotoError) else answer[0]
+
+    def answers(self, photos: Sequence[Photo], outputs: Sequence[str]) -> Iterator[Answer]:
+        """Yields one row of each of these outputs of the network a photo, or why there is none; see `infer`."""
+        return infer(self.network, self.card.preprocessing, photos, outputs, self._map)
 
 
 def name_photos(photos: Photos) -> list[tuple[str, Photo]]:
