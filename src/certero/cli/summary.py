@@ -74,6 +74,7 @@ def summarise(metrics: Json) -> list[str]:
         points = 100 * metrics["optimism_of_random_split"]["value"]
         lines.append(text % {"claim": f"{random_split['value']:.1%}", "points": f"{points:+.1f}"})
     lines += _weakest(body)
+    lines += _refused(metrics.get("unknown"))
     for bar in metrics.get("requirements", []):
         lines.append(_("Required %(bar)s: %(verdict)s.") % {"bar": bar["require"], "verdict": _word(bar["verdict"])})
     if metrics["openings"]:
@@ -84,6 +85,21 @@ def summarise(metrics: Json) -> list[str]:
         )
         lines.append(text % {"times": metrics["openings"]})
     return lines
+
+
+def _refused(unknown: Json | None) -> list[str]:
+    """What became of photos whose class the model does not know."""
+    if not unknown or unknown["refused"] is None:
+        return []
+    values = {"count": unknown["n"], "refused": interval(unknown["refused"])}
+    if unknown["known_refused"] is None:
+        text = _("Of %(count)d photos of classes that the model does not know it refused %(refused)s.")
+        return [text % values]
+    text = _(
+        "Of %(count)d photos of classes that the model does not know it refused %(refused)s; of the known ones "
+        "%(known)s."
+    )
+    return [text % (values | {"known": interval(unknown["known_refused"])})]
 
 
 def _weakest(body: Json) -> list[str]:

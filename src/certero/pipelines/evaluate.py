@@ -24,6 +24,7 @@ from certero.pipelines.predict import load
 from certero.pipelines.prepare import find_copies, look_at_photos
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.tables import collect_mistakes, describe_photos, minutes, score_photos
+from certero.pipelines.unknown import keep_unknown, measure_refusal
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.page import write_report
 from certero.runtime.card import Card, Fingerprints
@@ -84,8 +85,9 @@ def evaluate(
         raise ConfigError(f"--split must be one of {', '.join(SPLITS)}; found {split!r}.")
     length = parse_duration(block, "--block") if isinstance(block, str) else block
     with resources(workers, progress) as tools:
-        photos = look_at_photos(list_judged(data, predictor.classes, label, label_level), tools)
-        photos = keep_known(photos, predictor.classes, split)
+        listed = look_at_photos(list_judged(data, predictor.classes, label, label_level), tools)
+        photos = keep_known(listed, predictor.classes, split)
+        strange = keep_unknown(listed, predictor.classes, split)
         with tools.timed("separate"):
             separation = separate(photos, find_copies(photos), group_by=group_by, block=length)
             photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
@@ -97,6 +99,19 @@ def evaluate(
         metrics = _figures(predictor, photos, probabilities, separation, decide, data)
         metrics["openings"] = opening.earlier
         metrics["requirements"] = _judge(requirements, metrics)
+        if strange is not None:
+            with tools.timed("evaluate"):
+                refusals = answer_photos(predictor, strange, tools)
+            fresh = ~photos.used()["path"].is_in(metrics["seen"]["paths"])
+            metrics["unknown"] = measure_refusal(
+                strange,
+                refusals,
+                probabilities[fresh.to_numpy()] if fresh.any() else None,
+                photos.used().filter(fresh)["unit"].to_list(),
+                predictor.card,
+                group_by=group_by,
+                block=length,
+            )
         metrics["seconds"] = {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)}
     if report is not None:
         _write_report(Path(report), predictor, photos, probabilities, metrics, data, command)
@@ -181,6 +196,10 @@ def _figures(
     truth = np.array([index[label] for label in used["label"]], dtype=np.int64)
     seen = seen_in_training(used, card.fingerprints)
     fresh = ~seen
+    calibrated: Json = {
+        "temperature": card.calibration.get("temperature"),
+        "thresholds": card.calibration.get("thresholds"),
+    }
     accepted = accept(card, probabilities) if decide is None and card.threshold is not None else None
     unseen = (
         score_photos(
@@ -190,6 +209,7 @@ def _figures(
             classes,
             decide,
             None if accepted is None else accepted[fresh],
+            **calibrated,
         )
         if seen.any() and fresh.any()
         else None
@@ -197,7 +217,7 @@ def _figures(
     return {
         "schema": 1,
         "evaluation": "evaluate",
-        "test": score_photos(used, truth, probabilities, classes, decide, accepted),
+        "test": score_photos(used, truth, probabilities, classes, decide, accepted, **calibrated),
         "seen": {
             "exact": int(seen.sum()),
             "near": None,
@@ -205,6 +225,7 @@ def _figures(
             "unseen": unseen,
             "paths": used.filter(pl.Series(seen))["path"].to_list(),
         },
+        "unknown": None,
         "random_split_accuracy": None,
         "optimism_of_random_split": None,
         "train_accuracy": None,
