@@ -50,6 +50,8 @@ def summarise(metrics: Json) -> list[str]:
     lines = [*_left_out(metrics.get("counts", {})), *notes]
     seen = metrics.get("seen")
     body = metrics["test"]
+    if body is None and metrics.get("unknown"):
+        return [*lines, *_refused(metrics["unknown"])]
     if body is None:
         return [*lines, _("The test set stays sealed (--no-test): no figure was measured.")]
     if seen and seen["exact"] and seen["unseen"] is None:
@@ -89,8 +91,10 @@ def summarise(metrics: Json) -> list[str]:
 
 def _refused(unknown: Json | None) -> list[str]:
     """What became of photos whose class the model does not know."""
-    if not unknown or unknown["refused"] is None:
+    if not unknown:
         return []
+    if unknown["refused"] is None:
+        return [_("This model file is older and has no threshold for them; train it again.")]
     values = {"count": unknown["n"], "refused": interval(unknown["refused"])}
     if unknown["known_refused"] is None:
         text = _("Of %(count)d photos of classes that the model does not know it refused %(refused)s.")

@@ -46,6 +46,7 @@ def evaluate(
     block: str | timedelta | None = None,
     decide: float | None = None,
     require: Sequence[str] = (),
+    unknown: bool = False,
     report: str | Path | None = None,
     workers: int | None = None,
     progress: Progress = no_progress,
@@ -64,6 +65,7 @@ def evaluate(
         block: length of a time block.
         decide: probability a photo needs to get a label; default: the model's own threshold.
         require: bars such as `precision>=0.85`.
+        unknown: no photo shows a class of the model, whatever the folders are called: count how many it refuses.
         report: HTML file to write.
         workers: threads; every core by default.
         progress: called with (stage, done, total).
@@ -84,6 +86,13 @@ def evaluate(
     if split is not None and split not in SPLITS:
         raise ConfigError(f"--split must be one of {', '.join(SPLITS)}; found {split!r}.")
     length = parse_duration(block, "--block") if isinstance(block, str) else block
+    if unknown:
+        asked = {"--label": label, "--decide": decide, "--require": require or None, "--report": report}
+        if given := [name for name, value in asked.items() if value is not None]:
+            raise ConfigError(f"--unknown counts refusals alone; found {' and '.join(given)} beside it. Leave it out.")
+        with resources(workers, progress) as tools:
+            listed = list_photos(data, label_level=label_level, single_label="unknown" if data.is_dir() else None)
+            return judge_unknown(predictor, look_at_photos(listed, tools), split, tools, group_by, length)
     with resources(workers, progress) as tools:
         listed = look_at_photos(list_judged(data, predictor.classes, label, label_level), tools)
         photos = keep_known(listed, predictor.classes, split)
@@ -157,7 +166,7 @@ def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Pho
         raise DataError(
             f"DATA must hold classes that the model knows ({', '.join(classes)}); "
             f"found {', '.join(sorted(unknown['label']))}. Point to the folder that holds the class folders, "
-            "or name the class of all photos with --label."
+            "name the class of all photos with --label, or count how many the model refuses with --unknown."
         )
     kept = dataclasses.replace(photos, table=table).noted(notes)
     if kept.used().is_empty():
@@ -167,6 +176,39 @@ def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Pho
             f"(first: {first['path']}: {first['problem']})."
         )
     return kept
+
+
+def judge_unknown(
+    predictor: Predictor,
+    photos: Photos,
+    split: str | None,
+    tools: Resources,
+    group_by: str | None,
+    block: timedelta | None,
+) -> Json:
+    """The metrics of photos none of which shows a class of the model; `test` is null.
+
+    Raises:
+        DataError: if no photo can be used.
+    """
+    strange = keep_unknown(photos, () if photos.source != "manifest" else predictor.classes, split)
+    if strange is None:
+        raise DataError("--unknown needs readable photos of classes that the model does not know; DATA holds none.")
+    with tools.timed("evaluate"):
+        answers = answer_photos(predictor, strange, tools)
+    refusal = measure_refusal(strange, answers, None, (), predictor.card, group_by=group_by, block=block)
+    return {
+        "schema": 1,
+        "evaluation": "evaluate",
+        "test": None,
+        "seen": None,
+        "unknown": refusal,
+        "counts": {"photos": photos.table.height, "used": strange.used().height},
+        "requirements": [],
+        "notes": list(photos.notes),
+        "openings": 0,
+        "seconds": {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)},
+    }
 
 
 def answer_photos(predictor: Predictor, photos: Photos, tools: Resources) -> NDArray[np.float32]:
