@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,9 @@ REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
 # Keys below these are names of classes, stages, libraries and so on; the reference writes one word for them.
 _NAMED = {
     "test.per_class": "CLASS",
+    "test.curves.per_class": "CLASS",
+    "calibration.thresholds": "COVERAGE",
+    "unknown.classes": "CLASS",
     "splits.train": "CLASS",
     "splits.val": "CLASS",
     "splits.test": "CLASS",
@@ -81,6 +85,7 @@ def test_every_key_of_the_metrics_is_documented(small_run: Run) -> None:
 
 def test_every_key_of_an_evaluation_is_documented(small_run: Run, small_barn: Path, tmp_path: Path) -> None:
     _half_new(small_barn, tmp_path)
+    shutil.copytree(tmp_path / "lying", tmp_path / "calf")
     metrics = certero.evaluate(small_run.path, tmp_path, decide=0.5, require=["accuracy>=0.1"])
     assert metrics["seen"]["unseen"] is not None
     documented = _documented("metrics.json") | _documented("evaluate --json")
@@ -88,7 +93,7 @@ def test_every_key_of_an_evaluation_is_documented(small_run: Run, small_barn: Pa
     found = _keys(metrics) | _keys(small_run.metrics)
     # What depends on the photos: lists that may stay empty, splits or folds.
     # What depends on the recipe: tests/test_train_network.py holds a trained network against the same page.
-    depends = ("listed.", "counts.passed_over.", "splits.", "cv", "notes", "training.")
+    depends = ("listed.", "counts.passed_over.", "splits.", "cv", "notes", "training.", "test.worst_slice.")
     assert {key for key in documented - found if not key.startswith(depends)} == set()
 
 
@@ -247,7 +252,8 @@ def _keys(value: Any, path: str = "") -> set[str]:
         return {key for item in value for key in _keys(item, f"{path}[]")}
     if not isinstance(value, dict) or set(value) == _QUANTITY:
         return {path}
-    keys = {path} if path in ("test", "cv") else set()
+    both = ("test", "cv", "unknown", "test.before_calibration", "test.worst_slice")
+    keys = {path} if path in both else set()
     for key, item in value.items():
         name = _NAMED.get(path, "STAGE" if path == "seconds" and key != "total" else key)
         keys |= _keys(item, f"{path}.{name}" if path else name)

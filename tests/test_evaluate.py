@@ -15,12 +15,14 @@ import pytest
 
 pytest.importorskip("polars", reason="evaluating needs the [report] extra")
 
+import numpy as np
 from PIL import Image
 
 from certero.cli.main import main
 from certero.data.synthetic import render_barn
 from certero.errors import ConfigError, DataError
 from certero.pipelines.evaluate import evaluate
+from certero.pipelines.predict import load
 
 if TYPE_CHECKING:
     from certero.pipelines.train import Run
@@ -161,6 +163,44 @@ def test_classes_that_the_model_does_not_know_are_said_and_left_out(
     shutil.copytree(fresh_barn / "beds" / "lying", tmp_path / "photos" / "calf")
     assert main(["evaluate", str(small_run.path), str(tmp_path / "photos"), "-q"]) == 2
     assert "DATA must hold classes that the model knows (empty, lying, standing); found calf" in capsys.readouterr().err
+
+
+def test_photos_of_unknown_classes_are_counted_and_those_refused_too(
+    small_run: Run, fresh_barn: Path, fresh_metrics: dict[str, Any], tmp_path: Path
+) -> None:
+    shutil.copytree(fresh_barn / "beds", tmp_path / "photos")
+    (tmp_path / "photos" / "noise").mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(12):
+        pixels = generator.integers(0, 255, (90, 90, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / "noise" / f"{number}.png")
+    metrics = evaluate(small_run.path, tmp_path / "photos", report=tmp_path / "report.html")
+    unknown = metrics["unknown"]
+    assert (unknown["n"], unknown["classes"], unknown["refused_share"]) == (12, {"noise": 12}, 0.05)
+    assert unknown["threshold"] == metrics["calibration"]["thresholds"]["0.95"]
+    predictor = load(small_run.path)
+    refused = predictor.predict_proba(tmp_path / "photos" / "noise").max(axis=1) < unknown["threshold"]
+    assert unknown["refused"]["value"] == refused.mean()
+    assert unknown["known_refused"]["n"] == metrics["test"]["n"] == fresh_metrics["test"]["n"]
+    assert metrics["test"]["accuracy"] == fresh_metrics["test"]["accuracy"]  # they are in no other figure
+    assert "Photos of classes that the model does not know" in (tmp_path / "report.html").read_text()
+    assert fresh_metrics["unknown"] is None
+
+
+def test_a_folder_of_unknown_photos_alone_is_counted_when_asked(
+    small_run: Run, fresh_barn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(fresh_barn / "beds" / "lying", tmp_path / "calves")
+    target = tmp_path / "metrics.json"
+    arguments = ["evaluate", str(small_run.path), str(tmp_path / "calves"), "--unknown", "-q"]
+    assert main([*arguments, "--json", str(target)]) == 0
+    metrics = json.loads(target.read_text())
+    assert metrics["test"] is None
+    assert metrics["unknown"]["n"] == len(list((tmp_path / "calves").iterdir()))
+    assert metrics["unknown"]["known_refused"] is None
+    assert "photos of classes that the model does not know it refused" in capsys.readouterr().out
+    assert main([*arguments, "--report", str(tmp_path / "report.html")]) == 2
+    assert "--unknown counts refusals alone; found --report beside it" in capsys.readouterr().err
 
 
 def test_broken_photos_are_counted_and_listed(small_run: Run, fresh_barn: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A last layer that begins where a probe ends: the logistic regression of scikit-learn on the network's own embeddings."""
+"""A last layer that begins where a probe ends: scikit-learn's logistic regression on the network's own embeddings."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from certero.errors import ConfigError, DataError
-from certero.stats.calibration import expected_calibration_error
+from certero.stats.calibration import expected_calibration_error, softmax
 from certero.stats.scores import score
 
 CLASSES = [f"class {index}" for index in range(7)]
@@ -54,6 +54,8 @@ def test_figures_agree_with_scikit_learn() -> None:
     assert found["log_loss"]["value"] == pytest.approx(loss, abs=1e-12)
     top_3 = metrics.top_k_accuracy_score(truth, probabilities, k=3, labels=every)
     assert found["top_3"]["value"] == pytest.approx(top_3, abs=1e-12)
+    top_5 = metrics.top_k_accuracy_score(truth, probabilities, k=5, labels=every)
+    assert found["top_5"]["value"] == pytest.approx(top_5, abs=1e-12)
     assert found["ece"]["value"] == pytest.approx(expected_calibration_error(probabilities, truth), abs=1e-12)
     assert found["confusion"] == {
         "classes": CLASSES,
@@ -228,3 +230,27 @@ def test_a_test_set_of_the_size_of_a_shop_is_scored_in_seconds() -> None:
     began = time.perf_counter()
     score(probabilities, truth, [str(index) for index in range(36)], np.arange(2266) // 8)
     assert time.perf_counter() - began < 3  # 0.2 s alone on two cores; others may be using them
+
+
+def test_every_figure_of_every_class_and_row_is_there_with_its_interval() -> None:
+    probabilities, truth = _sample()
+    found = score(probabilities, truth, CLASSES, np.arange(300) // 6, temperature=2.0, thresholds={"0.8": 0.4})
+    for quantity in (found["top_3"], found["top_5"], found["roc_auc"], found["average_precision"]):
+        assert set(quantity) == QUANTITY
+        assert quantity["low"] < quantity["value"] < quantity["high"]
+    assert found["per_class"]["class 1"]["roc_auc"]["low"] > 0.5
+    assert found["per_class"]["class 6"]["roc_auc"]["value"] is None
+    assert set(found["curves"]["per_class"]) == set(CLASSES[:5])
+    assert found["abstention"]["at_coverage"][0]["set_threshold"] == 0.4
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_calibration_error_before_is_that_of_the_unsoftened_logits() -> None:
+    generator = np.random.default_rng(3)
+    logits, truth = generator.normal(scale=3, size=(400, 4)), generator.integers(0, 4, 400)
+    temperatures = np.where(np.arange(400) < 200, 1.5, 2.5)  # as in cross-validation, one a fold
+    before = softmax(logits)
+    found = score(softmax(logits / temperatures[:, None]), truth, list("abcd"), temperature=temperatures)
+    assert found["before_calibration"]["ece"] == pytest.approx(expected_calibration_error(before, truth), abs=1e-9)
+    assert found["before_calibration"]["reliability"][3]["confidence"] > found["reliability"][3]["confidence"]
+    assert score(before, truth, list("abcd"))["before_calibration"] is None

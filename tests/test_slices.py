@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 import numpy as np
+import pytest
 
-from certero.stats.slices import hour, lighting, slice_rows
+from certero.stats.slices import hour, lighting, slice_rows, worst_slice
 
 
 def test_the_parts_of_a_slice_add_up_to_all_photos() -> None:
@@ -44,3 +45,55 @@ def test_hours_come_from_the_cameras_clock() -> None:
     times = [datetime(2024, 1, 12, 5, 40, 4), None, datetime(1969, 12, 31, 23, 59)]
     assert hour(times) == ["05:00", None, "23:00"]
     assert hour(np.array(times, dtype="datetime64[us]")) == ["05:00", None, "23:00"]
+
+
+def test_a_part_that_is_worse_than_the_rest_is_named() -> None:
+    light = ["night"] * 80 + ["day"] * 320
+    correct = np.array(([True, False] * 40) + ([True] * 9 + [False]) * 32)
+    camera = ["north", "north", "south", "south"] * 100
+    worst = worst_slice(correct, None, {"camera": camera, "lighting": light})
+    assert worst is not None
+    assert (worst["slice"], worst["value"], worst["n"], worst["looked_at"]) == ("lighting", "night", 80, 4)
+    assert (worst["accuracy"]["value"], worst["rest_accuracy"], worst["worse"]) == (0.5, 0.9, True)
+
+
+def test_a_part_of_independent_photos_is_judged_as_by_fishers_exact_test() -> None:
+    from scipy.stats import fisher_exact
+
+    light = ["night"] * 80 + ["day"] * 320
+    correct = np.array(([True] * 4 + [False]) * 16 + ([True] * 9 + [False]) * 32)
+    worst = worst_slice(correct, None, {"lighting": light})
+    assert worst is not None
+    exact = fisher_exact([[64, 16], [288, 32]], alternative="less").pvalue
+    assert worst["p"] == pytest.approx(2 * exact, rel=1e-9)  # two parts were looked at
+
+
+def test_a_worst_part_of_photos_that_are_all_alike_is_seldom_called_worse() -> None:
+    generator = np.random.default_rng(0)
+    for groups in (None, np.repeat(np.arange(40), 10)):
+        called = 0
+        for _ in range(400):
+            chance = 0.85 if groups is None else generator.beta(8.5, 1.5, 40)[groups]
+            correct = generator.random(400) < chance
+            parts = generator.integers(0, 8, 400 if groups is None else 40)
+            columns = {"camera": [f"{part}" for part in (parts if groups is None else parts[groups])]}
+            worst = worst_slice(correct, groups, columns)
+            called += worst is not None and worst["worse"]
+        assert called / 400 < 0.08  # 5 % and the chance of 400 runs
+
+
+def test_one_bad_hour_does_not_condemn_a_camera() -> None:
+    groups = np.repeat(np.arange(20), 10)
+    camera = ["a"] * 100 + ["b"] * 100
+    correct = groups != 3  # every photo of one hour of camera a is wrong, all others are right
+    worst = worst_slice(correct, groups, {"camera": camera})
+    assert worst is not None
+    assert (worst["value"], worst["worse"]) == ("a", False)
+    naive = worst_slice(correct, None, {"camera": camera})
+    assert naive is not None
+    assert naive["worse"]
+
+
+def test_too_few_groups_name_no_worst_part() -> None:
+    assert worst_slice(np.arange(90) % 4 > 0, np.arange(90) // 10, {"lighting": ["night"] * 40 + ["day"] * 50}) is None
+    assert worst_slice(np.ones(90), None, {"lighting": ["night"] * 40 + ["day"] * 50}) is None

@@ -37,6 +37,9 @@ def command(
     require: Annotated[
         list[str] | None, typer.Option(help='A bar, e.g. "f1>=0.8" for every class; may be repeated.')
     ] = None,
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="No photo shows a class of the model: count how many it refuses.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 unless every --require is met.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
     as_json: Annotated[
@@ -63,6 +66,7 @@ def command(
             block=block,
             decide=decide,
             require=tuple(require or ()),
+            unknown=unknown,
             report=report,
             workers=workers,
             progress=progress,

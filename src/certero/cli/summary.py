@@ -56,6 +56,8 @@ def summarise(metrics: Json) -> list[str]:
     lines = [*_left_out(metrics.get("counts", {})), *notes]
     seen = metrics.get("seen")
     body = metrics["test"]
+    if body is None and metrics.get("unknown"):
+        return [*lines, *_refused(metrics["unknown"])]
     if body is None:
         return [*lines, _("The test set stays sealed (--no-test): no figure was measured.")]
     known = seen["exact"] + (seen["near"] or 0) if seen else 0
@@ -92,6 +94,7 @@ def summarise(metrics: Json) -> list[str]:
         values = {"claim": f"{random_split['value']:.1%}", "points": points["value"], "interval": between % points}
         lines.append(text % values)
     lines += _weakest(body)
+    lines += _refused(metrics.get("unknown"))
     for bar in metrics.get("requirements", []):
         lines.append(_("Required %(bar)s: %(verdict)s.") % {"bar": bar["require"], "verdict": _word(bar["verdict"])})
     if metrics["openings"]:
@@ -108,6 +111,23 @@ def _framed(warning: str) -> list[str]:
     """A warning between two lines, where most photos were seen: nobody may take what follows without it."""
     rule = "!" * min(len(warning), 100)
     return [rule, warning, rule]
+
+
+def _refused(unknown: Json | None) -> list[str]:
+    """What became of photos whose class the model does not know."""
+    if not unknown:
+        return []
+    if unknown["refused"] is None:
+        return [_("This model file is older and has no threshold for them; train it again.")]
+    values = {"count": unknown["n"], "refused": interval(unknown["refused"])}
+    if unknown["known_refused"] is None:
+        text = _("Of %(count)d photos of classes that the model does not know it refused %(refused)s.")
+        return [text % values]
+    text = _(
+        "Of %(count)d photos of classes that the model does not know it refused %(refused)s; of the known ones "
+        "%(known)s."
+    )
+    return [text % (values | {"known": interval(unknown["known_refused"])})]
 
 
 def _weakest(body: Json) -> list[str]:

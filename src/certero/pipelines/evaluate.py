@@ -25,6 +25,7 @@ from certero.pipelines.recognition import Recognition, recognise
 from certero.pipelines.recognition import seen_in_training as seen_in_training
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.tables import collect_mistakes, describe_photos, minutes, score_photos
+from certero.pipelines.unknown import keep_unknown, measure_refusal
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.page import write_report
 from certero.runtime.card import Card
@@ -46,6 +47,7 @@ def evaluate(
     block: str | timedelta | None = None,
     decide: float | None = None,
     require: Sequence[str] = (),
+    unknown: bool = False,
     report: str | Path | None = None,
     workers: int | None = None,
     progress: Progress = no_progress,
@@ -64,6 +66,7 @@ def evaluate(
         block: length of a time block.
         decide: probability a photo needs to get a label; default: the model's own threshold.
         require: bars such as `precision>=0.85`.
+        unknown: no photo shows a class of the model, whatever the folders are called: count how many it refuses.
         report: HTML file to write.
         workers: threads; every core by default.
         progress: called with (stage, done, total).
@@ -84,9 +87,17 @@ def evaluate(
     if split is not None and split not in SPLITS:
         raise ConfigError(f"--split must be one of {', '.join(SPLITS)}; found {split!r}.")
     length = parse_duration(block, "--block") if isinstance(block, str) else block
+    if unknown:
+        asked = {"--label": label, "--decide": decide, "--require": require or None, "--report": report}
+        if given := [name for name, value in asked.items() if value is not None]:
+            raise ConfigError(f"--unknown counts refusals alone; found {' and '.join(given)} beside it. Leave it out.")
+        with resources(workers, progress) as tools:
+            listed = list_photos(data, label_level=label_level, single_label="unknown" if data.is_dir() else None)
+            return judge_unknown(predictor, look_at_photos(listed, tools), split, tools, group_by, length)
     with resources(workers, progress) as tools:
-        photos = look_at_photos(list_judged(data, predictor.classes, label, label_level), tools)
-        photos = keep_known(photos, predictor.classes, split)
+        listed = look_at_photos(list_judged(data, predictor.classes, label, label_level), tools)
+        photos = keep_known(listed, predictor.classes, split)
+        strange = keep_unknown(listed, predictor.classes, split)
         with tools.timed("separate"):
             separation = separate(photos, find_copies(photos), group_by=group_by, block=length)
             photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
@@ -100,6 +111,19 @@ def evaluate(
         metrics = _figures(predictor, photos, probabilities, recognition, separation, decide, data)
         metrics["openings"] = opening.earlier
         metrics["requirements"] = _judge(requirements, metrics)
+        if strange is not None:
+            with tools.timed("evaluate"):
+                refusals = answer_photos(predictor, strange, tools)
+            fresh = ~photos.used()["path"].is_in(metrics["seen"]["paths"])
+            metrics["unknown"] = measure_refusal(
+                strange,
+                refusals,
+                probabilities[fresh.to_numpy()] if fresh.any() else None,
+                photos.used().filter(fresh)["unit"].to_list(),
+                predictor.card,
+                group_by=group_by,
+                block=length,
+            )
         metrics["seconds"] = {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)}
     if report is not None:
         _write_report(Path(report), predictor, photos, probabilities, metrics, data, command)
@@ -145,7 +169,7 @@ def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Pho
         raise DataError(
             f"DATA must hold classes that the model knows ({', '.join(classes)}); "
             f"found {', '.join(sorted(unknown['label']))}. Point to the folder that holds the class folders, "
-            "or name the class of all photos with --label."
+            "name the class of all photos with --label, or count how many the model refuses with --unknown."
         )
     kept = dataclasses.replace(photos, table=table).noted(notes)
     if kept.used().is_empty():
@@ -155,6 +179,39 @@ def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Pho
             f"(first: {first['path']}: {first['problem']})."
         )
     return kept
+
+
+def judge_unknown(
+    predictor: Predictor,
+    photos: Photos,
+    split: str | None,
+    tools: Resources,
+    group_by: str | None,
+    block: timedelta | None,
+) -> Json:
+    """The metrics of photos none of which shows a class of the model; `test` is null.
+
+    Raises:
+        DataError: if no photo can be used.
+    """
+    strange = keep_unknown(photos, () if photos.source != "manifest" else predictor.classes, split)
+    if strange is None:
+        raise DataError("--unknown needs readable photos of classes that the model does not know; DATA holds none.")
+    with tools.timed("evaluate"):
+        answers = answer_photos(predictor, strange, tools)
+    refusal = measure_refusal(strange, answers, None, (), predictor.card, group_by=group_by, block=block)
+    return {
+        "schema": 1,
+        "evaluation": "evaluate",
+        "test": None,
+        "seen": None,
+        "unknown": refusal,
+        "counts": {"photos": photos.table.height, "used": strange.used().height},
+        "requirements": [],
+        "notes": list(photos.notes),
+        "openings": 0,
+        "seconds": {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)},
+    }
 
 
 def answer_photos(predictor: Predictor, photos: Photos, tools: Resources) -> NDArray[np.float32]:
@@ -191,6 +248,10 @@ def _figures(
     truth = np.array([index[label] for label in used["label"]], dtype=np.int64)
     seen = recognition.seen
     fresh = ~seen
+    calibrated: Json = {
+        "temperature": card.calibration.get("temperature"),
+        "thresholds": card.calibration.get("thresholds"),
+    }
     accepted = accept(card, probabilities) if decide is None and card.threshold is not None else None
     unseen = (
         score_photos(
@@ -200,6 +261,7 @@ def _figures(
             classes,
             decide,
             None if accepted is None else accepted[fresh],
+            **calibrated,
         )
         if seen.any() and fresh.any()
         else None
@@ -207,8 +269,9 @@ def _figures(
     return {
         "schema": 1,
         "evaluation": "evaluate",
-        "test": score_photos(used, truth, probabilities, classes, decide, accepted),
+        "test": score_photos(used, truth, probabilities, classes, decide, accepted, **calibrated),
         "seen": recognition.to_json(unseen, used["path"].to_list()),
+        "unknown": None,
         "random_split_accuracy": None,
         "optimism_of_random_split": None,
         "train_accuracy": None,

@@ -36,7 +36,8 @@ from certero.records import Json, Preprocessing
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
-from certero.stats.calibration import expected_calibration_error, fit_temperature, softmax
+from certero.stats.abstention import answer_thresholds
+from certero.stats.calibration import expected_calibration_error, fit_temperature, reliability, softmax
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -212,13 +213,15 @@ def fit_model(
             fitted_on, truth, len(classes), folds, settings.strengths, weights, tools.map, tools.progress, embeddings
         )
     with tools.timed("calibrate"):
-        calibration = _calibrate(probe, truth, source)
+        held = probe.held_out
+        units = development.filter(pl.Series(held))["unit"].to_list()
+        calibration = fit_temperature_of(probe.oof_logits[held], truth[held], source, units)
     with tools.timed("export"):
         temperature = calibration["temperature"]
         card = Card(
             classes=tuple(classes),
             preprocessing=network.preprocessing,
-            calibration=calibration,
+            calibration=without_tables(calibration),
             training={
                 "recipe": settings.recipe,
                 "backbone": settings.backbone,
@@ -397,28 +400,35 @@ def choose_folds(
     return folds, "oof"
 
 
-def _calibrate(probe: Probe, truth: NDArray[np.int64], source: str) -> Json:
-    held = probe.held_out
-    return fit_temperature_of(probe.oof_logits[held], truth[held], source)
-
-
-def fit_temperature_of(logits: NDArray[np.float64], labels: NDArray[np.int64], source: str) -> Json:
+def fit_temperature_of(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], source: str, units: Sequence[str]
+) -> Json:
     """`calibration` of metrics.json, from outputs [n, K] of models that had not seen the photos.
 
     Args:
         logits: not calibrated.
         labels: class index [n].
         source: `oof` or `val`.
+        units: which of the photos are not independent.
     """
     temperature = fit_temperature(logits, labels)
+    before, after = softmax(logits), softmax(logits, temperature)
     return {
         "source": source,
         "method": "temperature",
         "temperature": temperature,
         "n": len(labels),
-        "ece_before": expected_calibration_error(softmax(logits), labels),
-        "ece_after": expected_calibration_error(softmax(logits, temperature), labels),
+        "ece_before": expected_calibration_error(before, labels),
+        "ece_after": expected_calibration_error(after, labels),
+        "thresholds": answer_thresholds(after.max(axis=1)),
+        "reliability_before": reliability(before, labels, groups=units),
+        "reliability_after": reliability(after, labels, groups=units),
     }
+
+
+def without_tables(calibration: Json) -> Json:
+    """What the model file remembers of its calibration."""
+    return {key: value for key, value in calibration.items() if not key.startswith("reliability")}
 
 
 def fingerprints_of(table: pl.DataFrame) -> Fingerprints:

@@ -29,7 +29,16 @@ from certero.learn.last_layer import start_last_layer
 from certero.learn.loop import Examples, Progression, StopRequested, judge, train_network, using_threads
 from certero.learn.probe import weigh_classes
 from certero.learn.sheets import augmented_sheet
-from certero.pipelines.fit import Development, Everything, Fitted, encode, fingerprints_of, fit_temperature_of, versions
+from certero.pipelines.fit import (
+    Development,
+    Everything,
+    Fitted,
+    encode,
+    fingerprints_of,
+    fit_temperature_of,
+    versions,
+    without_tables,
+)
 from certero.pipelines.interruption import deferred_signals
 from certero.pipelines.measure import Answers
 from certero.pipelines.optimism import Claims, claims_of, draw_splits
@@ -141,12 +150,14 @@ class NetworkFitter:
             bare = export_classifier(trained.network, self.preprocessing)
         with tools.timed("calibrate"):
             logits = self._answer(bare, [paths[row] for row in trained.val_rows], ["logits"], "calibrate")[0]
-            calibration = fit_temperature_of(logits.astype(np.float64), truth[trained.val_rows], "val")
+            rows = trained.val_rows
+            units = development[rows.tolist()]["unit"].to_list()
+            calibration = fit_temperature_of(logits.astype(np.float64), truth[rows], "val", units)
         training = describe_training(trained, settings, self._trainer())
         card = Card(
             classes=tuple(classes),
             preprocessing=self.preprocessing,
-            calibration=calibration,
+            calibration=without_tables(calibration),
             training={
                 "recipe": settings.recipe,
                 "backbone": None if settings.layers else settings.backbone,

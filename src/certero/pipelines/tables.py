@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from certero.records import SPLITS, Json
 from certero.report.page import MOST_PICTURES
 from certero.report.pictures import Mistake, thumbnail
 from certero.stats.scores import score
-from certero.stats.slices import hour, lighting, slice_rows
+from certero.stats.slices import hour, lighting, slice_rows, worst_slice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +37,8 @@ def score_photos(
     classes: Sequence[str],
     decide: float | None,
     accepted: NDArray[np.bool_] | None = None,
+    temperature: float | NDArray[np.float64] | None = None,
+    thresholds: Mapping[str, float] | None = None,
 ) -> Json:
     """The `test` body of metrics.json, slices included.
 
@@ -47,9 +49,20 @@ def score_photos(
         classes: names in the order of the columns.
         decide: see `TrainSettings`.
         accepted: bool [n], photos that the model's own threshold gives their likeliest label.
+        temperature: of the calibration, for all photos or float [n].
+        thresholds: probabilities set on held-out photos, see `stats.abstention`.
     """
     units = table["unit"].to_list()
-    body = score(probabilities, truth, classes, units, decide=decide, accepted=accepted)
+    body = score(
+        probabilities,
+        truth,
+        classes,
+        units,
+        decide=decide,
+        accepted=accepted,
+        temperature=temperature,
+        thresholds=thresholds,
+    )
     best = probabilities.argmax(axis=1)
     correct = best == truth
     if decide is not None:
@@ -64,6 +77,7 @@ def score_photos(
     # Further columns of a manifest are slices too.
     columns |= {name: table[name].cast(pl.String).to_list() for name in table.columns if name not in SCHEMA}
     body["slices"] = slice_rows(correct, units, columns)
+    body["worst_slice"] = worst_slice(correct, units, columns)
     return body
 
 

@@ -97,6 +97,7 @@ class Judged:
         embeddings: float32 [n, D], as one array for each fold.
         training_counts: photos of each class [K] in training; one entry a fold.
         opening: the logged opening.
+        temperatures: float64 [n], of the model that answered.
     """
 
     table: pl.DataFrame
@@ -105,6 +106,7 @@ class Judged:
     embeddings: list[NDArray[np.float32]]
     training_counts: list[NDArray[np.int64]]
     opening: Opening
+    temperatures: NDArray[np.float64]
 
 
 def train(
@@ -237,7 +239,9 @@ def _hold_out(
     answers = _ask(fitter, fitted, photos, table, tools, "evaluate")
     truth = encode(table["label"], classes)
     counts = np.bincount(encode(development["label"], classes), minlength=len(classes))
-    return fitted, Judged(table, truth, answers.probabilities, [answers.embeddings], [counts], opening)
+    return fitted, Judged(
+        table, truth, answers.probabilities, [answers.embeddings], [counts], opening, _temperatures(fitted, table)
+    )
 
 
 def _cross_validate(
@@ -268,20 +272,25 @@ def _cross_validate(
             stage = sentence("evaluate fold %(fold)d/%(folds)d", fold=fold + 1, folds=prepared.folds)
             answers = _ask(fitter, model, photos, table, tools, stage)
             counts = np.bincount(encode(inside["label"], classes), minlength=len(classes))
-            fold_rows.append((table, answers, counts))
+            fold_rows.append((table, answers, counts, _temperatures(model, table)))
     fitted = fitter.fit(Development(used, photos.paths(used), False, gap, "refitted on all photos", "final"), classes)
     if not settings.open_test:
         return fitted, None
-    table = pl.concat([rows for rows, _answers, _counts in fold_rows])
+    table = pl.concat([fold[0] for fold in fold_rows])
     judged = Judged(
         table,
         encode(table["label"], classes),
-        np.concatenate([answers.probabilities for _rows, answers, _counts in fold_rows]),
-        [answers.embeddings for _rows, answers, _counts in fold_rows],
-        [counts for _rows, _answers, counts in fold_rows],
+        np.concatenate([fold[1].probabilities for fold in fold_rows]),
+        [fold[1].embeddings for fold in fold_rows],
+        [fold[2] for fold in fold_rows],
         opening,
+        np.concatenate([fold[3] for fold in fold_rows]),
     )
     return fitted, judged
+
+
+def _temperatures(fitted: Fitted, table: pl.DataFrame) -> NDArray[np.float64]:
+    return np.full(table.height, float(fitted.calibration["temperature"]))
 
 
 def _ask(fitter: Fitter, fitted: Fitted, photos: Photos, table: pl.DataFrame, tools: Resources, stage: str) -> Answers:
@@ -299,7 +308,15 @@ def _figures(
     settings: TrainSettings,
 ) -> Json:
     """The honest figures, and after them what a random split would have claimed."""
-    test = score_photos(judged.table, judged.truth, judged.probabilities, classes, settings.decide)
+    test = score_photos(
+        judged.table,
+        judged.truth,
+        judged.probabilities,
+        classes,
+        settings.decide,
+        temperature=judged.temperatures,
+        thresholds=fitted.calibration["thresholds"],
+    )
     if prepared.evaluation == "cv":
         features, table = judged.embeddings, judged.table
     else:

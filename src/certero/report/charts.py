@@ -104,21 +104,65 @@ class Reliability:
 
     axis: Axis
     bins: list[tuple[float, float, tuple[float, float] | None]]
+    before: list[tuple[float, float, tuple[float, float] | None]]
 
 
-def reliability_chart(rows: Any) -> Reliability | None:
-    """The diagram of `test.reliability`; None where there is nothing to draw."""
-    usable = [row for row in rows or [] if isinstance(row, dict) and known(row.get("confidence"))]
-    usable = [row for row in usable if isinstance(row.get("accuracy"), dict) and known(row["accuracy"].get("value"))]
+def reliability_chart(rows: Any, before: Any = None) -> Reliability | None:
+    """The diagram of `test.reliability`, and of `test.before_calibration`; None where there is nothing to draw."""
+    usable, earlier = _usable_bins(rows), _usable_bins(before)
     if not usable:
         return None
-    axis = share_axis([share for row in usable for share in (row["confidence"], row["accuracy"]["value"])])
+    axis = share_axis([share for row in usable + earlier for share in (row["confidence"], row["accuracy"]["value"])])
+    return Reliability(axis, _bins(usable, axis), _bins(earlier, axis))
+
+
+def _usable_bins(rows: Any) -> list[Json]:
+    usable = [row for row in rows or [] if isinstance(row, dict) and known(row.get("confidence"))]
+    return [row for row in usable if isinstance(row.get("accuracy"), dict) and known(row["accuracy"].get("value"))]
+
+
+def _bins(rows: Sequence[Json], axis: Axis) -> list[tuple[float, float, tuple[float, float] | None]]:
     bins = []
-    for row in usable:
+    for row in rows:
         right = row["accuracy"]
         whisker = (axis.place(right["low"]), axis.place(right["high"])) if has_interval(right) else None
         bins.append((axis.place(row["confidence"]), axis.place(right["value"]), whisker))
-    return Reliability(axis, bins)
+    return bins
+
+
+@dataclass(frozen=True, slots=True)
+class Sureness:
+    """How often the model is right, by the share of photos it answers.
+
+    Args:
+        axis: of the accuracy.
+        points: x and y, percent of the axes.
+    """
+
+    axis: Axis
+    points: list[tuple[float, float]]
+
+
+def sureness_chart(abstention: Any) -> Sureness | None:
+    """The curve of `test.abstention`; None where there is nothing to draw."""
+    rows = (abstention or {}).get("curve") or []
+    usable = [row for row in rows if isinstance(row, Sequence) and len(row) == 3 and all(map(known, row))]
+    if len(usable) < 2:
+        return None
+    axis = share_axis(row[1] for row in usable)
+    return Sureness(axis, [(round(100 * row[0], 2), axis.place(row[1])) for row in usable])
+
+
+def ranking_chart(curves: Any) -> Json | None:
+    """Of `test.curves`, the ROC and precision-recall curves to draw: `macro` and `classes`; None without."""
+    curves = curves or {}
+    macro, classes = curves.get("macro") or {}, curves.get("per_class") or {}
+    if not macro.get("roc"):
+        return None
+    return {
+        key: {"macro": macro.get(key) or [], "classes": [one.get(key) or [] for one in classes.values()]}
+        for key in ("roc", "precision_recall")
+    }
 
 
 @dataclass(frozen=True, slots=True)

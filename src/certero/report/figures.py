@@ -254,6 +254,32 @@ def slice_words(row: Json) -> tuple[str, str]:
     return names.get(name, name), values.get(str(value), str(value)) if name == "lighting" else str(value)
 
 
+def worst_slice_sentence(worst: Any) -> str | None:
+    """Whether some part is surely worse than the rest, in words; None where it cannot be told."""
+    if not isinstance(worst, dict) or not known(worst.get("p")) or not _stated(worst.get("accuracy")):
+        return None
+    name, value = slice_words(worst)
+    values = {
+        "part": f"{name}: {value}",
+        "accuracy": percent(worst["accuracy"]["value"]),
+        "rest": percent(worst.get("rest_accuracy")),
+        "parts": number(worst.get("looked_at")),
+        "chance": percent(worst["p"], 0 if worst["p"] >= 0.01 else 1),
+    }
+    if worst.get("worse"):
+        text = _(
+            "The model is worse on one part: %(part)s, with %(accuracy)s right against %(rest)s on all other photos. "
+            "Of %(parts)s parts that are all alike, chance would make one look that bad in %(chance)s of cases."
+        )
+    else:
+        text = _(
+            "No part is surely worse than the rest. The lowest for its size is %(part)s, with %(accuracy)s right "
+            "against %(rest)s on all other photos; of %(parts)s parts that are all alike, chance would make one look "
+            "that bad in %(chance)s of cases."
+        )
+    return text % values
+
+
 def group_slices(rows: Any) -> list[tuple[str, list[Json]]]:
     """The slices by what divides them, in their order: (name, rows)."""
     found: dict[str, list[Json]] = {}

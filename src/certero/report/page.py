@@ -137,7 +137,12 @@ def _view(metrics: Json, config: Json, mistakes: Sequence[Mistake]) -> Json:
         "trust": trust,
         "verdict": verdict(trust, headline),
         "advice": advise(metrics, headline),
-        "reliability": charts.reliability_chart(body.get("reliability")),
+        "reliability": charts.reliability_chart(
+            body.get("reliability"), (body.get("before_calibration") or {}).get("reliability")
+        ),
+        "sureness": charts.sureness_chart(body.get("abstention")),
+        "ranking": charts.ranking_chart(body.get("curves")),
+        "worst_slice": figures.worst_slice_sentence(body.get("worst_slice")),
         "decay": charts.decay_chart(metrics.get("separation") or {}),
         "class_dots": charts.class_dots(class_rows),
         "slices": [(name, _slice_dots(rows), rows) for name, rows in figures.group_slices(body.get("slices"))],

@@ -78,6 +78,21 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | No
     return math.exp(float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
 
 
+def uncalibrated(probabilities: ArrayLike, temperature: ArrayLike) -> Floats:
+    """The probabilities [n, K] as they were before their logits were divided by a temperature.
+
+    Args:
+        probabilities: float [n, K].
+        temperature: float, or float [n].
+
+    >>> uncalibrated(softmax([[2.0, 0.0]], 2.0), 2.0).round(4).tolist() == softmax([[2.0, 0.0]]).round(4).tolist()
+    True
+    """
+    given = np.asarray(probabilities, dtype=np.float64)
+    temperatures = np.broadcast_to(np.asarray(temperature, dtype=np.float64), len(given))
+    return softmax(np.log(np.maximum(given, np.finfo(np.float32).tiny)) * temperatures[:, None])
+
+
 def confidence_bins(confidence: Floats, bins: int = BINS) -> tuple[Integers, Floats]:
     """The bin of each photo, int [n], and the edges, float [bins + 1 or fewer], of bins of equal mass.
 

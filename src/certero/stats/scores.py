@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import ConfigError, DataError
 from certero.records import Json, Quantity
-from certero.stats.calibration import confidence_bins, reliability
+from certero.stats.abstention import measure_abstention
+from certero.stats.calibration import confidence_bins, expected_calibration_error, reliability, uncalibrated
 from certero.stats.intervals import (
     effective_sample_size,
     group_codes,
@@ -19,6 +20,7 @@ from certero.stats.intervals import (
     resample,
     undefined,
 )
+from certero.stats.ranking import rank
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -41,7 +43,7 @@ class _Answers:
     probability_of_truth: Floats
     confidence: Floats
     top_correct: Flags
-    in_top_3: Flags
+    rank_of_truth: Integers
     classes: tuple[str, ...]
     one_label: bool
 
@@ -69,6 +71,8 @@ def score(
     *,
     decide: float | None = None,
     accepted: ArrayLike | None = None,
+    temperature: ArrayLike | None = None,
+    thresholds: Mapping[str, float] | None = None,
     seed: int = 0,
     n_resamples: int = 1000,
 ) -> Json:
@@ -86,15 +90,18 @@ def score(
         decide: give a photo every label whose probability reaches this, perhaps none or several, instead of
             the likeliest one. `accuracy` then counts the photos whose only label is the true one.
         accepted: bool [n], photos whose likeliest label counts; the others get none. Not together with `decide`.
+        temperature: float or float [n], what the logits were divided by: the calibration error without it is given too.
+        thresholds: set on held-out photos, see `measure_abstention`.
         seed: of the bootstrap.
         n_resamples: of the bootstrap.
 
     Returns:
         `n`, `groups`, `design_effect`, `effective_n`, `accuracy`, `balanced_accuracy`, `macro_f1`,
-        `log_loss`, `top_3`, `majority_class_accuracy`, `micro`/`macro`/`weighted`/`samples`, `per_class`,
-        `confusion`, `ece`, `reliability`. `groups` is null for independent photos. When the photos are all of
-        one class, precision, F1 and the averages over classes are null, method `single_class`; `top_3` is null
-        up to 3 classes.
+        `log_loss`, `top_3`, `top_5`, `roc_auc`, `average_precision`, `majority_class_accuracy`,
+        `micro`/`macro`/`weighted`/`samples`, `per_class`, `confusion`, `ece`, `reliability`, `before_calibration`,
+        `curves`, `abstention`. `groups` is null for independent photos. When the photos are all of one class,
+        precision, F1, the areas and the averages over classes are null, method `single_class`; `top_3` is null up to
+        3 classes, `top_5` up to 5.
 
     Raises:
         DataError: no photos, or shapes and indices that do not fit together.
@@ -115,7 +122,11 @@ def score(
         figures |= dict.fromkeys(alike, accuracy)
     recall = proportion(answers.found, codes, all_groups=count)
     figures |= {(row, "recall"): recall for row in ("micro", "weighted", "samples")}
-    top_3 = proportion(answers.in_top_3, codes, all_groups=count) if len(classes) > 3 else undefined(n)
+    top = {
+        k: proportion(answers.rank_of_truth < k, codes, all_groups=count) if len(classes) > k else undefined(n)
+        for k in (3, 5)
+    }
+    ranking = rank(probabilities, answers.truth, codes)
     majority_share = proportion(answers.truth == majority, codes, all_groups=count)
     if len(np.unique(answers.truth)) == 1:
         _null_single_class(figures, per_class, answers.classes[majority])
@@ -128,17 +139,42 @@ def score(
         "balanced_accuracy": figures["balanced", "recall"].to_json(),
         "macro_f1": figures["macro", "f1"].to_json(),
         "log_loss": figures["log_loss", ""].to_json(),
-        "top_3": top_3.to_json(),
+        "top_3": top[3].to_json(),
+        "top_5": top[5].to_json(),
+        "roc_auc": ranking.macro.roc_auc.to_json(),
+        "average_precision": ranking.macro.average_precision.to_json(),
         "majority_class_accuracy": majority_share.to_json(),
         **{row: {f: figures[row, f].to_json() for f in FIGURES} for row in ROWS},
         "per_class": {
-            name: {"n": found["recall"].n, **{f: found[f].to_json() for f in FIGURES}}
-            for name, found in per_class.items()
+            name: {
+                "n": found["recall"].n,
+                **{f: found[f].to_json() for f in FIGURES},
+                "roc_auc": one.roc_auc.to_json(),
+                "average_precision": one.average_precision.to_json(),
+            }
+            for (name, found), one in zip(per_class.items(), ranking.classes, strict=True)
         },
         "confusion": _confusion(answers),
         "ece": figures["ece", ""].to_json(),
         "reliability": reliability(probabilities, truth, groups=codes),
+        "before_calibration": _before_calibration(probabilities, truth, codes, temperature),
+        "curves": {
+            "macro": ranking.macro.curves(),
+            "per_class": {
+                name: one.curves() for name, one in zip(answers.classes, ranking.classes, strict=True) if len(one.roc)
+            },
+        },
+        "abstention": measure_abstention(answers.confidence, answers.top_correct, codes, thresholds),
     }
+
+
+def _before_calibration(
+    probabilities: ArrayLike, truth: ArrayLike, codes: Integers | None, temperature: ArrayLike | None
+) -> Json | None:
+    if temperature is None:
+        return None
+    before = uncalibrated(probabilities, temperature)
+    return {"ece": expected_calibration_error(before, truth), "reliability": reliability(before, truth, groups=codes)}
 
 
 def _answers(
@@ -169,7 +205,9 @@ def _answers(
         photo, label = (np.arange(n), top) if decide is None else np.nonzero(given >= decide)
     # A probability that underflowed to 0 costs what the smallest step of its type costs, not infinity.
     tiny = float(np.finfo(given.dtype).eps) if given.dtype.kind == "f" else 1e-15
-    best = np.argsort(-given, axis=1, kind="stable")[:, :3]
+    # Of equal probabilities the first column wins, as in argmax.
+    own = given[np.arange(n), labels][:, None]
+    before = np.arange(k)[None] < labels[:, None]
     return _Answers(
         truth=labels,
         photo=photo.astype(np.int64),
@@ -177,7 +215,7 @@ def _answers(
         probability_of_truth=np.clip(given[np.arange(n), labels].astype(np.float64), tiny, 1.0),
         confidence=given.max(axis=1).astype(np.float64),
         top_correct=top == labels,
-        in_top_3=(best == labels[:, None]).any(axis=1),
+        rank_of_truth=((given > own) | ((given == own) & before)).sum(axis=1),
         classes=tuple(classes),
         one_label=decide is None and accepted is None,
     )

@@ -1,0 +1,103 @@
+"""What a classifier is worth when it answers only where it is sure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from certero.records import Json
+from certero.stats.intervals import group_codes, proportion
+
+#: Shares of photos that get an answer, for which figures are given.
+COVERAGES = (0.8, 0.9, 0.95)
+# As many points as a small chart can show.
+_POINTS = 41
+
+
+def answer_threshold(confidence: ArrayLike, coverage: float) -> float | None:
+    """The probability from which on at least this share of the photos gets an answer; None without photos.
+
+    Args:
+        confidence: float [n], probability of the likeliest class, of photos that the model was not fitted on.
+        coverage: share of photos to answer, above 0.
+
+    >>> answer_threshold([0.9, 0.5, 0.8, 0.7], 0.75)
+    0.7
+    """
+    falling = np.sort(np.asarray(confidence, dtype=np.float64))[::-1]
+    return float(falling[_count(coverage, len(falling)) - 1]) if len(falling) else None
+
+
+def answer_thresholds(confidence: ArrayLike) -> dict[str, float]:
+    """`answer_threshold` for each of COVERAGES, by the coverage as text; empty without photos."""
+    found = {f"{coverage:g}": answer_threshold(confidence, coverage) for coverage in COVERAGES}
+    return {coverage: threshold for coverage, threshold in found.items() if threshold is not None}
+
+
+def measure_abstention(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    groups: ArrayLike | None = None,
+    thresholds: Mapping[str, float] | None = None,
+) -> Json:
+    """The risk-coverage curve, and the accuracy at 80, 90 and 95 % of the photos answered.
+
+    Args:
+        confidence: float [n], probability of the likeliest class; n above 0.
+        correct: bool [n], whether that class is the true one.
+        groups: int or str [n], the group of each photo; None for independent photos.
+        thresholds: from `answer_thresholds` of held-out photos; what they do on these photos is measured too.
+
+    Returns:
+        `curve`: up to 41 rows [share answered, accuracy of the answers, threshold], rising; `at_coverage`: rows of
+        `coverage`, `threshold` (that answers so many of these photos), `n` (answered), `accuracy`, and for the
+        threshold set on held-out photos `set_threshold`, `answered` and `accuracy_answered`, null without one.
+
+    Source: R. El-Yaniv, Y. Wiener, Journal of Machine Learning Research 11 (2010), 1605-1641 (risk and coverage);
+    Y. Geifman, R. El-Yaniv, NIPS 2017 (by the likeliest class's probability).
+    """
+    sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
+    n = len(sure)
+    codes = group_codes(groups, n)
+    count = None if codes is None else int(codes.max()) + 1
+
+    def accuracy(answered: NDArray[np.bool_]) -> Json:
+        inside = None if codes is None else codes[answered]
+        return proportion(right[answered], inside, all_groups=count).to_json()
+
+    rows: list[Json] = []
+    for coverage in COVERAGES:
+        threshold = answer_threshold(sure, coverage)
+        answered = sure >= (threshold or 0.0)
+        row: Json = {
+            "coverage": coverage,
+            "threshold": threshold,
+            "n": int(answered.sum()),
+            "accuracy": accuracy(answered),
+            "set_threshold": (thresholds or {}).get(f"{coverage:g}"),
+            "answered": None,
+            "accuracy_answered": None,
+        }
+        if row["set_threshold"] is not None:
+            answered = sure >= row["set_threshold"]
+            row["answered"] = proportion(answered, codes, all_groups=count).to_json()
+            row["accuracy_answered"] = accuracy(answered)
+        rows.append(row)
+    return {"curve": _curve(sure, right), "at_coverage": rows}
+
+
+def _curve(sure: NDArray[np.float64], right: NDArray[np.bool_]) -> list[list[float]]:
+    order = np.argsort(-sure, kind="stable")
+    # Photos of equal probability are answered together or not at all.
+    ends = np.flatnonzero(np.append(np.diff(sure[order]) != 0, True))
+    accuracy = np.cumsum(right[order])[ends] / (ends + 1)
+    shares = (ends + 1) / len(sure)
+    kept = np.unique(np.searchsorted(shares, np.linspace(1 / len(sure), 1, _POINTS) - 1e-12))
+    return np.column_stack([shares, accuracy, sure[order][ends]])[kept].round(5).tolist()  # type: ignore[no-any-return]
+
+
+def _count(coverage: float, n: int) -> int:
+    return max(1, math.ceil(coverage * n - 1e-9))
