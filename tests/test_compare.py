@@ -148,6 +148,7 @@ def test_runs_are_compared_by_their_stored_answers_on_the_test_photos_they_share
     assert stored["n"] == network_run.metrics["test"]["n"] < small_run.metrics["test"]["n"]
     assert stored["models"][1]["accuracy"]["value"] == pytest.approx(network_run.metrics["test"]["accuracy"]["value"])
     assert any("photos that all models were judged on" in note for note in stored["notes"])
+    assert any(note.startswith("A was cross-validated") for note in stored["notes"])
     assert stored["openings"] is None
     assert stored["speed_on"] == "noise"
     # The few test photos of one split come from a few hours.
@@ -210,6 +211,7 @@ def test_classes_are_mapped_by_name_and_differing_ones_are_said(small_run: Run, 
     card.write_text(OWN_CARD.replace('"empty", "lying", "standing"', '"lying", "empty", "standing"'), "utf-8")
     swapped = certero.compare(small_run.path, bare / "theirs.onnx", data=fresh, card=[card], speed=False)
     assert swapped["models"][1]["accuracy"]["value"] < swapped["models"][0]["accuracy"]["value"]
+    assert any(note.startswith("B is right less often than always naming the commonest") for note in swapped["notes"])
     card.write_text(OWN_CARD.replace('"empty", "lying", "standing"', '"a", "b", "c"'), "utf-8")
     with pytest.raises(ConfigError, match=r"knows empty, lying, standing, .* a, b, c: none in common"):
         certero.compare(small_run.path, bare / "theirs.onnx", data=fresh, card=[card])
@@ -325,7 +327,7 @@ def test_the_page_speaks_both_languages_and_is_small(on_fresh: Json) -> None:
     assert '<html lang="es">' in spanish
     text = text_of(spanish)
     assert "¿Qué modelo es mejor?" in text
-    for word in (" the ", "better", "photos", "groups"):
+    for word in (" the ", "better", "photos", "groups", "points"):
         assert word not in text.replace(str(on_fresh["models"][0]["name"]), ""), word
     assert len(spanish.encode()) < 200_000
 

@@ -115,9 +115,7 @@ def compare(
                 contenders, classes, Path(data), (split, label, label_level, group_by, length), tools, answer
             )
         with tools.timed("score"):
-            if judged is None:
-                _own_figures(contenders, answer)
-            else:
+            if judged is not None:
                 _fill(contenders, classes, judged, answer)
         if speed:
             with tools.timed("measure"):
@@ -302,7 +300,7 @@ def _join_runs(contenders: Sequence[Contender], classes: Sequence[str], answer: 
                 f"without --data every MODEL must be a run with stored answers; {contender.name} is none. "
                 "Name labelled photos with --data."
             )
-        tables.append(_stored_answers(contender))
+        tables.append(_stored_answers(contender, answer))
     keys = ["pixel_hash", "copy", "label"]
     joined = tables[0].rename({"named": "named_0"})
     for number, other in enumerate(tables[1:], start=1):
@@ -315,6 +313,7 @@ def _join_runs(contenders: Sequence[Contender], classes: Sequence[str], answer: 
                 "better; name photos for all of them with --data"
             )
         )
+        _own_figures(contenders, tables, answer)
         return None
     # Where the runs kept different photos together, the more careful of them is believed.
     groups = [
@@ -336,9 +335,18 @@ def _join_runs(contenders: Sequence[Contender], classes: Sequence[str], answer: 
     return Judged(joined.with_columns(unit.alias("unit")), named, [], [None] * len(contenders))
 
 
-def _stored_answers(contender: Contender) -> pl.DataFrame:
+def _stored_answers(contender: Contender, answer: Json) -> pl.DataFrame:
     """The judged photos of a run with `named`, and `copy`, which numbers photos of equal pixels."""
-    judged = read_run(contender.model).judged
+    candidate = read_run(contender.model)
+    judged = candidate.judged
+    if candidate.evaluation == "cv":
+        answer["notes"].append(
+            sentence(
+                "%(letter)s was cross-validated: its answers are those of the models of its folds, each on photos it "
+                "had not seen",
+                letter=contender.letter,
+            )
+        )
     named = pl.DataFrame(
         {
             "path": list(judged.paths),
@@ -384,6 +392,16 @@ def _fill(contenders: Sequence[Contender], classes: Sequence[str], judged: Judge
     for (first, second), pair in zip(couples, pairs, strict=True):
         answer["pairs"].append({"first": first, "second": second, **pair, "says": say(first, second, pair)})
     answer["best"] = _best(answer)
+    commonest = int(np.bincount(truth).max()) / len(truth)
+    answer["notes"] += [
+        sentence(
+            "%(letter)s is right less often than always naming the commonest class would be: check its card, above all "
+            "range, channels and the order of classes",
+            letter=row["letter"],
+        )
+        for row in answer["models"]
+        if row["kind"] == "foreign" and row["accuracy"]["value"] < commonest
+    ]
 
 
 def say(first: str, second: str, pair: Json) -> Sentence:
@@ -449,11 +467,10 @@ def _best(answer: Json) -> Json:
     return {"letter": leader, "better_than": beaten, "cannot_tell": open_}
 
 
-def _own_figures(contenders: Sequence[Contender], answer: Json) -> None:
+def _own_figures(contenders: Sequence[Contender], tables: Sequence[pl.DataFrame], answer: Json) -> None:
     """Each run's own figures, on photos of its own."""
-    for row, contender in zip(answer["models"], contenders, strict=True):
-        assert contender.run is not None
-        stored = _stored_answers(contender).filter(pl.col("label").is_in(answer["classes"]))
+    for row, contender, table in zip(answer["models"], contenders, tables, strict=True):
+        stored = table.filter(pl.col("label").is_in(answer["classes"]))
         if stored.is_empty():
             continue
         names = list(dict.fromkeys([*answer["classes"], *contender.classes]))
