@@ -7,10 +7,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("polars", reason="comparing needs the [report] extra")
@@ -21,7 +23,9 @@ from certero.data.synthetic import render_barn
 from certero.engine.threads import Threads
 from certero.errors import ConfigError, DataError
 from certero.language import use_language
-from certero.records import Json
+from certero.pipelines.contenders import Contender
+from certero.pipelines.stopwatch import time_contenders
+from certero.records import Json, Preprocessing, no_progress
 from certero.report.comparison import render_comparison
 from certero.runtime.model_file import _take_apart, read_model
 from report_examples import text_of
@@ -139,6 +143,29 @@ def test_speed_size_and_epochs_stand_beside_the_accuracy(on_fresh: Json, small_r
     assert epochs["final_accuracy"]["value"] == pytest.approx(history[-1]["val_accuracy"])
     assert epochs["mean_accuracy"]["value"] == pytest.approx(sum(row["val_accuracy"] for row in history) / 2)
     assert epochs["seconds"]["low"] == pytest.approx(min(row["seconds"] for row in history))
+
+
+class _Waiting:
+    """A network that waits for the processor instead of computing, as on a busy machine."""
+
+    batch_size = 2
+
+    def run(self, rows: np.ndarray, _outputs: Sequence[str], /) -> list[np.ndarray]:
+        time.sleep(0.02 * len(rows))
+        return [np.zeros((len(rows), 2), np.float32)]
+
+
+def test_speed_is_the_models_own_and_a_busy_machine_is_noticed(tmp_path: Path) -> None:
+    waiting = Contender(
+        "A", "a", tmp_path, None, ("x", "y"), _Waiting(), (), Preprocessing(8, 8), None, {}, None
+    )  # fmt: skip
+    photos = [np.zeros((16, 16, 3), np.uint8)]
+    ((latency, rate),), busy = time_contenders([waiting], photos, Threads(2).map, no_progress)
+    assert latency.value is not None
+    assert rate.value is not None
+    assert latency.value >= 20
+    assert rate.value <= 2 / 0.02
+    assert busy > 5
 
 
 def test_runs_are_compared_by_their_stored_answers_on_the_test_photos_they_share(
