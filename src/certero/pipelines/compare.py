@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # The photos that models are timed on.
 _TIMED = 48
+# Waiting for the processor this many times longer than computing spoils the figures of speed.
+_BUSY = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +117,7 @@ def compare(
                 contenders, classes, Path(data), (split, label, label_level, group_by, length), tools, answer
             )
         with tools.timed("score"):
-            if judged is None:
-                _own_figures(contenders, answer)
-            else:
+            if judged is not None:
                 _fill(contenders, classes, judged, answer)
         if speed:
             with tools.timed("measure"):
@@ -302,7 +302,7 @@ def _join_runs(contenders: Sequence[Contender], classes: Sequence[str], answer: 
                 f"without --data every MODEL must be a run with stored answers; {contender.name} is none. "
                 "Name labelled photos with --data."
             )
-        tables.append(_stored_answers(contender))
+        tables.append(_stored_answers(contender, answer))
     keys = ["pixel_hash", "copy", "label"]
     joined = tables[0].rename({"named": "named_0"})
     for number, other in enumerate(tables[1:], start=1):
@@ -315,6 +315,7 @@ def _join_runs(contenders: Sequence[Contender], classes: Sequence[str], answer: 
                 "better; name photos for all of them with --data"
             )
         )
+        _own_figures(contenders, tables, answer)
         return None
     # Where the runs kept different photos together, the more careful of them is believed.
     groups = [
@@ -336,9 +337,18 @@ def _join_runs(contenders: Sequence[Contender], classes: Sequence[str], answer: 
     return Judged(joined.with_columns(unit.alias("unit")), named, [], [None] * len(contenders))
 
 
-def _stored_answers(contender: Contender) -> pl.DataFrame:
+def _stored_answers(contender: Contender, answer: Json) -> pl.DataFrame:
     """The judged photos of a run with `named`, and `copy`, which numbers photos of equal pixels."""
-    judged = read_run(contender.model).judged
+    candidate = read_run(contender.model)
+    judged = candidate.judged
+    if candidate.evaluation == "cv":
+        answer["notes"].append(
+            sentence(
+                "%(letter)s was cross-validated: its answers are those of the models of its folds, each on photos it "
+                "had not seen",
+                letter=contender.letter,
+            )
+        )
     named = pl.DataFrame(
         {
             "path": list(judged.paths),
@@ -384,6 +394,16 @@ def _fill(contenders: Sequence[Contender], classes: Sequence[str], judged: Judge
     for (first, second), pair in zip(couples, pairs, strict=True):
         answer["pairs"].append({"first": first, "second": second, **pair, "says": say(first, second, pair)})
     answer["best"] = _best(answer)
+    commonest = int(np.bincount(truth).max()) / len(truth)
+    answer["notes"] += [
+        sentence(
+            "%(letter)s is right less often than always naming the commonest class would be: check its card, above all "
+            "range, channels and the order of classes",
+            letter=row["letter"],
+        )
+        for row in answer["models"]
+        if row["kind"] == "foreign" and row["accuracy"]["value"] < commonest
+    ]
 
 
 def say(first: str, second: str, pair: Json) -> Sentence:
@@ -449,11 +469,10 @@ def _best(answer: Json) -> Json:
     return {"letter": leader, "better_than": beaten, "cannot_tell": open_}
 
 
-def _own_figures(contenders: Sequence[Contender], answer: Json) -> None:
+def _own_figures(contenders: Sequence[Contender], tables: Sequence[pl.DataFrame], answer: Json) -> None:
     """Each run's own figures, on photos of its own."""
-    for row, contender in zip(answer["models"], contenders, strict=True):
-        assert contender.run is not None
-        stored = _stored_answers(contender).filter(pl.col("label").is_in(answer["classes"]))
+    for row, contender, table in zip(answer["models"], contenders, tables, strict=True):
+        stored = table.filter(pl.col("label").is_in(answer["classes"]))
         if stored.is_empty():
             continue
         names = list(dict.fromkeys([*answer["classes"], *contender.classes]))
@@ -470,6 +489,14 @@ def _time(contenders: Sequence[Contender], judged: Judged | None, tools: Resourc
     answer["speed_on"] = "photos" if photos else "noise"
     if not photos:
         photos = [np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)]
-    timed = time_contenders(contenders, photos, tools.map, tools.progress)
+    timed, busy = time_contenders(contenders, photos, tools.map, tools.progress)
+    if busy > _BUSY:
+        answer["notes"].append(
+            sentence(
+                "other programs kept this machine busy while speed was measured: a photo took about %(times)s times as "
+                "long as its computing; measure again when it is idle",
+                times=f"{busy:.0f}" if busy >= 10 else f"{busy:.1f}",
+            )
+        )
     for row, (latency, rate) in zip(answer["models"], timed, strict=True):
         row |= {"latency_ms": latency.to_json(), "photos_per_second": rate.to_json()}

@@ -17,7 +17,7 @@ from certero.runtime.card import Fingerprints
 from certero.runtime.foreign import ForeignClassifier
 from certero.runtime.inference import Answer, Photo, Runs, infer
 from certero.runtime.model_file import is_foreign, read_model, take_stock
-from certero.runtime.predictor import Predictor
+from certero.runtime.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +114,6 @@ def _letter(number: int) -> str:
 
 def _open_own(letter: str, name: str, model: Path) -> Contender:
     data, card = read_model(model)
-    predictor = Predictor(model, lambda function, items: map(function, items))
     run = model.parent if (model.parent / "predictions.csv").is_file() else None
     metrics = _read_metrics(model.parent) if run is not None else {}
     file_bytes, numbers = take_stock(data, model)
@@ -125,7 +124,7 @@ def _open_own(letter: str, name: str, model: Path) -> Contender:
         model=model,
         run=run,
         classes=card.classes,
-        network=predictor.network,
+        network=Network(data, str(model)),
         outputs=("probabilities",),
         preprocessing=card.preprocessing,
         fingerprints=card.fingerprints,

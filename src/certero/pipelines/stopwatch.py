@@ -23,7 +23,7 @@ _FEWEST = 5
 
 def time_contenders(
     contenders: Sequence[Contender], photos: Sequence[Photo], map_all: Map, progress: Progress
-) -> list[tuple[Quantity, Quantity]]:
+) -> tuple[list[tuple[Quantity, Quantity]], float]:
     """Latency and throughput of each model, from a photo's bytes to its label.
 
     Args:
@@ -34,10 +34,11 @@ def time_contenders(
 
     Returns:
         For each model the milliseconds of one photo on one core (median; ends at the 10th and 90th percentile), and the
-        photos a second over all cores (median of the rounds; ends are the slowest and the fastest).
+        photos a second over all cores (median of the rounds; ends are the slowest and the fastest). And how many times
+        longer than its own computing a photo took, because other programs had the processor: 1 on an idle machine.
     """
     total = _SINGLE + _ROUNDS
-    singles = _time_singles(contenders, photos, progress, total)
+    singles, computing = _time_singles(contenders, photos, progress, total)
     slowest = max(statistics.median(times) for times in singles)
     count = int(np.clip(_SECONDS_A_MODEL / slowest / _ROUNDS, _FEWEST, _TOGETHER))
     batch = [photos[number % len(photos)] for number in range(count)]
@@ -49,28 +50,31 @@ def time_contenders(
                 pass
             rates[place].append(count / (time.perf_counter() - start))
         progress("measure", _SINGLE + done + 1, total)
-    return [
+    timed = [
         (_latency(times), Quantity(statistics.median(rate), min(rate), max(rate), "range", count))
         for times, rate in zip(singles, rates, strict=True)
     ]
+    return timed, sum(map(sum, singles)) / max(computing, 1e-9)
 
 
 def _time_singles(
     contenders: Sequence[Contender], photos: Sequence[Photo], progress: Progress, total: int
-) -> list[list[float]]:
+) -> tuple[list[list[float]], float]:
+    """Seconds of each photo for each model, and what the processor computed in all of them."""
     times: list[list[float]] = [[] for _contender in contenders]
-    began = time.perf_counter()
+    began, computing = time.perf_counter(), 0.0
     # The first rounds only warm up: libraries load, memory is claimed.
     for number in range(-2, _SINGLE):
         for place in _turn(len(contenders), number):
-            start = time.perf_counter()
+            start, before = time.perf_counter(), time.thread_time()
             next(iter(contenders[place].answer([photos[number % len(photos)]], lambda f, items: map(f, items))))
             if number >= 0:
                 times[place].append(time.perf_counter() - start)
+                computing += time.thread_time() - before
         progress("measure", max(0, number + 1), total)
         if number + 1 >= _FEWEST and time.perf_counter() - began > _SECONDS_A_MODEL * len(contenders):
             break
-    return times
+    return times, computing
 
 
 def _turn(count: int, number: int) -> list[int]:

@@ -237,7 +237,9 @@ class Difference:
 
 def _difference(label: str, n: int | None, quantity: Json, verdict: str) -> Difference:
     kind = {"better": "own", "worse": "claim"}.get(verdict, "plain")
-    value = f"{signed(quantity['value'])}{NO_BREAK_SPACE}{_('points')}" if known(quantity["value"]) else MISSING
+    value = MISSING
+    if known(quantity["value"]):
+        value = (_("%(points)s points") % {"points": signed(quantity["value"])}).replace(" ", NO_BREAK_SPACE)
     return Difference(label, n, quantity, kind, value, interval_points(quantity))
 
 

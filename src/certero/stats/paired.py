@@ -191,9 +191,9 @@ def compare_answers(answers: Answers, *, seed: int = 0, n_resamples: int = 1000)
     truth, n = answers.truth, len(answers.truth)
     codes = group_codes(answers.groups, n)
     parts = _parts(answers)
-    sums = _Sums(answers, parts)
-    whole = sums.figures(sums(np.ones(n))[None])
-    draws = sums.figures(resample(sums, n, codes, n_resamples=n_resamples, seed=seed))
+    sums = _Sums(answers, parts, codes)
+    whole = sums.figures(sums(np.ones(sums.units))[None])
+    draws = sums.figures(resample(sums, sums.units, n_resamples=n_resamples, seed=seed))
     right = [predicted == truth for predicted in answers.predicted]
     count = None if codes is None else int(codes.max()) + 1
     models: list[Json] = []
@@ -244,36 +244,50 @@ def _parts(answers: Answers) -> list[_Part]:
 
 
 class _Sums:
-    """Maps weights of photos to the weighted sums that every figure is made of."""
+    """Maps weights of units (groups, or photos where these are independent) to the sums that every figure is made of.
 
-    def __init__(self, answers: Answers, parts: Sequence[_Part]) -> None:
-        self._truth, self._k = answers.truth, len(answers.classes)
-        self._predicted = answers.predicted
-        self._right = np.stack([predicted == answers.truth for predicted in answers.predicted])
-        self._rows = [np.flatnonzero(part.inside) for part in parts]
+    A sparse matrix with a row a sum: photos with true class k, called k, rightly called k, in a part, right in a part.
+    """
+
+    def __init__(self, answers: Answers, parts: Sequence[_Part], codes: Integers | None) -> None:
+        from scipy.sparse import coo_array
+
+        truth, n = answers.truth, len(answers.truth)
+        self._k, self._m, self._parts = len(answers.classes), len(answers.predicted), len(parts)
+        self._codes = np.arange(n) if codes is None else codes
+        self.units = int(self._codes.max()) + 1
+        k = self._k
+        everything = np.arange(n)
+        right = [np.flatnonzero(predicted == truth) for predicted in answers.predicted]
+        blocks: list[tuple[Integers, Integers]] = [(truth, everything)]  # sum, photo
+        for model, predicted in enumerate(answers.predicted):
+            first = k * (1 + 2 * model)
+            blocks += [(first + predicted, everything), (first + k + truth[right[model]], right[model])]
+        for place, part in enumerate(parts):
+            first = k * (1 + 2 * self._m) + place * (1 + self._m)
+            inside = np.flatnonzero(part.inside)
+            blocks.append((np.full(len(inside), first), inside))
+            for model in range(self._m):
+                found = right[model][part.inside[right[model]]]
+                blocks.append((np.full(len(found), first + 1 + model), found))
+        rows = np.concatenate([row for row, _photo in blocks])
+        columns = self._codes[np.concatenate([photo for _row, photo in blocks])]
+        shape = (k * (1 + 2 * self._m) + self._parts * (1 + self._m), self.units)
+        self._matrix = coo_array((np.ones(len(rows)), (rows, columns)), shape=shape).tocsr()
 
     def __call__(self, weights: Floats) -> Floats:
-        sums = [self._count(self._truth, weights)]
-        for predicted, right in zip(self._predicted, self._right, strict=True):
-            sums += [self._count(predicted, weights), self._count(self._truth[right], weights[right])]
-        for rows in self._rows:
-            inside = weights[rows]
-            sums += [np.array([inside.sum()]), self._right[:, rows] @ inside]
-        return np.concatenate(sums)
-
-    def _count(self, labels: Integers, weights: Floats) -> Floats:
-        return np.asarray(np.bincount(labels, weights=weights, minlength=self._k), dtype=np.float64)
+        return np.asarray(self._matrix @ weights, dtype=np.float64)
 
     def figures(self, sums: Floats) -> _Figures:
         """From sums [resamples, ...]; undefined figures are NaN. Macro F1 is over classes that occur."""
-        k, m = self._k, len(self._predicted)
+        k, m = self._k, self._m
         true, rest = sums[:, :k], sums[:, k : k + 2 * k * m].reshape(len(sums), m, 2, k)
         called, hits = rest[:, :, 0], rest[:, :, 1]
         occurs = called + true[:, None]
         f1 = _ratio(2 * hits, occurs)
         macro = np.nan_to_num(f1).sum(axis=2) / np.maximum((occurs > 0).sum(axis=2), 1)
         accuracy = hits.sum(axis=2) / true.sum(axis=1)[:, None]
-        parts = sums[:, k + 2 * k * m :].reshape(len(sums), len(self._rows), 1 + m)
+        parts = sums[:, k + 2 * k * m :].reshape(len(sums), self._parts, 1 + m)
         return _Figures(macro, accuracy, _ratio(parts[:, :, 1:], parts[:, :, :1]))
 
 
