@@ -306,6 +306,8 @@ def test_a_run_s_report_gets_the_section_once_and_keeps_the_rest(small_run: Run,
         certero.value(small_run.path, case="farm", report=report, lang="en")
         after = report.read_text("utf-8")
         assert after.count('<section class="value"') == 1
+        # Of a cross-validated run the same photos chose and judge.
+        assert ("judged here on test photos" in after) == (small_run.metrics["evaluation"] != "cv")
         assert after.count("script-src 'sha256-") == 1
     start, end = after.index(BEGIN), after.index(END)
     assert after[end:].split("page-size")[0] == before[before.index(END) :].split("page-size")[0]

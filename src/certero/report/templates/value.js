@@ -443,9 +443,9 @@
       const kind = cell.dataset.kind;
       for (const end of ["value", "low", "high"]) cell.dataset[end] = JSON.stringify(found[end]);
       cell.querySelector("b").textContent = figureText(found.value, kind);
-      const shown = kind === "months" ? found.low !== null : found.low !== null && found.high !== null && found.low !== found.high;
-      byId("interval-" + key).textContent =
-        shown ? between(figureText(found.low, kind), figureText(found.high, kind)) : "";
+      const low = figureText(found.low, kind), high = figureText(found.high, kind);
+      const shown = kind === "months" ? found.low !== null : found.low !== null && found.high !== null && low !== high;
+      byId("interval-" + key).textContent = shown ? between(low, high) : "";
     }
     const months = figures.payback_months.value;
     const text = months === null ? words.not_at_all : months > start.horizon_months ? words.late : words.in_time;
