@@ -191,6 +191,26 @@ def test_the_page_computes_what_the_command_does(
     page.close()
 
 
+@pytest.mark.parametrize("rule", [0.0, 0.6, 1.01])
+def test_few_groups_of_one_class_each_agree_too(browser: Browser, tmp_path: Path, rule: float) -> None:
+    random = np.random.default_rng(1)
+    truth = np.repeat([0] * 6 + [1] * 4 + [2] * 2, 20)
+    probabilities = random.dirichlet(np.ones(3), 240)
+    probabilities[np.arange(240), truth] += np.repeat(random.uniform(0, 4, 12), 20)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    groups = [f"{row // 20:02d}" for row in range(240)]
+    rows = outcomes_of_photos(BEDS, truth, probabilities, groups, [f"{row}.jpg" for row in range(240)])
+    page, complaints = opened(browser, written(tmp_path / "value.html", WEIGHTED, rows, rule))
+    move(page, {"slider-hour_cost": 71.0})
+    agree(page, answer_of({**WEIGHTED, "hour_cost": 71.0}, rows, rule))
+    # A class that is not expected, and one that rests on two groups.
+    move(page, {"share-0": 0.0, "share-1": 0.25, "share-2": 0.75})
+    shares = {"empty": 0.0, "lying": 0.25, "standing": 0.75}
+    agree(page, answer_of({**WEIGHTED, "hour_cost": 71.0, "class_shares": shares}, rows, rule))
+    assert complaints == []
+    page.close()
+
+
 def test_thresholds_per_class_hold_until_the_slider_sets_one(browser: Browser, tmp_path: Path) -> None:
     rows = beds(24)
     rule, _gain = best_thresholds_per_class(parse_case(FARM), rows, None)
@@ -286,6 +306,8 @@ def test_a_run_s_report_gets_the_section_once_and_keeps_the_rest(small_run: Run,
         certero.value(small_run.path, case="farm", report=report, lang="en")
         after = report.read_text("utf-8")
         assert after.count('<section class="value"') == 1
+        # Of a cross-validated run the same photos chose and judge.
+        assert ("judged here on test photos" in after) == (small_run.metrics["evaluation"] != "cv")
         assert after.count("script-src 'sha256-") == 1
     start, end = after.index(BEGIN), after.index(END)
     assert after[end:].split("page-size")[0] == before[before.index(END) :].split("page-size")[0]

@@ -28,8 +28,8 @@ NO_LABEL = -1
 # Resamples handled at once: enough for fast products, few enough for memory.
 _CHUNK_CELLS = 4_000_000
 _GOLDEN = 0x9E3779B9
-# More degrees of freedom than this are as good as a normal distribution.
-_MOST_DEGREES = 200
+#: More degrees of freedom than this are as good as a normal distribution.
+MOST_DEGREES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,11 @@ class Outcomes:
     def counted(self) -> bool:
         """Whether these are counts, not single photos."""
         return not self.paths
+
+    @property
+    def grouped(self) -> bool:
+        """Whether these are photos that are drawn by group."""
+        return not self.counted and self.units is not None
 
     @property
     def n_units(self) -> int:
@@ -191,6 +196,19 @@ def row_weights(
     return one
 
 
+def weighted_mean(outcomes: Outcomes, shares: NDArray[np.float64] | None, feature: NDArray[np.float64]) -> float:
+    """The mean of a feature [n]. Sums come before divisions, as in the page: shares of photos are rounded alike."""
+    weighed = outcomes.weights * feature
+    if shares is None:
+        return float(weighed.sum() / outcomes.weights.sum())
+    mean = 0.0
+    for label, share in enumerate(shares.tolist()):
+        if share > 0:
+            mine = outcomes.truth == label
+            mean += share * float(weighed[mine].sum()) / float(outcomes.weights[mine].sum())
+    return mean
+
+
 def replicate(
     outcomes: Outcomes, shares: NDArray[np.float64] | None, features: NDArray[np.float64], resamples: int = RESAMPLES
 ) -> NDArray[np.float64] | None:
@@ -257,7 +275,7 @@ def tails() -> list[float]:
     """
     from scipy.special import ndtr, stdtrit
 
-    degrees = np.arange(1, _MOST_DEGREES + 1)
+    degrees = np.arange(1, MOST_DEGREES + 1)
     quantiles = stdtrit(degrees, (1 + LEVEL) / 2) * np.sqrt((degrees + 1) / degrees)
     return [*ndtr(-quantiles).tolist(), float(ndtr(-NORMAL_QUANTILE))]
 
@@ -292,14 +310,9 @@ def why_no_interval(outcomes: Outcomes) -> str | None:
     """The method of a figure that can have no interval; None if it can."""
     if outcomes.photos is None:
         return "photos_unknown"
-    if not outcomes.counted and outcomes.units is not None and outcomes.n_units < FEWEST_GROUPS:
+    if outcomes.grouped and outcomes.n_units < FEWEST_GROUPS:
         return "too_few_groups"
     return None
-
-
-def interval_method(outcomes: Outcomes) -> str:
-    """The method of a figure that has an interval."""
-    return "bootstrap" if outcomes.units is None else "grouped_bootstrap"
 
 
 def ends(replicates: NDArray[np.float64], tail: float) -> tuple[float, float] | None:
@@ -312,21 +325,29 @@ def ends(replicates: NDArray[np.float64], tail: float) -> tuple[float, float] | 
 
 
 def quantity(
-    value: float, replicates: NDArray[np.float64] | None, outcomes: Outcomes, degrees: int, kept_tails: Sequence[float]
+    value: float, values: NDArray[np.float64] | None, outcomes: Outcomes, tail: float, method: str
 ) -> Quantity:
-    """A figure with the interval of its replicates, null where there is none."""
+    """A figure with an interval, null where there is none.
+
+    Args:
+        value: the figure.
+        values: what it came to in resamples, or may be in truth.
+        outcomes: the photos.
+        tail: the share of `values` beyond each end.
+        method: how `values` came about.
+    """
     n = round(outcomes.photos or 0)
     reason = why_no_interval(outcomes)
     if not math.isfinite(value):
         return Quantity(None, None, None, "undefined", n)
-    if reason is not None or replicates is None:
+    if reason is not None or values is None:
         return Quantity(value, None, None, reason or "photos_unknown", n)
-    found = ends(replicates, kept_tails[min(degrees, len(kept_tails)) - 1])
+    found = ends(values, tail)
     if found is None:
         return Quantity(value, None, None, "undefined", n)
     if found[1] - found[0] <= 1e-12 * max(1.0, abs(value)):
         return Quantity(value, None, None, "no_variation", n)
-    return Quantity(value, min(found[0], value), max(found[1], value), interval_method(outcomes), n)
+    return Quantity(value, min(found[0], value), max(found[1], value), method, n)
 
 
 def transformed(base: Quantity, change: Callable[[float], float]) -> Quantity:
@@ -336,3 +357,9 @@ def transformed(base: Quantity, change: Callable[[float], float]) -> Quantity:
         return None if value is None else change(value)
 
     return Quantity(at(base.value), at(base.low), at(base.high), base.method, base.n)
+
+
+def divided(above: NDArray[np.float64], below: NDArray[np.float64], otherwise: float = math.nan) -> NDArray[np.float64]:
+    """`above` / `below`, and `otherwise` where there is nothing to divide by."""
+    small = np.abs(below) < 1e-15
+    return np.where(small, otherwise, above / np.where(small, 1.0, below))

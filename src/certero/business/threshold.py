@@ -10,7 +10,8 @@ import numpy as np
 from certero.business import outcomes as results
 from certero.business.case import Case, gain_of_asking
 from certero.business.outcomes import Outcomes
-from certero.business.worth import accept, gain_columns
+from certero.business.studentised import measured
+from certero.business.worth import accept, gain_columns, gain_figures
 from certero.records import Json
 
 if TYPE_CHECKING:
@@ -96,15 +97,11 @@ def curve(case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None, ta
     ranks = np.unique(np.linspace(0, len(distinct), _CURVE_POINTS).round().astype(int)).tolist()
     thresholds = [_below_rank(distinct, rank) for rank in ranks]
     ruled = [accept(outcomes, threshold, shares) for threshold in thresholds]
-    money = np.stack([gain_columns(case, answers)[1] for answers in ruled], axis=1)
     weights = results.row_weights(outcomes, shares)
-    drawn = results.replicate(outcomes, shares, money)
+    gained, _values = measured(outcomes, shares, [gain_figures(case, answers)[1] for answers in ruled], tails)
     rows = []
-    for column, (threshold, answers) in enumerate(zip(thresholds, ruled, strict=True)):
+    for threshold, answers, gain in zip(thresholds, ruled, gained, strict=True):
         answered, right = float(weights @ answers.accepted), float(weights @ answers.right)
-        degrees = results.degrees_of_freedom(outcomes, shares, money[:, column])
-        found = None if drawn is None else drawn[:, column]
-        gain = results.quantity(float(weights @ money[:, column]), found, outcomes, degrees, tails)
         rows.append(
             {
                 "threshold": threshold,

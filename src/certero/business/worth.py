@@ -12,6 +12,7 @@ import numpy as np
 from certero.business import outcomes as results
 from certero.business.case import Case, gain_of_asking, gains
 from certero.business.outcomes import NO_LABEL, Outcomes
+from certero.business.studentised import Figure, measured
 from certero.records import Json, Quantity
 
 if TYPE_CHECKING:
@@ -119,34 +120,32 @@ def measure(case: Case, answers: Answers, tails: list[float] | None = None) -> J
     """
     tails = tails or results.tails()
     rows = answers.outcomes
-    minutes, money = gain_columns(case, answers)
+    _minutes, money = gain_columns(case, answers)
     right, accepted = answers.right.astype(float), answers.accepted.astype(float)
-    columns = np.stack([minutes, money, right, accepted, right * money, (accepted - right) * money], axis=1)
-    point = results.row_weights(rows, answers.shares) @ columns
-    drawn = results.replicate(rows, answers.shares, columns)
-    degrees = [results.degrees_of_freedom(rows, answers.shares, columns[:, column]) for column in range(4)]
-
-    def quantity(value: float, found: NDArray[np.float64] | None, column: int) -> Quantity:
-        return results.quantity(value, found, rows, degrees[column], tails)
-
-    def mean(column: int) -> Quantity:
-        return quantity(float(point[column]), None if drawn is None else drawn[:, column], column)
-
-    def ratio(function: Callable[[NDArray[np.float64]], NDArray[np.float64]], column: int) -> Quantity:
-        found = None if drawn is None else function(drawn)
-        return quantity(float(function(point[None])[0]), found, column)
-
-    gain_minutes, gain_money = mean(0), mean(1)
+    found, values = measured(
+        rows,
+        answers.shares,
+        [
+            *gain_figures(case, answers),
+            Figure(right, None, 0, 1),
+            Figure(right, accepted, 0, 1),
+            Figure(accepted - right, None, 0, 1),
+            Figure(accepted, None, 0, 1),
+        ],
+        tails,
+    )
+    gain_minutes, gain_money, of_right, accuracy, wrong, answered = found
     net = results.transformed(gain_money, lambda gain: net_of(case, gain))
     worth = results.transformed(gain_money, lambda gain: return_of(case, gain))
     never = not_by_horizon = None
-    if drawn is not None and results.why_no_interval(rows) is None:
-        defined = drawn[:, 1][~np.isnan(drawn[:, 1])]
+    if values is not None and results.why_no_interval(rows) is None:
+        defined = values[:, 1][~np.isnan(values[:, 1])]
         if len(defined):
-            never = float(np.mean(case.volume_per_month * defined - case.running_cost_per_month <= 0))
             net_drawn = case.volume_per_month * defined - case.running_cost_per_month
-            factor = annuity(case, case.horizon_months)
-            not_by_horizon = float(np.mean(net_drawn * factor < case.development_cost))
+            never = float(np.mean(net_drawn <= 0))
+            not_by_horizon = float(np.mean(net_drawn * annuity(case, case.horizon_months) < case.development_cost))
+    table = np.stack([right, accepted, right * money, (accepted - right) * money], axis=1)
+    bars = _break_even(case, answers, table, tails)
     return {
         "gain_per_item_minutes": gain_minutes.to_json(),
         "gain_per_item_money": gain_money.to_json(),
@@ -159,13 +158,26 @@ def measure(case: Case, answers: Answers, tails: list[float] | None = None) -> J
         "probability_not_by_horizon": not_by_horizon,
         "return_at_horizon": worth.to_json(),
         "return_ratio_at_horizon": _ratio_to_cost(worth, case).to_json(),
-        "break_even_accuracy": _break_even(case, ratio, by_horizon=False).to_json(),
-        "break_even_accuracy_at_horizon": _break_even(case, ratio, by_horizon=True).to_json(),
-        "accuracy": ratio(lambda table: _divided(table[:, 2], table[:, 3]), 2).to_json(),
-        "right": mean(2).to_json(),
-        "wrong": ratio(lambda table: table[:, 3] - table[:, 2], 2).to_json(),
-        "asked": ratio(lambda table: 1 - table[:, 3], 3).to_json(),
+        "break_even_accuracy": bars[0].to_json(),
+        "break_even_accuracy_at_horizon": bars[1].to_json(),
+        "accuracy": accuracy.to_json(),
+        "right": of_right.to_json(),
+        "wrong": wrong.to_json(),
+        "asked": _falling(answered, lambda share: 1 - share).to_json(),
     }
+
+
+def gain_figures(case: Case, answers: Answers) -> list[Figure]:
+    """Minutes and money gained an item, between what the worst and the best answer gain."""
+    columns = gain_columns(case, answers)
+    found = []
+    for column, of_answers, of_asking in zip(
+        columns, gains(case, answers.outcomes.classes), gain_of_asking(case), strict=True
+    ):
+        found.append(
+            Figure(column, None, min(float(of_answers.min()), of_asking), max(float(of_answers.max()), of_asking))
+        )
+    return found
 
 
 def _falling(base: Quantity, change: Callable[[float], float | None]) -> Quantity:
@@ -183,33 +195,45 @@ def _ratio_to_cost(worth: Quantity, case: Case) -> Quantity:
     return results.transformed(worth, lambda value: value / case.development_cost)
 
 
-def _break_even(
-    case: Case,
-    ratio: Callable[[Callable[[NDArray[np.float64]], NDArray[np.float64]], int], Quantity],
-    *,
-    by_horizon: bool,
-) -> Quantity:
+def _break_even(case: Case, answers: Answers, columns: NDArray[np.float64], tails: list[float]) -> list[Quantity]:
     """The accuracy of accepted answers at which the item gains just enough, its mix of errors unchanged.
 
-    0 where even wrong answers gain enough, undefined where no accuracy does.
+    To carry the running costs, and to pay back by the horizon. 0 where even wrong answers gain enough, undefined
+    where no accuracy does. What right and wrong answers gain enters through ratios, so the interval is that of
+    percentiles.
+
+    Args:
+        case: the case.
+        answers: n rows.
+        columns: right, accepted, money of right, money of wrong, float64 [n, 4].
+        tails: from `outcomes.tails`.
     """
+    rows = answers.outcomes
     _minutes, ask = gain_of_asking(case)
-    wanted = needed_gain(case, by_horizon=by_horizon)
     right_gain, wrong_gain = _plain_gains(case)
 
-    def needed(table: NDArray[np.float64]) -> NDArray[np.float64]:
-        of_right = _divided(table[:, 4], table[:, 2], right_gain)
-        of_wrong = _divided(table[:, 5], table[:, 3] - table[:, 2], wrong_gain)
-        accepted = table[:, 3]
-        accuracy = _divided(wanted - (1 - accepted) * ask - accepted * of_wrong, accepted * (of_right - of_wrong))
+    def needed(table: NDArray[np.float64], wanted: float) -> NDArray[np.float64]:
+        right, accepted = table[:, 0], table[:, 1]
+        of_right = results.divided(table[:, 2], right, right_gain)
+        of_wrong = results.divided(table[:, 3], accepted - right, wrong_gain)
+        accuracy = results.divided(
+            wanted - (1 - accepted) * ask - accepted * of_wrong, accepted * (of_right - of_wrong)
+        )
         accuracy = np.where(of_right > of_wrong, np.maximum(accuracy, 0.0), np.nan)
         return np.where(accuracy <= 1, accuracy, np.nan)
 
-    found = ratio(needed, 2)
-    # Where every error costs the same, the bar follows from the case alone: nothing was measured that could be off.
-    if found.method == "no_variation":
-        return Quantity(found.value, found.value, found.value, "exact", found.n)
-    return found
+    point = results.row_weights(rows, answers.shares) @ columns
+    drawn = results.replicate(rows, answers.shares, columns)
+    degrees = results.degrees_of_freedom(rows, answers.shares, columns[:, 0])
+    tail, method = tails[min(degrees, len(tails)) - 1], "grouped_bootstrap" if rows.grouped else "bootstrap"
+    bars = []
+    for wanted in (needed_gain(case, by_horizon=False), needed_gain(case, by_horizon=True)):
+        values = None if drawn is None else needed(drawn, wanted)
+        found = results.quantity(float(needed(point[None], wanted)[0]), values, rows, tail, method)
+        # Where every error costs the same, the bar follows from the case alone: nothing was measured that could be off.
+        exact = found.method == "no_variation"
+        bars.append(Quantity(found.value, found.value, found.value, "exact", found.n) if exact else found)
+    return bars
 
 
 def _plain_gains(case: Case) -> tuple[float, float]:
@@ -224,13 +248,6 @@ def _plain_gains(case: Case) -> tuple[float, float]:
             if any(isinstance(row, dict) and label in row for label, row in cost.items()):
                 right = math.nan
     return right, wrong
-
-
-def _divided(
-    above: NDArray[np.float64], below: NDArray[np.float64], otherwise: float = math.nan
-) -> NDArray[np.float64]:
-    small = np.abs(below) < 1e-15
-    return np.where(small, otherwise, above / np.where(small, 1.0, below))
 
 
 def cash(case: Case, figures: Json) -> list[Json]:
@@ -248,23 +265,11 @@ def cash(case: Case, figures: Json) -> list[Json]:
 
 def compare(case: Case, first: Answers, other: Answers, tails: list[float]) -> Json:
     """The other model against the first on the same photos: differences, and a verdict by their interval."""
-    minutes, money = (
-        theirs - ours for ours, theirs in zip(gain_columns(case, first), gain_columns(case, other), strict=True)
-    )
-    columns = np.stack([minutes, money], axis=1)
-    rows = first.outcomes
-    point = results.row_weights(rows, first.shares) @ columns
-    drawn = results.replicate(rows, first.shares, columns)
-    per_item = [
-        results.quantity(
-            float(point[column]),
-            None if drawn is None else drawn[:, column],
-            rows,
-            results.degrees_of_freedom(rows, first.shares, columns[:, column]),
-            tails,
-        )
-        for column in range(2)
-    ]
+    differences = []
+    for ours, theirs in zip(gain_figures(case, first), gain_figures(case, other), strict=True):
+        span = ours.most - ours.least
+        differences.append(Figure(theirs.feature - ours.feature, None, -span, span))
+    per_item, _values = measured(first.outcomes, first.shares, differences, tails)
     monthly = results.transformed(per_item[1], lambda gain: case.volume_per_month * gain)
     verdict = "cannot tell"
     if monthly.low is not None and monthly.high is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import Lang
+from certero.cli.options import Lang, Quiet, Workers
 from certero.cli.output import check_target, say
 from certero.cli.progress import show_progress
 from certero.cli.summary import print_json
@@ -57,8 +57,8 @@ def command(
     as_json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - is standard output.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    workers: Workers = None,
+    quiet: Quiet = False,
     lang: Lang = None,
 ) -> None:
     """Say what a model is worth: savings, payback, the threshold that earns most, and what it hangs on."""

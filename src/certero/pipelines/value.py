@@ -16,6 +16,7 @@ from certero.business import outcomes as results
 from certero.business.case import Case, check_classes, read_case
 from certero.business.outcomes import Outcomes, outcomes_of_figures, outcomes_of_photos
 from certero.business.sensitivity import analyse
+from certero.business.studentised import LEAST_ERROR, student_quantiles
 from certero.business.threshold import ALWAYS_ASK, best_threshold, best_thresholds_per_class, curve
 from certero.business.worth import accept, cash, compare, measure
 from certero.config import parse_duration
@@ -32,6 +33,7 @@ from certero.records import Json, Progress, no_progress
 from certero.report.value import add_to_report
 from certero.runtime.card import Card
 from certero.runtime.model_file import read_model, with_card
+from certero.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
     pass
@@ -439,6 +441,9 @@ def page_data(case: Case, judged: Outcomes, answer: Json) -> Json:
         "n_units": judged.n_units,
         "resamples": 0 if reason else results.RESAMPLES,
         "tails": results.tails(),
+        "tail": (1 - LEVEL) / 2,
+        "quantiles": student_quantiles(),
+        "least_error": LEAST_ERROR,
         "threshold": threshold.get("value"),
         "per_class": threshold.get("per_class"),
         "class_shares": answer["class_shares"],

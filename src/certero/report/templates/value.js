@@ -27,19 +27,22 @@
     return 0;
   }
 
+  // Minutes and money of an answer.
+  function gainOf(state, truth, predicted) {
+    const saved = start.by_hand_minutes - start.with_model_minutes;
+    const minutes = saved - errorMinutes[truth][predicted] * state.error_factor;
+    return [minutes, minutes * state.hour_cost / 60 - errorMoney[truth][predicted] * state.error_factor];
+  }
+  const gainOfAsking = (state) => [-start.ask_minutes, -start.ask_minutes * state.hour_cost / 60 - start.ask_cost];
+
   // Columns of each row: minutes, money, right, accepted, money of right, money of wrong.
   function columnsOf(state) {
-    const saved = start.by_hand_minutes - start.with_model_minutes, table = new Float64Array(rows * COLUMNS);
-    const askMinutes = -start.ask_minutes, askMoney = -start.ask_minutes * state.hour_cost / 60 - start.ask_cost;
+    const table = new Float64Array(rows * COLUMNS), asked = gainOfAsking(state);
     for (let i = 0; i < rows; i++) {
       const truth = photos.truth[i], predicted = photos.predicted[i];
       const accepted = predicted >= 0 &&
         (photos.confidence === null || photos.confidence[i] >= leastProbability(state, predicted));
-      let minutes = askMinutes, money = askMoney;
-      if (accepted) {
-        minutes = saved - errorMinutes[truth][predicted] * state.error_factor;
-        money = minutes * state.hour_cost / 60 - errorMoney[truth][predicted] * state.error_factor;
-      }
+      const [minutes, money] = accepted ? gainOf(state, truth, predicted) : asked;
       const right = accepted && truth === predicted ? 1 : 0, at = i * COLUMNS;
       table[at] = minutes;
       table[at + 1] = money;
@@ -80,6 +83,32 @@
   const units = Array.from({ length: data.n_units }, () => []);
   for (let i = 0; i < rows; i++) units[photos.units === null ? i : photos.units[i]].push(i);
 
+  // Calls with how often each unit is drawn, once a resample.
+  function eachResample(use) {
+    const drawn = new Uint32Array(data.n_units);
+    for (let b = 0; b < data.resamples; b++) {
+      drawn.fill(0);
+      const first = mix(b + 1);
+      for (let j = 0; j < draws; j++) drawn[chosen(mix((first + Math.imul(j, 0x9e3779b9)) >>> 0))]++;
+      use(drawn, b);
+    }
+  }
+
+  // The sums of each unit by class, so that a draw adds a few numbers, not every photo; the last is the photos.
+  function unitSums(table, columns, stratum) {
+    return units.map((members) => {
+      const found = new Map();
+      for (const i of members) {
+        const place = stratum(photos.truth[i]);
+        if (!found.has(place)) found.set(place, new Float64Array(columns + 1));
+        const sums = found.get(place);
+        for (let column = 0; column < columns; column++) sums[column] += table[i * columns + column];
+        sums[columns] += 1;
+      }
+      return [...found];
+    });
+  }
+
   function weightedMean(sums, counts, shares, out, at) {
     for (let column = 0; column < COLUMNS; column++) {
       let value = 0;
@@ -100,26 +129,12 @@
   }
 
   function replicate(table, shares) {
-    // The sums of each unit by class, so that a draw adds a few numbers, not every photo.
-    const entries = units.map((members) => {
-      const found = new Map();
-      for (const i of members) {
-        const label = photos.truth[i];
-        if (!found.has(label)) found.set(label, new Float64Array(COLUMNS + 1));
-        const sums = found.get(label);
-        for (let column = 0; column < COLUMNS; column++) sums[column] += table[i * COLUMNS + column];
-        sums[COLUMNS] += 1;
-      }
-      return [...found];
-    });
-    const out = new Float64Array(data.resamples * COLUMNS), drawn = new Uint32Array(data.n_units);
+    const entries = unitSums(table, COLUMNS, (label) => label);
+    const out = new Float64Array(data.resamples * COLUMNS);
     const sums = new Float64Array(kinds * COLUMNS), counts = new Float64Array(kinds);
-    for (let b = 0; b < data.resamples; b++) {
-      drawn.fill(0);
+    eachResample((drawn, b) => {
       sums.fill(0);
       counts.fill(0);
-      const first = mix(b + 1);
-      for (let j = 0; j < draws; j++) drawn[chosen(mix((first + Math.imul(j, 0x9e3779b9)) >>> 0))]++;
       for (let unit = 0; unit < data.n_units; unit++) {
         const times = drawn[unit];
         if (times === 0) continue;
@@ -129,7 +144,84 @@
         }
       }
       weightedMean(sums, counts, shares, out, b * COLUMNS);
+    });
+    return out;
+  }
+
+  // What each figure may be in truth, by the bootstrap of Student's t: src/certero/business/studentised.py.
+  // Figures: value, least, most, and the columns of the table that hold what it is off by (of mean 0 in the photos) and
+  // what that is divided by, null for nothing.
+  function plausible(table, columns, figures, shares) {
+    const strata = shares === null ? 1 : kinds;
+    const share = shares === null ? [1] : shares, entries = unitSums(table, columns, (label) => (strata === 1 ? 0 : label));
+    const means = new Float64Array(strata * columns), total = new Float64Array(strata);
+    const gather = (times, sums, counts) => {
+      sums.fill(0);
+      counts.fill(0);
+      for (let unit = 0; unit < data.n_units; unit++) {
+        if (times[unit] === 0) continue;
+        for (const [place, added] of entries[unit]) {
+          for (let column = 0; column < columns; column++) sums[place * columns + column] += times[unit] * added[column];
+          counts[place] += times[unit] * added[columns];
+        }
+      }
+      for (let place = 0; place < strata; place++) {
+        for (let column = 0; column < columns; column++) sums[place * columns + column] /= counts[place];
+      }
+    };
+    const weighed = (sums, column) => {
+      let value = 0;
+      for (let place = 0; place < strata; place++) if (share[place] > 0) value += share[place] * sums[place * columns + column];
+      return value;
+    };
+    // Less its mean, so that sums of squares do not cancel.
+    gather(new Uint32Array(data.n_units).fill(1), means, total);
+    const over = figures.map((figure) => (figure.over === null ? 1 : weighed(means, figure.over)));
+    for (const unit of entries) {
+      for (const [place, added] of unit) {
+        for (let column = 0; column < columns; column++) added[column] -= added[columns] * means[place * columns + column];
+      }
     }
+    // What a unit adds to the weighted mean beyond its part of it.
+    const linear = (unit, sums, counts, column) => {
+      let value = 0;
+      for (const [place, added] of entries[unit]) {
+        if (!(share[place] > 0)) continue;
+        value += share[place] / counts[place] * (added[column] - sums[place * columns + column] * added[columns]);
+      }
+      return value;
+    };
+    const sums = new Float64Array(strata * columns), counts = new Float64Array(strata);
+    const errorOf = (times, figure, off, divisor) => {
+      let squares = 0;
+      for (let unit = 0; unit < data.n_units; unit++) {
+        if (times[unit] === 0) continue;
+        let value = linear(unit, sums, counts, figure.rest);
+        if (figure.over !== null) value -= off * linear(unit, sums, counts, figure.over);
+        squares += times[unit] * value * value;
+      }
+      return divided(Math.sqrt(squares), divisor, NaN);
+    };
+    counts.set(total);
+    const every = new Uint32Array(data.n_units).fill(1);
+    const errors = figures.map((figure, at) => errorOf(every, figure, 0, over[at]));
+    const widening = figures.map((figure) => {
+      if (shares === null) return 1;
+      const most = data.quantiles.length, here = Math.min(degrees(table, columns, shares, figure.rest), most);
+      return data.quantiles[here - 1] / data.quantiles[Math.min(data.n_units - 1, most) - 1];
+    });
+    const out = figures.map((figure) => new Float64Array(data.resamples).fill(figure.value));
+    eachResample((drawn, b) => {
+      gather(drawn, sums, counts);
+      figures.forEach((figure, at) => {
+        if (errors[at] <= 1e-12 * Math.max(1, Math.abs(figure.value))) return;
+        const divisor = figure.over === null ? 1 : over[at] + weighed(sums, figure.over);
+        const off = divided(weighed(sums, figure.rest), divisor, NaN);
+        const error = Math.max(errorOf(drawn, figure, off, divisor), data.least_error * errors[at]);
+        const value = figure.value - off / error * widening[at] * errors[at];
+        out[at][b] = Math.min(Math.max(value, Math.min(figure.least, figure.value)), Math.max(figure.most, figure.value));
+      });
+    });
     return out;
   }
 
@@ -146,7 +238,7 @@
     return out;
   }
 
-  function degrees(table, shares, column) {
+  function degrees(table, columns, shares, column) {
     const n = counted ? Math.round(data.n || 1) : data.n_units;
     if (shares === null || counted) return Math.max(1, n - 1);
     let total = 0, squares = 0;
@@ -155,7 +247,7 @@
       for (let i = 0; i < rows; i++) {
         if (photos.truth[i] === label) {
           photosOf++;
-          mean += table[i * COLUMNS + column];
+          mean += table[i * columns + column];
         }
       }
       if (shares[label] <= 0 || photosOf === 0) continue;
@@ -164,7 +256,7 @@
       for (let i = 0; i < rows; i++) {
         if (photos.truth[i] !== label) continue;
         const unit = photos.units === null ? i : photos.units[i];
-        sums.set(unit, (sums.get(unit) || 0) + table[i * COLUMNS + column] - mean);
+        sums.set(unit, (sums.get(unit) || 0) + table[i * columns + column] - mean);
       }
       let spread = 0;
       for (const value of sums.values()) spread += value * value;
@@ -182,13 +274,14 @@
     return part >= 0.5 ? high - (high - low) * (1 - part) : low + (high - low) * part;
   }
 
-  function quantity(value, replicates, degreesOfFreedom) {
+  const tailOf = (degreesOfFreedom) => data.tails[Math.min(degreesOfFreedom, data.tails.length) - 1];
+
+  function quantity(value, replicates, tail) {
     if (!Number.isFinite(value)) return { value: null, low: null, high: null };
     const alone = { value, low: null, high: null };
     if (replicates === null) return alone;
     const defined = replicates.filter((replicate) => !Number.isNaN(replicate)).sort();
     if (defined.length === 0 || 2 * defined.length < replicates.length) return alone;
-    const tail = data.tails[Math.min(degreesOfFreedom, data.tails.length) - 1];
     const low = quantile(defined, tail), high = quantile(defined, 1 - tail);
     if (high - low <= 1e-12 * Math.max(1, Math.abs(value))) return Object.assign(alone, { steady: true });
     return { value, low: Math.min(low, value), high: Math.max(high, value) };
@@ -228,7 +321,7 @@
 
   function breakEven(state, wanted) {
     const [plainRight, plainWrong] = plainGains(state);
-    const ask = -start.ask_minutes * state.hour_cost / 60 - start.ask_cost;
+    const ask = gainOfAsking(state)[1];
     return (row) => {
       const ofRight = divided(row[4], row[2], plainRight), ofWrong = divided(row[5], row[3] - row[2], plainWrong);
       const needed = divided(wanted - (1 - row[3]) * ask - row[3] * ofWrong, row[3] * (ofRight - ofWrong), NaN);
@@ -238,35 +331,64 @@
     };
   }
 
+  // Minutes, money, accuracy of the accepted and share of the accepted: what they are, what they may be, and its tail.
+  function measured(state, table, point, drawn) {
+    const accuracy = divided(point[2], point[3], NaN), values = [point[0], point[1], accuracy, point[3]];
+    if (drawn === null) return values.map((value) => ({ value, plausible: null, tail: null }));
+    if (photos.units === null) {
+      return values.map((value, column) => ({
+        value,
+        plausible: Float64Array.from({ length: data.resamples }, (_zero, b) => {
+          const row = drawn.subarray(b * COLUMNS, (b + 1) * COLUMNS);
+          return column === 2 ? divided(row[2], row[3], NaN) : row[column];
+        }),
+        tail: tailOf(degrees(table, COLUMNS, state.shares, column)),
+      }));
+    }
+    const wide = new Float64Array(rows * 4);
+    for (let i = 0; i < rows; i++) {
+      const row = table.subarray(i * COLUMNS, i * COLUMNS + 4);
+      wide.set([row[0], row[1], Number.isNaN(accuracy) ? 0 : row[2] - accuracy * row[3], row[3]], i * 4);
+    }
+    const gained = [gainOfAsking(state)];
+    for (let truth = 0; truth < kinds; truth++) {
+      for (let predicted = 0; predicted < kinds; predicted++) gained.push(gainOf(state, truth, predicted));
+    }
+    const ends = (column) => gained.map((pair) => pair[column]).reduce(
+      ([least, most], gain) => [Math.min(least, gain), Math.max(most, gain)], [Infinity, -Infinity]);
+    const figures = values.map((value, column) => {
+      const [least, most] = column < 2 ? ends(column) : [0, 1];
+      return { value, least, most, rest: column, over: column === 2 ? 3 : null };
+    });
+    const found = plausible(wide, 4, figures, state.shares);
+    return values.map((value, column) => ({ value, plausible: found[column], tail: data.tail }));
+  }
+
   function compute(state) {
     const table = columnsOf(state), point = pointOf(table, state.shares);
     const drawn = data.resamples > 0 ? replicate(table, state.shares) : null;
-    const freedom = [0, 1, 2, 3].map((column) => degrees(table, state.shares, column));
-    const ratio = (how, column) => {
+    const found = measured(state, table, point, drawn);
+    const [minutes, money, accuracy, accepted] = found.map((one) => quantity(one.value, one.plausible, one.tail));
+    const volume = state.volume, running = start.running_cost_per_month, horizon = annuity(start.horizon_months);
+    const tail = tailOf(degrees(table, COLUMNS, state.shares, 2));
+    const bar = (wanted) => {
+      const needed = breakEven(state, wanted);
       let replicates = null;
       if (drawn !== null) {
-        replicates = new Float64Array(data.resamples);
-        for (let b = 0; b < data.resamples; b++) {
-          replicates[b] = how(drawn.subarray(b * COLUMNS, (b + 1) * COLUMNS));
-        }
+        replicates = Float64Array.from(
+          { length: data.resamples }, (_zero, b) => needed(drawn.subarray(b * COLUMNS, (b + 1) * COLUMNS)));
       }
-      return quantity(how(point), replicates, freedom[column]);
+      const one = quantity(needed(point), replicates, tail);
+      return one.steady ? { value: one.value, low: one.value, high: one.value } : one;
     };
-    const exact = (found) => (found.steady ? { value: found.value, low: found.value, high: found.value } : found);
-    const volume = state.volume, running = start.running_cost_per_month, horizon = annuity(start.horizon_months);
-    const minutes = ratio((row) => row[0], 0), money = ratio((row) => row[1], 1);
     const net = change(money, (gain) => volume * gain - running);
     let never = null, late = null;
     if (drawn !== null) {
-      let defined = 0, neverCount = 0, lateCount = 0;
-      for (let b = 0; b < data.resamples; b++) {
-        const gain = drawn[b * COLUMNS + 1];
-        if (Number.isNaN(gain)) continue;
-        defined++;
-        if (volume * gain - running <= 0) neverCount++;
-        if ((volume * gain - running) * horizon < development) lateCount++;
+      const nets = found[1].plausible.filter((gain) => !Number.isNaN(gain)).map((gain) => volume * gain - running);
+      if (nets.length > 0) {
+        never = nets.filter((one) => one <= 0).length / nets.length;
+        late = nets.filter((one) => one * horizon < development).length / nets.length;
       }
-      if (defined > 0) [never, late] = [neverCount / defined, lateCount / defined];
     }
     const alone = (value) => ({ value, low: null, high: null });
     return {
@@ -278,10 +400,10 @@
       money_per_month: change(money, (gain) => volume * gain),
       net_per_month: net,
       return_at_horizon: change(net, (monthly) => monthly * horizon - development),
-      accuracy: ratio((row) => divided(row[2], row[3], NaN), 2),
-      break_even_accuracy: exact(ratio(breakEven(state, running / volume), 2)),
-      break_even_accuracy_at_horizon: exact(ratio(breakEven(state, (running + development / horizon) / volume), 2)),
-      asked: ratio((row) => 1 - row[3], 3),
+      accuracy,
+      break_even_accuracy: bar(running / volume),
+      break_even_accuracy_at_horizon: bar((running + development / horizon) / volume),
+      asked: falling(accepted, (share) => (share === null ? null : 1 - share)),
       probability_never: alone(never),
       probability_not_by_horizon: alone(late),
     };
@@ -321,9 +443,9 @@
       const kind = cell.dataset.kind;
       for (const end of ["value", "low", "high"]) cell.dataset[end] = JSON.stringify(found[end]);
       cell.querySelector("b").textContent = figureText(found.value, kind);
-      const shown = kind === "months" ? found.low !== null : found.low !== null && found.high !== null && found.low !== found.high;
-      byId("interval-" + key).textContent =
-        shown ? between(figureText(found.low, kind), figureText(found.high, kind)) : "";
+      const low = figureText(found.low, kind), high = figureText(found.high, kind);
+      const shown = kind === "months" ? found.low !== null : found.low !== null && found.high !== null && low !== high;
+      byId("interval-" + key).textContent = shown ? between(low, high) : "";
     }
     const months = figures.payback_months.value;
     const text = months === null ? words.not_at_all : months > start.horizon_months ? words.late : words.in_time;
