@@ -15,9 +15,9 @@ import bench
 import torch
 
 from certero.engine.threads import count_cores
-from certero.learn.allocator import kept_memory
 from certero.learn.backbones import find_backbone
 from certero.learn.depthwise import speed_up_depthwise
+from certero.learn.heap import kept_memory
 
 
 def main() -> None:

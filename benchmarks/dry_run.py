@@ -15,6 +15,8 @@ def main() -> None:
     """Parses the command line, runs, prints."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, nargs="+", help="folder of class folders, or manifest; several may be given")
+    parser.add_argument("--recipe", help="of a network, instead of the probe; then one run, not cold and warm")
+    parser.add_argument("--epochs", help="of the network, fewer than its recipe's for a quick look")
     parser.add_argument("--stages", action="store_true", help="also the stages of each run")
     arguments = parser.parse_args()
     bench.print_machine()
@@ -23,8 +25,10 @@ def main() -> None:
         for file in bench.list_files(data):
             file.read_bytes()  # Into the machine's file cache, for all runs alike.
         with tempfile.TemporaryDirectory() as folder:
-            for name in ("cold", "warm"):
-                planning, plan, measured, metrics, run_mb, share = _both(data, Path(folder), name)
+            words = ["--recipe", arguments.recipe, "--class-weights", "none"] if arguments.recipe else []
+            words += ["--epochs", arguments.epochs] if arguments.epochs else []
+            for name in (arguments.recipe,) if arguments.recipe else ("cold", "warm"):
+                planning, plan, measured, metrics, run_mb, share = _both(data, Path(folder), name, words)
                 expected = plan["seconds"]["total"]
                 rows.append(
                     (
@@ -61,19 +65,21 @@ def main() -> None:
     )
 
 
-def _both(data: Path, folder: Path, name: str) -> tuple[bench.Measured, dict, bench.Measured, dict, float, float]:
+def _both(
+    data: Path, folder: Path, name: str, words: list[str]
+) -> tuple[bench.Measured, dict, bench.Measured, dict, float, float]:
     """The dry run, then the run itself, both as processes; the size of the run's folder, and how many cores it got.
 
     A machine that others use too is not as busy in the run as it was in the dry run; the shares of a core tell.
     """
     places = {"CERTERO_CACHE": str(folder / "cache"), "CERTERO_STATE": str(folder / "state")}
     plan, run = folder / f"{name}.json", folder / name
-    planning = bench.run([*bench.CERTERO, "train", str(data), "--dry-run", "-q", "--json", str(plan)], **places)
+    planning = bench.run([*bench.CERTERO, "train", str(data), *words, "--dry-run", "-q", "--json", str(plan)], **places)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    measured = bench.run([*bench.CERTERO, "train", str(data), "-q", "--output", str(run)], **places)
+    measured = bench.run([*bench.CERTERO, "train", str(data), *words, "-q", "--output", str(run)], **places)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    size = sum(file.stat().st_size for file in run.iterdir()) / 1e6
+    size = sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 1e6
     return (
         planning,
         json.loads(plan.read_text("utf-8")),

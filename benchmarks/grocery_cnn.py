@@ -100,6 +100,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     from certero.learn.augment import read_augmentation
     from certero.learn.batches import PhotoStore
     from certero.learn.classifier import build_classifier
+    from certero.learn.heap import kept_memory
     from certero.learn.loop import Examples, Progression, take_step, train_network
     from certero.learn.optimisers import build_optimiser
 
@@ -129,10 +130,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         optimiser = build_optimiser(network, settings, "cpu")
         x = torch.from_numpy(images[: arguments.batch_size]).permute(0, 3, 1, 2).float()
         y = torch.eye(_CLASSES)[torch.from_numpy(labels[: arguments.batch_size])]
-        for step in range(total):
-            at = Progression(step=step, micro_batch=arguments.batch_size)
-            take_step(network, optimiser, x, y, torch.ones(_CLASSES), settings, at, "cpu", in_bf16)
-            ends.append(time.perf_counter())
+        with kept_memory():
+            for step in range(total):
+                at = Progression(step=step, micro_batch=arguments.batch_size)
+                take_step(network, optimiser, x, y, torch.ones(_CLASSES), settings, at, "cpu", in_bf16)
+                ends.append(time.perf_counter())
     else:
         # One step more than is timed: after the last one the weights are written to the disk.
         rows = np.arange((total + 1) * arguments.batch_size) % len(images)

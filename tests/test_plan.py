@@ -139,3 +139,43 @@ def test_json_on_standard_output_is_alone_there(
     assert main(["train", str(small_barn / "beds.csv"), "--dry-run", "-q", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["schema"] == 1
     assert not state.exists()
+
+
+@pytest.mark.usefixtures("state")
+def test_the_plan_of_a_network_is_what_its_training_then_does(
+    small_barn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from test_docs import _documented, _keys
+    from test_train_network import TINY
+
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(TINY)
+    data = small_barn / "beds.csv"
+    assert main(["train", str(data), "--recipe", str(recipe), "--cv", "0", "--dry-run", "-q", "--json", "p.json"]) == 0
+    assert [path.name for path in Path.cwd().iterdir()] == ["p.json"]
+    assert "epochs" in capsys.readouterr().out
+    plan = json.loads(Path("p.json").read_text())
+    run = certero.train(data, recipe=str(recipe), cv=0, output=tmp_path / "run")
+    same = ("evaluation", "cv", "separation", "data", "counts", "listed", "splits", "versions")
+    assert {key: plan[key] for key in same} == {key: run.metrics[key] for key in same}
+    assert plan["model"]["parameters"] == run.metrics["parameters"]
+    training = run.metrics["training"]
+    assert plan["model"]["precision"] == training["precision"]
+    for key in ("epochs", "batch_size", "photos_fitted", "photos_judging"):
+        assert plan["fits"][key] == training[key]
+    assert set(plan["seconds"]) - {"start"} == set(run.metrics["seconds"])
+    assert plan["measured"]["photos_per_second"] > 0
+    assert plan["memory_bytes"] > 100_000_000
+    found = _keys(plan) - {"folds"}  # null without cross-validation
+    assert found - _documented("metrics.json") - _documented("train --dry-run --json") == set()
+
+
+@pytest.mark.usefixtures("state")
+def test_folds_of_a_network_are_counted(small_barn: Path, tmp_path: Path) -> None:
+    from test_train_network import TINY
+
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(TINY)
+    plan = certero.plan(small_barn / "beds.csv", recipe=str(recipe), cv=3, random_splits=2)
+    assert (plan.fits["models"], plan.fits["total"]) == (4, 6)
+    assert plan.fits["photos_fitted"] + plan.fits["photos_judging"] <= plan.counts["used"]

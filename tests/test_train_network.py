@@ -20,6 +20,7 @@ from certero.cache import BlobCache
 from certero.config import resolve
 from certero.engine.threads import Threads
 from certero.errors import ConfigError, DataError, OutputError, TrainingError
+from certero.learn.backbones import find_backbone
 from certero.pipelines.fit import Development, Fitted
 from certero.pipelines.fitter import loading_fitter
 from certero.pipelines.prepare import prepare, seal
@@ -359,3 +360,28 @@ def test_a_pretrained_network_is_trained_whole_and_answers_alike_for_mirrored_ph
     # What bf16 cost on the way is measured on val, against the file.
     assert done.metrics["export"]["n"] == done.metrics["training"]["photos_judging"]
     assert done.metrics["export"]["probability_difference"] < 0.2
+
+
+def test_fine_tuning_goes_on_from_weights_that_a_run_left_and_refuses_others(
+    barn: Path, run: Run, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    small: dict[str, Any] = {"recipe": "finetune", "image_size": 32, "epochs": 1, "class_cap": 4, "workers": 1}
+    small |= {"batch_size": 8, "open_test": False}
+    first = train(barn, output=tmp_path / "first", **small)
+    kept = first.path / "checkpoints" / "best.safetensors"
+    second = train(barn, output=tmp_path / "second", weights=str(kept), lr=1e-9, **small)
+    before, after = load_file(kept), load_file(second.path / "checkpoints" / "best.safetensors")
+    name = "body.blocks.0.0.conv_dw.weight"
+    bundled = find_backbone("efficientnet_lite0").build().state_dict()[name.removeprefix("body.")]
+    assert (before[name] - bundled).abs().max() > 1e-6
+    np.testing.assert_allclose(after[name], before[name], atol=1e-6)
+    with pytest.raises(
+        ConfigError, match=r"--weights must be of an EfficientNet-Lite0; .* in .*best.safetensors"
+    ) as no:
+        train(barn, output=tmp_path / "third", weights=str(run.path / "checkpoints" / "best.safetensors"), **small)
+    assert "\n" not in str(no.value)
+    assert not (tmp_path / "third").exists()
+    with pytest.raises(ConfigError, match=r"--weights must be of this network: .* \(\d+ of \d+ layers differ\)"):
+        train(barn, recipe="cnn", output=tmp_path / "fourth", weights=str(kept), image_size=64)

@@ -30,7 +30,8 @@ def show(plan: Plan) -> list[str]:
     lines += _row(_("Splits"), _splits(plan))
     lines += _row(_("Network"), _network(plan))
     lines += _row(_("Fits"), [_fits(plan)])
-    lines += _row(_("Remembered"), [_remembered(plan)])
+    if plan.fits["epochs"] is None:
+        lines += _row(_("Remembered"), [_remembered(plan)])
     lines += _row(_("Time"), _time(plan))
     lines += _row(_("Memory"), [_("about {size} at most").format(size=size(plan.memory_bytes))])
     lines += _row(_("Disk"), [_disk(plan)])
@@ -99,7 +100,7 @@ def _network(plan: Plan) -> list[str]:
     model = plan.model
     return [
         _("{name}, input {side} x {side} pixels, {n} parameters, {device} {precision}").format(
-            name=model["backbone"],
+            name=model["backbone"] or model["recipe"],
             side=model["image_size"],
             n=count(model["parameters"]),
             device=model["device"],
@@ -110,6 +111,15 @@ def _network(plan: Plan) -> list[str]:
 
 def _fits(plan: Plan) -> str:
     fits = plan.fits
+    if fits["epochs"] is not None:
+        trainings = ngettext("{n} training", "{n} trainings", fits["total"]).format(n=count(fits["total"]))
+        epochs = ngettext("{n} epoch", "{n} epochs", fits["epochs"]).format(n=count(fits["epochs"]))
+        return _("{trainings} of {epochs}; the model's on {fitted} photos, judged on {judging} others").format(
+            trainings=trainings,
+            epochs=epochs,
+            fitted=count(fits["photos_fitted"]),
+            judging=count(fits["photos_judging"]),
+        )
     models = ngettext("{n} model", "{n} models", fits["models"]).format(n=fits["models"])
     folds = ngettext("{n} fold", "{n} folds", fits["folds"]).format(n=fits["folds"])
     strengths = ngettext("{n} strength", "{n} strengths", fits["strengths"]).format(n=fits["strengths"])
@@ -129,12 +139,13 @@ def _remembered(plan: Plan) -> str:
 def _time(plan: Plan) -> list[str]:
     stages = sorted(((stage, s) for stage, s in plan.seconds.items() if stage != "total"), key=lambda item: -item[1])
     longest = ", ".join(f"{translate(stage)} {duration(seconds)}" for stage, seconds in stages[:3])
+    measured = _("measured: {n} photos through the network, {speed:.0f} a second")
+    if plan.fits["epochs"] is not None:
+        measured = _("measured: {n} photos trained on, {speed:.1f} a second")
     return [
         _("about {time} on this machine, as busy as it is now").format(time=duration(plan.seconds["total"])),
         _("most of it: {list}").format(list=longest),
-        _("measured: {n} photos through the network, {speed:.0f} a second").format(
-            n=plan.measured["photos"], speed=plan.measured["photos_per_second"]
-        ),
+        measured.format(n=plan.measured["photos"], speed=plan.measured["photos_per_second"]),
     ]
 
 

@@ -55,7 +55,9 @@ def command(
         str | None,
         typer.Option(help="Pretrained network: efficientnet_lite0, or a timm name whose weights are at hand."),
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="File of weights for the backbone.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="File of weights to start from: of the backbone, or of an earlier run.")
+    ] = None,
     image_size: Annotated[int | None, typer.Option(help="Side of the network's input, pixels.")] = None,
     fit: Annotated[str | None, typer.Option(help="letterbox keeps the photo's shape, stretch does not.")] = None,
     class_weights: Annotated[str | None, typer.Option(help="none, balanced, or CLASS=WEIGHT,...")] = None,

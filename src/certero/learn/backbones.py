@@ -108,10 +108,20 @@ def _lite(name: str, weights: Path | None) -> Backbone:
 
         module: torch.nn.Module = timm.create_model(name, pretrained=False)
         ours = module.state_dict()
-        theirs = read_weights(file)
+        theirs = _body(read_weights(file))
         # Both list the layers in network order under different names; the shapes must agree one by one.
+        if theirs.keys() <= ours.keys():
+            # Of certero or timm: a run's weights hold no layer for the classes that the network was pretrained on.
+            theirs = {
+                name: layer if _is_head(name) else theirs[name]
+                for name, layer in ours.items()
+                if _is_head(name) or name in theirs
+            }
         if [tuple(t.shape) for t in ours.values()] != [tuple(t.shape) for t in theirs.values()]:
-            raise ConfigError(f"--weights must be of {name}; the layers in {file} have other shapes.")
+            raise ConfigError(
+                f"--weights must be of {name}; {_difference(ours, theirs)} in {file}. Leave --weights "
+                "out, or give the --backbone that they are of."
+            )
         module.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
         return module.eval()
 
@@ -159,7 +169,7 @@ def _from_timm(name: str, weights: Path | None) -> Backbone:
             "Download them once with HF_HUB_OFFLINE=0 set, give --weights FILE, or use --backbone efficientnet_lite0."
         ) from error
     if weights is not None:
-        theirs = read_weights(weights)
+        theirs = _body(read_weights(weights))
         ours = module.state_dict()
         fitting = {key: layer for key, layer in theirs.items() if key in ours and layer.shape == ours[key].shape}
         missing, _extra = module.load_state_dict(fitting, strict=False)
@@ -181,6 +191,25 @@ def _from_timm(name: str, weights: Path | None) -> Backbone:
         filter="bilinear" if config["interpolation"] == "bilinear" else "bicubic",
         build=lambda: module,
     )
+
+
+def _body(layers: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The backbone's layers among those of a network that certero trained; of another file, all of them."""
+    prefix = "body."
+    found = {name.removeprefix(prefix): layer for name, layer in layers.items() if name.startswith(prefix)}
+    return found or layers
+
+
+def _is_head(name: str) -> bool:
+    return name.startswith("classifier.")
+
+
+def _difference(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> str:
+    """The first layer that does not fit, in words."""
+    for (name, layer), (_name, other) in zip(ours.items(), theirs.items(), strict=False):
+        if layer.shape != other.shape:
+            return f"{name} has shape {tuple(layer.shape)}, the layer in its place {tuple(other.shape)}"
+    return f"it has {len(ours)} layers, there are {len(theirs)}"
 
 
 def _levels(shares: Sequence[float]) -> tuple[float, float, float]:

@@ -12,6 +12,7 @@ from certero.errors import ConfigError
 from certero.learn.backbones import Backbone, read_weights
 from certero.learn.cnn import Cnn, build_cnn
 from certero.learn.depthwise import speed_up_depthwise
+from certero.learn.first_block import find_first_block, run_in_parts
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +119,12 @@ def build_classifier(
                 return self.body.forward_head(activations, pre_logits=True).flatten(1), activations
 
             def score(self, levels: torch.Tensor) -> torch.Tensor:
-                embedding, _activations = self.features(levels)
+                first = find_first_block(self.bottom) if isinstance(source, Cnn) and self.training else None
+                if first is not None and levels.device.type == "cpu":
+                    x = run_in_parts(first, (levels - self.mean) / self.deviation)
+                    embedding = self.top(self.bottom[len(first) :](x))
+                else:
+                    embedding, _activations = self.features(levels)
                 scores: torch.Tensor = self.last(embedding)
                 return scores
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -114,8 +115,15 @@ def choose_trainer(asked: str, precision: str) -> Trainer:
     return Trainer(asked, bool(in_bf16))
 
 
+# What oneDNN may be held to, below which it imitates bfloat16: by its own names, old and new.
+_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+_WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
+
+
 def _multiplies_bf16() -> bool:
     """Whether this processor has instructions for products in bfloat16, not only oneDNN's imitation of them."""
+    if any(os.environ.get(name, "").upper() in _WITHOUT_BF16 for name in _LIMITS):
+        return False
     # x86 from Cooper Lake and Zen 4 on; `bf16` is Arm's word for it.
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(instructions() or ())
 

@@ -23,6 +23,7 @@ from certero.errors import TrainingError
 from certero.learn.augment import Augmentation, augment, blend, draw
 from certero.learn.batches import PhotoStore, deal, order_photos
 from certero.learn.checkpoints import Checkpoints
+from certero.learn.heap import give_back, kept_memory
 from certero.learn.optimisers import build_optimiser, rate
 from certero.records import Json, Progress, no_progress
 
@@ -147,44 +148,45 @@ def train_network(
         saved_at = time.monotonic()
         saving = saved_at - start
 
-    while not at.finished:
-        started = time.monotonic() - at.seconds
-        freeze(network, at.epoch < settings.freeze_epochs)
-        for images, rows, draws in _epoch_batches(train, settings, at):
-            set_rate(optimiser, rate(settings, at.epoch * steps + at.step, settings.epochs * steps))
-            x = augment(torch.from_numpy(images).to(device), draws, augmentation, side_of(side, settings, at.epoch))
-            targets = torch.nn.functional.one_hot(torch.from_numpy(train.outputs[rows]), len(class_weights))
-            x, y = blend(
-                x, targets.float().to(device), settings.mixup, settings.cutmix, settings.seed, at.epoch, at.step
-            )
-            loss, weight = take_step(network, optimiser, x, y, weights, settings, at, device, in_bf16)
-            if not math.isfinite(loss):
-                raise _not_finite(loss, at, settings)
-            if average is not None:
-                follow(average, network, settings.ema, at.epoch * steps + at.step)
-            at.loss, at.weight = at.loss + loss, at.weight + weight
-            at.step += 1
-            at.seconds = time.monotonic() - started
-            done = at.epoch * steps + at.step
-            if done < settings.epochs * steps:
-                progress("train", done, settings.epochs * steps, _words(at, settings, train))
-            if stop_asked():
+    with kept_memory() if device == "cpu" else contextlib.nullcontext():
+        while not at.finished:
+            started = time.monotonic() - at.seconds
+            freeze(network, at.epoch < settings.freeze_epochs)
+            for images, rows, draws in _epoch_batches(train, settings, at):
+                set_rate(optimiser, rate(settings, at.epoch * steps + at.step, settings.epochs * steps))
+                x = augment(torch.from_numpy(images).to(device), draws, augmentation, side_of(side, settings, at.epoch))
+                targets = torch.nn.functional.one_hot(torch.from_numpy(train.outputs[rows]), len(class_weights))
+                x, y = blend(
+                    x, targets.float().to(device), settings.mixup, settings.cutmix, settings.seed, at.epoch, at.step
+                )
+                loss, weight = take_step(network, optimiser, x, y, weights, settings, at, device, in_bf16)
+                if not math.isfinite(loss):
+                    raise _not_finite(loss, at, settings)
+                if average is not None:
+                    follow(average, network, settings.ema, at.epoch * steps + at.step)
+                at.loss, at.weight = at.loss + loss, at.weight + weight
+                at.step += 1
+                at.seconds = time.monotonic() - started
+                done = at.epoch * steps + at.step
+                if done < settings.epochs * steps:
+                    progress("train", done, settings.epochs * steps, _words(at, settings, train))
+                if stop_asked():
+                    save()
+                    raise StopRequested
+                # Zero saves at every step.
+                wait = settings.checkpoint_seconds and max(settings.checkpoint_seconds, saving / _SAVING_SHARE)
+                if time.monotonic() - saved_at >= wait:
+                    save()
+            lr = rate(settings, (at.epoch + 1) * steps - 1, settings.epochs * steps)
+            _finish_epoch(at, judged, val, train, lr, device, in_bf16)
+            if at.best_epoch == at.epoch and settings.restore_best:
+                at.best_file = checkpoints.save_best(judged.state_dict(), at.epoch)
+            at.finished = at.epoch >= settings.epochs or _out_of_patience(at, settings)
+            if at.finished and at.best_file is None:
+                at.best_file = checkpoints.save_best(judged.state_dict(), at.epoch)
+            if at.finished or at.best_epoch == at.epoch:
+                # A new best file must have its checkpoint, or a resumed run would look for one that is gone.
                 save()
-                raise StopRequested
-            # Zero saves at every step.
-            wait = settings.checkpoint_seconds and max(settings.checkpoint_seconds, saving / _SAVING_SHARE)
-            if time.monotonic() - saved_at >= wait:
-                save()
-        lr = rate(settings, (at.epoch + 1) * steps - 1, settings.epochs * steps)
-        _finish_epoch(at, judged, val, train, lr, device, in_bf16)
-        if at.best_epoch == at.epoch and settings.restore_best:
-            at.best_file = checkpoints.save_best(judged.state_dict(), at.epoch)
-        at.finished = at.epoch >= settings.epochs or _out_of_patience(at, settings)
-        if at.finished and at.best_file is None:
-            at.best_file = checkpoints.save_best(judged.state_dict(), at.epoch)
-        if at.finished or at.best_epoch == at.epoch:
-            # A new best file must have its checkpoint, or a resumed run would look for one that is gone.
-            save()
     progress("train", 1, 1, _words(at, settings, train))
     assert at.best_file is not None
     judged.load_state_dict(checkpoints.load_best(at.best_file))
@@ -293,6 +295,8 @@ def _free(device: str) -> None:
         torch.cuda.empty_cache()
     elif device == "mps":
         torch.mps.empty_cache()
+    else:
+        give_back()
 
 
 def autocast(device: str, in_bf16: bool) -> contextlib.AbstractContextManager[Any]:

@@ -55,7 +55,15 @@ def build_optimiser(network: torch.nn.Module, settings: TrainSettings, device: s
     kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
     # One pass over weights, gradients and both moments instead of a dozen.
     fused = device in ("cpu", "cuda")
-    return kind(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
+    optimiser = kind(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
+    # Torch makes the moments in the first step, amid memory that a step gives back: in nobody's way is before it.
+    for parameter in network.parameters():
+        optimiser.state[parameter] = {
+            "step": torch.zeros((), dtype=torch.float32, device=device if fused else "cpu"),
+            "exp_avg": torch.zeros_like(parameter, requires_grad=False),
+            "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
+        }
+    return optimiser
 
 
 def _groups(network: torch.nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,6 @@ from certero.config import TrainSettings
 from certero.data.split import near_in_time, split_units
 from certero.engine.threads import count_cores
 from certero.errors import ConfigError, DataError, PhotoError
-from certero.learn.allocator import kept_memory
 from certero.learn.augment import Augmentation, read_augmentation
 from certero.learn.backbones import Backbone, find_backbone
 from certero.learn.batches import PhotoStore, available_bytes, cap_classes
@@ -29,6 +29,7 @@ from certero.learn.last_layer import start_last_layer
 from certero.learn.loop import Examples, Progression, StopRequested, judge, train_network, using_threads
 from certero.learn.probe import weigh_classes
 from certero.learn.sheets import augmented_sheet
+from certero.learn.trial import time_steps
 from certero.pipelines.fit import (
     Development,
     Everything,
@@ -84,6 +85,25 @@ class Trained:
     sheet: NDArray[np.uint8]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tried:
+    """What a few steps took, by the wall clock.
+
+    Args:
+        photos: that were trained on.
+        parameters: trainable numbers.
+        step_seconds: a photo trained on, once.
+        judge_seconds: a photo judged.
+        decode_seconds: a photo decoded and fitted to its size.
+    """
+
+    photos: int
+    parameters: int
+    step_seconds: float
+    judge_seconds: float
+    decode_seconds: float
+
+
 class NetworkFitter:
     """Trains networks of one recipe: from scratch, or from a pretrained backbone.
 
@@ -127,7 +147,7 @@ class NetworkFitter:
                 raise ConfigError(
                     f"--label-also must name a column of the manifest; found {column}, DATA has {known or 'no other'}."
                 )
-        source = self._source(len(classes))
+        source = self.source(len(classes))
         if isinstance(source, Cnn) and source.parameters * _BYTES_A_PARAMETER > available_bytes():
             raise ConfigError(
                 f"the network must fit into memory; its {source.parameters:,} parameters need "
@@ -153,7 +173,7 @@ class NetworkFitter:
             rows = trained.val_rows
             units = development[rows.tolist()]["unit"].to_list()
             calibration = fit_temperature_of(logits.astype(np.float64), truth[rows], "val", units)
-        training = describe_training(trained, settings, self._trainer())
+        training = describe_training(trained, settings, self.trainer())
         card = Card(
             classes=tuple(classes),
             preprocessing=self.preprocessing,
@@ -190,7 +210,7 @@ class NetworkFitter:
             held_out_probabilities=answers.probabilities.astype(np.float64),
             parameters=trained.parameters,
             export={
-                "features": str(self._trainer()),
+                "features": str(self.trainer()),
                 "n": len(trained.val_rows),
                 "label_agreement": float((by_torch.argmax(axis=1) == by_file.argmax(axis=1)).mean()),
                 "probability_difference": float(np.abs(by_torch - by_file).max()),
@@ -234,7 +254,7 @@ class NetworkFitter:
             )
             store = PhotoStore([paths[row] for row in others], self.preprocessing, self._tools.map, limit_bytes=0)
             keys = np.zeros(len(others), np.uint64)
-            with using_threads(self._threads()):
+            with using_threads(self.threads()):
                 found, _loss, _accuracy = judge(
                     trained.network, Examples(store, keys, truth[others], truth[others]), *self._device()
                 )
@@ -251,15 +271,9 @@ class NetworkFitter:
         name: str,
     ) -> Trained:
         settings, tools = self._settings, self._tools
-        train_rows, val_rows = _hold_back(development, truth, gap, settings)
+        train_rows, val_rows = hold_back(development, truth, gap, settings)
         train_rows = train_rows[cap_classes(truth[train_rows], settings.class_cap, settings.seed)]
-        also = [development[column].cast(pl.String).to_list() for column in settings.label_also]
-        _classes, combinations = count_outputs(development["label"].to_list(), also)
-        output_of = {combination: number for number, combination in enumerate(combinations)}
-        labels = zip(development["label"], *also, strict=True)
-        outputs = np.array([output_of[(label, *(value or "" for value in rest))] for label, *rest in labels])
-        index = {label: number for number, label in enumerate(classes)}
-        groups = np.array([index[combination[0]] for combination in combinations])
+        outputs, groups = self._outputs(development, classes)
         keys = np.array([int(pixel_hash[:16], 16) for pixel_hash in development["pixel_hash"]], np.uint64)
         side = self.preprocessing.width
         larger = round(side * settings.oversize)
@@ -272,7 +286,7 @@ class NetworkFitter:
                         [paths[row] for row in rows],
                         size,
                         tools.map,
-                        self._threads(),
+                        self.threads(),
                         progress=tools.progress,
                     ),
                     keys[rows],
@@ -284,17 +298,8 @@ class NetworkFitter:
         # The weight of a class is that of each of its finer labels.
         weights = weigh_classes(truth[train_rows], classes, settings.class_weights)[groups]
         device, in_bf16 = self._device()
-        with tools.timed("fit"), using_threads(self._threads()), kept_memory():
-            network = build_classifier(
-                self._source(len(classes), len(combinations)),
-                len(combinations),
-                groups,
-                settings.seed,
-                settings.normalise,
-                self._weights if settings.layers else None,
-                settings.average_flips,
-                settings.frozen_stages,
-            )
+        with tools.timed("fit"), using_threads(self.threads()):
+            network = self.build(groups)
             parameters = sum(p.numel() for p in network.parameters())
             checkpoints = Checkpoints(
                 self._checkpoints / name, hint=f"Free the disk, then go on with: {self._resume_with}"
@@ -320,6 +325,76 @@ class NetworkFitter:
         sheet = augmented_sheet(train, self._augmentation, settings.seed, side)
         return Trained(network, at, val, val_rows, train_rows, val_logits, parameters, sheet)
 
+    def try_out(self, development: pl.DataFrame, paths: Sequence[Path], classes: Sequence[str]) -> Tried:
+        """Trains a throw-away network on some photos for a few steps: about five seconds.
+
+        Args:
+            development: used rows of train and val.
+            paths: of the same photos.
+            classes: names in the order of the outputs.
+        """
+        settings = self._settings
+        outputs, groups = self._outputs(development, classes)
+        side = self.preprocessing.width
+        larger = round(side * settings.oversize)
+        roomy = dataclasses.replace(self.preprocessing, width=larger, height=larger)
+        rows = np.arange(0, len(paths), max(1, len(paths) // settings.batch_size))[: settings.batch_size]
+        some = [paths[row] for row in rows]
+        start = time.perf_counter()
+        stores = [PhotoStore(some, size, self._tools.map, limit_bytes=2**62) for size in (roomy, self.preprocessing)]
+        decoding = (time.perf_counter() - start) / len(rows) / len(stores)
+        keys, shown = rows.astype(np.uint64), outputs[rows]
+        train, judged = (Examples(store, keys, shown, groups[shown]) for store in stores)
+        device, in_bf16 = self._device()
+        with using_threads(self.threads()):
+            network = self.build(groups)
+            steps, training, judging = time_steps(
+                network,
+                train,
+                judged,
+                len(groups),
+                settings,
+                augmentation=self._augmentation,
+                side=side,
+                device=device,
+                in_bf16=in_bf16,
+            )
+            parameters = sum(p.numel() for p in network.parameters())
+        return Tried(len(rows) * steps, parameters, training, judging, decoding)
+
+    def build(self, groups: NDArray[np.int64]) -> Classifier:
+        """The network before its first step.
+
+        Args:
+            groups: class of each output in training, int64 [F].
+
+        Raises:
+            ConfigError: if the weights to start from do not fit.
+        """
+        settings = self._settings
+        return build_classifier(
+            self.source(int(groups.max()) + 1, len(groups)),
+            len(groups),
+            groups,
+            settings.seed,
+            settings.normalise,
+            self._weights if settings.layers else None,
+            settings.average_flips,
+            settings.frozen_stages,
+        )
+
+    def _outputs(
+        self, development: pl.DataFrame, classes: Sequence[str]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What training tells apart: its index for each photo, and its class."""
+        also = [development[column].cast(pl.String).to_list() for column in self._settings.label_also]
+        _classes, combinations = count_outputs(development["label"].to_list(), also)
+        output_of = {combination: number for number, combination in enumerate(combinations)}
+        labels = zip(development["label"], *also, strict=True)
+        outputs = np.array([output_of[(label, *(value or "" for value in rest))] for label, *rest in labels])
+        index = {label: number for number, label in enumerate(classes)}
+        return outputs, np.array([index[combination[0]] for combination in combinations])
+
     @contextlib.contextmanager
     def _stopping(self) -> Iterator[Callable[[], bool]]:
         """Ctrl-C lets a step end and be saved, then ends the command."""
@@ -344,23 +419,26 @@ class NetworkFitter:
             self._tools.progress(stage, len(rows), len(paths))
         return [np.stack([row[number] for row in rows]).astype(np.float32) for number in range(len(outputs))]
 
-    def _source(self, n_classes: int, n_outputs: int | None = None) -> Cnn | Backbone:
+    def source(self, n_classes: int, n_outputs: int | None = None) -> Cnn | Backbone:
+        """What is trained: the checked network from scratch, or the backbone."""
         if self._backbone is not None:
             return self._backbone
         return plan_cnn(self._settings.layers, n_outputs or n_classes, self.preprocessing.width)
 
-    def _trainer(self) -> Trainer:
+    def trainer(self) -> Trainer:
+        """The device and precision."""
         return choose_trainer(self._settings.device, self._settings.precision)
 
     def _device(self) -> tuple[str, bool]:
-        trainer = self._trainer()
+        trainer = self.trainer()
         return trainer.device, trainer.in_bf16
 
-    def _threads(self) -> int:
+    def threads(self) -> int:
+        """Threads that torch computes on."""
         return self._settings.workers or count_cores()
 
 
-def _hold_back(
+def hold_back(
     development: pl.DataFrame, truth: NDArray[np.int64], gap: timedelta, settings: TrainSettings
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows to train on and rows to judge and calibrate on; where val has none, whole units of train are held back.

@@ -20,7 +20,6 @@ from certero.data.split import fold_training_mask
 from certero.data.table import development as development_rows
 from certero.data.table import held_out
 from certero.engine.threads import count_cores
-from certero.errors import ConfigError
 from certero.learn.export import count_parameters
 from certero.learn.probe import check_class_weights
 from certero.pipelines.fit import Network, as_shipped, choose_folds, encode, loading_network, versions
@@ -107,11 +106,14 @@ def plan(data: str | Path, *, recipe: str = "probe", progress: Progress = no_pro
         UserError: a kind of it for each mistake that the user can mend, as `certero.train` would raise it.
     """
     resolved = resolve(recipe, **settings)
-    if resolved.fitting != "probe":
-        raise ConfigError(f"--dry-run must be with the recipe probe; found {recipe}. Leave --dry-run out.")
     for requirement in resolved.require:
         parse_requirement(requirement)
     data = Path(data)
+    if resolved.fitting == "network":
+        from certero.pipelines.plan_network import plan_network
+
+        with resources(resolved.workers, progress) as tools:
+            return plan_network(data, resolved, tools)
     with resources(resolved.workers, progress) as tools, loading_network(resolved, tools) as finish_loading:
         prepared = prepare(data, resolved, tools)
         facts_remembered = tools.fingerprints.hits
@@ -135,7 +137,7 @@ def plan(data: str | Path, *, recipe: str = "probe", progress: Progress = no_pro
             cv={"folds": prepared.folds, "reason": prepared.reason} if prepared.evaluation == "cv" else None,
             separation=describe_separation(prepared.separation),
             **describe_photos(prepared.photos, data, classes),
-            folds=_count_folds(prepared, classes),
+            folds=count_folds(prepared, classes),
             model={
                 "recipe": resolved.recipe,
                 "backbone": resolved.backbone,
@@ -149,6 +151,10 @@ def plan(data: str | Path, *, recipe: str = "probe", progress: Progress = no_pro
                 "folds": work.inner_folds,
                 "strengths": len(resolved.strengths),
                 "total": work.fits,
+                "epochs": None,
+                "batch_size": None,
+                "photos_fitted": None,
+                "photos_judging": None,
             },
             remembered={"facts": facts_remembered, "features": ahead.remembered, "network": ready},
             measured={
@@ -215,7 +221,8 @@ def _count_work(prepared: Prepared, classes: Sequence[str], settings: TrainSetti
     return _Work(models, len(inner), fits, largest, judged)
 
 
-def _count_folds(prepared: Prepared, classes: Sequence[str]) -> list[Json] | None:
+def count_folds(prepared: Prepared, classes: Sequence[str]) -> list[Json] | None:
+    """Photos of each class that each fold judges; None without cross-validation."""
     if prepared.evaluation != "cv":
         return None
     used = prepared.photos.used()
@@ -282,10 +289,10 @@ def _expect_seconds(
 def _expect_memory(work: _Work, speed: Speed) -> int:
     """Peak of the run: what this process has needed so far, and the features that fits side by side copy."""
     features = work.rows * speed.width * 4
-    return round(_peak_memory() + _LIBRARIES_BYTES + features * (2 + 3 * min(speed.workers, work.inner_folds)))
+    return round(peak_memory() + _LIBRARIES_BYTES + features * (2 + 3 * min(speed.workers, work.inner_folds)))
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     """Most bytes that this process has held; a usual figure where the system does not say."""
     try:
         import resource
@@ -302,12 +309,13 @@ def _expect_disk(prepared: Prepared, classes: Sequence[str], network: Network, a
     return {
         "run_bytes": len(network.onnx) + head + _REPORT_BYTES + photos * (_ROW_BYTES + 12 * len(classes)),
         "cache_bytes": (ahead.new_fast + ahead.new_shipped) * (speed.width * 4 + _BYTES_BESIDE_AN_ENTRY),
-        "free_bytes": _free(Path.cwd()),
-        "cache_free_bytes": _free(cache_folder()),
+        "free_bytes": free_bytes(Path.cwd()),
+        "cache_free_bytes": free_bytes(cache_folder()),
     }
 
 
-def _free(folder: Path) -> int | None:
+def free_bytes(folder: Path) -> int | None:
+    """What is free where a folder is or would be; None where the system does not say."""
     place = next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
     try:
         return shutil.disk_usage(place).free
