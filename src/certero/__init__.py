@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from certero.pipelines.audit import audit
     from certero.pipelines.evaluate import evaluate
     from certero.pipelines.plan import plan
     from certero.pipelines.predict import load
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from certero.pipelines.value import value
 
 _HOMES = {
+    "audit": "certero.pipelines.audit",
     "evaluate": "certero.pipelines.evaluate",
     "load": "certero.pipelines.predict",
     "plan": "certero.pipelines.plan",
@@ -24,7 +26,7 @@ _HOMES = {
     "value": "certero.pipelines.value",
 }
 
-__all__ = ["evaluate", "load", "plan", "scan", "train", "value"]
+__all__ = ["audit", "evaluate", "load", "plan", "scan", "train", "value"]
 
 
 def __getattr__(name: str) -> object:
