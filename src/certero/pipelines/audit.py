@@ -25,6 +25,7 @@ from certero.data.views import View
 from certero.disk import write_whole
 from certero.errors import DataError, MissingExtra
 from certero.language import Sentence, message, sentence, use_language
+from certero.learn.probe import one_blas_thread
 from certero.pipelines.prepare import find_copies, look_at_photos
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.tables import describe_photos, describe_separation
@@ -113,7 +114,7 @@ def audit(
         conditions = _conditions(used, views)
         findings += [*judge_balance(used), *judge_conditions(used, conditions)]
         if embeddings is not None:
-            with tools.timed("labels"):
+            with tools.timed("labels"), one_blas_thread():
                 tools.progress("labels", 0, 1)
                 findings += _suspicious(used, embeddings, folds)
                 tools.progress("labels", 1, 1)
@@ -191,7 +192,7 @@ def _find_near(
     contents = used["content_hash"].to_list()
     chosen = [contents[row] for row in rows]
     grey = np.stack([views[row].grey for row in rows])
-    with tools.timed("near copies"):
+    with tools.timed("near copies"), one_blas_thread():
         near = find_near_copies(
             grey,
             used["label"][rows].to_list(),
