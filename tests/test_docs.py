@@ -22,6 +22,7 @@ import certero
 from certero.business.case import Case, CurrencyFormat
 from certero.cli.main import VERBS, main
 from certero.config import TrainSettings
+from certero.data.findings import KINDS
 from certero.data.table import SCHEMA
 from certero.pipelines.train import Run
 from certero.records import Prediction, Quantity
@@ -47,6 +48,9 @@ _NAMED = {
     "model.strength_losses": "C",
     "versions": "LIBRARY",
     "folds[]": "CLASS",
+    "counts.kinds": "KIND",
+    "near_copies.recall": "ALTERATION",
+    "classes": "CLASS",
 }
 _QUANTITY = {field.name for field in dataclasses.fields(Quantity)}
 
@@ -131,6 +135,18 @@ def test_every_key_of_a_plan_is_documented_and_no_other(small_barn: Path) -> Non
     found = _keys(certero.plan(small_barn / "beds.csv", cv=3).to_json())
     assert found - _documented("metrics.json") - _documented("train --dry-run --json") == set()
     assert _documented("train --dry-run --json") - found == set()
+
+
+def test_every_key_of_an_audit_is_documented_and_no_other(small_barn: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_barn / "beds", tmp_path / "beds")
+    (tmp_path / "beds" / "notes.txt").write_text("not a photo")
+    photo = next((tmp_path / "beds" / "empty").iterdir())
+    shutil.copy(photo, photo.with_name("copy.jpg"))
+    found = certero.audit(tmp_path / "beds", network=False, fix=tmp_path / "clean.csv")
+    # Without given splits there is nothing between them to count.
+    documented = _documented("audit --json") - {"leaks[].of", "leaks[].in", "leaks[].photos"}
+    assert _keys(found) - {"leaks[]"} == documented
+    assert set(KINDS) == _documented("Kinds of findings")
 
 
 @pytest.mark.parametrize("words", [["doctor"], ["cache", "prune", "--older-than", "1000d"]], ids=["doctor", "cache"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from certero.pipelines.audit import audit
     from certero.pipelines.compare import compare
     from certero.pipelines.evaluate import evaluate
     from certero.pipelines.plan import plan
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from certero.pipelines.value import value
 
 _HOMES = {
+    "audit": "certero.pipelines.audit",
     "compare": "certero.pipelines.compare",
     "evaluate": "certero.pipelines.evaluate",
     "load": "certero.pipelines.predict",
@@ -26,7 +28,7 @@ _HOMES = {
     "value": "certero.pipelines.value",
 }
 
-__all__ = ["compare", "evaluate", "load", "plan", "scan", "train", "value"]
+__all__ = ["audit", "compare", "evaluate", "load", "plan", "scan", "train", "value"]
 
 
 def __getattr__(name: str) -> object:

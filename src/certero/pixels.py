@@ -52,6 +52,7 @@ PATH_VERSION = 2
 _FILTERS = {"bilinear": FilterType.bilinear, "bicubic": FilterType.catmull_rom}
 _PIXEL_TYPES = {2: PixelType.U8, 3: PixelType.U8x3}
 _ORIENTATION, _EXIF_FOLDER, _TAKEN_AT = 0x0112, 0x8769, 0x9003
+_MAKE, _MODEL = 0x010F, 0x0110
 _SUBFILE_TYPE, _DNG_VERSION, _COMPRESSION = 254, 50706, 259
 _STRIP_OFFSETS, _STRIP_LENGTHS, _TILE_OFFSETS, _TILE_LENGTHS = 273, 279, 324, 325
 _ZEROS = re.compile(rb"\0{24,}")
@@ -180,6 +181,15 @@ def shrink_grey(pixels: UInt8, height: int, width: int) -> UInt8:
 def rotate(pixels: UInt8, degrees: float) -> UInt8:
     """Pixels uint8 [height, width, 3] turned about their middle, corners cut off and filled with black."""
     return np.asarray(Image.fromarray(pixels).rotate(degrees, Image.Resampling.BILINEAR))
+
+
+def read_camera(data: bytes) -> str | None:
+    """Make and model of the camera that a JPEG's EXIF names; None where it names none, and for other formats."""
+    if sniff(data) != "jpeg":
+        return None
+    exif, _damage = _jpeg_exif(data)
+    words = " ".join(str(exif.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL)).strip()
+    return "".join(letter for letter in words if letter.isprintable())[:80] or None
 
 
 class _Threads(threading.local):

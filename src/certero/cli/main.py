@@ -8,6 +8,7 @@ from importlib import import_module
 #: Each verb is the function `command` of the module of its name. The help needs no import of any of them.
 VERBS = {
     "demo": "A first look in a minute: draw a small barn, train on its photos and report.",
+    "audit": "Find copies, leaks, wrong labels and unusable photos before training.",
     "train": "Train a classifier on labelled photos, measure it once on photos it never saw, and report.",
     "evaluate": "Measure a model on other labelled photos, and say how many of them it was trained on.",
     "compare": "Compare models on the same photos, photo by photo: is one better, and at what cost.",
@@ -22,7 +23,14 @@ EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 
 # What a verb needs beyond the runtime.
-_EXTRAS = {"demo": "train", "train": "train", "evaluate": "report", "compare": "report", "value": "report"}
+_EXTRAS = {
+    "demo": "train",
+    "audit": "report",
+    "train": "train",
+    "evaluate": "report",
+    "compare": "report",
+    "value": "report",
+}
 
 
 def run() -> None:

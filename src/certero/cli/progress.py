@@ -24,7 +24,10 @@ _SECONDS_A_LINE = 5.0
 STAGES = (
     message("render"),
     message("scan"),
+    message("look closer"),
     message("separate"),
+    message("near copies"),
+    message("labels"),
     message("network"),
     message("features"),
     message("fit"),

@@ -35,7 +35,12 @@ class Mistake:
     @property
     def data_uri(self) -> str:
         """The picture as an address that needs no other file."""
-        return "data:image/jpeg;base64," + base64.b64encode(self.thumbnail_jpeg).decode("ascii")
+        return picture_address(self.thumbnail_jpeg)
+
+
+def picture_address(jpeg: bytes) -> str:
+    """A JPEG as an address that needs no other file."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
 def thumbnail(pixels: NDArray[np.uint8], side: int = 160, limit_bytes: int = THUMBNAIL_BYTES) -> bytes:

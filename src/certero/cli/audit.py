@@ -1,0 +1,80 @@
+"""`certero audit DATA`"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from certero.cli.audit_summary import summarise
+from certero.cli.options import Lang
+from certero.cli.output import check_target, say
+from certero.cli.progress import show_progress
+from certero.cli.summary import print_json, print_places
+from certero.errors import UserError
+from certero.language import _
+
+
+class SeriousFindings(UserError):
+    """`--strict` and a finding of severity high."""
+
+
+def command(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled photos: folders or a manifest.")],
+    label_level: Annotated[str | None, typer.Option(help="Which folder names the class: 1, 2, ... or leaf.")] = None,
+    group_by: Annotated[
+        str | None, typer.Option(help="Photos that belong together: a column, 'parent', or a regular expression.")
+    ] = None,
+    network: Annotated[
+        bool,
+        typer.Option("--network/--no-network", help="Judge labels and find cropped and turned copies by a network."),
+    ] = True,
+    image_size: Annotated[
+        int | None, typer.Option(min=32, max=1024, help="Side of the network's input, pixels.")
+    ] = None,
+    fix: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a cleaned manifest (CSV); photos are never touched.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report with pictures to this file.")] = None,
+    as_json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the findings as JSON; - is standard output.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if there is a serious finding.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    lang: Lang = None,
+) -> None:
+    """Find copies, leaks between splits, wrong labels, unusable photos, imbalance and shortcuts, before training."""
+    check_target(as_json, "--json")
+    check_target(report, "--report")
+    check_target(fix, "--fix")
+    from certero.config import parse_label_level
+    from certero.pipelines.audit import audit
+
+    with show_progress(quiet) as progress:
+        answer = audit(
+            data,
+            label_level=None if label_level is None else parse_label_level(label_level),
+            group_by=group_by,
+            network=network,
+            image_size=image_size,
+            fix=fix,
+            report=report,
+            workers=workers,
+            progress=progress,
+            command=["certero", "audit", *sys.argv[2:]],
+            lang=lang,
+        )
+    if as_json is not None:
+        print_json(answer, as_json)
+    if as_json != "-":
+        for line in summarise(answer):
+            say(line)
+        places = [(_("Report"), report), (_("Cleaned manifest"), fix)]
+        if shown := [(what, place) for what, place in places if place is not None]:
+            print_places(shown)
+    serious = answer["counts"]["findings"]["high"]
+    if strict and serious:
+        raise SeriousFindings(f"--strict needs data without serious findings; found {serious}. Do as it says above.")

@@ -1,0 +1,221 @@
+"""Whether one photo is another one altered: cropped, framed, turned a little, mirrored, lighter or darker.
+
+Two small grey views are laid on each other by the affine map, gain and offset that make them most alike, from coarse to
+fine; then their fine detail is compared. Photos of the same kind of thing agree in the coarse and not in the fine.
+
+Source: B. D. Lucas, T. Kanade, "An iterative image registration technique", IJCAI 1981, with gain and offset solved
+for in each step; compositional update of S. Baker, I. Matthews, "Lucas-Kanade 20 years on", IJCV 56 (2004), 3.1.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+UInt8 = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+#: Side of a view, pixels.
+VIEW_SIDE = 64
+# Sides of the pyramid. At 16 pixels a turn by 5 degrees or a crop to 90 % moves nothing by more than one, so that
+# hardly a search is needed.
+_LEVELS = (16, 32, VIEW_SIDE)
+_FIRST_STEPS, _STEPS = 4, (5, 3)
+_SCALES = (1.0, 0.86, 1.16)
+# Correlations at 16 pixels, measured on shop photos: of altered copies 99.7 % are above 0.7 after the other scales, of
+# the nearest other photos 19 %; below 0.1 no scale helped, and above 0.9 none was needed.
+_UNLIKE, _WORTHWHILE, _GOOD = 0.1, 0.7, 0.9
+# Less of the frame in common is no copy.
+_LEAST_OVERLAP = 0.5
+_PAIRS_AT_ONCE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How well p pairs of views lie on each other.
+
+    Args:
+        score: float32 [p], correlation of fine detail where they overlap, 0 where they do not match.
+        mirrored: bool [p], whether one is mirrored.
+    """
+
+    score: Floats
+    mirrored: npt.NDArray[np.bool_]
+
+
+def align(left: UInt8, right: UInt8) -> Alignment:
+    """How alike views are, uint8 [p, 64, 64] each, once one is laid on the other."""
+    parts = [
+        _align(left[start : start + _PAIRS_AT_ONCE], right[start : start + _PAIRS_AT_ONCE])
+        for start in range(0, len(left), _PAIRS_AT_ONCE)
+    ]
+    if not parts:
+        return Alignment(np.zeros(0, np.float32), np.zeros(0, np.bool_))
+    return Alignment(np.concatenate([part.score for part in parts]), np.concatenate([part.mirrored for part in parts]))
+
+
+def _align(left: UInt8, right: UInt8) -> Alignment:
+    ours, theirs = _pyramid(left), _pyramid(right)
+    likeness, warp, mirrored = _start(ours[_LEVELS[0]], theirs[_LEVELS[0]])
+    score = np.zeros(len(left), np.float32)
+    rows = np.flatnonzero(likeness > _WORTHWHILE)
+    for there, back in ((ours, theirs), (theirs, ours)):
+        if there is theirs:
+            # Where a frame was added or cut off, one direction shows the whole common part and the other does not.
+            rows = rows[score[rows] < _GOOD]
+            warp = _inverse(warp, mirrored)
+        at = warp[rows]
+        left_over = np.arange(len(rows))
+        for side, steps in zip(_LEVELS[1:], _STEPS, strict=True):
+            chosen = rows[left_over]
+            picture = _turned(back[side][chosen], mirrored[chosen])
+            at[left_over], found = _register(there[side][chosen], picture, at[left_over], steps)
+            left_over = left_over[found > _WORTHWHILE]
+        chosen = rows[left_over]
+        found = _detail(there[VIEW_SIDE][chosen], _turned(back[VIEW_SIDE][chosen], mirrored[chosen]), at[left_over])
+        score[chosen] = np.maximum(score[chosen], found)
+    return Alignment(score, mirrored)
+
+
+def _start(ours: Floats, theirs: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    """Likeness, warp and whether mirrored at the coarsest level; other sizes are tried where one size is not enough."""
+    n = len(ours)
+    best = np.full(n, -1.0, np.float32)
+    warp = np.zeros((n, 2, 3), np.float32)
+    mirrored = np.zeros(n, np.bool_)
+    for scale in _SCALES:
+        rows = np.flatnonzero((best < _GOOD) & (best > _UNLIKE)) if scale != 1.0 else np.arange(n)
+        for mirror in (False, True):
+            begin = np.zeros((len(rows), 2, 3), np.float32)
+            begin[:, 0, 0] = begin[:, 1, 1] = scale
+            other = theirs[rows][:, :, ::-1] if mirror else theirs[rows]
+            found, likeness = _register(ours[rows], other, begin, _FIRST_STEPS)
+            better = likeness > best[rows]
+            place = rows[better]
+            best[place], warp[place], mirrored[place] = likeness[better], found[better], mirror
+    return best, warp, mirrored
+
+
+def _turned(pictures: Floats, mirrored: npt.NDArray[np.bool_]) -> Floats:
+    return np.where(mirrored[:, None, None], pictures[:, :, ::-1], pictures)
+
+
+def _inverse(warp: Floats, mirrored: npt.NDArray[np.bool_]) -> Floats:
+    """The warps the other way, to a picture that is mirrored instead of the other one."""
+    square = np.concatenate([warp, np.broadcast_to(np.array([[[0, 0, 1]]], np.float32), (len(warp), 1, 3))], axis=1)
+    square[np.abs(np.linalg.det(square)) < 1e-3] = np.eye(3, dtype=np.float32)
+    back = np.linalg.inv(square)[:, :2].astype(np.float32)
+    # Mirroring both sides of a map turns the signs of what mixes across with down, and of the shift across.
+    signs = np.array([[1, -1, -1], [-1, 1, 1]], np.float32)
+    return np.where(mirrored[:, None, None], back * signs, back)
+
+
+def _pyramid(views: UInt8) -> dict[int, Floats]:
+    levels = {VIEW_SIDE: views.astype(np.float32)}
+    side = VIEW_SIDE
+    while side > _LEVELS[0]:
+        fine = levels[side]
+        side //= 2
+        levels[side] = fine.reshape(len(views), side, 2, side, 2).mean(axis=(2, 4))
+    return levels
+
+
+def _grid(side: int) -> tuple[Floats, Floats]:
+    """Coordinates of the pixels' centres, from -1 to 1."""
+    line = (np.arange(side, dtype=np.float32) + 0.5) * 2 / side - 1
+    return np.meshgrid(line, line)
+
+
+def _sample(pictures: Floats, warp: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Pictures [p, s, s] at the warped grid, bilinear, and where that lies inside them."""
+    n, side = len(pictures), pictures.shape[1]
+    x, y = _grid(side)
+    u = (warp[:, 0, 0, None] * x.ravel() + warp[:, 0, 1, None] * y.ravel() + warp[:, 0, 2, None] + 1) * (side / 2) - 0.5
+    v = (warp[:, 1, 0, None] * x.ravel() + warp[:, 1, 1, None] * y.ravel() + warp[:, 1, 2, None] + 1) * (side / 2) - 0.5
+    inside = (u >= 0) & (u <= side - 1) & (v >= 0) & (v <= side - 1)
+    u, v = np.clip(np.nan_to_num(u), 0, side - 1.001), np.clip(np.nan_to_num(v), 0, side - 1.001)
+    column, row = u.astype(np.int32), v.astype(np.int32)
+    a, b = u - column, v - row
+    place = row * side + column + (np.arange(n, dtype=np.int32) * side * side)[:, None]
+    flat = pictures.ravel()
+    upper = flat[place] * (1 - a) + flat[place + 1] * a
+    lower = flat[place + side] * (1 - a) + flat[place + side + 1] * a
+    return (upper * (1 - b) + lower * b).reshape(pictures.shape), inside.reshape(pictures.shape)
+
+
+def _register(template: Floats, picture: Floats, warp: Floats, steps: int) -> tuple[Floats, Floats]:
+    """The warps after some steps, and the correlation of template and warped picture where they overlap."""
+    n, side = len(template), template.shape[1]
+    if n == 0:
+        return warp, np.zeros(0, np.float32)
+    x, y = _grid(side)
+    warp = warp.copy()
+    columns = np.empty((n, side, side, 8), np.float32)
+    for _step in range(steps):
+        warped, inside = _sample(picture, warp)
+        # Slopes across the edge of the overlap mean nothing, and neither do those of the last row and column.
+        sloped = np.zeros_like(inside)
+        sloped[:, 1:-1, 1:-1] = inside[:, 1:-1, 2:] & inside[:, 1:-1, :-2] & inside[:, 2:, 1:-1] & inside[:, :-2, 1:-1]
+        across, down = np.zeros_like(warped), np.zeros_like(warped)
+        across[:, :, 1:-1] = (warped[:, :, 2:] - warped[:, :, :-2]) * (side / 4)
+        down[:, 1:-1] = (warped[:, 2:] - warped[:, :-2]) * (side / 4)
+        for number, slope in ((0, across), (3, down)):
+            columns[..., number] = slope * x
+            columns[..., number + 1] = slope * y
+            columns[..., number + 2] = slope
+        columns[..., 6] = warped
+        columns[..., 7] = 64.0
+        kept = columns.reshape(n, -1, 8) * sloped.reshape(n, -1, 1)
+        normal = np.matmul(kept.transpose(0, 2, 1), kept)
+        wanted = np.matmul(kept.transpose(0, 2, 1), template.reshape(n, -1, 1))
+        damping = 1e-3 * np.einsum("pii->pi", normal) + 1.0
+        normal[:, range(8), range(8)] += damping
+        normal[:, 6, 6] -= damping[:, 6]
+        normal[:, 7, 7] -= damping[:, 7] - 1e-3 * damping[:, 7]
+        solved = np.linalg.solve(normal.astype(np.float64), wanted.astype(np.float64))[..., 0].astype(np.float32)
+        gain = np.where(np.abs(solved[:, 6]) < 0.05, np.float32(0.05), solved[:, 6])
+        step = np.clip(solved[:, :6] / gain[:, None], -0.2, 0.2).reshape(n, 2, 3)
+        # W(x) becomes W(x + step(x)).
+        turned = np.concatenate([step, np.zeros((n, 1, 3), np.float32)], axis=1) + np.eye(3, dtype=np.float32)
+        warp = np.matmul(warp, turned)
+    warped, inside = _sample(picture, warp)
+    return warp, _correlation(template, warped, inside)
+
+
+def _correlation(one: Floats, two: Floats, where: npt.NDArray[np.bool_]) -> Floats:
+    """Pearson's, over the places where both are known; 0 where these are too few."""
+    n = len(one)
+    if n == 0:
+        return np.zeros(0, np.float32)
+    weight = where.reshape(n, -1).astype(np.float32)
+    count = weight.sum(axis=1)
+    a, b = one.reshape(n, -1), two.reshape(n, -1)
+    total = np.maximum(count, 1)[:, None]
+    a = (a - (a * weight).sum(axis=1, keepdims=True) / total) * weight
+    b = (b - (b * weight).sum(axis=1, keepdims=True) / total) * weight
+    energy = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    likeness = (a * b).sum(axis=1) / np.maximum(energy, 1e-6)
+    likeness[count < _LEAST_OVERLAP * weight.shape[1]] = 0
+    return np.asarray(likeness, np.float32)
+
+
+def _detail(template: Floats, picture: Floats, warp: Floats) -> Floats:
+    """Correlation of what differs from its surroundings."""
+    warped, inside = _sample(picture, warp)
+    # The edge of the overlap differs from its surroundings in one of the two alone.
+    core = inside.copy()
+    core[:, 2:-2, 2:-2] = (
+        inside[:, 2:-2, 4:] & inside[:, 2:-2, :-4] & inside[:, 4:, 2:-2] & inside[:, :-4, 2:-2] & inside[:, 2:-2, 2:-2]
+    )
+    core[:, :2] = core[:, -2:] = core[:, :, :2] = core[:, :, -2:] = False
+    return _correlation(template - _blur(template), warped - _blur(warped), core)
+
+
+def _blur(pictures: Floats) -> Floats:
+    """Mean of 5x5 pixels, edges repeated."""
+    padded = np.pad(pictures, ((0, 0), (2, 2), (2, 2)), mode="edge")
+    rows = sum(padded[:, shift : shift + pictures.shape[1]] for shift in range(5))
+    assert not isinstance(rows, int)
+    return np.asarray(sum(rows[:, :, shift : shift + pictures.shape[2]] for shift in range(5)) / np.float32(25))

@@ -1,0 +1,62 @@
+"""What people and programs do to a photo and it stays the same photo: the list that likeness is set by."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+
+from certero.pixels import UInt8
+
+Picture = Image.Image
+
+
+def _resave(photo: Picture) -> Picture:
+    encoded = io.BytesIO()
+    photo.save(encoded, "JPEG", quality=40)
+    return Image.open(encoded).convert("RGB")
+
+
+def _halve(photo: Picture) -> Picture:
+    return photo.resize((max(1, photo.width // 2), max(1, photo.height // 2)), Image.Resampling.BILINEAR)
+
+
+def _crop(photo: Picture) -> Picture:
+    across, down = round(photo.width * 0.05), round(photo.height * 0.05)
+    return photo.crop((across, down, photo.width - across, photo.height - down))
+
+
+def _crop_corner(photo: Picture) -> Picture:
+    return photo.crop((0, 0, max(1, round(photo.width * 0.9)), max(1, round(photo.height * 0.9))))
+
+
+def _turn(degrees: float) -> Callable[[Picture], Picture]:
+    return lambda photo: photo.rotate(degrees, Image.Resampling.BICUBIC)
+
+
+def _border(photo: Picture) -> Picture:
+    return ImageOps.expand(photo, max(1, round(0.08 * min(photo.size))), (255, 255, 255))
+
+
+#: Name and alteration.
+ALTERATIONS: dict[str, Callable[[Picture], Picture]] = {
+    "resaved": _resave,
+    "resized": _halve,
+    "cropped": _crop,
+    "cropped_at_corner": _crop_corner,
+    "brighter": lambda photo: ImageEnhance.Brightness(photo).enhance(1.3),
+    "darker": lambda photo: ImageEnhance.Brightness(photo).enhance(0.7),
+    "contrast": lambda photo: ImageEnhance.Contrast(photo).enhance(1.3),
+    "mirrored": ImageOps.mirror,
+    "turned_left": _turn(5),
+    "turned_right": _turn(-5),
+    "border": _border,
+}
+
+
+def alter(pixels: UInt8) -> dict[str, UInt8]:
+    """The photo, uint8 [H, W, 3], after each of `ALTERATIONS`."""
+    photo = Image.fromarray(pixels)
+    return {name: np.asarray(change(photo)) for name, change in ALTERATIONS.items()}

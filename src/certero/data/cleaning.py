@@ -1,0 +1,107 @@
+"""A cleaned manifest: the data without what an audit found beyond doubt. Photos are never touched."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from certero.data.clusters import Clusters
+from certero.data.duplicates import HOW, Link
+from certero.data.files import printable
+from certero.data.table import SCHEMA, Photos
+from certero.errors import OutputError
+from certero.language import message
+from certero.records import USED
+
+UNREADABLE = message("cannot be read")
+CONFLICT = message("one photo under two labels")
+COPY = message("a copy of another photo")
+LEAK = message("an altered copy of a photo in another split")
+
+# The split that is opened last keeps its photo.
+_KEPT_FIRST = {"test": 0, "val": 1, "train": 2}
+
+
+def choose_rows(photos: Photos, links: Sequence[Link]) -> tuple[list[int], list[tuple[int, str]]]:
+    """Rows to keep, and those to leave out with the reason.
+
+    Left out: unreadable photos; of resaved, resized and equal photos all but one (that of test before val before train,
+    then the largest); all of them where their labels differ; and training photos that are altered copies of val or test
+    photos, and val photos of test ones. Suspicious labels stay: they need a person.
+
+    Args:
+        photos: scanned.
+        links: between rows of the table.
+    """
+    table = photos.table
+    reasons: dict[int, str] = {}
+    used = table["status"].is_in(USED).fill_null(False).to_list()
+    for row, use in enumerate(used):
+        if not use:
+            reasons[row] = UNREADABLE
+    splits, labels, paths = table["split"].to_list(), table["label"].to_list(), table["path"].to_list()
+    areas = (table["width"].cast(pl.Int64) * table["height"]).fill_null(0).to_list()
+
+    def place(row: int) -> tuple[int, int, str]:
+        return _KEPT_FIRST.get(splits[row] or "", 3), -areas[row], paths[row]
+
+    for members in _clusters(table.height, [link for link in links if link[2] in HOW[:3]]):
+        conflict = len({labels[row] for row in members}) > 1
+        kept = None if conflict else min(members, key=place)
+        for row in members:
+            if row != kept:
+                reasons.setdefault(row, CONFLICT if conflict else COPY)
+    for i, j, how, _score in links:
+        if how == "altered" and splits[i] and splits[j] and splits[i] != splits[j]:
+            # Of whichever is opened earlier, as everywhere: test is not thinned by train.
+            reasons.setdefault(max((i, j), key=lambda row: _KEPT_FIRST[splits[row] or "train"]), LEAK)
+    return [row for row in range(table.height) if row not in reasons], sorted(reasons.items())
+
+
+def check_manifest_place(target: Path, root: Path) -> None:
+    """Refuses a file that could not name the photos by paths inside its own folder.
+
+    Raises:
+        OutputError: saying where it may lie.
+    """
+    folder, above = target.absolute().parent.resolve(), root.resolve()
+    if folder != above and folder not in above.parents:
+        raise OutputError(
+            f"--fix must lie in the folder of the photos or above it, for a manifest names photos below itself; found "
+            f"{printable(str(target))}. Use {printable(str(above / target.name))}."
+        )
+
+
+def cleaned_manifest(photos: Photos, rows: Sequence[int], target: Path) -> str:
+    """The CSV of these rows, with paths relative to the folder of `target`."""
+    table = photos.table[list(rows)]
+    folder = os.path.relpath(photos.root.resolve(), target.absolute().parent.resolve())
+    prefix = "" if folder == "." else Path(folder).as_posix() + "/"
+    columns = ["label"]
+    columns += [name for name in ("split", "group") if table[name].null_count() < table.height]
+    if "manifest" in set(table["captured_from"]):
+        columns.append("captured_at")
+    columns += [name for name in table.columns if name not in SCHEMA]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", *columns])
+    for row in table.iter_rows(named=True):
+        cells = [row[name] for name in columns]
+        shown = [cell.isoformat() if hasattr(cell, "isoformat") else "" if cell is None else cell for cell in cells]
+        writer.writerow([prefix + row["path"], *shown])
+    return text.getvalue()
+
+
+def _clusters(n: int, links: Sequence[Link]) -> list[list[int]]:
+    clusters = Clusters(n)
+    for i, j, _how, _score in links:
+        clusters.join(i, j)
+    rows: dict[int, list[int]] = {}
+    for row in sorted({row for i, j, _how, _score in links for row in (i, j)}):
+        rows.setdefault(clusters.root(row), []).append(row)
+    return list(rows.values())

@@ -1,0 +1,238 @@
+"""Near copies: photos that are one photo altered, found among all pairs that could be.
+
+How alike is alike enough is not known beforehand: altered copies of a sample of the photos say what a copy scores,
+pairs of different labels, or taken at different times, what another photo scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from certero.data.alignment import VIEW_SIDE, Alignment, align
+from certero.data.clusters import Clusters
+from certero.data.neighbours import Index, reduced, unit_length
+from certero.language import Sentence, sentence
+from certero.records import Map, Progress, no_progress
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+UInt8 = npt.NDArray[np.uint8]
+
+#: At most so many of the photos may get a partner that shows something else.
+WRONG_SHARE = 0.01
+# Of each alteration at least so many shall pass.
+_PASSING = 0.97
+_MARGIN = 0.01
+_LEAST_THRESHOLD = 0.6
+# Neighbours looked at: by the network's features, and by the grey view as it is and mirrored.
+_LEARNED, _SEEN = 6, 4
+# Cosines below which neighbours are not looked at (of features centred and reduced; of grey views).
+_LEAST_LEARNED, _LEAST_SEEN = 0.4, 0.75
+# Grey levels; flatter views have no detail to compare.
+_FLAT = 4.0
+_PAIRS_AT_ONCE = 512
+# A fixed camera chains its photos: so many in one cluster, and that for so many of the photos.
+_CROWD, _CROWDED_SHARE = 20, 0.1
+# Photos further apart in time are different exposures, whatever they look like.
+_SAME_EXPOSURE_SECONDS = 60.0
+_LEAST_RECALL = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class NearCopies:
+    """What was found.
+
+    Args:
+        pairs: int64 [p, 2], rows i < j that are one photo altered.
+        score: float32 [p], correlation of fine detail.
+        mirrored: bool [p].
+        threshold: score from which on a pair counts; None where near copies cannot be told apart.
+        recall: share of altered sample photos that pass, by alteration.
+        wrong_share: share of photos with a partner of another label at the threshold; None without labels.
+        sample: photos that were altered.
+        compared: pairs that were laid on each other.
+        reason: why near copies cannot be told apart; None where they can.
+    """
+
+    pairs: Ints
+    score: Floats
+    mirrored: npt.NDArray[np.bool_]
+    threshold: float | None
+    recall: dict[str, float] = field(default_factory=dict)
+    wrong_share: float | None = None
+    sample: int = 0
+    compared: int = 0
+    reason: Sentence | None = None
+
+
+def find_near_copies(
+    views: UInt8,
+    labels: Sequence[str | None],
+    captured_at: npt.NDArray[np.datetime64],
+    embeddings: Floats | None,
+    altered: dict[str, tuple[Ints, UInt8]],
+    align_pairs: Callable[[Ints], Alignment],
+) -> NearCopies:
+    """Pairs of photos that are one photo altered.
+
+    Args:
+        views: uint8 [n, 64, 64] of photos of which none is a verified copy of another.
+        labels: [n].
+        captured_at: datetime64 [n], NaT where unknown.
+        embeddings: float32 [n, D] of a network; None does without, and then misses most that were turned or cropped.
+        altered: by alteration, rows of the sample and uint8 [sample, 64, 64], their views after it.
+        align_pairs: lays the views of pairs of rows [p, 2] on each other; see `align_rows`.
+    """
+    if len(views) < 2:
+        return NearCopies(np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros(0, np.bool_), None)
+    pairs = propose(views, embeddings)
+    found = align_pairs(pairs)
+    copies = {
+        name: np.maximum(align(views[rows], after).score, 0) for name, (rows, after) in altered.items() if len(rows)
+    }
+    _names, codes = np.unique(np.array([label or "" for label in labels]), return_inverse=True)
+    other_label = codes[pairs[:, 0]] != codes[pairs[:, 1]]
+    seconds = np.abs((captured_at[pairs[:, 0]] - captured_at[pairs[:, 1]]) / np.timedelta64(1, "s"))
+    other_time = seconds > _SAME_EXPOSURE_SECONDS  # not so where one is NaT
+    threshold, reason = _choose_threshold(len(views), pairs, found.score, other_label, other_time, copies)
+    recall = {name: float((score >= threshold).mean()) for name, score in copies.items()}
+    kept = found.score >= threshold
+    if reason is None and _is_crowded(len(views), pairs[kept]):
+        reason = sentence(
+            "the photos chain: each is as alike to the next as an altered copy, as those of a fixed camera are"
+        )
+    sample = max((len(score) for score in copies.values()), default=0)
+    if reason is not None:
+        kept[:] = False
+    return NearCopies(
+        pairs[kept],
+        found.score[kept],
+        found.mirrored[kept],
+        None if reason is not None else round(float(threshold), 4),
+        {name: round(share, 4) for name, share in recall.items()},
+        round(_share_with_partner(len(views), pairs[other_label & (found.score >= threshold)]), 4),
+        sample,
+        len(pairs),
+        reason,
+    )
+
+
+def propose(views: UInt8, embeddings: Floats | None) -> Ints:
+    """Pairs [p, 2], i < j, that could be one photo altered: near in features, or in the grey view, mirrored or not."""
+    n = len(views)
+    seen = _describe(views)
+    known = np.flatnonzero(views.reshape(n, -1).std(axis=1) >= _FLAT)
+    codes = [np.zeros(0, np.int64)]
+
+    def add(rows: Ints, found: Ints, cosines: Floats, least: float) -> None:
+        left = np.repeat(rows, found.shape[1])
+        right, near = found.ravel(), (cosines.ravel() >= least) & (found.ravel() >= 0)
+        left, right = left[near], known[right[near]]
+        low, high = np.minimum(left, right), np.maximum(left, right)
+        codes.append((low * n + high)[low != high])
+
+    if len(known) < 2:
+        return np.zeros((0, 2), np.int64)
+    index = Index(seen[known])
+    add(known, *index.nearest(seen[known], min(_SEEN + 1, len(known))), _LEAST_SEEN)
+    turned = _describe(views[:, :, ::-1])
+    add(known, *index.nearest(turned[known], min(_SEEN, len(known))), _LEAST_SEEN)
+    if embeddings is not None:
+        vectors = reduced(embeddings)[known]
+        add(known, *Index(vectors).nearest(vectors, min(_LEARNED + 1, len(known))), _LEAST_LEARNED)
+    return np.stack(np.divmod(np.unique(np.concatenate(codes)), n), axis=1)
+
+
+def _describe(views: UInt8) -> Floats:
+    """Means of 8x8 pixels, float32 [n, 64], without the overall mean, of length 1: blind to light and contrast."""
+    cells = np.empty((len(views), 64), np.float32)
+    side = VIEW_SIDE // 8
+    for start in range(0, len(views), 8192):
+        part = views[start : start + 8192].astype(np.float32)
+        cells[start : start + 8192] = part.reshape(-1, 8, side, 8, side).mean(axis=(2, 4)).reshape(-1, 64)
+    return unit_length(cells - cells.mean(axis=1, keepdims=True))
+
+
+def align_rows(views: UInt8, pairs: Ints, map: Map, progress: Progress = no_progress) -> Alignment:
+    """How well the views of pairs of rows lie on each other, on all cores.
+
+    Args:
+        views: uint8 [n, 64, 64].
+        pairs: int64 [p, 2].
+        map: ordered parallel map.
+        progress: told how far it is.
+    """
+    parts = [pairs[start : start + _PAIRS_AT_ONCE] for start in range(0, len(pairs), _PAIRS_AT_ONCE)]
+    found: list[Alignment] = []
+    progress("near copies", 0, max(1, len(parts)))
+    for done, part in enumerate(map(partial(_align_part, views), parts), start=1):
+        found.append(part)
+        progress("near copies", done, len(parts))
+    if not found:
+        progress("near copies", 1, 1)
+        return Alignment(np.zeros(0, np.float32), np.zeros(0, np.bool_))
+    return Alignment(np.concatenate([part.score for part in found]), np.concatenate([part.mirrored for part in found]))
+
+
+def _align_part(views: UInt8, pairs: Ints) -> Alignment:
+    return align(views[pairs[:, 0]], views[pairs[:, 1]])
+
+
+def _choose_threshold(
+    n: int,
+    pairs: Ints,
+    score: Floats,
+    other_label: npt.NDArray[np.bool_],
+    other_time: npt.NDArray[np.bool_],
+    copies: dict[str, Floats],
+) -> tuple[float, Sentence | None]:
+    """The least score that altered copies reach; more where other photos reach it too, until it is of no use."""
+    # Those that could not be laid on each other at all are lost at any threshold.
+    passed = [s[s >= _LEAST_THRESHOLD] for s in copies.values()]
+    reached = min((float(np.quantile(s, 1 - _PASSING)) for s in passed if len(s)), default=0.9)
+    threshold = max(_LEAST_THRESHOLD, min(reached - _MARGIN, 0.95))
+    conflicts = _highest(n, pairs[other_label], score[other_label])
+    alike, nearly = (conflicts >= threshold).mean(), ((conflicts >= threshold - 0.15) & (conflicts < threshold)).mean()
+    # A group of its own, with hardly anything below it: one photo under two labels, not two photos that look alike.
+    if not (alike <= 0.2 and nearly <= alike / 2):
+        threshold = max(threshold, _quantile(conflicts))
+    threshold = max(threshold, _quantile(_highest(n, pairs[other_time], score[other_time])))
+    scores = np.concatenate([np.zeros(0, np.float32), *copies.values()])
+    if len(scores) and float((scores >= threshold).mean()) < _LEAST_RECALL:
+        if other_time.any():
+            return threshold, sentence(
+                "fixed camera: photos taken at different times are as alike as altered copies of one photo"
+            )
+        return threshold, sentence("photos of different labels are as alike as altered copies of one photo")
+    return threshold, None
+
+
+def _highest(n: int, pairs: Ints, score: Floats) -> Floats:
+    """Each photo's highest score, float32 [n]; 0 without a pair."""
+    best = np.zeros(n, np.float32)
+    np.maximum.at(best, pairs[:, 0], score)
+    np.maximum.at(best, pairs[:, 1], score)
+    return best
+
+
+def _quantile(best: Floats) -> float:
+    """The score above which at most `WRONG_SHARE` of the photos lie."""
+    allowed = int(WRONG_SHARE * len(best))
+    return float(np.sort(best)[::-1][allowed]) + 1e-6 if len(best) else 0.0
+
+
+def _share_with_partner(n: int, pairs: Ints) -> float:
+    return len(np.unique(pairs)) / max(1, n)
+
+
+def _is_crowded(n: int, pairs: Ints) -> bool:
+    clusters = Clusters(n)
+    for i, j in pairs.tolist():
+        clusters.join(i, j)
+    sizes = np.bincount([clusters.root(row) for row in range(n)], minlength=n)
+    return float(sizes[sizes >= _CROWD].sum()) > _CROWDED_SHARE * n

@@ -1,0 +1,367 @@
+"""The audit: what is wrong with a folder of labelled photos, before anything is trained on it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from certero.data.balance import judge_balance, judge_conditions, tabulate
+from certero.data.cleaning import check_manifest_place, choose_rows, cleaned_manifest
+from certero.data.clusters import Clusters
+from certero.data.duplicates import Link, count_leaks, describe_copies, link_copies
+from certero.data.findings import Finding, Severity, concerning, count_kinds, rank
+from certero.data.near_copies import NearCopies, find_near_copies
+from certero.data.quality import judge_quality
+from certero.data.scan import LabelLevel, list_photos
+from certero.data.separation import separate
+from certero.data.strata import split_units
+from certero.data.table import SCHEMA, Photos
+from certero.data.views import View
+from certero.disk import write_whole
+from certero.errors import DataError, MissingExtra
+from certero.language import Sentence, message, sentence, use_language
+from certero.learn.probe import one_blas_thread
+from certero.pipelines.prepare import find_copies, look_at_photos
+from certero.pipelines.resources import Resources, resources
+from certero.pipelines.tables import describe_photos, describe_separation
+from certero.pipelines.views import RememberedAlignments, alter_sample, look_closer
+from certero.records import Json, Progress, no_progress
+from certero.report.audit import write_audit
+from certero.stats.shortcuts import Shortcut, categories, find_shortcuts
+from certero.stats.slices import hour, lighting
+from certero.stats.suspicion import suspect
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_FOLDS = 5
+# With fewer separated units folds would leave whole classes out; then copies alone are kept together.
+_LEAST_UNITS = 10
+# Fewer photos of a class say nothing about one of them.
+_LEAST_PHOTOS = 5
+# A shortcut worth a finding: beyond doubt, and of what the commonest class leaves open, so much.
+_STRONG, _NOTABLE = 0.5, 0.2
+
+
+def audit(
+    data: str | Path,
+    *,
+    label_level: LabelLevel | None = None,
+    group_by: str | None = None,
+    network: bool = True,
+    image_size: int | None = None,
+    fix: str | Path | None = None,
+    report: str | Path | None = None,
+    workers: int | None = None,
+    progress: Progress = no_progress,
+    command: Sequence[str] | None = None,
+    lang: str | None = None,
+) -> Json:
+    """Finds what is wrong with labelled photos: copies, leaks, labels, defects, imbalance, shortcuts.
+
+    Args:
+        data: folder of class folders, pre-split folder, or manifest.
+        label_level: which folder names the class; see `TrainSettings`.
+        group_by: which photos are not independent; see `TrainSettings`.
+        network: False does without the network: labels are not judged, and fewer altered copies are found.
+        image_size: side of the network's input, pixels; None takes the network's own.
+        fix: cleaned manifest to write; photos are never touched.
+        report: HTML file to write.
+        workers: threads; every core by default.
+        progress: called with (stage, done, total).
+        command: the command line, for the report.
+        lang: language of the report and of progress, `en` or `es`; default: the locale's.
+
+    Returns:
+        The keys of `certero audit --json`: `counts`, `findings` and what they rest on.
+
+    Raises:
+        UserError: a kind of it for each mistake that the user can mend.
+    """
+    use_language(lang)
+    data = Path(data)
+    with resources(workers, progress) as tools:
+        listed = list_photos(data, label_level=label_level)
+        if fix is not None:
+            check_manifest_place(Path(fix), listed.root)
+        photos = look_at_photos(listed, tools)
+        used = photos.used()
+        if used.is_empty():
+            first = photos.table.row(0, named=True)
+            raise DataError(
+                f"DATA must hold readable photos; none of {photos.table.height} can be read "
+                f"(first: {first['path']}: {first['problem']})."
+            )
+        with tools.timed("separate"):
+            copies = find_copies(photos)
+            separation = separate(photos, copies, group_by=group_by)
+            photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
+            used = photos.used()
+        views = look_closer(photos.paths(used), used["content_hash"].to_list(), tools)
+        embeddings, why_not = _embed(photos, image_size, tools) if network else (None, _WITHOUT_NETWORK)
+        table_rows = np.flatnonzero(photos.used_mask())
+        place = {int(row): position for position, row in enumerate(table_rows)}
+        pairs = [(place[i], place[j]) for i, j in copies]
+        near, altered = _find_near(photos, used, views, embeddings, pairs, tools)
+        links = [*link_copies(used, pairs), *altered]
+        findings = [*_unused(photos), *describe_copies(used, links), *_quality(used, views)]
+        folds = _fold(used, links)
+        conditions = _conditions(used, views)
+        findings += [*judge_balance(used), *judge_conditions(used, conditions)]
+        if embeddings is not None:
+            with tools.timed("labels"), one_blas_thread():
+                tools.progress("labels", 0, 1)
+                findings += _suspicious(used, embeddings, folds)
+                tools.progress("labels", 1, 1)
+        with tools.timed("shortcuts"):
+            shortcuts = _shortcuts(used, conditions, links)
+            findings += _describe_shortcuts(shortcuts)
+        findings = rank(findings)
+        answer = {
+            "schema": 1,
+            **_counts(photos, data, findings),
+            "findings": [finding.to_json() for finding in findings],
+            "leaks": count_leaks(findings, used),
+            "near_copies": _describe_near(near),
+            "shortcuts": [shortcut.to_json() for shortcut in shortcuts],
+            "classes": tabulate(used),
+            "separation": describe_separation(separation),
+            "notes": [*photos.notes, *([why_not] if why_not else [])],
+            "fix": None,
+        }
+        if fix is not None:
+            answer["fix"] = _write_fix(
+                Path(fix), photos, [(int(table_rows[i]), int(table_rows[j]), h, s) for i, j, h, s in links]
+            )
+        answer["seconds"] = {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)}
+    if report is not None:
+        write_audit(Path(report), answer, photos.root, shlex.join(command or ()))
+    return answer
+
+
+_WITHOUT_NETWORK = sentence(
+    "the network was left out: labels are not judged, and photos that were cropped or turned may be missed"
+)
+_NO_TORCH = sentence(
+    "parts that are not installed are needed to judge labels and to find cropped and turned copies: "
+    "pip install 'certero[train]'"
+)
+
+
+def _embed(
+    photos: Photos, image_size: int | None, tools: Resources
+) -> tuple[NDArray[np.float32] | None, Sentence | None]:
+    """Features of the used photos, or why there are none."""
+    try:
+        from certero.config import resolve
+        from certero.pipelines.fit import as_shipped, embed_photos, loading_network
+
+        settings = resolve("probe", image_size=image_size)
+        used = photos.used()
+        with loading_network(settings, tools) as finish:
+            network = finish()
+            with tools.timed("features"):
+                return embed_photos(
+                    photos.paths(used), used["content_hash"].to_list(), as_shipped(network), tools
+                ), None
+    except (MissingExtra, ModuleNotFoundError) as error:
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("certero"):
+            raise
+        return None, _NO_TORCH
+
+
+def _find_near(
+    photos: Photos,
+    used: pl.DataFrame,
+    views: Sequence[View],
+    embeddings: NDArray[np.float32] | None,
+    copies: Sequence[tuple[int, int]],
+    tools: Resources,
+) -> tuple[NearCopies, list[Link]]:
+    """Near copies among one photo of each set of verified copies, as links between rows of the used photos."""
+    clusters = Clusters(used.height)
+    for i, j in copies:
+        clusters.join(i, j)
+    rows = np.array([row for row in range(used.height) if clusters.root(row) == row], np.int64)
+    paths = photos.paths(used)
+    contents = used["content_hash"].to_list()
+    chosen = [contents[row] for row in rows]
+    grey = np.stack([views[row].grey for row in rows])
+    with tools.timed("near copies"), one_blas_thread():
+        near = find_near_copies(
+            grey,
+            used["label"][rows].to_list(),
+            used["captured_at"].to_numpy().astype("datetime64[us]")[rows],
+            None if embeddings is None else embeddings[rows],
+            alter_sample([paths[row] for row in rows], chosen, tools),
+            RememberedAlignments(grey, chosen, tools),
+        )
+    links: list[Link] = [
+        (int(rows[i]), int(rows[j]), "altered", float(score))
+        for (i, j), score in zip(near.pairs.tolist(), near.score, strict=True)
+    ]
+    return near, links
+
+
+def _unused(photos: Photos) -> list[Finding]:
+    """Findings of the kinds unreadable, damaged and misnamed."""
+    findings: list[Finding] = []
+    severities: dict[str, Severity] = {"unreadable": "high", "damaged": "low"}
+    for row in photos.table.filter(pl.col("problem").is_not_null()).iter_slices(1):
+        status, problem = row["status"][0], row["problem"][0]
+        said = Sentence("%(problem)s", None, {"problem": problem})  # a decoder's words, in no catalogue
+        if status in severities:
+            findings.append(concerning(status, severities[status], said, row))
+        if "holds" in problem and "named" in problem:
+            findings.append(concerning("misnamed", "low", said, row))
+    return findings
+
+
+def _quality(used: pl.DataFrame, views: Sequence[View]) -> list[Finding]:
+    return judge_quality(
+        used,
+        [view.sharpness for view in views],
+        [view.contrast for view in views],
+        [view.entropy for view in views],
+        [view.darkest for view in views],
+        [view.brightest for view in views],
+    )
+
+
+def _conditions(used: pl.DataFrame, views: Sequence[View]) -> dict[str, list[str | None]]:
+    """What photos were taken under: the manifest's own columns, too."""
+    return {
+        message("lighting"): lighting(used["brightness"].to_numpy()),
+        message("hour"): hour(used["captured_at"].to_numpy()),
+        message("group"): used["group"].to_list(),
+        message("camera"): [view.camera for view in views],
+        **{name: used[name].cast(pl.String).to_list() for name in used.columns if name not in SCHEMA},
+    }
+
+
+def _fold(used: pl.DataFrame, links: Sequence[Link]) -> NDArray[np.int64]:
+    """The fold that holds each photo out; copies, and photos that the rule keeps together, share one."""
+    units = used["unit"].to_list()
+    if len(set(units)) < _LEAST_UNITS:
+        units = [str(row) for row in range(used.height)]
+    number: dict[str, int] = {}
+    for row, unit in enumerate(units):
+        number.setdefault(unit, row)
+    clusters = Clusters(used.height)
+    for row, unit in enumerate(units):
+        clusters.join(number[unit], row)
+    for i, j, _how, _score in links:
+        clusters.join(i, j)
+    joined = [str(clusters.root(row)) for row in range(used.height)]
+    return split_units(used["label"].to_list(), joined, min(_FOLDS, len(set(joined))), 0)
+
+
+def _suspicious(used: pl.DataFrame, embeddings: NDArray[np.float32], folds: NDArray[np.int64]) -> list[Finding]:
+    """Findings of the kind suspicious_label: photos that look more like another class, the surest first."""
+    counts = dict(used["label"].value_counts().iter_rows())
+    judged = np.array([counts[label] >= _LEAST_PHOTOS for label in used["label"]])
+    classes = sorted({label for label in used["label"] if counts[label] >= _LEAST_PHOTOS})
+    if len(classes) < 2 or len(np.unique(folds[judged])) < 2:
+        return []
+    table = used.filter(pl.Series(judged))
+    index = {name: number for number, name in enumerate(classes)}
+    truth = np.array([index[label] for label in table["label"]], np.int64)
+    found = suspect(embeddings[judged], truth, folds[judged])
+    findings: list[Finding] = []
+    for row in np.flatnonzero(found.margin < 0).tolist():
+        likelier = classes[int(found.suggested[row])]
+        said = sentence(
+            "labelled %(label)s (%(own).0f %%), looks like %(likelier)s",
+            label=table["label"][row],
+            own=100 * float(found.own[row]),
+            likelier=likelier,
+        )
+        severity: Severity = "high" if found.suspicious[row] else "low"
+        findings.append(
+            concerning("suspicious_label", severity, said, table[row], (1 - float(found.margin[row])) / 2, likelier)
+        )
+    return findings
+
+
+def _shortcuts(used: pl.DataFrame, conditions: dict[str, list[str | None]], links: Sequence[Link]) -> list[Shortcut]:
+    classes = sorted(used["label"].unique().to_list())
+    index = {name: number for number, name in enumerate(classes)}
+    truth = np.array([index[label] for label in used["label"]], np.int64)
+    clusters = Clusters(used.height)
+    for i, j, _how, _score in links:
+        clusters.join(i, j)
+    roots = np.array([clusters.root(row) for row in range(used.height)])
+    folds = np.random.default_rng(0).integers(0, _FOLDS, used.height)[roots]
+    hours = used["captured_at"].dt.hour().cast(pl.Float64).to_numpy()
+    properties = {
+        message("file size"): used["bytes"].cast(pl.Float64).to_numpy()[:, None],
+        message("dimensions"): used.select(pl.col("width", "height").cast(pl.Float64)).to_numpy(),
+        message("brightness"): used["brightness"].cast(pl.Float64).to_numpy()[:, None],
+        "hour": hours[:, None],
+        "group": categories(conditions["group"]),
+        "camera": categories(conditions["camera"]),
+    }
+    return find_shortcuts(truth, properties, used["unit"].to_list(), folds)
+
+
+def _describe_shortcuts(shortcuts: Sequence[Shortcut]) -> list[Finding]:
+    findings: list[Finding] = []
+    for shortcut in shortcuts:
+        accuracy = shortcut.accuracy
+        doubtful = accuracy.low is not None and accuracy.low <= shortcut.majority
+        if accuracy.value is None or doubtful or shortcut.explained < _NOTABLE:
+            continue
+        said = sentence(
+            "%(name)s alone tells the class of %(accuracy).0f %% of the photos; the commonest is %(majority).0f %%",
+            name=shortcut.name,
+            accuracy=100 * accuracy.value,
+            majority=100 * shortcut.majority,
+        )
+        severity: Severity = "high" if shortcut.explained >= _STRONG else "medium"
+        findings.append(Finding("shortcut", severity, said, score=shortcut.explained))
+    return findings
+
+
+def _counts(photos: Photos, data: Path, findings: Sequence[Finding]) -> Json:
+    described = describe_photos(photos, data, photos.classes())
+    counts = {key: described["counts"][key] for key in ("photos", "used", "unreadable", "damaged", "passed_over")}
+    severities = [finding.severity for finding in findings]
+    return {
+        "data": described["data"],
+        "counts": {
+            **counts,
+            "findings": {name: severities.count(name) for name in ("high", "medium", "low")},
+            "kinds": count_kinds(findings),
+        },
+    }
+
+
+def _describe_near(near: NearCopies) -> Json:
+    return {
+        "threshold": near.threshold,
+        "reason": near.reason,
+        "recall": near.recall,
+        "sample": near.sample,
+        "wrong_share": near.wrong_share,
+        "pairs_compared": near.compared,
+        "pairs_found": len(near.pairs),
+        "pairs_mirrored": int(near.mirrored.sum()),
+    }
+
+
+def _write_fix(target: Path, photos: Photos, links: Sequence[Link]) -> Json:
+    kept, left_out = choose_rows(photos, links)
+    if not kept:
+        raise DataError("--fix must leave photos to list; every one of them is to be left out. Look at the findings.")
+    write_whole(target, cleaned_manifest(photos, kept, target))
+    paths = photos.table["path"].to_list()
+    return {
+        "path": str(target),
+        "kept": len(kept),
+        "left_out": [{"path": paths[row], "reason": reason} for row, reason in left_out],
+    }

@@ -1,0 +1,143 @@
+"""Views of photos, their alterations, and how pairs of them lie on each other, remembered by content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from certero.cache import BlobCache
+from certero.data.alignment import VIEW_SIDE, Alignment
+from certero.data.alterations import ALTERATIONS, alter
+from certero.data.near_copies import align_rows
+from certero.data.views import View, look
+from certero.errors import PhotoError
+from certero.pipelines.resources import Resources
+from certero.pixels import decode, shrink_grey
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Parts of the cache's keys: raise them when a view, an alteration or a score changes.
+_VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 1, 1, 1
+_COMMIT_EVERY = 512
+#: Photos of which altered copies say what a copy scores.
+SAMPLE = 48
+# One neighbour of a photo: the first bytes of its content hash, score, mirrored.
+_NEIGHBOUR = np.dtype([("hash", "<u8"), ("score", "<f4"), ("mirrored", "?")])
+
+
+def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources) -> list[View]:
+    """The view of each photo.
+
+    Raises:
+        PhotoError: if a photo that could be read before cannot be read now.
+    """
+    with tools.timed("look closer"):
+        keys = {content: f"view:{_VIEW_VERSION}:{content}" for content in content_hashes}
+        known = _recall(tools.fingerprints, list(keys.values()))
+        files = dict(zip(content_hashes, paths, strict=True))
+        missing = [content for content, key in keys.items() if key not in known]
+        fresh: list[tuple[str, bytes]] = []
+        done = len(paths) - len(missing)
+        tools.progress("look closer", done, len(paths))
+        try:
+            for content, blob in zip(missing, tools.map(_look_at, [files[c] for c in missing]), strict=True):
+                known[keys[content]] = blob
+                fresh.append((keys[content], blob))
+                if len(fresh) >= _COMMIT_EVERY:
+                    tools.fingerprints.put_many(fresh)
+                    fresh = []
+                done += 1
+                tools.progress("look closer", done, len(paths))
+        finally:
+            tools.fingerprints.put_many(fresh)
+        return [View.from_blob(known[keys[content]]) for content in content_hashes]
+
+
+def alter_sample(
+    paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources
+) -> dict[str, tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    """By alteration, rows of a sample of the photos, and their views after it, uint8 [sample, 64, 64]."""
+    # The least hashes: chosen by chance, and the same each time.
+    rows = sorted(range(len(paths)), key=lambda row: content_hashes[row])[:SAMPLE]
+    keys = [f"altered:{_ALTERED_VERSION}:{content_hashes[row]}" for row in rows]
+    known = _recall(tools.fingerprints, keys)
+    missing = [number for number, key in enumerate(keys) if key not in known]
+    blobs = tools.map(_alter, [paths[rows[number]] for number in missing])
+    fresh = {keys[number]: blob for number, blob in zip(missing, blobs, strict=True)}
+    tools.fingerprints.put_many(fresh.items())
+    known |= fresh
+    views = np.stack(
+        [np.frombuffer(known[key], np.uint8).reshape(-1, VIEW_SIDE, VIEW_SIDE) for key in keys]
+        or [np.zeros((len(ALTERATIONS), VIEW_SIDE, VIEW_SIDE), np.uint8)]
+    )
+    chosen = np.array(rows, np.int64)
+    return {name: (chosen, views[: len(rows), number]) for number, name in enumerate(ALTERATIONS)}
+
+
+class RememberedAlignments:
+    """Lays views on each other, once for every two contents.
+
+    Args:
+        views: uint8 [n, 64, 64].
+        content_hashes: of the same photos.
+        tools: cores, caches, progress.
+    """
+
+    def __init__(self, views: NDArray[np.uint8], content_hashes: Sequence[str], tools: Resources) -> None:
+        self._views, self._contents, self._tools = views, content_hashes, tools
+        self._short = np.array([int(content[:16], 16) for content in content_hashes], np.uint64)
+
+    def __call__(self, pairs: NDArray[np.int64]) -> Alignment:
+        """The alignment of pairs of rows [p, 2]."""
+        score, mirrored = np.zeros(len(pairs), np.float32), np.zeros(len(pairs), np.bool_)
+        known = np.zeros(len(pairs), np.bool_)
+        order = np.argsort(pairs[:, 0], kind="stable")
+        firsts, starts = np.unique(pairs[order, 0], return_index=True)
+        parts = dict(zip(firsts.tolist(), np.split(order, starts[1:]), strict=True))
+        keys = {row: f"aligned:{_SCORE_VERSION}:{self._contents[row]}" for row in parts}
+        blobs = _recall(self._tools.fingerprints, list(keys.values()))
+        for row, places in parts.items():
+            listed = np.frombuffer(blobs.get(keys[row], b""), _NEIGHBOUR)
+            if len(listed):
+                ranked = np.argsort(listed["hash"], kind="stable")
+                at = np.searchsorted(listed["hash"], self._short[pairs[places, 1]], sorter=ranked)
+                at = ranked[np.minimum(at, len(listed) - 1)]
+                hit = listed["hash"][at] == self._short[pairs[places, 1]]
+                score[places[hit]], mirrored[places[hit]] = listed["score"][at[hit]], listed["mirrored"][at[hit]]
+                known[places[hit]] = True
+        missing = np.flatnonzero(~known)
+        fresh = align_rows(self._views, pairs[missing], self._tools.map, self._tools.progress)
+        score[missing], mirrored[missing] = fresh.score, fresh.mirrored
+        changed = set(pairs[missing, 0].tolist())
+        entries: list[tuple[str, bytes]] = []
+        for row in changed:
+            places = parts[row]
+            listed = np.empty(len(places), _NEIGHBOUR)
+            listed["hash"], listed["score"] = self._short[pairs[places, 1]], score[places]
+            listed["mirrored"] = mirrored[places]
+            entries.append((keys[row], listed.tobytes()))
+        self._tools.fingerprints.put_many(entries)
+        return Alignment(score, mirrored)
+
+
+def _recall(cache: BlobCache, keys: Sequence[str]) -> dict[str, bytes]:
+    return cache.get_many(list(dict.fromkeys(keys)))
+
+
+def _look_at(path: Path) -> bytes:
+    try:
+        return look(path.read_bytes()).to_blob()
+    except (OSError, PhotoError) as error:
+        raise PhotoError(f"{path} must stay as it was scanned; now: {error}. Run again.") from error
+
+
+def _alter(path: Path) -> bytes:
+    try:
+        after = alter(decode(path.read_bytes()).pixels)
+    except (OSError, PhotoError) as error:
+        raise PhotoError(f"{path} must stay as it was scanned; now: {error}. Run again.") from error
+    return b"".join(shrink_grey(after[name], VIEW_SIDE, VIEW_SIDE).tobytes() for name in ALTERATIONS)
