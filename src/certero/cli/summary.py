@@ -58,7 +58,7 @@ def summarise(metrics: Json) -> list[str]:
         text = _(
             "WARNING: the model was trained on all %(photos)d photos. They say nothing of its accuracy on new ones."
         )
-        return [*lines, text % {"photos": body["n"]}]
+        return [*lines, text % {"photos": body["n"]}, *_refused(metrics.get("unknown"))]
     if seen and seen["exact"]:
         text = _(
             "WARNING: the model was trained on %(seen)d of these %(photos)d photos. The figures below leave them out."
