@@ -65,7 +65,7 @@ def summarise(metrics: Json) -> list[str]:
         text = _(
             "WARNING: the model was trained on all %(photos)d photos. They say nothing of its accuracy on new ones."
         )
-        return [*lines, *_framed(text % {"photos": body["n"]})]
+        return [*lines, *_framed(text % {"photos": body["n"]}), *_refused(metrics.get("unknown"))]
     if seen and known:
         text = _(
             "WARNING: the model was trained on %(seen)d of these %(photos)d photos. The figures below leave them out."
