@@ -40,7 +40,8 @@ def main() -> None:
             rows += _shop(arguments.grocery, place)
         if arguments.barn:
             rows += _barn(arguments.barn, place)
-        bench.print_table(("model", "asked about", "photos", "exact", "near", "seen, %", "why not near"), rows)
+        if rows:
+            bench.print_table(("model", "asked about", "photos", "exact", "near", "seen, %", "why not near"), rows)
         if arguments.barn:
             names = ("what is never split apart", "honest", "random split", "optimism, points")
             bench.print_table(names, _three_figures(arguments.barn, place))
