@@ -13,6 +13,7 @@ from certero.errors import ConfigError
 from certero.learn.backbones import Backbone, find_backbone
 from certero.learn.devices import choose_engine
 from certero.learn.export import count_parameters, export_backbone
+from certero.learn.photo_blocks import read_in_blocks
 from certero.learn.quantise import Channels, NotQuantisable, quantise
 from certero.runtime.network import Network
 
@@ -92,6 +93,38 @@ def test_eight_bits_keep_the_layers_and_a_quarter_of_the_size(exports: dict[str,
     assert 3_300_000 < count_parameters(exports["fp32"]) < 3_400_000
     assert len(exports["int8"]) < 0.35 * len(exports["fp32"])
     onnx.checker.check_model(onnx.load_model_from_string(exports["int8"]), full_check=True)
+
+
+@pytest.mark.parametrize("size", [(8, 12), (9, 8)])
+def test_the_photo_read_in_blocks_gives_the_same_bits(size: tuple[int, int]) -> None:
+    """At odd sides it is read as before."""
+    rng = np.random.default_rng(3)
+    scales = {"photo.scale": 1 / 128, "w.scale": 0.01, "y.scale": 0.05}
+    stored = [numpy_helper.from_array(np.float32(value), name) for name, value in scales.items()]
+    stored += [numpy_helper.from_array(np.uint8(value), name) for name, value in (("mean", 127), ("zero", 128))]
+    stored.append(numpy_helper.from_array(rng.integers(-127, 128, (16, 3, 3, 3), dtype=np.int8), "w"))
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["t"], perm=[0, 3, 1, 2]),
+        helper.make_node("DequantizeLinear", ["t", "photo.scale", "mean"], ["photo"]),
+        helper.make_node("DequantizeLinear", ["w", "w.scale"], ["w_real"]),
+        helper.make_node("Conv", ["photo", "w_real"], ["x"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("QuantizeLinear", ["x", "y.scale", "zero"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("image", 2, ["N", *size, 3])],
+        [helper.make_tensor_value_info("y", 2, ["N", 16, -(-size[0] // 2), -(-size[1] // 2)])],
+        stored,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    images = rng.integers(0, 256, (3, *size, 3), dtype=np.uint8)
+    (expected,) = Network(model.SerializeToString()).run(images, ["y"])
+    read_in_blocks(model)
+    assert ("Concat" in {node.op_type for node in model.graph.node}) is (size == (8, 12))
+    (answer,) = Network(model.SerializeToString()).run(images, ["y"])
+    assert len(np.unique(answer)) > 100
+    assert np.array_equal(answer, expected)
 
 
 def test_the_mean_of_clipped_channels_is_that_of_drawn_values() -> None:

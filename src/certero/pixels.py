@@ -301,7 +301,8 @@ def _decode_jpeg(data: bytes, at_least: tuple[int, int] | None) -> Decoded:
         # Valid but rare chroma layouts, which TurboJPEG's header reader refuses and libjpeg under Pillow decodes.
         return _decode_with_pillow(data, "jpeg")
     _check_size(height, width)
-    _check_scans(height, width, jpeg.count_scans(data))
+    if height * width * len(data) // 2 > MAX_SCANNED_PIXELS:  # else not even a file of nothing but scans has too many
+        _check_scans(height, width, jpeg.count_scans(data))
     pixels, complaints = _jpeg_pixels(data, _jpeg_reduction(height, width, at_least))
     problems = [*([damage] if damage else []), *complaints]
     return Decoded(_upright(pixels, orientation), "jpeg", "; ".join(problems) or None, _capture_time(exif))

@@ -19,6 +19,7 @@ import numpy as np
 from certero.cache import BlobCache
 from certero.learn.backbones import Backbone
 from certero.learn.lite import IR_VERSION, OPSET
+from certero.learn.photo_blocks import BLOCK_KERNEL
 from certero.learn.quantise import quantise
 from certero.records import Preprocessing
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 ShippedPrecision = Literal["fp32", "int8"]
 
 # Part of the cache key: raise it when the exported graph changes.
-_EXPORT_VERSION = 3
+_EXPORT_VERSION = 4
 # A batch of 1 would be taken for a constant by torch.export.
 _TRACE_BATCH = 2
 
@@ -220,10 +221,14 @@ def calibrate_classifier(exported: bytes, temperature: float) -> bytes:
 
 
 def count_parameters(model: bytes) -> int:
-    """Trainable numbers of a network: the sizes of the stored weights and biases of its layers, summed."""
+    """Trainable numbers of a network: the sizes of the stored weights and biases of its layers, summed.
+
+    The zeros that `learn.photo_blocks` adds to kernels do not count.
+    """
     import math
 
     import onnx
+    from onnx import numpy_helper
 
     graph = onnx.load_model_from_string(model).graph
     sizes = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
@@ -231,4 +236,8 @@ def count_parameters(model: bytes) -> int:
     sources = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul", "Add", "Mul")]
     used = {sources.get(name, name) for node in layers for name in node.input}
+    for tensor in graph.initializer:
+        if tensor.dims[1:] == list(BLOCK_KERNEL):
+            places = numpy_helper.to_array(tensor).any(axis=0)
+            sizes[tensor.name] = tensor.dims[0] * int(np.count_nonzero(places))
     return sum(size for name, size in sizes.items() if name in used)

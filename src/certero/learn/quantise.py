@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from certero.learn.photo_blocks import read_in_blocks
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
@@ -106,6 +108,7 @@ def quantise(model: bytes, outputs: Sequence[Channels], mean: float, deviation: 
     known.graph.node.extend(rewriter.nodes)
     del known.graph.initializer[:]
     known.graph.initializer.extend(rewriter.stored)
+    read_in_blocks(known)
     onnx.checker.check_model(known)
     data: bytes = known.SerializeToString(deterministic=True)
     return data
