@@ -19,7 +19,7 @@ from certero.learn.checkpoints import Checkpoints
 from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
 from certero.learn.devices import choose_trainer
-from certero.learn.loop import Progression, judge, side_of, take_step, train_network
+from certero.learn.loop import Progression, judge, side_of, take_step, train_network, typical_side
 from certero.learn.optimisers import build_optimiser, rate
 from training_process import CLASSES, LAYERS, SIDE, settings
 
@@ -262,6 +262,8 @@ def test_the_side_of_the_training_photos_grows_evenly() -> None:
     chosen = settings(epochs=5, train_scale=(0.5, 0.75))
     assert [side_of(256, chosen, epoch) for epoch in range(5)] == [128, 144, 160, 176, 192]
     assert side_of(100, settings(epochs=5), 3) == 100
+    assert typical_side(256, chosen) == round(math.sqrt(np.mean(np.square([128, 144, 160, 176, 192]))))
+    assert typical_side(100, settings(epochs=5)) == 100
 
 
 def test_frozen_stages_stay_as_they_were_pretrained(tmp_path: Path) -> None:

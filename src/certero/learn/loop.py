@@ -374,6 +374,12 @@ def side_of(side: int, settings: TrainSettings, epoch: int) -> int:
     return side if scale == 1 else max(32, round(side * scale / 16) * 16)
 
 
+def typical_side(side: int, settings: TrainSettings) -> int:
+    """Side at which an epoch takes the mean time of all epochs, pixels: the time grows with the area."""
+    areas = [side_of(side, settings, epoch) ** 2 for epoch in range(settings.epochs)]
+    return round(math.sqrt(sum(areas) / len(areas)))
+
+
 def freeze(network: torch.nn.Module, only_last: bool) -> None:
     """Lets only the last layer learn, or all of them; the running figures of a frozen normalisation still move.
 

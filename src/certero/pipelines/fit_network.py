@@ -26,7 +26,7 @@ from certero.learn.cnn import Cnn, plan_cnn
 from certero.learn.devices import Trainer, choose_trainer
 from certero.learn.export import calibrate_classifier, export_classifier
 from certero.learn.last_layer import start_last_layer
-from certero.learn.loop import Examples, Progression, StopRequested, judge, train_network, using_threads
+from certero.learn.loop import Examples, Progression, StopRequested, judge, train_network, typical_side, using_threads
 from certero.learn.probe import weigh_classes
 from certero.learn.sheets import augmented_sheet
 from certero.learn.trial import time_steps
@@ -355,7 +355,7 @@ class NetworkFitter:
                 len(groups),
                 settings,
                 augmentation=self._augmentation,
-                side=side,
+                side=typical_side(side, settings),
                 device=device,
                 in_bf16=in_bf16,
             )
