@@ -255,7 +255,7 @@ def find_near(asked: Prints, stored: Prints, distance: int, map: Map) -> Mask:
     assert asked.sketches is not None
     assert stored.sketches is not None
     theirs = stored.sketches
-    both = np.concatenate([asked.signs, mirror(asked.signs)]).reshape(2, len(asked), -1)
+    both = np.stack([asked.signs, mirror(asked.signs)])
     chunk = max(1, _PAIRS_AT_ONCE // max(1, min(len(asked), _ASKED_AT_ONCE)))
 
     def look(start: int) -> Mask:
