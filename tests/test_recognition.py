@@ -150,6 +150,14 @@ def test_near_copies_are_those_that_comparing_all_with_all_finds() -> None:
     assert distances(stored, stored).diagonal().max() == 0
 
 
+def test_nothing_is_near_where_no_photo_is_left_to_ask_about_or_none_is_remembered() -> None:
+    rng = np.random.default_rng(12)
+    some, none = _random_prints(5, rng), _random_prints(0, rng)
+    # All photos exact copies: none is left for the second question.
+    assert find_near(none, some, 200, Threads(2).map).tolist() == []
+    assert find_near(some, none, 200, Threads(2).map).tolist() == [False] * 5
+
+
 def test_the_distance_lets_one_held_out_photo_in_a_hundred_pass() -> None:
     rng = np.random.default_rng(2)
     prints = _random_prints(400, rng)

@@ -110,7 +110,7 @@ def test_the_report_answers_in_the_order_a_reader_asks() -> None:
 
 def test_the_optimism_of_a_random_split_is_said_in_points_and_only_when_clear() -> None:
     flattering = text_of(render(beds(), {}, []))
-    assert "would have claimed 97.4 %, 9.5 points too much (difference 5.5 to 13.5 points)" in flattering
+    assert "would have claimed 97.4 %, 9.5 points more (difference 5.5 to 13.5 points)" in flattering
     assert "nearly known" in flattering
     unclear = text_of(render(shop(), {}, []))
     assert "A random split makes no clear difference." in unclear
