@@ -1,7 +1,7 @@
-"""What `certero audit` finds of what was planted in the grocery photos: altered copies, wrong labels; and its time.
+"""What `certero audit` finds of altered copies and wrong labels planted in the grocery photos, and how long it takes.
 
-Copies: 300 photos, each altered in all the ways below, saved as JPEG beside all 5,421 (`--photos 0` plants none).
-Labels: 5 % of the training photos of grocery36, drawn with seed 0, get another class, each as likely.
+Copies: 300 photos, each altered in every one of the ways below, saved as JPEG beside all 5,421 (`--photos 0` plants
+none). Labels: 5 % of the training photos of grocery36, drawn with seed 0, get another class, each as likely.
 """
 
 from __future__ import annotations

@@ -50,9 +50,9 @@ def describe_copies(table: pl.DataFrame, links: list[Link]) -> list[Finding]:
             ("leakage", splits, sentence("the same photo in %(splits)s", splits=", ".join(splits))),
             ("label_conflict", labels, sentence("the same photo as %(labels)s", labels=", ".join(labels))),
         ):
-            # What the sure links say already is not said again for the altered copies around them.
+            # A cluster of sure links alone is not said again; one that altered copies join is.
             news = {(f"{kind}: {name}", path) for name in several for path in found["path"]}
-            if len(several) > 1 and not news & told:
+            if len(several) > 1 and not news <= told:
                 findings.append(concerning(kind, severity, said, found, score, how=how))
                 told |= news
     for rows, how, score in _gather(table.height, links):

@@ -94,6 +94,8 @@ class RememberedAlignments:
     def __call__(self, pairs: NDArray[np.int64]) -> Alignment:
         """The alignment of pairs of rows [p, 2]."""
         score, mirrored = np.zeros(len(pairs), np.float32), np.zeros(len(pairs), np.bool_)
+        if not len(pairs):
+            return Alignment(score, mirrored)
         known = np.zeros(len(pairs), np.bool_)
         order = np.argsort(pairs[:, 0], kind="stable")
         firsts, starts = np.unique(pairs[order, 0], return_index=True)
