@@ -164,7 +164,10 @@ def test_unknown_words_are_answered_in_one_line(mistake: Mistake, words: list[st
         ("--group-by nope", "--group-by must be a column"),
         ("--group-by [", "must be a valid regular expression"),
         ("--device gpu", "--device must be one of auto, cpu, cuda, mps; found 'gpu'"),
-        ("--backbone nope", "--backbone must be efficientnet_lite0 or a timm name"),
+        (
+            "--backbone nope",
+            "--backbone must be efficientnet_lite0, efficientnet_lite1, efficientnet_lite2 or a timm name",
+        ),
         ("--weights nope.pth", "--weights must be a file"),
         ("--recipe nope", "--recipe must be one of"),
         ("--recipe nope.toml", "No such file"),

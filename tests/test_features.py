@@ -382,7 +382,7 @@ def test_stale_or_corrupted_remembered_test_features_cannot_change_the_figures(
 
 
 def test_an_unknown_backbone_is_one_clear_line_with_the_known_names() -> None:
-    with pytest.raises(ConfigError, match="efficientnet_lite0 or a timm name; found 'resnet_of_dreams'") as raised:
+    with pytest.raises(ConfigError, match="efficientnet_lite2 or a timm name; found 'resnet_of_dreams'") as raised:
         find_backbone("resnet_of_dreams")
     assert "\n" not in str(raised.value)
     assert registered() == ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")

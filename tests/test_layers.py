@@ -35,7 +35,7 @@ def test_importing_certero_imports_nothing_heavy() -> None:
 def test_the_public_names_are_there_and_no_others() -> None:
     import certero
 
-    assert certero.__all__ == ["compare", "evaluate", "load", "plan", "scan", "train", "value"]
+    assert certero.__all__ == ["audit", "compare", "evaluate", "load", "plan", "scan", "train", "value"]
     assert all(callable(getattr(certero, name)) for name in certero.__all__)
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         certero.trian  # noqa: B018

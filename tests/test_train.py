@@ -487,7 +487,9 @@ def test_the_model_file_remembers_its_training_photos_and_names_none(name: str, 
     assert card.classes == ("empty", "lying", "standing")
     assert card.metrics is not None
     assert card.metrics["accuracy"] == run.metrics["test"]["accuracy"]
-    assert card.calibration == run.metrics["calibration"]
+    # The tables behind its diagrams are in metrics.json alone.
+    calibration = run.metrics["calibration"]
+    assert card.calibration == {key: value for key, value in calibration.items() if not key.startswith("reliability")}
 
 
 @pytest.mark.parametrize("name", ["own_split", "given_split"])

@@ -146,7 +146,7 @@ def test_the_history_has_a_row_an_epoch_and_the_report_its_curves_and_photos(run
 
 def test_a_random_split_is_measured_by_a_network_of_the_same_recipe(run: Run) -> None:
     claimed = run.metrics["random_split_accuracy"]
-    assert claimed["method"] == "wilson"
+    assert claimed["method"] == "grouped_bootstrap"
     assert 0 <= claimed["low"] <= claimed["value"] <= claimed["high"] <= 1
     assert claimed["n"] == run.metrics["test"]["n"]
 
@@ -377,9 +377,7 @@ def test_fine_tuning_goes_on_from_weights_that_a_run_left_and_refuses_others(
     bundled = find_backbone("efficientnet_lite0").build().state_dict()[name.removeprefix("body.")]
     assert (before[name] - bundled).abs().max() > 1e-6
     np.testing.assert_allclose(after[name], before[name], atol=1e-6)
-    with pytest.raises(
-        ConfigError, match=r"--weights must be of an EfficientNet-Lite0; .* in .*best.safetensors"
-    ) as no:
+    with pytest.raises(ConfigError, match=r"--weights must be of efficientnet_lite0; .* in .*best.safetensors") as no:
         train(barn, output=tmp_path / "third", weights=str(run.path / "checkpoints" / "best.safetensors"), **small)
     assert "\n" not in str(no.value)
     assert not (tmp_path / "third").exists()
