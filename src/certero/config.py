@@ -83,6 +83,7 @@ class TrainSettings:
         freeze_epochs: first epochs in which only the new last layer of a backbone learns.
         start_strength: C of the logistic regression that a backbone's last layer starts from; 0 starts it from chance.
         frozen_stages: so many stages of a backbone, from the bottom, stay as they were pretrained.
+        keep_statistics: a backbone's normalisations keep the means and variances that they were pretrained with.
         schedule: `constant`, `cosine`, or `one-cycle` (up for a quarter of the steps, then down).
         label_smoothing: share of each target that is spread over all classes.
         ema: decay a step of the moving average of the weights, which is then what is judged and shipped; 0 for none.
@@ -137,6 +138,7 @@ class TrainSettings:
     freeze_epochs: int = 0
     start_strength: float = 0.0
     frozen_stages: int = 0
+    keep_statistics: bool = False
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
     label_smoothing: float = 0.0
     ema: float = 0.0
@@ -326,7 +328,7 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
         (_NUMBER, (int, float)),
     ),
     "checkpoint_seconds": (_NUMBER, (int, float)),
-    **dict.fromkeys(("restore_best", "average_flips"), ("true or false", (bool,))),
+    **dict.fromkeys(("restore_best", "average_flips", "keep_statistics"), ("true or false", (bool,))),
     "train_scale": ("a list of two numbers", (list, tuple)),
     **dict.fromkeys(("layers", "label_also", "assumed"), ("a list", (list, tuple))),
     "augment": ("none, light, standard, strong or a table", (str, dict)),

@@ -40,6 +40,7 @@ def build_classifier(
     weights: Path | None = None,
     average_flips: bool = False,
     frozen_stages: int = 0,
+    keep_statistics: bool = False,
 ) -> torch.nn.Module:
     """The network, ready to train.
 
@@ -58,6 +59,8 @@ def build_classifier(
         weights: file of weights to start from, of a network from scratch.
         average_flips: whether `forward` gives the mean logits of a photo and its mirror image.
         frozen_stages: so many stages of a backbone, from the bottom, are never trained, their normalisations included.
+
+        keep_statistics: whether a backbone's normalisations go by their pretrained means and variances in training too.
 
     Raises:
         ConfigError: if the weights do not fit, or no part of the backbone would be left to train.
@@ -97,6 +100,9 @@ def build_classifier(
                     self.body = body
                     self.last = nn.Linear(width, n_outputs)
                 self.frozen = [] if isinstance(source, Cnn) else lowest_stages(body, frozen_stages)
+                self.steady = [*self.frozen]
+                if keep_statistics and not isinstance(source, Cnn):
+                    self.steady += [layer for layer in body.modules() if isinstance(layer, nn.BatchNorm2d)]
                 self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
                 self.register_buffer("deviation", torch.tensor(deviation).reshape(1, 3, 1, 1), persistent=False)
                 member = torch.zeros(n_outputs, n_classes)
@@ -105,7 +111,7 @@ def build_classifier(
 
             def train(self, mode: bool = True) -> Whole:
                 super().train(mode)
-                for module in self.frozen:
+                for module in self.steady:
                     module.eval()
                 return self
 

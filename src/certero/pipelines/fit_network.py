@@ -381,6 +381,7 @@ class NetworkFitter:
             self._weights if settings.layers else None,
             settings.average_flips,
             settings.frozen_stages,
+            settings.keep_statistics,
         )
 
     def _outputs(
