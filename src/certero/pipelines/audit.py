@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,8 @@ from certero.stats.suspicion import suspect
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+Embed = Callable[[Sequence[Path], Sequence[str]], "NDArray[np.float32] | None"]
 
 _FOLDS = 5
 # With fewer separated units folds would leave whole classes out; then copies alone are kept together.
@@ -85,10 +88,11 @@ def audit(
     """
     use_language(lang)
     data = Path(data)
-    with resources(workers, progress) as tools:
+    with resources(workers, progress) as tools, contextlib.ExitStack() as stack:
         listed = list_photos(data, label_level=label_level)
         if fix is not None:
             check_manifest_place(Path(fix), listed.root)
+        embed = _start_network(image_size, tools, stack) if network else None
         photos = look_at_photos(listed, tools)
         used = photos.used()
         if used.is_empty():
@@ -103,7 +107,8 @@ def audit(
             photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
             used = photos.used()
         views = look_closer(photos.paths(used), used["content_hash"].to_list(), tools)
-        embeddings, why_not = _embed(photos, image_size, tools) if network else (None, _WITHOUT_NETWORK)
+        embeddings = None if embed is None else embed(photos.paths(used), used["content_hash"].to_list())
+        why_not = None if embeddings is not None else _NO_TORCH if network else _WITHOUT_NETWORK
         table_rows = np.flatnonzero(photos.used_mask())
         place = {int(row): position for position, row in enumerate(table_rows)}
         pairs = [(place[i], place[j]) for i, j in copies]
@@ -153,26 +158,33 @@ _NO_TORCH = sentence(
 )
 
 
-def _embed(
-    photos: Photos, image_size: int | None, tools: Resources
-) -> tuple[NDArray[np.float32] | None, Sentence | None]:
-    """Features of the used photos, or why there are none."""
+def _start_network(image_size: int | None, tools: Resources, stack: contextlib.ExitStack) -> Embed | None:
+    """Starts to load the network beside the scan; gives the function that embeds, None where parts are missing."""
     try:
         from certero.config import resolve
         from certero.pipelines.fit import as_shipped, embed_photos, loading_network
 
-        settings = resolve("probe", image_size=image_size)
-        used = photos.used()
-        with loading_network(settings, tools) as finish:
-            network = finish()
-            with tools.timed("features"):
-                return embed_photos(
-                    photos.paths(used), used["content_hash"].to_list(), as_shipped(network), tools
-                ), None
+        finish = stack.enter_context(loading_network(resolve("probe", image_size=image_size), tools))
     except (MissingExtra, ModuleNotFoundError) as error:
-        if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("certero"):
-            raise
-        return None, _NO_TORCH
+        _check_missing(error)
+        return None
+
+    def embed(paths: Sequence[Path], content_hashes: Sequence[str]) -> NDArray[np.float32] | None:
+        try:
+            network = as_shipped(finish())
+        except (MissingExtra, ModuleNotFoundError) as error:
+            _check_missing(error)
+            return None
+        with tools.timed("features"):
+            return embed_photos(paths, content_hashes, network, tools)
+
+    return embed
+
+
+def _check_missing(error: MissingExtra | ModuleNotFoundError) -> None:
+    """Raises again what is not a part of the [train] extra that is not installed."""
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("certero"):
+        raise error
 
 
 def _find_near(
