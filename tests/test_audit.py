@@ -184,9 +184,9 @@ def test_on_a_fixed_camera_near_copies_are_not_told_apart(caetec: Path) -> None:
 
 
 def test_without_the_train_extra_one_line_says_what_is_missing(planted: Path, tmp_path: Path) -> None:
-    # A network that is remembered would do without torch, and its export runs in a process of its own.
-    (tmp_path / "parts" / "torch").mkdir(parents=True)
-    (tmp_path / "parts" / "torch" / "__init__.py").write_text("raise ModuleNotFoundError('No torch', name='torch')")
+    # A network that is remembered would need nothing; to be drawn it needs onnx.
+    (tmp_path / "parts" / "onnx").mkdir(parents=True)
+    (tmp_path / "parts" / "onnx" / "__init__.py").write_text("raise ModuleNotFoundError('No onnx', name='onnx')")
     search = os.pathsep.join([str(tmp_path / "parts"), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-m", "certero", "audit", planted, "--quiet", "--json", tmp_path / "found.json"],
