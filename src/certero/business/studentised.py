@@ -2,7 +2,7 @@
 
 Of few groups most are nearly all right and some badly wrong, so the mean's distribution is skew and its percentiles
 miss the truth on one side. The t of each resample, which divides by the resample's own standard error, has that skew
-too; turned round, it puts the interval right (docs/decisions/0017).
+too; turned round, it puts the interval right (docs/decisions/0022).
 """
 
 from __future__ import annotations
