@@ -224,8 +224,9 @@ def _judge_data(
         used["pixel_hash"].to_list(), purpose="compare", data=str(data), run=" ".join(c.name for c in contenders)
     )
     with tools.timed("evaluate"):
+        files = photos.paths(used)
         seen = [
-            None if contender.fingerprints is None else seen_in_training(used, contender.fingerprints)
+            None if contender.fingerprints is None else seen_in_training(used, contender.fingerprints, files, tools.map)
             for contender in contenders
         ]
         fresh = ~np.any([mask for mask in seen if mask is not None] or [np.zeros(used.height, bool)], axis=0)
