@@ -37,18 +37,21 @@ def main() -> None:
     parser.add_argument("grocery", type=Path, help="folder of the grocery photos")
     parser.add_argument("--photos", type=int, default=300, help="of which altered copies are planted (%(default)s)")
     parser.add_argument("--among", type=int, help="use so many of the photos; default: all")
+    parser.add_argument(
+        "--single", action="store_true", help="alter each of the photos in one way, in turn, not in all"
+    )
     parser.add_argument("--skip-labels", action="store_true", help="plant no wrong labels")
     arguments = parser.parse_args()
     bench.print_machine()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if arguments.photos:
-            judge_copies(arguments.grocery, folder, arguments.photos, arguments.among)
+            judge_copies(arguments.grocery, folder, arguments.photos, arguments.among, arguments.single)
         if not arguments.skip_labels:
             judge_labels(arguments.grocery, folder)
 
 
-def judge_copies(grocery: Path, folder: Path, photos: int, among: int | None) -> None:
+def judge_copies(grocery: Path, folder: Path, photos: int, among: int | None, single: bool) -> None:
     """Audits all photos alone, cold and warm, then with the planted copies."""
     rows = read(grocery / "grocery81.csv")
     # Not the first ones: the list is sorted by class.
@@ -61,9 +64,11 @@ def judge_copies(grocery: Path, folder: Path, photos: int, among: int | None) ->
     chosen = np.random.default_rng(0).permutation(len(rows))[:photos]
     planted: dict[str, list[tuple[str, str]]] = {kind: [] for kind in _KINDS}
     copies: list[dict[str, str]] = []
-    for number in chosen.tolist():
+    for turn, number in enumerate(chosen.tolist()):
         photo = Image.open(root / rows[number]["path"]).convert("RGB")
         for place, (kind, (_bar, change)) in enumerate(_KINDS.items()):
+            if single and place != turn % len(_KINDS):
+                continue
             path = f"planted/{number}-{place}.jpg"
             (root / "planted").mkdir(exist_ok=True)
             change(photo).save(root / path, "JPEG", quality=40 if place == 0 else 90)

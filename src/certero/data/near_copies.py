@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from certero.data.alignment import VIEW_SIDE, Alignment, align
+from certero.data.alignment import Alignment, align
 from certero.data.clusters import Clusters
 from certero.data.neighbours import Index, reduced, unit_length
 from certero.language import Sentence, sentence
@@ -33,6 +33,8 @@ _LEAST_THRESHOLD = 0.6
 _LEARNED, _SEEN = 6, 4
 # Cosines below which neighbours are not looked at (of features centred and reduced; of grey views).
 _LEAST_LEARNED, _LEAST_SEEN = 0.4, 0.75
+# Of 64 pixels on each side: a border of 7 % of the photo.
+_FRAME = 4
 # Grey levels; flatter views have no detail to compare.
 _FLAT = 4.0
 _PAIRS_AT_ONCE = 512
@@ -142,6 +144,9 @@ def propose(views: UInt8, embeddings: Floats | None) -> Ints:
     add(known, *index.nearest(seen[known], min(_SEEN + 1, len(known))), _LEAST_SEEN)
     turned = _describe(views[:, :, ::-1])
     add(known, *index.nearest(turned[known], min(_SEEN, len(known))), _LEAST_SEEN)
+    # What lies inside a frame that was added is what the photo without it shows.
+    inner = _describe(views[:, _FRAME:-_FRAME, _FRAME:-_FRAME])
+    add(known, *index.nearest(inner[known], min(_SEEN, len(known))), _LEAST_SEEN)
     if embeddings is not None:
         vectors = reduced(embeddings)[known]
         add(known, *Index(vectors).nearest(vectors, min(_LEARNED + 1, len(known))), _LEAST_LEARNED)
@@ -149,9 +154,9 @@ def propose(views: UInt8, embeddings: Floats | None) -> Ints:
 
 
 def _describe(views: UInt8) -> Floats:
-    """Means of 8x8 pixels, float32 [n, 64], without the overall mean, of length 1: blind to light and contrast."""
+    """Means of 8x8 cells, float32 [n, 64], without the overall mean, of length 1: blind to light and contrast."""
     cells = np.empty((len(views), 64), np.float32)
-    side = VIEW_SIDE // 8
+    side = views.shape[1] // 8
     for start in range(0, len(views), 8192):
         part = views[start : start + 8192].astype(np.float32)
         cells[start : start + 8192] = part.reshape(-1, 8, side, 8, side).mean(axis=(2, 4)).reshape(-1, 64)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Parts of the cache's keys: raise them when a view, an alteration or a score changes.
-_VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 1, 1, 1
+_VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 1, 1, 2
 _COMMIT_EVERY = 512
 #: Photos of which altered copies say what a copy scores.
 SAMPLE = 48
