@@ -27,6 +27,16 @@ class PhotoError(UserError):
     """One photo whose pixels are missing or cannot be decoded."""
 
 
+def changed_since(photo: object, now: object) -> PhotoError:
+    """The error for a photo that could be scanned and cannot be read now.
+
+    Args:
+        photo: its file or name.
+        now: what is wrong with it.
+    """
+    return PhotoError(f"{photo} must stay as it was scanned; now: {now}. Run again.")
+
+
 class SplitError(UserError):
     """The photos cannot be separated or split as asked."""
 

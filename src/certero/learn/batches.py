@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from certero import pixels
-from certero.errors import PhotoError
+from certero.errors import PhotoError, changed_since
 from certero.records import Map, Preprocessing, Progress, no_progress
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class PhotoStore:
         try:
             return pixels.prepare(file.read_bytes(), self._preprocessing)
         except (OSError, PhotoError) as error:
-            raise PhotoError(f"{file} must stay as it was scanned; now: {error}. Run again.") from error
+            raise changed_since(file, error) from error
 
 
 def available_bytes() -> int:

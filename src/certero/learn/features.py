@@ -16,12 +16,12 @@ import numpy as np
 
 from certero import pixels
 from certero.cache import BlobCache
-from certero.errors import PhotoError
+from certero.errors import PhotoError, changed_since
 from certero.learn.backbones import Backbone
 from certero.learn.devices import Engine
 from certero.learn.export import Extractor
 from certero.records import Map, Preprocessing, Progress, no_progress
-from certero.runtime.inference import infer
+from certero.runtime.inference import answered, infer
 from certero.runtime.network import Network
 
 if TYPE_CHECKING:
@@ -163,9 +163,7 @@ def _in_runtime(
 ) -> Iterator[NDArray[np.float32]]:
     if not files:
         return
-    for file, answer in zip(files, infer(Network(network), preprocessing, files, ["embedding"], map), strict=True):
-        if isinstance(answer, PhotoError):
-            raise _vanished(file, answer)
+    for answer in answered(files, infer(Network(network), preprocessing, files, ["embedding"], map)):
         yield np.asarray(answer[0], np.float32)
 
 
@@ -189,7 +187,7 @@ def _in_torch(
         try:
             return pixels.prepare(file.read_bytes(), preprocessing)
         except (OSError, PhotoError) as error:
-            raise _vanished(file, error) from error
+            raise changed_since(file, error) from error
 
     batch: list[NDArray[np.uint8]] = []
     for number, image in enumerate(map(prepare, files), start=1):
@@ -199,7 +197,3 @@ def _in_torch(
                 embedding, _map = module(torch.from_numpy(np.stack(batch)).to(device))
             yield from embedding.float().cpu().numpy()
             batch = []
-
-
-def _vanished(file: Path, error: Exception) -> PhotoError:
-    return PhotoError(f"{file} must stay as it was scanned; now: {error}. Run again.")

@@ -16,7 +16,7 @@ from certero.config import parse_duration, version
 from certero.data.scan import LabelLevel
 from certero.data.separation import separate
 from certero.data.table import SCHEMA
-from certero.errors import ConfigError, DataError, PhotoError
+from certero.errors import ConfigError, DataError
 from certero.language import Sentence, sentence, sentences, use_language
 from certero.pipelines.contenders import Contender, open_contenders
 from certero.pipelines.evaluate import keep_known, list_judged, seen_in_training
@@ -28,7 +28,7 @@ from certero.pipelines.tables import describe_photos, minutes
 from certero.pipelines.value import read_run
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.comparison import write_comparison
-from certero.runtime.inference import Photo
+from certero.runtime.inference import Photo, answered
 from certero.stats.intervals import group_codes
 from certero.stats.paired import Answers, compare_answers
 from certero.stats.slices import hour, lighting, slice_rows
@@ -281,9 +281,7 @@ def _answer(
     total = len(contenders) * len(files)
     for contender in contenders:
         names: list[str] = []
-        for path, row in zip(table["path"], contender.answer(files, tools.map), strict=True):
-            if isinstance(row, PhotoError):
-                raise PhotoError(f"{path} must stay as it was scanned; now: {row}. Run again.")
+        for row in answered(table["path"], contender.answer(files, tools.map)):
             names.append(contender.classes[int(row[0].argmax())])
             tools.progress("evaluate", len(named) * len(files) + len(names), total)
         named.append(names)

@@ -16,7 +16,7 @@ from certero.config import parse_duration
 from certero.data.scan import LabelLevel, list_photos
 from certero.data.separation import Separation, separate
 from certero.data.table import Photos
-from certero.errors import ConfigError, DataError, PhotoError
+from certero.errors import ConfigError, DataError
 from certero.language import sentences, use_language
 from certero.pipelines.openings import open_test_set
 from certero.pipelines.predict import load
@@ -29,6 +29,7 @@ from certero.pipelines.unknown import keep_unknown, measure_refusal
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.page import write_report
 from certero.runtime.card import Card
+from certero.runtime.inference import answered
 from certero.runtime.predictor import Predictor
 from certero.stats.requirements import cannot_tell, judge, parse_requirement
 
@@ -224,9 +225,7 @@ def _answer(predictor: Predictor, photos: Photos, tools: Resources) -> tuple[NDA
     used = photos.used()
     rows: list[tuple[NDArray[np.float32], ...]] = []
     answers = predictor.answers(photos.paths(used), ["probabilities", "embedding"])
-    for name, row in zip(used["path"], answers, strict=True):
-        if isinstance(row, PhotoError):
-            raise PhotoError(f"{name} must stay as it was scanned; now: {row}. Run again.")
+    for row in answered(used["path"], answers):
         rows.append(row)
         tools.progress("evaluate", len(rows), used.height)
     return np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])

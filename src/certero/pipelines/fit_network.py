@@ -16,7 +16,7 @@ import polars as pl
 from certero.config import TrainSettings
 from certero.data.split import near_in_time, split_units
 from certero.engine.threads import count_cores
-from certero.errors import ConfigError, DataError, PhotoError
+from certero.errors import ConfigError, DataError
 from certero.learn.augment import Augmentation, read_augmentation
 from certero.learn.backbones import Backbone, find_backbone
 from certero.learn.batches import PhotoStore, available_bytes, cap_classes
@@ -46,7 +46,7 @@ from certero.pipelines.optimism import Claims, claims_of, draw_splits
 from certero.pipelines.resources import Resources
 from certero.records import Json, Preprocessing
 from certero.runtime.card import Card
-from certero.runtime.inference import infer
+from certero.runtime.inference import answered, infer
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
 from certero.stats.calibration import softmax
@@ -413,9 +413,7 @@ class NetworkFitter:
     ) -> list[NDArray[np.float32]]:
         rows: list[tuple[NDArray[np.float32], ...]] = []
         answers = infer(Runtime(model), self.preprocessing, list(paths), list(outputs), self._tools.map)
-        for photo, answer in zip(paths, answers, strict=True):
-            if isinstance(answer, PhotoError):
-                raise PhotoError(f"{photo} must stay as it was scanned; now: {answer}. Run again.")
+        for answer in answered(paths, answers):
             rows.append(answer)
             self._tools.progress(stage, len(rows), len(paths))
         return [np.stack([row[number] for row in rows]).astype(np.float32) for number in range(len(outputs))]

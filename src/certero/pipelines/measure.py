@@ -12,7 +12,7 @@ import numpy as np
 from certero.errors import PhotoError
 from certero.learn.features import RememberedFeatures
 from certero.records import Preprocessing
-from certero.runtime.inference import infer
+from certero.runtime.inference import answered, infer
 from certero.runtime.network import Network
 
 if TYPE_CHECKING:
@@ -74,9 +74,7 @@ def measure_file(
     files = list(missing.values())
     done = len(photos) - len(files)
     answers = infer(network, preprocessing, files, ["probabilities", "embedding"], tools.map)
-    for key, photo, answer in zip(missing, files, answers, strict=True):
-        if isinstance(answer, PhotoError):
-            raise PhotoError(f"{photo} must stay as it was scanned; now: {answer}. Run again.")
+    for key, answer in zip(missing, answered(files, answers), strict=True):
         rows[key] = (answer[0], answer[1])
         remembered.put(key, answer[1])
         done += 1

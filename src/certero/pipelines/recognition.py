@@ -18,7 +18,7 @@ from certero.data import recognition
 from certero.data.fingerprints import SIDE, pack_hashes, perceive, strengths
 from certero.data.recognition import Prints
 from certero.data.separation import TIMED_SHARE, Separation
-from certero.errors import PhotoError
+from certero.errors import PhotoError, changed_since
 from certero.language import message, sentence
 from certero.records import Json, Map
 from certero.runtime.card import Card, Fingerprints
@@ -170,7 +170,7 @@ def _change(path: Path) -> list[NDArray[np.uint8]]:
     try:
         photo = pixels.decode(path.read_bytes(), at_least=(_LEAST_SIDE, _LEAST_SIDE)).pixels
     except (OSError, PhotoError) as error:
-        raise PhotoError(f"{path} must stay as it was scanned; now: {error}. Run again.") from error
+        raise changed_since(path, error) from error
     height, width = photo.shape[:2]
     top, left = height // 20, width // 20
     return [

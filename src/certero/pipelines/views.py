@@ -13,7 +13,7 @@ from certero.data.alignment import VIEW_SIDE, Alignment
 from certero.data.alterations import ALTERATIONS, alter
 from certero.data.near_copies import align_rows
 from certero.data.views import View, look
-from certero.errors import PhotoError
+from certero.errors import PhotoError, changed_since
 from certero.pipelines.resources import Resources
 from certero.pixels import decode, shrink_grey
 
@@ -134,12 +134,12 @@ def _look_at(path: Path) -> bytes:
     try:
         return look(path.read_bytes()).to_blob()
     except (OSError, PhotoError) as error:
-        raise PhotoError(f"{path} must stay as it was scanned; now: {error}. Run again.") from error
+        raise changed_since(path, error) from error
 
 
 def _alter(path: Path) -> bytes:
     try:
         after = alter(decode(path.read_bytes()).pixels)
     except (OSError, PhotoError) as error:
-        raise PhotoError(f"{path} must stay as it was scanned; now: {error}. Run again.") from error
+        raise changed_since(path, error) from error
     return b"".join(shrink_grey(after[name], VIEW_SIDE, VIEW_SIDE).tobytes() for name in ALTERATIONS)

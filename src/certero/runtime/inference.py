@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from certero import pixels
-from certero.errors import PhotoError
+from certero.errors import PhotoError, changed_since
 from certero.records import Map, Preprocessing
 
 if TYPE_CHECKING:
@@ -61,6 +61,22 @@ def infer(
     function: Callable[[Sequence[Photo]], list[Answer]] = run
     for answers in map(function, batches):
         yield from answers
+
+
+def answered(names: Iterable[object], answers: Iterable[Answer]) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Yields the answers of `infer` on photos that were scanned before, of which every one must still be readable.
+
+    Args:
+        names: of the photos, for the message.
+        answers: of the same photos.
+
+    Raises:
+        PhotoError: at the first photo that cannot be read any more.
+    """
+    for name, answer in zip(names, answers, strict=True):
+        if isinstance(answer, PhotoError):
+            raise changed_since(name, answer)
+        yield answer
 
 
 def _prepare(photo: Photo, preprocessing: Preprocessing) -> NDArray[np.uint8]:
