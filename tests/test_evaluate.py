@@ -201,6 +201,8 @@ def test_a_folder_of_unknown_photos_alone_is_counted_when_asked(
     assert "photos of classes that the model does not know it refused" in capsys.readouterr().out
     assert main([*arguments, "--report", str(tmp_path / "report.html")]) == 2
     assert "--unknown counts refusals alone; found --report beside it" in capsys.readouterr().err
+    assert main([*arguments, "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["unknown"] == metrics["unknown"]
 
 
 def test_broken_photos_are_counted_and_listed(small_run: Run, fresh_barn: Path, tmp_path: Path) -> None:

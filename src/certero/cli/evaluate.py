@@ -75,7 +75,8 @@ def command(
         )
     if as_json is not None:
         print_json(metrics, as_json)
-    if as_json == "-" and metrics["seen"]["warning"]:
+    # With --unknown nothing was judged that could have been seen.
+    if as_json == "-" and metrics["seen"] and metrics["seen"]["warning"]:
         # The figures may go into a program unseen; this must not.
         print_warning(metrics["seen"]["warning"])
     if as_json != "-":
