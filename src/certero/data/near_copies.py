@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from certero.data.alignment import Alignment, align
-from certero.data.clusters import Clusters
 from certero.data.neighbours import Index, reduced, unit_length
+from certero.data.separation import join
 from certero.language import Sentence, sentence
 from certero.records import Map, Progress, no_progress
 
@@ -236,8 +236,5 @@ def _share_with_partner(n: int, pairs: Ints) -> float:
 
 
 def _is_crowded(n: int, pairs: Ints) -> bool:
-    clusters = Clusters(n)
-    for i, j in pairs.tolist():
-        clusters.join(i, j)
-    sizes = np.bincount([clusters.root(row) for row in range(n)], minlength=n)
+    sizes = np.bincount(join(n, pairs.tolist()), minlength=n)
     return float(sizes[sizes >= _CROWD].sum()) > _CROWDED_SHARE * n

@@ -115,6 +115,11 @@ def separate(
     return Separation("copies", description, None, timedelta(0), unit, counts)
 
 
+def with_units(photos: Photos, separation: Separation) -> Photos:
+    """The photos with `unit` filled."""
+    return photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
+
+
 def join(count: int, pairs: Iterable[tuple[int, int]]) -> Ints:
     """For each of count items the smallest item that it is linked to, through others too."""
     clusters = Clusters(count)

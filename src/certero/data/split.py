@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from certero.data.separation import Separation, duration, join
+from certero.data.separation import Separation, duration, join, with_units
 from certero.data.strata import split_units as split_units
 from certero.data.table import Mask, Photos, check_classes
 from certero.errors import SplitError
@@ -70,7 +70,7 @@ def assign(
                 "or use data without given splits."
             )
         return assign_folds(photos, separation, cv, split_seed)
-    photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
+    photos = with_units(photos, separation)
     old_test = _old_test(photos, split_from)
     if not given.any():
         return _own_split(photos, separation, split_seed, fractions, old_test)
@@ -90,7 +90,7 @@ def assign_folds(photos: Photos, separation: Separation, folds: int, split_seed:
     count = separation.counts["units"]
     if count < folds:
         raise _too_few(separation, folds, f"--cv {folds} needs at least {folds}")
-    photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
+    photos = with_units(photos, separation)
     used = photos.used()
     rows = np.flatnonzero(photos.used_mask())
     fold = np.full(photos.table.height, -1, dtype=np.int8)

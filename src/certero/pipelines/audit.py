@@ -13,13 +13,12 @@ import polars as pl
 
 from certero.data.balance import judge_balance, judge_conditions, tabulate
 from certero.data.cleaning import check_manifest_place, choose_rows, cleaned_manifest
-from certero.data.clusters import Clusters
 from certero.data.duplicates import Link, count_leaks, describe_copies, link_copies
 from certero.data.findings import Finding, Severity, concerning, count_kinds, rank
 from certero.data.near_copies import NearCopies, find_near_copies
 from certero.data.quality import judge_quality
 from certero.data.scan import LabelLevel, list_photos
-from certero.data.separation import separate
+from certero.data.separation import join, separate, with_units
 from certero.data.strata import split_units
 from certero.data.table import SCHEMA, Photos
 from certero.data.views import View
@@ -104,7 +103,7 @@ def audit(
         with tools.timed("separate"):
             copies = find_copies(photos)
             separation = separate(photos, copies, group_by=group_by)
-            photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
+            photos = with_units(photos, separation)
             used = photos.used()
         views = look_closer(photos.paths(used), used["content_hash"].to_list(), tools)
         embeddings = None if embed is None else embed(photos.paths(used), used["content_hash"].to_list())
@@ -196,10 +195,7 @@ def _find_near(
     tools: Resources,
 ) -> tuple[NearCopies, list[Link]]:
     """Near copies among one photo of each set of verified copies, as links between rows of the used photos."""
-    clusters = Clusters(used.height)
-    for i, j in copies:
-        clusters.join(i, j)
-    rows = np.array([row for row in range(used.height) if clusters.root(row) == row], np.int64)
+    rows = np.unique(join(used.height, copies))
     paths = photos.paths(used)
     contents = used["content_hash"].to_list()
     chosen = [contents[row] for row in rows]
@@ -264,13 +260,13 @@ def _fold(used: pl.DataFrame, links: Sequence[Link]) -> NDArray[np.int64]:
     number: dict[str, int] = {}
     for row, unit in enumerate(units):
         number.setdefault(unit, row)
-    clusters = Clusters(used.height)
-    for row, unit in enumerate(units):
-        clusters.join(number[unit], row)
-    for i, j, _how, _score in links:
-        clusters.join(i, j)
-    joined = [str(clusters.root(row)) for row in range(used.height)]
+    together = [(number[unit], row) for row, unit in enumerate(units)]
+    joined = [str(root) for root in join(used.height, [*together, *_pairs(links)]).tolist()]
     return split_units(used["label"].to_list(), joined, min(_FOLDS, len(set(joined))), 0)
+
+
+def _pairs(links: Sequence[Link]) -> list[tuple[int, int]]:
+    return [(i, j) for i, j, _how, _score in links]
 
 
 def _suspicious(used: pl.DataFrame, embeddings: NDArray[np.float32], folds: NDArray[np.int64]) -> list[Finding]:
@@ -304,11 +300,7 @@ def _shortcuts(used: pl.DataFrame, conditions: dict[str, list[str | None]], link
     classes = sorted(used["label"].unique().to_list())
     index = {name: number for number, name in enumerate(classes)}
     truth = np.array([index[label] for label in used["label"]], np.int64)
-    clusters = Clusters(used.height)
-    for i, j, _how, _score in links:
-        clusters.join(i, j)
-    roots = np.array([clusters.root(row) for row in range(used.height)])
-    folds = np.random.default_rng(0).integers(0, _FOLDS, used.height)[roots]
+    folds = np.random.default_rng(0).integers(0, _FOLDS, used.height)[join(used.height, _pairs(links))]
     hours = used["captured_at"].dt.hour().cast(pl.Float64).to_numpy()
     properties = {
         message("file size"): used["bytes"].cast(pl.Float64).to_numpy()[:, None],

@@ -14,17 +14,17 @@ import polars as pl
 
 from certero.config import parse_duration, version
 from certero.data.scan import LabelLevel
-from certero.data.separation import separate
 from certero.data.table import SCHEMA
 from certero.errors import ConfigError, DataError
 from certero.language import Sentence, sentence, sentences, use_language
 from certero.pipelines.contenders import Contender, open_contenders
-from certero.pipelines.evaluate import keep_known, list_judged, seen_in_training
+from certero.pipelines.evaluate import keep_known, list_judged
 from certero.pipelines.openings import open_test_set
-from certero.pipelines.prepare import find_copies, look_at_photos
+from certero.pipelines.prepare import look_at_photos, separate_judged
+from certero.pipelines.recognition import seen_in_training
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.stopwatch import time_contenders
-from certero.pipelines.tables import describe_photos, minutes
+from certero.pipelines.tables import describe_photos, describe_units
 from certero.pipelines.value import read_run
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.comparison import write_comparison
@@ -217,8 +217,7 @@ def _judge_data(
     photos = look_at_photos(list_judged(data, classes, label, label_level), tools)
     photos = keep_known(photos, classes, split)
     with tools.timed("separate"):
-        separation = separate(photos, find_copies(photos), group_by=group_by, block=block)
-        photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
+        photos, separation = separate_judged(photos, group_by, block)
     used = photos.used()
     opening = open_test_set(
         used["pixel_hash"].to_list(), purpose="compare", data=str(data), run=" ".join(c.name for c in contenders)
@@ -239,12 +238,7 @@ def _judge_data(
         named = _answer(contenders, table, files, tools)
     answer |= {
         "evaluation": "data",
-        "separation": {
-            "rule": separation.rule,
-            "description": separation.description,
-            "block_minutes": minutes(separation.block),
-            "units": separation.counts["units"],
-        },
+        "separation": describe_units(separation),
         **describe_photos(photos, data, classes),
         "openings": opening.earlier,
     }

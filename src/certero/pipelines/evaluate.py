@@ -14,17 +14,16 @@ import polars as pl
 
 from certero.config import parse_duration
 from certero.data.scan import LabelLevel, list_photos
-from certero.data.separation import Separation, separate
+from certero.data.separation import Separation
 from certero.data.table import Photos
 from certero.errors import ConfigError, DataError
 from certero.language import sentences, use_language
 from certero.pipelines.openings import open_test_set
 from certero.pipelines.predict import load
-from certero.pipelines.prepare import find_copies, look_at_photos
+from certero.pipelines.prepare import look_at_photos, separate_judged
 from certero.pipelines.recognition import Recognition, recognise
-from certero.pipelines.recognition import seen_in_training as seen_in_training
 from certero.pipelines.resources import Resources, resources
-from certero.pipelines.tables import collect_mistakes, describe_photos, minutes, score_photos
+from certero.pipelines.tables import collect_mistakes, describe_photos, describe_units, score_photos
 from certero.pipelines.unknown import keep_unknown, measure_refusal
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.page import write_report
@@ -100,8 +99,7 @@ def evaluate(
         photos = keep_known(listed, predictor.classes, split)
         strange = keep_unknown(listed, predictor.classes, split)
         with tools.timed("separate"):
-            separation = separate(photos, find_copies(photos), group_by=group_by, block=length)
-            photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
+            photos, separation = separate_judged(photos, group_by, length)
         opening = open_test_set(
             photos.used()["pixel_hash"].to_list(), purpose="evaluate", data=str(data), run=str(model)
         )
@@ -275,12 +273,7 @@ def _figures(
         "optimism_of_random_split": None,
         "train_accuracy": None,
         "calibration": card.calibration,
-        "separation": {
-            "rule": separation.rule,
-            "description": separation.description,
-            "block_minutes": minutes(separation.block),
-            "units": separation.counts["units"],
-        },
+        "separation": describe_units(separation),
         **describe_photos(photos, data, classes),
         "decide": decide,
         "threshold": card.threshold if decide is None else None,

@@ -8,7 +8,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -19,7 +19,7 @@ from certero.data import copies as copying
 from certero.data.fingerprints import fingerprint
 from certero.data.scan import LabelLevel, list_photos
 from certero.data.scan import scan as scan_listed
-from certero.data.separation import Separation, separate
+from certero.data.separation import Separation, separate, with_units
 from certero.data.split import assign, assign_folds, needs_cv
 from certero.data.table import Photos, development, held_out
 from certero.errors import ConfigError
@@ -133,6 +133,12 @@ def prepare(data: Path, settings: TrainSettings, tools: Resources) -> Prepared:
         copies = find_copies(photos)
         separation = separate(photos, copies, group_by=settings.group_by, block=settings.block, gap=settings.gap)
         return _split(photos, separation, copies, settings)
+
+
+def separate_judged(photos: Photos, group_by: str | None, block: timedelta | None) -> tuple[Photos, Separation]:
+    """Photos to judge a model on with `unit` filled, and the rule that says which of them are not independent."""
+    separation = separate(photos, find_copies(photos), group_by=group_by, block=block)
+    return with_units(photos, separation), separation
 
 
 def find_copies(photos: Photos) -> list[tuple[int, int]]:

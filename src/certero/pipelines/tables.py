@@ -111,14 +111,21 @@ def describe_photos(photos: Photos, data: Path, classes: Sequence[str]) -> Json:
     }
 
 
-def describe_separation(separation: Separation) -> Json:
-    """`separation` of metrics.json."""
+def describe_units(separation: Separation) -> Json:
+    """`separation` where no photo was split from another one: what counts as independent."""
     return {
         "rule": separation.rule,
         "description": separation.description,
         "block_minutes": minutes(separation.block),
-        "gap_minutes": minutes(separation.gap),
         "units": separation.counts["units"],
+    }
+
+
+def describe_separation(separation: Separation) -> Json:
+    """`separation` of metrics.json."""
+    return {
+        **describe_units(separation),
+        "gap_minutes": minutes(separation.gap),
         "group_by": separation.group_by,
         "decay": [[lag, alike] for lag, alike in separation.decay],
     }

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from certero.data.separation import separate
 from certero.data.table import Photos
 from certero.errors import SplitError
-from certero.pipelines.prepare import find_copies
+from certero.pipelines.prepare import separate_judged
 from certero.records import Json
 from certero.stats.intervals import proportion
 
@@ -77,11 +76,10 @@ def measure_refusal(
     if threshold is None:
         return found
     try:
-        units = list(separate(strange, find_copies(strange), group_by=group_by, block=block).unit)
+        strange, _separation = separate_judged(strange, group_by, block)
     except SplitError:
-        units = [str(row) for row in range(strange.table.height)]
-    table = strange.table.with_columns(pl.Series("unit", units, dtype=pl.String))
-    own = dataclasses.replace(strange, table=table).used()["unit"].to_list()
+        strange = strange.with_columns(pl.Series("unit", [str(row) for row in range(strange.table.height)]))
+    own = strange.used()["unit"].to_list()
     return found | {
         "refused_share": REFUSED_SHARE,
         "threshold": threshold,

@@ -20,14 +20,14 @@ from certero.business.studentised import LEAST_ERROR, student_quantiles
 from certero.business.threshold import ALWAYS_ASK, best_threshold, best_thresholds_per_class, curve
 from certero.business.worth import accept, cash, compare, measure
 from certero.config import parse_duration
-from certero.data.separation import separate
 from certero.disk import write_whole
 from certero.errors import ConfigError, DataError, ModelFileError
 from certero.language import sentence, use_language
-from certero.pipelines.evaluate import answer_photos, keep_known, list_judged, seen_in_training
+from certero.pipelines.evaluate import answer_photos, keep_known, list_judged
 from certero.pipelines.openings import open_test_set
 from certero.pipelines.predict import find_model, load
-from certero.pipelines.prepare import find_copies, look_at_photos
+from certero.pipelines.prepare import look_at_photos, separate_judged
+from certero.pipelines.recognition import seen_in_training
 from certero.pipelines.resources import resources
 from certero.records import Json, Progress, no_progress
 from certero.report.value import add_to_report
@@ -341,8 +341,7 @@ def _judge_on(
     with resources(workers, progress) as tools:
         photos = look_at_photos(list_judged(data, classes, None, None), tools)
         photos = keep_known(photos, classes, split)
-        separation = separate(photos, find_copies(photos), group_by=group_by, block=block)
-        photos = photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
+        photos, _separation = separate_judged(photos, group_by, block)
         used = photos.used()
         open_test_set(used["pixel_hash"].to_list(), purpose="value", data=str(data), run=str(models[0]))
         files = photos.paths(used)
