@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +14,7 @@ pytest.importorskip("polars", reason="recognising photos needs the [report] extr
 
 from PIL import Image
 
-from certero.data.fingerprints import SIDE, fingerprint, hamming, mirror, pack_hashes, perceive, strengths
+from certero.data.fingerprints import SIDE, hamming, mirror, pack_hashes, perceive, strengths
 from certero.data.recognition import (
     COPY_BITS,
     NO_MINUTE,
@@ -30,19 +29,8 @@ from certero.data.recognition import (
     sketch,
 )
 from certero.engine.threads import Threads
-from certero.pixels import decode, shrink_grey
-
-
-def _prints(files: list[bytes], minutes: np.ndarray | None = None) -> Prints:
-    facts = [fingerprint(data) for data in files]
-    hashes = np.array([list(bytes.fromhex(f.pixel_hash or "")) for f in facts], np.uint8)
-    return Prints(
-        hashes, pack_hashes([f.perceptual_hash or 0 for f in facts], [f.descriptor or b"" for f in facts]), minutes
-    )
-
-
-def _weigher(files: list[bytes]) -> Callable[[int], np.ndarray]:
-    return lambda row: strengths(shrink_grey(decode(files[row]).pixels, SIDE, SIDE))
+from certero.pixels import decode
+from recognition_examples import known_again
 
 
 def _saved_again(data: bytes, scale: float = 1.0, quality: int = 70) -> bytes:
@@ -52,19 +40,12 @@ def _saved_again(data: bytes, scale: float = 1.0, quality: int = 70) -> bytes:
     return buffer.getvalue()
 
 
-def _known_again(
-    asked: list[bytes], stored: list[bytes], marks: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
-) -> np.ndarray:
-    one, two = _prints(asked, marks[0]), _prints(stored, marks[1])
-    return find_copies_seen(one, two, _weigher(asked), Threads(2).map)
-
-
 def test_copies_of_real_photos_are_known_again_and_other_photos_are_not(grocery: Path) -> None:
     stored = [path.read_bytes() for path in sorted((grocery / "train").rglob("*.jpg"))[::40]]
     others = [path.read_bytes() for path in sorted((grocery / "test").rglob("*.jpg"))[::60]]
-    assert not _known_again(others, stored).any()
+    assert not known_again(others, stored).any()
     for scale, quality in ((1.0, 70), (1.0, 40), (0.5, 60)):
-        assert _known_again([_saved_again(data, scale, quality) for data in stored], stored).all(), (scale, quality)
+        assert known_again([_saved_again(data, scale, quality) for data in stored], stored).all(), (scale, quality)
 
 
 def test_small_smooth_crops_of_a_fixed_camera_are_known_again_and_its_afternoon_is_not(caetec: Path) -> None:
@@ -74,8 +55,8 @@ def test_small_smooth_crops_of_a_fixed_camera_are_known_again_and_its_afternoon_
     morning = [data for clock, data in files.items() if clock < "12"]
     afternoon = [data for clock, data in files.items() if clock > "13"]
     assert len(morning) > 50 < len(afternoon)
-    assert _known_again([_saved_again(data, 0.5, 60) for data in morning], morning).mean() >= 0.99
-    assert not _known_again(afternoon, morning).any()
+    assert known_again([_saved_again(data, 0.5, 60) for data in morning], morning).mean() >= 0.99
+    assert not known_again(afternoon, morning).any()
 
 
 def test_frames_taken_at_other_times_are_no_copies_however_alike(caetec: Path) -> None:
@@ -84,10 +65,10 @@ def test_frames_taken_at_other_times_are_no_copies_however_alike(caetec: Path) -
     marks = mark_minutes([datetime.strptime(path.stem[5:], "%Y-%m-%d-%H-%M-%S") for path in paths])
     even, odd = slice(0, None, 2), slice(1, None, 2)
     unknown = np.full(len(files), NO_MINUTE, np.uint8)
-    assert not _known_again(files[odd], files[even], (marks[odd], marks[even])).any()
+    assert not known_again(files[odd], files[even], (marks[odd], marks[even])).any()
     # Without a time the same frames are judged by their looks, and a photo of another name has none.
     copies = [_saved_again(data) for data in files[even]]
-    assert _known_again(copies, files[even], (unknown[even], marks[even])).mean() >= 0.99
+    assert known_again(copies, files[even], (unknown[even], marks[even])).mean() >= 0.99
 
 
 def test_a_time_zone_or_a_cut_of_the_seconds_does_not_make_a_copy_another_exposure() -> None:
@@ -133,7 +114,7 @@ def test_what_the_signs_weigh_never_exceeds_what_the_pictures_differ_by() -> Non
         assert least <= np.sqrt(np.square(one.astype(float) - two).mean()) + 1e-4
 
 
-def _random_prints(n: int, rng: np.random.Generator) -> Prints:
+def _randomprints(n: int, rng: np.random.Generator) -> Prints:
     return Prints(
         *(rng.integers(0, 256, (n, width), dtype=np.uint8) for width in (16, 40)),
         None,
@@ -143,7 +124,7 @@ def _random_prints(n: int, rng: np.random.Generator) -> Prints:
 
 def test_near_copies_are_those_that_comparing_all_with_all_finds() -> None:
     rng = np.random.default_rng(11)
-    stored, asked = _random_prints(700, rng), _random_prints(600, rng)
+    stored, asked = _randomprints(700, rng), _randomprints(600, rng)
     apart = distances(asked, stored).min(axis=1)
     limit = int(np.median(apart))
     assert find_near(asked, stored, limit, Threads(2).map).tolist() == (apart <= limit).tolist()
@@ -152,7 +133,7 @@ def test_near_copies_are_those_that_comparing_all_with_all_finds() -> None:
 
 def test_nothing_is_near_where_no_photo_is_left_to_ask_about_or_none_is_remembered() -> None:
     rng = np.random.default_rng(12)
-    some, none = _random_prints(5, rng), _random_prints(0, rng)
+    some, none = _randomprints(5, rng), _randomprints(0, rng)
     # All photos exact copies: none is left for the second question.
     assert find_near(none, some, 200, Threads(2).map).tolist() == []
     assert find_near(some, none, 200, Threads(2).map).tolist() == [False] * 5
@@ -160,7 +141,7 @@ def test_nothing_is_near_where_no_photo_is_left_to_ask_about_or_none_is_remember
 
 def test_the_distance_lets_one_held_out_photo_in_a_hundred_pass() -> None:
     rng = np.random.default_rng(2)
-    prints = _random_prints(400, rng)
+    prints = _randomprints(400, rng)
     unit = np.arange(400) // 4
     held_out = nearest_elsewhere(prints, np.arange(400), lambda row: unit != unit[row])
     everything = distances(prints, prints).astype(float)
@@ -180,7 +161,7 @@ def test_a_sketch_differs_in_as_many_bits_as_its_angle_says() -> None:
 
 def test_a_hundred_thousand_remembered_photos_are_asked_in_seconds() -> None:
     rng = np.random.default_rng(1)
-    stored, asked = _random_prints(100_000, rng), _random_prints(1_000, rng)
+    stored, asked = _randomprints(100_000, rng), _randomprints(1_000, rng)
     start = time.process_time()
     assert not find_near(asked, stored, 200, Threads(2).map).any()
     assert not find_copies_seen(asked, stored, lambda _row: None, Threads(2).map).any()

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from certero.data.clusters import Clusters
 from certero.data.fingerprints import hamming, pack_hashes
-from certero.data.recognition import pairs_within
 from certero.errors import PhotoError
 from certero.pixels import UInt8, decode, shrink_grey
 
@@ -32,10 +31,6 @@ DETAIL_CORRELATION_LIMIT = 0.5
 COMPARED_SIDE = 256
 ASPECT_TOLERANCE = 0.02
 
-#: Of 320 bits of hash and descriptor: at most so many differ between copies that no pixels are needed to confirm.
-#: Measured as above: 7 recognises all copies of 250 shop photos and 95.6 to 100 % of those of 429 barn crops; no shop
-#: photo matches another one (296 against 2,640, nor within train), but 6 % of the barn's neighbouring frames do.
-SEEN_BITS = 7
 #: Candidates for comparison on pixels. All measured copies differ in at most 14 descriptor and 6 hash bits.
 CANDIDATE_BITS = 20
 
@@ -102,32 +97,6 @@ def same_exposure(left: UInt8, right: UInt8) -> bool:
         return False
     height, width = _common_size((left.shape[0], left.shape[1]), (right.shape[0], right.shape[1]))
     return _same_picture(shrink_grey(left, height, width), shrink_grey(right, height, width))
-
-
-def seen(
-    query_pixel_hashes: Sequence[str | None],
-    query_descriptors: Sequence[bytes | None],
-    query_perceptual_hashes: Sequence[int | None],
-    stored_pixel_hashes: Sequence[str | None],
-    stored_descriptors: Sequence[bytes | None],
-    stored_perceptual_hashes: Sequence[int | None],
-) -> npt.NDArray[np.bool_]:
-    """Whether each of q photos is a copy of any of s stored ones, bool [q], where no pixels are at hand.
-
-    Equal pixels, or at most `SEEN_BITS` differing bits of hash and descriptor. Where the photos in question can be
-    looked at, `recognition.find_copies_seen` knows more copies and takes fewer others for one.
-    """
-    stored = set(stored_pixel_hashes) - {None}
-    found = np.array([h in stored for h in query_pixel_hashes], dtype=bool)
-    queries = [i for i, d in enumerate(query_descriptors) if d is not None and not found[i]]
-    kept = [i for i, d in enumerate(stored_descriptors) if d is not None]
-    if not queries or not kept:
-        return found
-    left = _packed(query_perceptual_hashes, query_descriptors, queries)
-    right = _packed(stored_perceptual_hashes, stored_descriptors, kept)
-    for rows, _others, _distance in pairs_within(left, right, SEEN_BITS):
-        found[np.array(queries)[rows]] = True
-    return found
 
 
 def _packed(hashes: Sequence[int | None], descriptors: Sequence[bytes | None], chosen: list[int]) -> UInt8:

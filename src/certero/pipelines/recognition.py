@@ -13,7 +13,6 @@ import numpy as np
 import polars as pl
 
 from certero import pixels
-from certero.data import copies as copying
 from certero.data import recognition
 from certero.data.fingerprints import SIDE, pack_hashes, perceive, strengths
 from certero.data.recognition import Prints
@@ -253,8 +252,7 @@ def recognise(
     """
     known = card.fingerprints
     stored = _stored(known)
-    hashes, signs = _hashes(used)
-    asked = Prints(hashes, signs, recognition.mark_minutes(used["captured_at"].to_list()))
+    asked = _asked(used)
     exact = recognition.find_copies_seen(asked, stored, lambda row: _weigh(paths[row]), map)
     near = known.near or {"distance": None, "reason": str(_OLDER)}
     if embeddings is None or near["distance"] is None or known.centre is None or stored.sketches is None:
@@ -267,29 +265,16 @@ def recognise(
     return Recognition(exact, found, None, known.near)
 
 
-def seen_in_training(
-    used: pl.DataFrame, known: Fingerprints, paths: Sequence[Path] | None = None, map: Map | None = None
-) -> NDArray[np.bool_]:
+def seen_in_training(used: pl.DataFrame, known: Fingerprints, paths: Sequence[Path], map: Map) -> NDArray[np.bool_]:
     """Which photos the model was trained on, re-encoded and resized copies included; near copies are not asked for.
 
     Args:
         used: rows of the photos.
         known: what the model file remembers.
-        paths: of the same photos; with them fewer copies are missed and fewer look-alikes taken for one.
+        paths: of the same photos.
         map: ordered parallel map.
     """
-    if paths is not None and map is not None:
-        hashes, signs = _hashes(used)
-        asked = Prints(hashes, signs, recognition.mark_minutes(used["captured_at"].to_list()))
-        return recognition.find_copies_seen(asked, _stored(known), lambda row: _weigh(paths[row]), map)
-    return copying.seen(
-        used["pixel_hash"].to_list(),
-        used["descriptor"].to_list(),
-        used["perceptual_hash"].to_list(),
-        [row.tobytes().hex() for row in known.pixel_hashes],
-        [row.tobytes() for row in known.descriptors],
-        known.perceptual_hashes.tolist(),
-    )
+    return recognition.find_copies_seen(_asked(used), _stored(known), lambda row: _weigh(paths[row]), map)
 
 
 def _weigh(path: Path) -> NDArray[np.float32] | None:
@@ -297,6 +282,11 @@ def _weigh(path: Path) -> NDArray[np.float32] | None:
         return strengths(pixels.shrink_grey(pixels.decode(path.read_bytes()).pixels, SIDE, SIDE))
     except (OSError, PhotoError):
         return None
+
+
+def _asked(used: pl.DataFrame) -> Prints:
+    hashes, signs = _hashes(used)
+    return Prints(hashes, signs, recognition.mark_minutes(used["captured_at"].to_list()))
 
 
 def _stored(known: Fingerprints) -> Prints:
