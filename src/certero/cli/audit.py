@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from certero.cli.audit_summary import summarise
-from certero.cli.options import Lang
+from certero.cli.options import GroupBy, LabelLevel, Lang, Quiet, Workers
 from certero.cli.output import check_target, say
 from certero.cli.progress import show_progress
 from certero.cli.summary import print_json, print_places
@@ -23,10 +23,8 @@ class SeriousFindings(UserError):
 
 def command(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled photos: folders or a manifest.")],
-    label_level: Annotated[str | None, typer.Option(help="Which folder names the class: 1, 2, ... or leaf.")] = None,
-    group_by: Annotated[
-        str | None, typer.Option(help="Photos that belong together: a column, 'parent', or a regular expression.")
-    ] = None,
+    label_level: LabelLevel = None,
+    group_by: GroupBy = None,
     network: Annotated[
         bool,
         typer.Option("--network/--no-network", help="Judge labels and find cropped and turned copies by a network."),
@@ -42,8 +40,8 @@ def command(
         str | None, typer.Option("--json", metavar="FILE", help="Write the findings as JSON; - is standard output.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if there is a serious finding.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    workers: Workers = None,
+    quiet: Quiet = False,
     lang: Lang = None,
 ) -> None:
     """Find copies, leaks between splits, wrong labels, unusable photos, imbalance and shortcuts, before training."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import Lang
+from certero.cli.options import DataBlock, DataGroupBy, DataSplit, Lang, Quiet, Workers
 from certero.cli.output import check_target, say
 from certero.cli.progress import show_progress
 from certero.cli.summary import print_json, print_places
@@ -33,24 +33,20 @@ def command(
         list[Path] | None,
         typer.Option(help="TOML card of an ONNX file of others; may be repeated. Default: NAME.toml beside NAME.onnx."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="One split of --data: train, val or test.")] = None,
+    split: DataSplit = None,
     label: Annotated[str | None, typer.Option(help="The class of every photo of --data.")] = None,
     label_level: Annotated[
         str | None, typer.Option(help="Which folder of --data names the class: 1, 2, ... or leaf.")
     ] = None,
-    group_by: Annotated[
-        str | None, typer.Option(help="Photos of --data that belong together: a column, 'parent', or an expression.")
-    ] = None,
-    block: Annotated[
-        str | None, typer.Option(help="Photos of --data taken within one such block count as alike, e.g. 1h.")
-    ] = None,
+    group_by: DataGroupBy = None,
+    block: DataBlock = None,
     speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure how fast each model is here.")] = True,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page to this file.")] = None,
     as_json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - is standard output.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    workers: Workers = None,
+    quiet: Quiet = False,
     lang: Lang = None,
 ) -> None:
     """Compare models on the same photos, pair by pair: is one better, by how much, and at what cost."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import Lang
+from certero.cli.options import Lang, Quiet, Workers
 from certero.cli.output import check_target
 from certero.cli.progress import show_progress
 from certero.cli.summary import print_json, print_places, print_summary
@@ -24,8 +24,8 @@ def command(
     as_json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the metrics as JSON; - is standard output.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    workers: Workers = None,
+    quiet: Quiet = False,
     lang: Lang = None,
 ) -> None:
     """Render a small synthetic barn seen by an overhead camera, train on its beds, and report. Downloads nothing."""

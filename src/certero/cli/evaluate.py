@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import Lang, Quiet, Workers
+from certero.cli.options import GroupBy, LabelLevel, Lang, Quiet, Workers
 from certero.cli.output import check_target
 from certero.cli.progress import show_progress
 from certero.cli.summary import check_strict, print_json, print_places, print_summary, print_warning
@@ -24,10 +24,8 @@ def command(
     label: Annotated[
         str | None, typer.Option(help="The class of every photo, whatever the folders are called.")
     ] = None,
-    label_level: Annotated[str | None, typer.Option(help="Which folder names the class: 1, 2, ... or leaf.")] = None,
-    group_by: Annotated[
-        str | None, typer.Option(help="Photos that belong together: a column, 'parent', or a regular expression.")
-    ] = None,
+    label_level: LabelLevel = None,
+    group_by: GroupBy = None,
     block: Annotated[
         str | None, typer.Option(help="Photos taken within one such block count as alike, e.g. 1h.")
     ] = None,

@@ -12,3 +12,19 @@ Lang = Annotated[
 ]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Threads; every core by default.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+LabelLevel = Annotated[
+    str | None, typer.Option("--label-level", help="Which folder names the class: 1, 2, ... or leaf.")
+]
+GroupBy = Annotated[
+    str | None,
+    typer.Option("--group-by", help="Photos that belong together: a column, 'parent', or a regular expression."),
+]
+DataSplit = Annotated[str | None, typer.Option("--split", help="One split of --data: train, val or test.")]
+DataGroupBy = Annotated[
+    str | None,
+    typer.Option("--group-by", help="Photos of --data that belong together: a column, 'parent', or an expression."),
+]
+DataBlock = Annotated[
+    str | None,
+    typer.Option("--block", help="Photos of --data taken within one such block count as alike, e.g. 1h."),
+]

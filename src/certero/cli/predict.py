@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import Lang
+from certero.cli.options import Lang, Quiet, Workers
 from certero.cli.output import STDOUT, check_target, say, write
 from certero.cli.progress import show_progress
 from certero.errors import ConfigError, UserError
@@ -41,8 +41,8 @@ def command(
         typer.Option("--csv", metavar="FILE", help="Write CSV with one column a class; - is standard output."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if any photo could not be read.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    workers: Workers = None,
+    quiet: Quiet = False,
     lang: Lang = None,
 ) -> None:
     """Label photos with a model. Needs no torch. A photo that cannot be read gets a row with its error."""

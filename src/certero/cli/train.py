@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import Lang
+from certero.cli.options import LabelLevel, Lang, Quiet, Workers
 from certero.cli.output import check_target
 from certero.cli.progress import show_progress
 from certero.cli.summary import check_strict, print_json, print_places, print_summary
@@ -78,7 +78,7 @@ def command(
     ] = None,
     split_seed: Annotated[int | None, typer.Option(help="Seed of the split alone.")] = None,
     split_from: Annotated[Path | None, typer.Option(help="Run whose test photos stay in test.")] = None,
-    label_level: Annotated[str | None, typer.Option(help="Which folder names the class: 1, 2, ... or leaf.")] = None,
+    label_level: LabelLevel = None,
     keep_leaks: Annotated[
         bool, typer.Option("--keep-leaks", help="Train on copies of given val and test photos too.")
     ] = False,
@@ -87,7 +87,7 @@ def command(
     precision: Annotated[
         str | None, typer.Option(help="auto, int8, fp32 or bf16, of the network; auto is int8 on a CPU.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; every core by default.")] = None,
+    workers: Workers = None,
     decide: Annotated[
         float | None, typer.Option(help="Give a label only from this probability on; other photos get none.")
     ] = None,
@@ -102,7 +102,7 @@ def command(
     as_json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the metrics as JSON; - is standard output.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Quiet = False,
     lang: Lang = None,
 ) -> None:
     """Train a classifier on labelled photos, measure it once on photos it never saw, and write a report.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import Lang, Quiet, Workers
+from certero.cli.options import DataBlock, DataGroupBy, DataSplit, Lang, Quiet, Workers
 from certero.cli.output import check_target, say
 from certero.cli.progress import show_progress
 from certero.cli.summary import print_json
@@ -33,13 +33,9 @@ def command(
     data: Annotated[
         Path | None, typer.Option(help="Labelled photos to judge on, in place of the run's own test photos.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="One split of --data: train, val or test.")] = None,
-    group_by: Annotated[
-        str | None, typer.Option(help="Photos of --data that belong together: a column, 'parent', or an expression.")
-    ] = None,
-    block: Annotated[
-        str | None, typer.Option(help="Photos of --data taken within one such block count as alike, e.g. 1h.")
-    ] = None,
+    split: DataSplit = None,
+    group_by: DataGroupBy = None,
+    block: DataBlock = None,
     threshold: Annotated[
         str,
         typer.Option(
