@@ -24,12 +24,7 @@ _START = datetime(2024, 1, 1)
 
 def main() -> None:
     """Parses the command line, draws what is missing, runs, prints."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="where the photos are drawn, and found again the next time")
-    parser.add_argument("--photos", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="(%(default)s)")
-    parser.add_argument("--image-size", type=int, default=32, help="of the network, pixels (%(default)s)")
-    parser.add_argument("--timed", action="store_true", help="a photo every 5 minutes, so that time separates")
-    arguments = parser.parse_args()
+    arguments = build_parser(__doc__).parse_args()
     bench.print_machine()
     jobs: list[tuple[object, ...]] = []
     stages: dict[str, list[float | None]] = {}
@@ -44,10 +39,27 @@ def main() -> None:
                     print(metrics["seconds"], flush=True)
         for stage, seconds in metrics["seconds"].items():
             stages.setdefault(stage, [None] * len(arguments.photos))[place] = seconds
+    print_growth(jobs, stages, arguments.photos, "stage of train, cold")
+
+
+def build_parser(description: str | None) -> argparse.ArgumentParser:
+    """What the benchmarks of growth take."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("folder", type=Path, help="where the photos are drawn, and found again the next time")
+    parser.add_argument("--photos", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="(%(default)s)")
+    parser.add_argument("--image-size", type=int, default=32, help="of the network, pixels (%(default)s)")
+    parser.add_argument("--timed", action="store_true", help="a photo every 5 minutes, as a fixed camera takes them")
+    return parser
+
+
+def print_growth(
+    jobs: list[tuple[object, ...]], stages: dict[str, list[float | None]], photos: list[int], stage: str
+) -> None:
+    """Prints what each job took, and what its stages took at each number of photos."""
     print()
     bench.print_table(("photos", "job", "wall, s", "CPU, s", "peak memory, MB"), jobs)
-    header = ("stage of train, cold", *(f"{count} photos, s" for count in arguments.photos))
-    bench.print_table(header, [(stage, *row) for stage, row in stages.items()])
+    header = (stage, *(f"{count} photos, s" for count in photos))
+    bench.print_table(header, [(name, *row) for name, row in stages.items()])
 
 
 def run_jobs(data: Path, folder: Path, image_size: int) -> Iterator[tuple[str, bench.Measured]]:

@@ -32,10 +32,10 @@ def _network(layers: Any = LAYERS, seed: int = 0) -> Any:
     return build_classifier(plan_cnn(layers, CLASSES, SIDE), CLASSES, np.arange(CLASSES), seed)
 
 
-def _train(folder: Path, **changed: Any) -> tuple[Any, Progression]:
+def _train(folder: Path, network: Any = None, **changed: Any) -> tuple[Any, Progression]:
     chosen = settings(**{"augment": "none", "mixup": 0.0, "ema": 0.0, "checkpoint_seconds": 3600.0} | changed)
     return train_network(
-        _network(seed=chosen.seed),
+        _network(seed=chosen.seed) if network is None else network,
         training_process.examples(folder / "photos"),
         training_process.examples(folder / "photos", 12, seed=1),
         np.ones(CLASSES),
@@ -268,21 +268,9 @@ def test_the_side_of_the_training_photos_grows_evenly() -> None:
 
 def test_frozen_stages_stay_as_they_were_pretrained(tmp_path: Path) -> None:
     backbone = find_backbone("efficientnet_lite0")
-    chosen = settings(epochs=1, augment="none", ema=0.0, mixup=0.0, checkpoint_seconds=3600.0)
     network = build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=3)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    trained, _at = train_network(
-        network,
-        training_process.examples(tmp_path / "photos"),
-        training_process.examples(tmp_path / "photos", 12, seed=1),
-        np.ones(CLASSES),
-        chosen,
-        augmentation=Augmentation(),
-        side=SIDE,
-        device="cpu",
-        in_bf16=False,
-        checkpoints=Checkpoints(tmp_path / "checkpoints"),
-    )
+    trained, _at = _train(tmp_path, network, epochs=1)
     moved = {name for name, tensor in trained.state_dict().items() if not torch.equal(tensor, before[name])}
     # The stem and two groups of blocks, their running means included; all above learns.
     assert not any(

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-# Uniform numbers that one photo takes in one epoch; their places are in `augment`.
-_DRAWS = 16
+#: Uniform numbers that one photo takes in one epoch; their places are in `augment`.
+DRAWS = 16
 _LUMA = (0.299, 0.587, 0.114)
 # RGB to YIQ, in which hue is an angle and saturation a radius. Source: NTSC, FCC 1953.
 _TO_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
@@ -134,11 +134,11 @@ def draw(seed: int, epoch: int, keys: Sequence[int], repeats: Sequence[int] | No
         keys: a number that stands for each photo, 64 bits.
         repeats: how often the photo came before in this epoch, where one may come several times.
     """
-    rows = np.empty((len(keys), _DRAWS), np.float32)
+    rows = np.empty((len(keys), DRAWS), np.float32)
     for row, key in enumerate(keys):
         again = 0 if repeats is None else int(repeats[row])
         bits = np.random.SeedSequence([seed, epoch, again, int(key) & 0xFFFFFFFF, int(key) >> 32])
-        rows[row] = np.random.Generator(np.random.Philox(bits)).random(_DRAWS, np.float32)
+        rows[row] = np.random.Generator(np.random.Philox(bits)).random(DRAWS, np.float32)
     return rows
 
 

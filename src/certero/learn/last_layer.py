@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from certero.learn.augment import Augmentation, augment
+from certero.learn.augment import DRAWS, Augmentation, augment
 from certero.learn.batches import deal
 from certero.learn.loop import Examples, autocast
 from certero.learn.probe import fit_head, one_blas_thread
@@ -49,7 +49,7 @@ def start_last_layer(
     parts = []
     with torch.inference_mode():
         for images in train.store.read(rows):
-            untouched = np.zeros((len(images), 16), np.float32)
+            untouched = np.zeros((len(images), DRAWS), np.float32)
             x = augment(torch.from_numpy(images).to(device), untouched, Augmentation(), side)
             with autocast(device, in_bf16):
                 embedding, _map = network.features(x.contiguous(memory_format=torch.channels_last))

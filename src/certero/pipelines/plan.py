@@ -44,7 +44,9 @@ _START_SECONDS = 1.5
 _NETWORK_SECONDS = 0.08
 _LIBRARIES_SECONDS = 0.4
 _MODEL_SECONDS = 0.06
-_FINGERPRINTS_SECONDS, _REPORT_SECONDS = 1.0, 0.1
+_REPORT_SECONDS = 0.1
+#: Altered copies of a few hundred photos are shown to the model, whatever their number.
+FINGERPRINTS_SECONDS = 1.0
 _BOOTSTRAP_SECONDS = 6e-6  # a photo and class
 # Beyond what this process holds now: the libraries of the fit and the report.
 _LIBRARIES_BYTES = 120_000_000
@@ -282,8 +284,7 @@ def _expect_seconds(
         bootstrap = work.judged * len(classes) * _BOOTSTRAP_SECONDS * slowness
         seconds["evaluate"] = shown * speed.photo_seconds + work.models * 2 * opening
         seconds["score"] = random_rounds * work.rows * step * _COLD_STEPS + bootstrap + 0.1 * slowness
-    # Altered copies of a few hundred photos are shown to the model, whatever their number.
-    seconds["fingerprints"] = _FINGERPRINTS_SECONDS * slowness
+    seconds["fingerprints"] = FINGERPRINTS_SECONDS * slowness
     seconds["report"] = _REPORT_SECONDS * slowness
     return seconds | {"total": sum(seconds.values())}
 

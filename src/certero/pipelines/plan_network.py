@@ -21,7 +21,7 @@ from certero.learn.batches import available_bytes, cap_classes
 from certero.learn.probe import check_class_weights
 from certero.pipelines.fit import encode, versions
 from certero.pipelines.fit_network import NetworkFitter, Tried, hold_back
-from certero.pipelines.plan import Plan, count_folds, free_bytes, peak_memory
+from certero.pipelines.plan import FINGERPRINTS_SECONDS, Plan, count_folds, free_bytes, peak_memory
 from certero.pipelines.prepare import Prepared, prepare
 from certero.pipelines.resources import Resources
 from certero.pipelines.tables import describe_photos, describe_separation
@@ -31,7 +31,6 @@ from certero.stats.requirements import parse_requirement
 _REPORT_BYTES, _ROW_BYTES = 900_000, 400
 # Fixed costs, and what a byte of weights takes to export, to check and to save.
 _START_SECONDS, _SCAN_SECONDS, _EXPORT_SECONDS, _REPORT_SECONDS = 3.0, 0.01, 3.0, 1.0
-_FINGERPRINTS_SECONDS = 1.0
 _SECONDS_A_WEIGHT_BYTE = 1.5e-8
 _WEIGHTS_BYTES = 4
 
@@ -178,8 +177,7 @@ def _expect_seconds(
         others = judged if prepared.evaluation != "cv" else judged // prepared.folds
         times = settings.random_splits
         seconds["score"] = times * (training(parts[0]) + others * look + parts[0].fitted * tried.decode_seconds) + 1.0
-    # Altered copies of a few hundred photos are shown to the model, whatever their number.
-    seconds["fingerprints"] = _FINGERPRINTS_SECONDS
+    seconds["fingerprints"] = FINGERPRINTS_SECONDS
     seconds["report"] = _REPORT_SECONDS
     return seconds | {"total": sum(seconds.values())}
 
