@@ -229,7 +229,8 @@ def fit_model(
                 "shipped": shipped,
                 "photos": len(truth),
             },
-            fingerprints=fingerprints_of(development),
+            # Only of the shipped model, and once: the run puts them into its card.
+            fingerprints=Fingerprints.none(),
             versions=versions(),
         )
         model = with_card(attach_head(network.onnx, probe.head, temperature), card)
@@ -429,16 +430,6 @@ def fit_temperature_of(
 def without_tables(calibration: Json) -> Json:
     """What the model file remembers of its calibration."""
     return {key: value for key, value in calibration.items() if not key.startswith("reliability")}
-
-
-def fingerprints_of(table: pl.DataFrame) -> Fingerprints:
-    """What the model file remembers of its training photos, in an order that tells nothing about theirs."""
-    rows = table.sort("pixel_hash")
-    return Fingerprints(
-        np.frombuffer(bytes.fromhex("".join(rows["pixel_hash"])), np.uint8).reshape(-1, 16),
-        rows["perceptual_hash"].to_numpy().astype(np.uint64),
-        np.frombuffer(b"".join(rows["descriptor"]), np.uint8).reshape(-1, 32),
-    )
 
 
 def versions() -> Json:

@@ -35,7 +35,6 @@ from certero.pipelines.fit import (
     Everything,
     Fitted,
     encode,
-    fingerprints_of,
     fit_temperature_of,
     versions,
     without_tables,
@@ -45,7 +44,7 @@ from certero.pipelines.measure import Answers
 from certero.pipelines.optimism import Claims, claims_of, draw_splits
 from certero.pipelines.resources import Resources
 from certero.records import Json, Preprocessing
-from certero.runtime.card import Card
+from certero.runtime.card import Card, Fingerprints
 from certero.runtime.inference import answered, infer
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
@@ -185,7 +184,7 @@ class NetworkFitter:
                 "shipped": part.shipped,
                 "photos": len(trained.train_rows),
             },
-            fingerprints=fingerprints_of(development),
+            fingerprints=Fingerprints.none(),
             versions=versions(),
         )
         with tools.timed("export"):

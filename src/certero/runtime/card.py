@@ -46,6 +46,13 @@ class Fingerprints:
     def __len__(self) -> int:
         return len(self.pixel_hashes)
 
+    @classmethod
+    def none(cls) -> Fingerprints:
+        """Of no photo."""
+        import numpy as np
+
+        return cls(np.zeros((0, 16), np.uint8), np.zeros(0, np.uint64), np.zeros((0, 32), np.uint8))
+
     def to_json(self) -> Json:
         """Arrays as base64, little-endian."""
         newer = {"minutes": self.minutes, "sketches": self.sketches}
