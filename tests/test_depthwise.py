@@ -37,7 +37,7 @@ def test_gradients_are_those_of_torch(kernel: int, stride: int, side: int) -> No
 def test_a_network_in_bfloat16_learns_the_same_and_answers_the_same() -> None:
     torch.manual_seed(0)
     layers = [torch.nn.Conv2d(8, 8, 5, stride, 2, groups=8, bias=False) for stride in (1, 2)]
-    layers += [torch.nn.Conv2d(8, 8, 3, stride, 1, groups=8, bias=False) for stride in (1, 2)]
+    layers += [torch.nn.Conv2d(8, 8, 3, stride, 1, groups=8) for stride in (1, 2)]
     network = torch.nn.Sequential(*layers).to(memory_format=torch.channels_last)
     x = torch.randn(4, 8, 32, 32).contiguous(memory_format=torch.channels_last)
 
@@ -46,7 +46,7 @@ def test_a_network_in_bfloat16_learns_the_same_and_answers_the_same() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             out = network(x)
         out.float().square().mean().backward()
-        return out.detach(), [layer.weight.grad.clone() for layer in network]
+        return out.detach(), [p.grad.clone() for p in network.parameters()]
 
     plain, plain_gradients = gradients()
     speed_up_depthwise(network)
@@ -61,7 +61,7 @@ def test_a_network_in_bfloat16_learns_the_same_and_answers_the_same() -> None:
 
 def test_other_convolutions_are_left_alone() -> None:
     network = torch.nn.Sequential(
-        torch.nn.Conv2d(8, 8, 3, 1, 1),
+        torch.nn.Conv2d(8, 8, 3, 1, 1, bias=False),
         torch.nn.Conv2d(8, 8, 3, 1, 1, groups=4, bias=False),
         torch.nn.Conv2d(8, 8, 7, 1, 3, groups=8, bias=False),
         torch.nn.Conv2d(8, 8, 3, 1, 2, 2, groups=8, bias=False),

@@ -12,6 +12,7 @@ from certero.errors import ConfigError
 from certero.learn.backbones import Backbone, read_weights
 from certero.learn.cnn import Cnn, build_cnn
 from certero.learn.depthwise import speed_up_depthwise
+from certero.learn.folding import clip_in_place, fold_normalisations
 from certero.learn.first_block import find_first_block, run_in_parts
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ def build_classifier(
             body.reset_classifier(0)
             body.requires_grad_(True)
             speed_up_depthwise(body)
+            clip_in_place(body)
+            if keep_statistics:
+                fold_normalisations(body)
             mean, deviation = source.mean, source.deviation
 
         class Whole(nn.Module):

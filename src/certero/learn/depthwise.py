@@ -12,6 +12,7 @@ Measured by `benchmarks/depthwise.py`.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,47 +25,79 @@ def speed_up_depthwise(network: torch.nn.Module) -> None:
     The answers stay what they were: the forward pass is torch's own, and outside of bfloat16 so is the backward.
     """
     import torch
-    from torch.nn import functional
-
-    class Depthwise(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
-            ctx.save_for_backward(x, weight)
-            ctx.stride, ctx.padding = stride, padding
-            return functional.conv2d(x, weight, None, stride, padding, 1, len(weight))
-
-        @staticmethod
-        def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-            x, weight = ctx.saved_tensors
-            gradient = gradient.contiguous(memory_format=torch.channels_last)
-            wants_x, wants_weight = ctx.needs_input_grad[:2]
-            return (
-                input_gradient(gradient, x, weight, ctx.stride, ctx.padding) if wants_x else None,
-                weight_gradient(gradient, x, weight, ctx.stride, ctx.padding) if wants_weight else None,
-                None,
-                None,
-            )
 
     def forward(layer: torch.nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
-        if x.device.type == "cpu" and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu"):
-            low = torch.get_autocast_dtype("cpu")
-            if low == torch.bfloat16:
-                result: torch.Tensor = Depthwise.apply(
-                    x.to(low), layer.weight.to(low), layer.stride[0], layer.padding[0]
-                )
-                return result
-        return torch.nn.Conv2d.forward(layer, x)
+        return convolve(layer, x, layer.weight, layer.bias)
 
     for layer in network.modules():
         if isinstance(layer, torch.nn.Conv2d) and _applies(layer):
             layer.forward = forward.__get__(layer)  # type: ignore[method-assign]
 
 
+def convolve(
+    layer: torch.nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """What a convolution gives with other weights in place of its own, [N, C, h, w], with the faster gradients.
+
+    Args:
+        layer: its stride, padding, dilation and groups; it pads with zeros.
+        x: input, [N, c, H, W].
+        weight: of the shape of the layer's own.
+        bias: [C], or None.
+    """
+    import torch
+
+    if x.device.type == "cpu" and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu") and _applies(layer):
+        low = torch.get_autocast_dtype("cpu")
+        if low == torch.bfloat16:
+            result: torch.Tensor = _depthwise().apply(
+                x.to(low),
+                weight.to(low),
+                None if bias is None else bias.to(low),
+                layer.stride[0],
+                layer.padding[0],
+            )
+            return result
+    return torch.nn.functional.conv2d(
+        x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups
+    )
+
+
+@functools.cache
+def _depthwise() -> Any:
+    """The autograd function, made at its first use: torch is loaded by then."""
+    import torch
+    from torch.nn import functional
+
+    class Depthwise(torch.autograd.Function):
+        @staticmethod
+        def forward(
+            ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: int, padding: int
+        ) -> torch.Tensor:
+            ctx.save_for_backward(x, weight)
+            ctx.stride, ctx.padding = stride, padding
+            return functional.conv2d(x, weight, bias, stride, padding, 1, len(weight))
+
+        @staticmethod
+        def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+            x, weight = ctx.saved_tensors
+            gradient = gradient.contiguous(memory_format=torch.channels_last)
+            wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+            return (
+                input_gradient(gradient, x, weight, ctx.stride, ctx.padding) if wants_x else None,
+                weight_gradient(gradient, x, weight, ctx.stride, ctx.padding) if wants_weight else None,
+                gradient.sum((0, 2, 3)) if wants_bias else None,
+                None,
+                None,
+            )
+
+    return Depthwise
+
+
 def _applies(layer: torch.nn.Conv2d) -> bool:
     size, stride, padding = layer.kernel_size[0], layer.stride[0], layer.padding[0]
     return (
         layer.groups == layer.in_channels == layer.out_channels
-        and layer.bias is None
         and layer.kernel_size in ((3, 3), (5, 5))
         and layer.stride == (stride, stride)
         and layer.dilation == (1, 1)
