@@ -27,7 +27,10 @@ from certero.data.findings import KINDS
 from certero.data.neighbours import EXACT, Index, unit_length
 from certero.data.scan import list_photos
 from certero.data.table import SCHEMA
-from certero.pixels import decode, shrink_grey
+from certero.pipelines import views
+from certero.pipelines.prepare import look_at_photos
+from certero.pipelines.resources import resources
+from certero.pixels import decode, read_camera, shrink_grey
 from certero.stats.shortcuts import find_shortcuts
 from certero.stats.suspicion import suspect
 
@@ -339,6 +342,25 @@ def test_a_property_that_tells_nothing_is_no_shortcut_and_one_that_tells_all_is(
     assert found["noise"].explained < 0.15
 
 
+def test_the_first_look_makes_the_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoding is most of a look at a photo; the views come from the same decoding, and are those of a later one."""
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 255, (300, 700, 3)).astype(np.uint8)
+        (tmp_path / "photos" / str(number)).mkdir(parents=True)
+        Image.fromarray(pixels).save(tmp_path / "photos" / str(number) / "a.jpg")
+    listed = list_photos(tmp_path / "photos")
+    monkeypatch.setenv("CERTERO_CACHE", str(tmp_path / "later"))
+    with resources(1) as tools:
+        used = look_at_photos(listed, tools).used()
+        later = views.look_closer(listed.paths(used), used["content_hash"].to_list(), tools)
+    monkeypatch.setenv("CERTERO_CACHE", str(tmp_path / "at once"))
+    with resources(1) as tools:
+        used = look_at_photos(listed, tools, also=views.view_entry).used()
+        monkeypatch.setattr(views, "_look_at", lambda _path: pytest.fail("decoded a second time"))
+        at_once = views.look_closer(listed.paths(used), used["content_hash"].to_list(), tools)
+    assert [view.to_blob() for view in at_once] == [view.to_blob() for view in later]
+
+
 def test_resaved_bytes_give_the_same_view_facts() -> None:
     from certero.data.views import View, look
 
@@ -348,7 +370,7 @@ def test_resaved_bytes_give_the_same_view_facts() -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3)).astype(np.uint8)).save(
         buffer, "JPEG", exif=exif
     )
-    view = look(buffer.getvalue())
+    view = look(decode(buffer.getvalue()).pixels, read_camera(buffer.getvalue()))
     again = View.from_blob(view.to_blob())
     assert view.camera == "Canon EOS 80D"
     assert (again.grey == view.grey).all()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from certero.errors import PhotoError
-from certero.pixels import UInt8, decode, shrink_grey, sniff
+from certero.pixels import Decoded, UInt8, decode, shrink_grey, sniff
 from certero.records import PhotoFacts
 
 #: Side of the grey picture behind the perceptual hashes, pixels.
@@ -17,17 +18,20 @@ PERCEPTUAL_BITS = 64
 DESCRIPTOR_BITS = 256
 
 
-def fingerprint(data: bytes) -> PhotoFacts:
+def fingerprint(data: bytes, show: Callable[[Decoded], None] | None = None) -> PhotoFacts:
     """Hash, measure and judge one photo; never raises for a bad one, which gets status `unreadable`.
 
     Args:
         data: the file's bytes.
+        show: called with the photo if it can be read: decoding takes longer than most of what is done with it.
     """
     content_hash = hashlib.sha256(data).hexdigest()[:32]
     try:
         photo = decode(data)
     except PhotoError as error:
         return PhotoFacts("unreadable", str(error), sniff(data), None, None, content_hash)
+    if show is not None:
+        show(photo)
     grey = shrink_grey(photo.pixels, SIDE, SIDE)
     perceptual_hash, descriptor = perceive(grey)
     height, width, _ = photo.pixels.shape

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from certero.data.alignment import VIEW_SIDE
-from certero.pixels import UInt8, decode, read_camera, shrink_grey
+from certero.pixels import UInt8, shrink_grey
 
 #: Longer side of the picture that sharpness is measured on, pixels: blur that people see is some pixels wide here.
 MEASURED_SIDE = 256
@@ -51,16 +51,13 @@ class View:
         return cls(grey, **json.loads(zlib.decompress(blob[size:])))
 
 
-def look(data: bytes) -> View:
+def look(pixels: UInt8, camera: str | None) -> View:
     """The view of one photo.
 
     Args:
-        data: the file's bytes.
-
-    Raises:
-        PhotoError: the photo cannot be read.
+        pixels: uint8 [H, W, 3], of the photo decoded at its full size: at another, the view is a slightly other one.
+        camera: make and model that EXIF names.
     """
-    pixels = decode(data, at_least=(MEASURED_SIDE, MEASURED_SIDE)).pixels
     height, width = pixels.shape[:2]
     scale = min(1.0, MEASURED_SIDE / max(height, width))
     grey = shrink_grey(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
@@ -76,7 +73,7 @@ def look(data: bytes) -> View:
         entropy=round(float(-(known * np.log2(known)).sum()), 4),
         darkest=round(float(darkest), 4),
         brightest=round(float(brightest), 4),
-        camera=read_camera(data),
+        camera=camera,
     )
 
 

@@ -12,8 +12,8 @@ from certero.errors import ConfigError
 from certero.learn.backbones import Backbone, read_weights
 from certero.learn.cnn import Cnn, build_cnn
 from certero.learn.depthwise import speed_up_depthwise
-from certero.learn.folding import clip_in_place, fold_normalisations
 from certero.learn.first_block import find_first_block, run_in_parts
+from certero.learn.folding import clip_in_place, fold_normalisations
 
 if TYPE_CHECKING:
     import torch

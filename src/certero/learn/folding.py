@@ -6,7 +6,7 @@
 - A ReLU6 that writes over its input makes torch keep a copy of that input; what its gradient needs can be read off the
   output.
 
-Both were a third of a training step of EfficientNet-Lite in float32. Measured by `benchmarks/folding.py`.
+Both were a third of a training step of EfficientNet-Lite in float32. Measured by `benchmarks/backbone_step.py`.
 """
 
 from __future__ import annotations
@@ -124,4 +124,4 @@ def clip_in_place(body: torch.nn.Module) -> None:
 
     for layer in body.modules():
         if isinstance(layer, torch.nn.ReLU6) and layer.inplace:
-            layer.forward = forward  # type: ignore[method-assign]
+            layer.forward = forward  # type: ignore[method-assign, assignment]

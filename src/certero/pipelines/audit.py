@@ -29,7 +29,7 @@ from certero.learn.probe import one_blas_thread
 from certero.pipelines.prepare import find_copies, look_at_photos
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.tables import describe_photos, describe_separation
-from certero.pipelines.views import RememberedAlignments, alter_sample, look_closer
+from certero.pipelines.views import RememberedAlignments, alter_sample, look_closer, view_entry
 from certero.records import Json, Progress, no_progress
 from certero.report.audit import write_audit
 from certero.stats.shortcuts import Shortcut, categories, find_shortcuts
@@ -92,7 +92,7 @@ def audit(
         if fix is not None:
             check_manifest_place(Path(fix), listed.root)
         embed = _start_network(image_size, tools, stack) if network else None
-        photos = look_at_photos(listed, tools)
+        photos = look_at_photos(listed, tools, also=view_entry)
         used = photos.used()
         if used.is_empty():
             first = photos.table.row(0, named=True)

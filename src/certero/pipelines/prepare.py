@@ -25,7 +25,10 @@ from certero.data.table import Photos, development, held_out
 from certero.errors import ConfigError
 from certero.pipelines.openings import Opening, open_test_set
 from certero.pipelines.resources import Resources, resources
+from certero.pixels import Decoded
 from certero.records import PhotoFacts, Progress, no_progress
+
+Entry = Callable[[str, bytes, Decoded], tuple[str, bytes]]
 
 # Part of the cache's keys: raise it when a fingerprint or the verdict on a damaged file changes.
 _FACTS_VERSION = 3
@@ -111,10 +114,16 @@ def scan(
         return look_at_photos(list_photos(Path(data), label_level=label_level), tools).table
 
 
-def look_at_photos(photos: Photos, tools: Resources) -> Photos:
-    """The listed photos with facts and fingerprints, computed or remembered by content."""
+def look_at_photos(photos: Photos, tools: Resources, also: Entry | None = None) -> Photos:
+    """The listed photos with facts and fingerprints, computed or remembered by content.
+
+    Args:
+        photos: from `list_photos`.
+        tools: cores, caches, progress.
+        also: what else to remember of a photo that is decoded here; see `RememberedLook`.
+    """
     with tools.timed("scan"):
-        look = RememberedLook(tools.fingerprints)
+        look = RememberedLook(tools.fingerprints, also=also)
         try:
             return scan_listed(photos, look=look, map=tools.map, progress=tools.progress)
         finally:
@@ -195,26 +204,33 @@ class RememberedLook:
 
     Args:
         cache: where facts are kept.
-        compute: from bytes to facts.
+        also: from content hash, bytes and decoded photo to the key and bytes of a further thing to remember of it.
     """
 
-    def __init__(self, cache: BlobCache, compute: Callable[[bytes], PhotoFacts] = fingerprint) -> None:
+    def __init__(self, cache: BlobCache, also: Entry | None = None) -> None:
         self._cache = cache
-        self._compute = compute
+        self._also = also
         self._unsaved: list[tuple[str, bytes]] = []
         # Looks come from several threads, and one SQLite connection serves one at a time.
         self._lock = threading.Lock()
 
     def __call__(self, path: Path) -> PhotoFacts:
         data = path.read_bytes()
-        key = f"{_FACTS_VERSION}:{hashlib.sha256(data).hexdigest()[:32]}"
+        content_hash = hashlib.sha256(data).hexdigest()[:32]
+        key = f"{_FACTS_VERSION}:{content_hash}"
         with self._lock:
             known = self._cache.get_many([key]).get(key)
         if known is not None:
             return _from_blob(known)
-        facts = self._compute(data)
+        fresh: list[tuple[str, bytes]] = []
+
+        def show(photo: Decoded) -> None:
+            if self._also is not None:
+                fresh.append(self._also(content_hash, data, photo))
+
+        facts = fingerprint(data, show)
         with self._lock:
-            self._unsaved.append((key, _to_blob(facts)))
+            self._unsaved += [*fresh, (key, _to_blob(facts))]
             if len(self._unsaved) >= _COMMIT_EVERY:
                 self._cache.put_many(self._unsaved)
                 self._unsaved = []

@@ -15,13 +15,13 @@ from certero.data.near_copies import align_rows
 from certero.data.views import View, look
 from certero.errors import PhotoError, changed_since
 from certero.pipelines.resources import Resources
-from certero.pixels import decode, shrink_grey
+from certero.pixels import Decoded, decode, read_camera, shrink_grey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Parts of the cache's keys: raise them when a view, an alteration or a score changes.
-_VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 1, 1, 2
+_VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 2, 1, 3
 _COMMIT_EVERY = 512
 #: Photos of which altered copies say what a copy scores.
 SAMPLE = 48
@@ -29,14 +29,19 @@ SAMPLE = 48
 _NEIGHBOUR = np.dtype([("hash", "<u8"), ("score", "<f4"), ("mirrored", "?")])
 
 
+def view_entry(content_hash: str, data: bytes, photo: Decoded) -> tuple[str, bytes]:
+    """Key and view of a photo for the cache, for the first look at it."""
+    return _view_key(content_hash), look(photo.pixels, read_camera(data)).to_blob()
+
+
 def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources) -> list[View]:
-    """The view of each photo.
+    """The view of each photo: most are remembered from the first look at it.
 
     Raises:
         PhotoError: if a photo that could be read before cannot be read now.
     """
     with tools.timed("look closer"):
-        keys = {content: f"view:{_VIEW_VERSION}:{content}" for content in content_hashes}
+        keys = {content: _view_key(content) for content in content_hashes}
         known = _recall(tools.fingerprints, list(keys.values()))
         files = dict(zip(content_hashes, paths, strict=True))
         missing = [content for content, key in keys.items() if key not in known]
@@ -130,9 +135,14 @@ def _recall(cache: BlobCache, keys: Sequence[str]) -> dict[str, bytes]:
     return cache.get_many(list(dict.fromkeys(keys)))
 
 
+def _view_key(content_hash: str) -> str:
+    return f"view:{_VIEW_VERSION}:{content_hash}"
+
+
 def _look_at(path: Path) -> bytes:
     try:
-        return look(path.read_bytes()).to_blob()
+        data = path.read_bytes()
+        return look(decode(data).pixels, read_camera(data)).to_blob()
     except (OSError, PhotoError) as error:
         raise changed_since(path, error) from error
 

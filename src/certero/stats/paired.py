@@ -15,6 +15,8 @@ from certero.records import Json, Quantity
 from certero.stats.intervals import (
     FEWEST_GROUPS,
     LEVEL,
+    degrees_of_freedom,
+    expanded_percentiles,
     group_codes,
     percentile_interval,
     proportion,
@@ -173,7 +175,7 @@ def compare_answers(answers: Answers, *, seed: int = 0, n_resamples: int = 1000)
     """The figures of each classifier, and every pair of them.
 
     All figures come from the same resamples of the photos, so that a difference has the interval of a difference.
-    Ends of intervals are percentiles, moved outwards for few groups by Student's distribution.
+    Ends of intervals are percentiles, moved outwards for few groups, or few that differ, by Student's distribution.
 
     Args:
         answers: n above 0.
@@ -322,7 +324,7 @@ def _pair(
         rows.append(
             {
                 "n": int(part.inside.sum()),
-                "difference": _difference(value, drawn, codes, part.inside).to_json(),
+                "difference": _difference(value, drawn, codes, part.inside, gains).to_json(),
                 "p": _test(gains, codes, part.inside)[1],
                 "told": int(np.abs(gains[part.inside]).sum()),
             }
@@ -343,12 +345,15 @@ def _pair(
         "only_first": int((gains < 0).sum()),
         "only_second": int((gains > 0).sum()),
         "disagree": float((answers.predicted[a] != answers.predicted[b]).mean()),
-        "accuracy": _difference(difference, draws.accuracy[:, b] - draws.accuracy[:, a], codes, everything).to_json(),
+        "accuracy": _difference(
+            difference, draws.accuracy[:, b] - draws.accuracy[:, a], codes, everything, gains
+        ).to_json(),
         "macro_f1": _difference(
             float(whole.macro_f1[0, b] - whole.macro_f1[0, a]),
             draws.macro_f1[:, b] - draws.macro_f1[:, a],
             codes,
             everything,
+            gains,
         ).to_json(),
         "test": test,
         "p": p,
@@ -404,8 +409,8 @@ def _groups_inside(codes: Integers, inside: Flags) -> int:
     return len(np.unique(codes[inside]))
 
 
-def _difference(value: float, draws: Floats, codes: Integers | None, inside: Flags) -> Quantity:
-    """The paired bootstrap interval of a difference."""
+def _difference(value: float, draws: Floats, codes: Integers | None, inside: Flags, gains: Integers) -> Quantity:
+    """The paired bootstrap interval of a difference; gains of the photos say how well groups tell its spread."""
     n = int(inside.sum())
     if not math.isfinite(value):
         return undefined(n)
@@ -415,17 +420,17 @@ def _difference(value: float, draws: Floats, codes: Integers | None, inside: Fla
     defined = draws[~np.isnan(draws)]
     if 2 * len(defined) < len(draws) or len(defined) == 0 or units < 2:
         return undefined(n, "undefined", value)
-    tail = _tail(units)
-    low, high = (float(end) for end in np.quantile(defined, [tail, 1 - tail]))
+    degrees = None if codes is None else _degrees(gains[inside], codes[inside])
+    low, high = (float(end) for end in np.quantile(defined, expanded_percentiles(units, degrees)))
     if high - low < 1e-12:
         return undefined(n, "no_variation", value)
     return Quantity(value, low, high, "bootstrap" if codes is None else "grouped_bootstrap", n)
 
 
-def _tail(units: int) -> float:
-    from scipy.special import ndtr, stdtrit
-
-    return float(ndtr(-stdtrit(units - 1, (1 + LEVEL) / 2) * math.sqrt(units / (units - 1))))
+def _degrees(gains: Integers, codes: Integers) -> float:
+    """On how many independent groups the spread of the groups' gains rests."""
+    _names, codes = np.unique(codes, return_inverse=True)
+    return degrees_of_freedom(np.bincount(codes, weights=gains - gains.mean()))
 
 
 def _design_effect(gains: Integers, codes: Integers | None) -> float:
