@@ -9,6 +9,7 @@ for in each step; compositional update of S. Baker, I. Matthews, "Lucas-Kanade 2
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,8 @@ _UNLIKE, _DOUBTFUL, _WORTHWHILE, _GOOD = 0.1, 0.4, 0.7, 0.9
 _CLEAR = 0.96
 # Less of the frame in common is no copy.
 _LEAST_OVERLAP = 0.5
-_PAIRS_AT_ONCE = 512
+# So that what a step works on stays in the processor's cache.
+_PAIRS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,27 +133,50 @@ def _pyramid(views: UInt8) -> dict[int, Floats]:
     return levels
 
 
-def _grid(side: int) -> tuple[Floats, Floats]:
-    """Coordinates of the pixels' centres, from -1 to 1."""
+@functools.cache
+def _grid(side: int) -> Floats:
+    """Coordinates of the pixels' centres across and down, from -1 to 1, and ones, [3, side, side]."""
     line = (np.arange(side, dtype=np.float32) + 0.5) * 2 / side - 1
-    return np.meshgrid(line, line)
+    return np.stack([*np.meshgrid(line, line), np.ones((side, side), np.float32)])
 
 
 def _sample(pictures: Floats, warp: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Pictures [p, s, s] at the warped grid, bilinear, and where that lies inside them."""
     n, side = len(pictures), pictures.shape[1]
-    x, y = _grid(side)
-    u = (warp[:, 0, 0, None] * x.ravel() + warp[:, 0, 1, None] * y.ravel() + warp[:, 0, 2, None] + 1) * (side / 2) - 0.5
-    v = (warp[:, 1, 0, None] * x.ravel() + warp[:, 1, 1, None] * y.ravel() + warp[:, 1, 2, None] + 1) * (side / 2) - 0.5
-    inside = (u >= 0) & (u <= side - 1) & (v >= 0) & (v <= side - 1)
-    u, v = np.clip(np.nan_to_num(u), 0, side - 1.001), np.clip(np.nan_to_num(v), 0, side - 1.001)
-    column, row = u.astype(np.int32), v.astype(np.int32)
-    a, b = u - column, v - row
-    place = row * side + column + (np.arange(n, dtype=np.int32) * side * side)[:, None]
+    places = np.matmul(warp, _grid(side).reshape(3, -1))
+    places += 1
+    places *= side / 2
+    places -= 0.5
+    last = np.float32(side - 1)
+    within = (places >= 0) & (places <= last)
+    inside = within[:, 0] & within[:, 1]
+    # These take 0 where a place is no number, which np.clip would keep.
+    np.fmax(places, 0, out=places)
+    np.fmin(places, np.float32(side - 1.001), out=places)
+    whole = places.astype(np.int32)
+    places -= whole
+    a, b = places[:, 0], places[:, 1]
+    corner = whole[:, 1]
+    corner *= side
+    corner += whole[:, 0]
+    corner += (np.arange(n, dtype=np.int32) * side * side)[:, None]
     flat = pictures.ravel()
-    upper = flat[place] * (1 - a) + flat[place + 1] * a
-    lower = flat[place + side] * (1 - a) + flat[place + side + 1] * a
-    return (upper * (1 - b) + lower * b).reshape(pictures.shape), inside.reshape(pictures.shape)
+    upper, lower = (_between(flat, corner + shift, a) for shift in (0, side))
+    lower -= upper
+    lower *= b
+    lower += upper
+    return lower.reshape(pictures.shape), inside.reshape(pictures.shape)
+
+
+def _between(flat: Floats, place: npt.NDArray[np.int32], share: Floats) -> Floats:
+    """The level at each place and its right neighbour, mixed."""
+    left = flat.take(place)
+    place += 1
+    right = flat.take(place)
+    right -= left
+    right *= share
+    right += left
+    return np.asarray(right)
 
 
 def _register(template: Floats, picture: Floats, warp: Floats, steps: int) -> tuple[Floats, Floats]:
@@ -159,26 +184,29 @@ def _register(template: Floats, picture: Floats, warp: Floats, steps: int) -> tu
     n, side = len(template), template.shape[1]
     if n == 0:
         return warp, np.zeros(0, np.float32)
-    x, y = _grid(side)
+    x, y, _ones = _grid(side)
     warp = warp.copy()
-    columns = np.empty((n, side, side, 8), np.float32)
+    # One plane a column of the least-squares problem: whole planes are written and multiplied in one go.
+    columns = np.zeros((n, 8, side, side), np.float32)
+    target = template.reshape(n, -1, 1)
     for _step in range(steps):
         warped, inside = _sample(picture, warp)
         # Slopes across the edge of the overlap mean nothing, and neither do those of the last row and column.
         sloped = np.zeros_like(inside)
         sloped[:, 1:-1, 1:-1] = inside[:, 1:-1, 2:] & inside[:, 1:-1, :-2] & inside[:, 2:, 1:-1] & inside[:, :-2, 1:-1]
-        across, down = np.zeros_like(warped), np.zeros_like(warped)
-        across[:, :, 1:-1] = (warped[:, :, 2:] - warped[:, :, :-2]) * (side / 4)
-        down[:, 1:-1] = (warped[:, 2:] - warped[:, :-2]) * (side / 4)
+        across, down = columns[:, 2], columns[:, 5]
+        np.subtract(warped[:, :, 2:], warped[:, :, :-2], out=across[:, :, 1:-1])
+        np.subtract(warped[:, 2:], warped[:, :-2], out=down[:, 1:-1])
         for number, slope in ((0, across), (3, down)):
-            columns[..., number] = slope * x
-            columns[..., number + 1] = slope * y
-            columns[..., number + 2] = slope
-        columns[..., 6] = warped
-        columns[..., 7] = 64.0
-        kept = columns.reshape(n, -1, 8) * sloped.reshape(n, -1, 1)
-        normal = np.matmul(kept.transpose(0, 2, 1), kept)
-        wanted = np.matmul(kept.transpose(0, 2, 1), template.reshape(n, -1, 1))
+            slope *= sloped
+            slope *= side / 4
+            np.multiply(slope, x, out=columns[:, number])
+            np.multiply(slope, y, out=columns[:, number + 1])
+        np.multiply(warped, sloped, out=columns[:, 6])
+        np.multiply(sloped, np.float32(64), out=columns[:, 7])
+        kept = columns.reshape(n, 8, -1)
+        normal = np.matmul(kept, kept.transpose(0, 2, 1))
+        wanted = np.matmul(kept, target)
         damping = 1e-3 * np.einsum("pii->pi", normal) + 1.0
         normal[:, range(8), range(8)] += damping
         normal[:, 6, 6] -= damping[:, 6]
