@@ -22,6 +22,7 @@ from certero.config import resolve
 from certero.engine.threads import count_cores
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.cnn import plan_cnn
+from certero.learn.devices import choose_trainer
 from certero.records import Preprocessing
 
 _WARM_UP = 3
@@ -52,6 +53,10 @@ def main() -> None:
     bench.print_machine()
     settings = resolve(arguments.recipe)
     side = settings.image_size or 224
+    in_bf16 = choose_trainer("cpu", "bf16").in_bf16
+    precisions = ("fp32", "bf16") if in_bf16 else ("fp32",)
+    if not in_bf16:
+        print("this processor has no instructions for bfloat16 and would imitate it: bf16 is left out")
     with tempfile.TemporaryDirectory() as folder:
         pixels, plan = Path(folder) / "pixels.npz", Path(folder) / "plan.json"
         wanted = 4 * arguments.batch_size
@@ -64,10 +69,15 @@ def main() -> None:
         commands: dict[str, list[str]] = {}
         if arguments.tensorflow:
             twin = [str(arguments.tensorflow), str(Path(__file__).with_name("keras_twin.py")), str(plan), str(pixels)]
-            commands |= {"Keras fp32": twin, "Keras mixed_bfloat16": [*twin, "--bf16"]}
+            commands["Keras fp32"] = twin
+            if in_bf16:
+                commands["Keras mixed_bfloat16"] = [*twin, "--bf16"]
         ours = [sys.executable, __file__, str(arguments.photos), "--recipe", arguments.recipe, "--pixels", str(pixels)]
         ours += ["--steps", str(arguments.steps), "--batch-size", str(arguments.batch_size)]
-        for way in ("plain PyTorch fp32", "steps fp32", "loop fp32", "steps bf16", "loop bf16"):
+        for way in (
+            "plain PyTorch fp32",
+            *(f"{part} {precision}" for precision in precisions for part in ("steps", "loop")),
+        ):
             commands[way] = [*ours, "--way", way]
         results = {way: _run(command) for way, command in commands.items()}
     base = results.get("Keras fp32", (None,))[0]
@@ -76,7 +86,7 @@ def main() -> None:
         for way, (found, peak) in results.items()
     ]
     bench.print_table(("way", "photos/s", "times Keras fp32", "peak memory, MB"), rows)
-    for precision in ("fp32", "bf16"):
+    for precision in precisions:
         steps, loop = (results[f"{way} {precision}"][0]["photos_per_second"] for way in ("steps", "loop"))
         print(f"the loader adds {steps / loop - 1:.1%} to the steps in {precision}")
     cnn = plan_cnn(settings.layers, _CLASSES, side)

@@ -77,7 +77,7 @@ def find_near_copies(
     labels: Sequence[str | None],
     captured_at: npt.NDArray[np.datetime64],
     embeddings: Floats | None,
-    altered: dict[str, tuple[Ints, UInt8]],
+    altered: dict[str, Floats],
     align_pairs: Callable[[Ints], Alignment],
 ) -> NearCopies:
     """Pairs of photos that are one photo altered.
@@ -87,16 +87,14 @@ def find_near_copies(
         labels: [n].
         captured_at: datetime64 [n], NaT where unknown.
         embeddings: float32 [n, D] of a network; None does without, and then misses most that were turned or cropped.
-        altered: by alteration, rows of the sample and uint8 [sample, 64, 64], their views after it.
+        altered: by alteration, scores of a sample of the photos and their copies after it, float32 [sample].
         align_pairs: lays the views of pairs of rows [p, 2] on each other; see `align_rows`.
     """
     if len(views) < 2:
         return NearCopies(np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros(0, np.bool_), None)
     pairs = propose(views, embeddings)
     found = align_pairs(pairs)
-    copies = {
-        name: np.maximum(align(views[rows], after).score, 0) for name, (rows, after) in altered.items() if len(rows)
-    }
+    copies = {name: np.maximum(scores, 0) for name, scores in altered.items() if len(scores)}
     _names, codes = np.unique(np.array([label or "" for label in labels]), return_inverse=True)
     other_label = codes[pairs[:, 0]] != codes[pairs[:, 1]]
     seconds = np.abs((captured_at[pairs[:, 0]] - captured_at[pairs[:, 1]]) / np.timedelta64(1, "s"))

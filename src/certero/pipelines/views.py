@@ -1,4 +1,4 @@
-"""Views of photos, their alterations, and how pairs of them lie on each other, remembered by content."""
+"""Views of photos, how they lie on their altered copies and on each other, remembered by content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from certero.cache import BlobCache
-from certero.data.alignment import VIEW_SIDE, Alignment
+from certero.data.alignment import VIEW_SIDE, Alignment, align
 from certero.data.alterations import ALTERATIONS, alter
 from certero.data.near_copies import align_rows
 from certero.data.views import View, look
@@ -20,8 +20,10 @@ from certero.pixels import Decoded, decode, read_camera, shrink_grey
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Floats = NDArray[np.float32]
+
 # Parts of the cache's keys: raise them when a view, an alteration or a score changes.
-_VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 2, 1, 3
+_VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 2, 2, 3
 _COMMIT_EVERY = 512
 #: Photos of which altered copies say what a copy scores.
 SAMPLE = 48
@@ -62,10 +64,8 @@ def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Res
         return [View.from_blob(known[keys[content]]) for content in content_hashes]
 
 
-def alter_sample(
-    paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources
-) -> dict[str, tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """By alteration, rows of a sample of the photos, and their views after it, uint8 [sample, 64, 64]."""
+def alter_sample(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources) -> dict[str, Floats]:
+    """By alteration, how well a sample of the photos lie on their copies after it, float32 [sample]."""
     # The least hashes: chosen by chance, and the same each time.
     rows = sorted(range(len(paths)), key=lambda row: content_hashes[row])[:SAMPLE]
     keys = [f"altered:{_ALTERED_VERSION}:{content_hashes[row]}" for row in rows]
@@ -75,12 +75,8 @@ def alter_sample(
     fresh = {keys[number]: blob for number, blob in zip(missing, blobs, strict=True)}
     tools.fingerprints.put_many(fresh.items())
     known |= fresh
-    views = np.stack(
-        [np.frombuffer(known[key], np.uint8).reshape(-1, VIEW_SIDE, VIEW_SIDE) for key in keys]
-        or [np.zeros((len(ALTERATIONS), VIEW_SIDE, VIEW_SIDE), np.uint8)]
-    )
-    chosen = np.array(rows, np.int64)
-    return {name: (chosen, views[: len(rows), number]) for number, name in enumerate(ALTERATIONS)}
+    scores = np.array([np.frombuffer(known[key], np.float32) for key in keys]).reshape(-1, len(ALTERATIONS))
+    return {name: scores[:, number] for number, name in enumerate(ALTERATIONS)}
 
 
 class RememberedAlignments:
@@ -149,7 +145,10 @@ def _look_at(path: Path) -> bytes:
 
 def _alter(path: Path) -> bytes:
     try:
-        after = alter(decode(path.read_bytes()).pixels)
+        pixels = decode(path.read_bytes()).pixels
     except (OSError, PhotoError) as error:
         raise changed_since(path, error) from error
-    return b"".join(shrink_grey(after[name], VIEW_SIDE, VIEW_SIDE).tobytes() for name in ALTERATIONS)
+    after = alter(pixels)
+    altered = np.stack([shrink_grey(after[name], VIEW_SIDE, VIEW_SIDE) for name in ALTERATIONS])
+    own = np.broadcast_to(shrink_grey(pixels, VIEW_SIDE, VIEW_SIDE), altered.shape)
+    return align(own, altered).score.tobytes()
