@@ -150,6 +150,8 @@ def interval(quantity: Json) -> str:
     value = f"{quantity['value']:.1%}"
     if quantity["low"] is None:
         return _("%(value)s (no interval: %(reason)s)") % {"value": value, "reason": _word(quantity["method"])}
+    if quantity["low"] == quantity["high"]:
+        return value  # it follows from the case alone: no photo could change it
     ends = {"low": f"{100 * quantity['low']:.1f}", "high": f"{100 * quantity['high']:.1f}"}
     return _("%(value)s (%(low)s to %(high)s)") % {"value": value, **ends}
 
