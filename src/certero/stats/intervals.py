@@ -278,15 +278,11 @@ def percentile_interval(
     return Quantity(value, low, high, "bootstrap" if codes is None else "grouped_bootstrap", n)
 
 
-def expanded_percentiles(units: int, degrees: float | None = None) -> tuple[float, float]:
+def expanded_percentiles(units: int) -> tuple[float, float]:
     """Which percentiles of bootstrap replicates end a 95 % interval when this many groups or photos were drawn.
 
     Plain percentiles are too narrow for few units, by the factor sqrt(1 - 1/units) and by the normal in place of
     Student's distribution.
-
-    Args:
-        units: groups, or independent photos.
-        degrees: of freedom of the spread between them; see `degrees_of_freedom`. Default: units - 1.
 
     Source: T. C. Hesterberg, The American Statistician 69 (2015), 371-386, expanded percentiles.
 
@@ -295,7 +291,7 @@ def expanded_percentiles(units: int, degrees: float | None = None) -> tuple[floa
     """
     if units < 2:
         return (1 - LEVEL) / 2, (1 + LEVEL) / 2
-    outer = NormalDist().cdf(-math.sqrt(units / (units - 1)) * student_quantile(degrees or units - 1))
+    outer = NormalDist().cdf(-math.sqrt(units / (units - 1)) * student_quantile(units - 1))
     return outer, 1 - outer
 
 

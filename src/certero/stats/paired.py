@@ -21,6 +21,7 @@ from certero.stats.intervals import (
     percentile_interval,
     proportion,
     resample,
+    student_quantile,
     undefined,
 )
 from certero.stats.slices import MOST_VALUES
@@ -175,7 +176,8 @@ def compare_answers(answers: Answers, *, seed: int = 0, n_resamples: int = 1000)
     """The figures of each classifier, and every pair of them.
 
     All figures come from the same resamples of the photos, so that a difference has the interval of a difference.
-    Ends of intervals are percentiles, moved outwards for few groups, or few that differ, by Student's distribution.
+    Ends of intervals are percentiles for independent photos; for groups Student's t times the standard error of the
+    resamples, with the degrees of freedom that the groups' gains leave; see `benchmarks/comparison.py`.
 
     Args:
         answers: n above 0.
@@ -188,7 +190,8 @@ def compare_answers(answers: Answers, *, seed: int = 0, n_resamples: int = 1000)
         `worse`, `alike` where both are right on the same photos, or `cannot tell`), `reason`, `design_effect`,
         `photos_needed`, `smallest_difference`, `per_class` and `slices`.
 
-    Source: T. Hesterberg, The American Statistician 69 (2015), 371-386, "expanded percentile".
+    Source: T. Hesterberg, The American Statistician 69 (2015), 371-386, "expanded percentile"; B. Efron,
+    R. Tibshirani, An Introduction to the Bootstrap (1993), section 12.2, Student's t on a bootstrap standard error.
     """
     truth, n = answers.truth, len(answers.truth)
     codes = group_codes(answers.groups, n)
@@ -420,8 +423,13 @@ def _difference(value: float, draws: Floats, codes: Integers | None, inside: Fla
     defined = draws[~np.isnan(draws)]
     if 2 * len(defined) < len(draws) or len(defined) == 0 or units < 2:
         return undefined(n, "undefined", value)
-    degrees = None if codes is None else _degrees(gains[inside], codes[inside])
-    low, high = (float(end) for end in np.quantile(defined, expanded_percentiles(units, degrees)))
+    if codes is None:
+        low, high = (float(end) for end in np.quantile(defined, expanded_percentiles(units)))
+    else:
+        # Resamples of few groups repeat what these happen to be; their percentiles were too narrow in simulations.
+        spread = float(defined.std()) * math.sqrt(units / (units - 1))
+        reach = student_quantile(_degrees(gains[inside], codes[inside])) * spread
+        low, high = max(-1.0, value - reach), min(1.0, value + reach)
     if high - low < 1e-12:
         return undefined(n, "no_variation", value)
     return Quantity(value, low, high, "bootstrap" if codes is None else "grouped_bootstrap", n)
