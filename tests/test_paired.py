@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -175,6 +176,30 @@ def test_photos_that_are_alike_count_less() -> None:
     assert grouped["verdict"] == "cannot tell"
     assert grouped["design_effect"] == pytest.approx(40 * 20 / 19, rel=0.01)
     assert grouped["photos_needed"] > 800 > alone["photos_needed"]
+
+
+def test_the_interval_of_groups_is_students_t_by_hand() -> None:
+    """The resamples' standard error is, but for chance, that of a ratio of sums over groups."""
+    from scipy.stats import t
+
+    generator = np.random.default_rng(4)
+    sizes = generator.integers(5, 40, 12)
+    groups = np.repeat(np.arange(12), sizes)
+    of_group = generator.random(12)[groups]
+    right = [
+        np.where(generator.random(len(groups)) < 0.4, of_group, generator.random(len(groups))) < p for p in (0.6, 0.8)
+    ]
+    _models, (pair,) = compare_answers(answers_of(right, groups), n_resamples=4000)
+    gains = right[1].astype(float) - right[0]
+    residuals = np.array([(gains[groups == group] - gains.mean()).sum() for group in range(12)])
+    error = math.sqrt(12 / 11 * (residuals**2).sum()) / len(groups)
+    # Satterthwaite: twice the squared mean of the variance's estimate over the estimate's own variance.
+    squares = residuals**2
+    degrees = min(11.0, 2 * squares.mean() ** 2 / (squares.var() / 12))
+    reach = float(t.ppf(0.975, degrees)) * error
+    assert pair["accuracy"]["value"] == pytest.approx(gains.mean())
+    assert pair["accuracy"]["low"] == pytest.approx(gains.mean() - reach, abs=0.08 * reach)
+    assert pair["accuracy"]["high"] == pytest.approx(gains.mean() + reach, abs=0.08 * reach)
 
 
 def test_fewer_than_ten_groups_give_no_verdict() -> None:

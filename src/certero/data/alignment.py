@@ -32,8 +32,10 @@ _UNLIKE, _DOUBTFUL, _WORTHWHILE, _GOOD = 0.1, 0.4, 0.7, 0.9
 _CLEAR = 0.96
 # Less of the frame in common is no copy.
 _LEAST_OVERLAP = 0.5
-# So that what a step works on stays in the processor's cache.
-_PAIRS_AT_ONCE = 64
+_PAIRS_AT_ONCE = 512
+# So that what a step works on, ten numbers for each of these pixels, stays in the cache; with less at once threads
+# wait for each other between numpy's steps.
+_PIXELS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +183,17 @@ def _between(flat: Floats, place: npt.NDArray[np.int32], share: Floats) -> Float
 
 def _register(template: Floats, picture: Floats, warp: Floats, steps: int) -> tuple[Floats, Floats]:
     """The warps after some steps, and the correlation of template and warped picture where they overlap."""
+    warp, likeness = warp.copy(), np.zeros(len(template), np.float32)
+    size = max(1, _PIXELS_AT_ONCE // template.shape[1] ** 2)
+    for start in range(0, len(template), size):
+        part = slice(start, start + size)
+        warp[part], likeness[part] = _register_part(template[part], picture[part], warp[part], steps)
+    return warp, likeness
+
+
+def _register_part(template: Floats, picture: Floats, warp: Floats, steps: int) -> tuple[Floats, Floats]:
     n, side = len(template), template.shape[1]
-    if n == 0:
-        return warp, np.zeros(0, np.float32)
     x, y, _ones = _grid(side)
-    warp = warp.copy()
     # One plane a column of the least-squares problem: whole planes are written and multiplied in one go.
     columns = np.zeros((n, 8, side, side), np.float32)
     target = template.reshape(n, -1, 1)
