@@ -79,7 +79,10 @@ def main() -> None:
             *(f"{part} {precision}" for precision in precisions for part in ("steps", "loop")),
         ):
             commands[way] = [*ours, "--way", way]
-        results = {way: _run(command) for way, command in commands.items()}
+        results = {}
+        for way, command in commands.items():
+            results[way] = _run(command)
+            print(way, results[way], flush=True)  # minutes each: what is measured should not be lost
     base = results.get("Keras fp32", (None,))[0]
     rows = [
         (way, found["photos_per_second"], base and found["photos_per_second"] / base["photos_per_second"], peak)
