@@ -16,7 +16,7 @@ import torch
 
 from certero.engine.threads import count_cores
 from certero.learn.backbones import find_backbone
-from certero.learn.depthwise import speed_up_depthwise
+from certero.learn.convolutions import speed_up_convolutions
 from certero.learn.folding import clip_in_place, fold_normalisations
 from certero.learn.heap import kept_memory
 
@@ -24,7 +24,7 @@ from certero.learn.heap import kept_memory
 WAYS = (
     "torch's own",
     "memory kept",
-    "depthwise gradients (bf16 only)",
+    "own gradients of convolutions",
     "ReLU6 without a copy",
     "normalisations folded",
 )
@@ -69,7 +69,7 @@ def _network(backbone: str, way: str) -> Any:
             layer.eval()
     number = WAYS.index(way)
     if number >= 2:
-        speed_up_depthwise(network)
+        speed_up_convolutions(network)
     if number >= 3:
         clip_in_place(network)
     if number >= 4:

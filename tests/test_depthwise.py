@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from certero.learn.depthwise import input_gradient, speed_up_depthwise, weight_gradient
+from certero.learn.convolutions import speed_up_convolutions
+from certero.learn.depthwise import input_gradient, weight_gradient
 
 torch = pytest.importorskip("torch", reason="training needs the [train] extra")
 
@@ -49,7 +50,7 @@ def test_a_network_in_bfloat16_learns_the_same_and_answers_the_same() -> None:
         return out.detach(), [p.grad.clone() for p in network.parameters()]
 
     plain, plain_gradients = gradients()
-    speed_up_depthwise(network)
+    speed_up_convolutions(network)
     answers, faster_gradients = gradients()
     assert torch.equal(answers, plain)
     for ours, theirs in zip(faster_gradients, plain_gradients, strict=True):
@@ -67,5 +68,5 @@ def test_other_convolutions_are_left_alone() -> None:
         torch.nn.Conv2d(8, 8, 3, 1, 2, 2, groups=8, bias=False),
         torch.nn.Conv2d(8, 8, 3, 1, 0, groups=8, bias=False),
     )
-    speed_up_depthwise(network)
+    speed_up_convolutions(network)
     assert not any("forward" in layer.__dict__ for layer in network)

@@ -11,7 +11,7 @@ import numpy as np
 from certero.errors import ConfigError
 from certero.learn.backbones import Backbone, read_weights
 from certero.learn.cnn import Cnn, build_cnn
-from certero.learn.depthwise import speed_up_depthwise
+from certero.learn.convolutions import speed_up_convolutions
 from certero.learn.first_block import find_first_block, run_in_parts
 from certero.learn.folding import clip_in_place, fold_normalisations
 
@@ -75,6 +75,7 @@ def build_classifier(
         body: Any
         if isinstance(source, Cnn):
             body = build_cnn(source)
+            speed_up_convolutions(body)
             cut = source.map_layer + 1
             mean, deviation = NORMALISATIONS[normalise]
         else:
@@ -83,7 +84,7 @@ def build_classifier(
             # The classes that it was pretrained on.
             body.reset_classifier(0)
             body.requires_grad_(True)
-            speed_up_depthwise(body)
+            speed_up_convolutions(body)
             clip_in_place(body)
             if keep_statistics:
                 fold_normalisations(body)

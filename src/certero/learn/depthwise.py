@@ -12,85 +12,14 @@ Measured by `benchmarks/backbone_step.py --precision bf16`.
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
 
-def speed_up_depthwise(network: torch.nn.Module) -> None:
-    """Gives each depthwise convolution of a network the faster gradients, where they apply; in place.
-
-    The answers stay what they were: the forward pass is torch's own, and outside of bfloat16 so is the backward.
-    """
-    import torch
-
-    def forward(layer: torch.nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
-        return convolve(layer, x, layer.weight, layer.bias)
-
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.Conv2d) and _applies(layer):
-            layer.forward = forward.__get__(layer)  # type: ignore[method-assign]
-
-
-def convolve(layer: torch.nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """What a convolution gives with other weights in place of its own, [N, C, h, w], with the faster gradients.
-
-    Args:
-        layer: its stride, padding, dilation and groups; it pads with zeros.
-        x: input, [N, c, H, W].
-        weight: of the shape of the layer's own.
-        bias: [C], or None.
-    """
-    import torch
-
-    if x.device.type == "cpu" and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu") and _applies(layer):
-        low = torch.get_autocast_dtype("cpu")
-        if low == torch.bfloat16:
-            result: torch.Tensor = _depthwise().apply(
-                x.to(low),
-                weight.to(low),
-                None if bias is None else bias.to(low),
-                layer.stride[0],
-                layer.padding[0],
-            )
-            return result
-    return torch.nn.functional.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
-
-
-@functools.cache
-def _depthwise() -> Any:
-    """The autograd function, made at its first use: torch is loaded by then."""
-    import torch
-    from torch.nn import functional
-
-    class Depthwise(torch.autograd.Function):
-        @staticmethod
-        def forward(
-            ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: int, padding: int
-        ) -> torch.Tensor:
-            ctx.save_for_backward(x, weight)
-            ctx.stride, ctx.padding = stride, padding
-            return functional.conv2d(x, weight, bias, stride, padding, 1, len(weight))
-
-        @staticmethod
-        def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-            x, weight = ctx.saved_tensors
-            gradient = gradient.contiguous(memory_format=torch.channels_last)
-            wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
-            return (
-                input_gradient(gradient, x, weight, ctx.stride, ctx.padding) if wants_x else None,
-                weight_gradient(gradient, x, weight, ctx.stride, ctx.padding) if wants_weight else None,
-                gradient.sum((0, 2, 3)) if wants_bias else None,
-                None,
-                None,
-            )
-
-    return Depthwise
-
-
-def _applies(layer: torch.nn.Conv2d) -> bool:
+def applies(layer: torch.nn.Conv2d) -> bool:
+    """Whether these gradients are those of a layer."""
     size, stride, padding = layer.kernel_size[0], layer.stride[0], layer.padding[0]
     return (
         layer.groups == layer.in_channels == layer.out_channels
@@ -104,9 +33,14 @@ def _applies(layer: torch.nn.Conv2d) -> bool:
 
 
 def input_gradient(
-    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
+    gradient: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    stride: int,
+    padding: int,
+    groups: int | None = None,
 ) -> torch.Tensor:
-    """Gradient of the input of a depthwise convolution, [N, C, H, W].
+    """Gradient of the input of a depthwise convolution, [N, C, H, W]; at stride 1 of any.
 
     Args:
         gradient: of the output, [N, C, h, w], channels last.
@@ -114,13 +48,24 @@ def input_gradient(
         weight: [C, 1, k, k].
         stride: steps of the kernel, the same both ways.
         padding: zeros around the input, k // 2.
+        groups: of the convolution; None for a depthwise one.
     """
     import torch
     from torch.nn import functional
 
     if stride == 1:
         found: torch.Tensor = torch.ops.aten.convolution_backward(
-            gradient, x, weight, None, [1, 1], [padding] * 2, [1, 1], False, [0, 0], len(weight), [True, False, False]
+            gradient,
+            x,
+            weight,
+            None,
+            [1, 1],
+            [padding] * 2,
+            [1, 1],
+            False,
+            [0, 0],
+            groups or len(weight),
+            [True, False, False],
         )[0]
         return found
     n, channels, height, width = x.shape

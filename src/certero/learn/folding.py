@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from certero.learn.depthwise import convolve
+from certero.learn.convolutions import convolve
 
 if TYPE_CHECKING:
     import torch

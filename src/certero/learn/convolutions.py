@@ -1,0 +1,172 @@
+"""Convolutions on a CPU with the gradients that are fast there; what is learnt stays the same.
+
+- In bfloat16 oneDNN has slow gradients of depthwise convolutions: see `depthwise`.
+- In float32 on a processor without AVX-512 its weights' gradient of 3x3 and larger kernels runs at a sixth of the speed
+  of the forward pass where channels come last, and at two thirds of it where they come first, the copies included.
+
+Measured by `benchmarks/backbone_step.py` and `benchmarks/convolution_gradients.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from certero.learn import depthwise
+
+if TYPE_CHECKING:
+    import torch
+
+# With fewer channels the copies cost more than they save.
+_LEAST_CHANNELS = 16
+# Of the colours of photos, all patches can be written out.
+_FEW_CHANNELS = 4
+# Of input and gradient together, copied at once: about a processor's cache, and work enough for its cores.
+_BYTES_AT_ONCE = 64_000_000
+
+
+def speed_up_convolutions(network: torch.nn.Module) -> None:
+    """Gives each convolution of a network the faster gradients, where they apply; in place.
+
+    The answers stay what they were: the forward pass is torch's own.
+    """
+    import torch
+
+    def forward(layer: torch.nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+        return convolve(layer, x, layer.weight, layer.bias)
+
+    for layer in network.modules():
+        if type(layer) is torch.nn.Conv2d and (depthwise.applies(layer) or _is_dense(layer)):
+            layer.forward = forward.__get__(layer)  # type: ignore[method-assign]
+
+
+def convolve(layer: torch.nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """What a convolution gives with other weights in place of its own, [N, C, h, w], with the faster gradients.
+
+    Args:
+        layer: its stride, padding, dilation and groups; it pads with zeros.
+        x: input, [N, c, H, W].
+        weight: of the shape of the layer's own.
+        bias: [C], or None.
+    """
+    import torch
+
+    stride, padding = layer.stride[0], layer.padding[0]
+    if x.device.type == "cpu" and torch.is_grad_enabled():
+        low = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+        if low == torch.bfloat16 and depthwise.applies(layer):
+            offset = None if bias is None else bias.to(low)
+            faster: torch.Tensor = _function().apply(x.to(low), weight.to(low), offset, stride, padding)
+            return faster
+        if low is None and x.dtype == torch.float32 and _is_dense(layer) and _channels_first_is_faster():
+            result: torch.Tensor = _function().apply(x, weight, bias, stride, padding)
+            return result
+    return torch.nn.functional.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+def _is_dense(layer: torch.nn.Conv2d) -> bool:
+    return (
+        layer.groups == 1
+        and layer.out_channels >= _LEAST_CHANNELS
+        and (layer.in_channels >= _LEAST_CHANNELS or layer.in_channels <= _FEW_CHANNELS)
+        and min(layer.kernel_size) > 1
+        and layer.stride == (1, 1)
+        and layer.dilation == (1, 1)
+        and layer.padding_mode == "zeros"
+        and not isinstance(layer.padding, str)
+        and layer.padding[0] == layer.padding[1]
+    )
+
+
+@functools.cache
+def _channels_first_is_faster() -> bool:
+    import torch
+
+    return bool(torch.backends.cpu.get_cpu_capability() == "AVX2")
+
+
+def weight_gradient(gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, padding: int) -> torch.Tensor:
+    """Gradient of the weights of a convolution of stride 1, [C, c, k, k], channels last.
+
+    Args:
+        gradient: of the output, [N, C, h, w].
+        x: input, [N, c, H, W].
+        weight: of which only the shape is used, [C, c, k, k].
+        padding: zeros around the input, the same on all sides.
+    """
+    import torch
+
+    size = max(1, int(_BYTES_AT_ONCE // (4 * (x[0].numel() + gradient[0].numel()))))
+    total: torch.Tensor | None = None
+    for start in range(0, len(x), size):
+        part = slice(start, start + size)
+        if x.shape[1] <= _FEW_CHANNELS:
+            found = _by_patches(gradient[part], x[part], weight.shape[2], weight.shape[3], padding)
+            total = found if total is None else total.add_(found)
+            continue
+        found = torch.ops.aten.convolution_backward(
+            gradient[part].contiguous(),
+            x[part].contiguous(),
+            weight.contiguous(),
+            None,
+            [1, 1],
+            [padding] * 2,
+            [1, 1],
+            False,
+            [0, 0],
+            1,
+            [False, True, False],
+        )[1]
+        total = found if total is None else total.add_(found)
+    assert total is not None
+    return total.contiguous(memory_format=torch.channels_last)
+
+
+def _by_patches(gradient: torch.Tensor, x: torch.Tensor, rows: int, columns: int, padding: int) -> torch.Tensor:
+    """The same as one product of matrices: patches of the input, written out, with the gradients of their outputs."""
+    import torch
+
+    height, width = gradient.shape[2:]
+    padded = torch.nn.functional.pad(x, [padding] * 4).permute(0, 2, 3, 1)
+    shifted = [padded[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
+    patches = torch.cat(shifted, dim=3).reshape(-1, rows * columns * x.shape[1])
+    product = patches.t() @ gradient.permute(0, 2, 3, 1).reshape(-1, gradient.shape[1])
+    return product.reshape(rows, columns, x.shape[1], -1).permute(3, 2, 0, 1)
+
+
+@functools.cache
+def _function() -> Any:
+    """The autograd function, made at its first use: torch is loaded by then."""
+    import torch
+    from torch.nn import functional
+
+    class Convolution(torch.autograd.Function):
+        @staticmethod
+        def forward(
+            ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: int, padding: int
+        ) -> torch.Tensor:
+            ctx.save_for_backward(x, weight)
+            ctx.stride, ctx.padding = stride, padding
+            # One input channel a kernel is a depthwise one.
+            ctx.groups = len(weight) if weight.shape[1] == 1 else 1
+            return functional.conv2d(x, weight, bias, stride, padding, 1, ctx.groups)
+
+        @staticmethod
+        def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+            x, weight = ctx.saved_tensors
+            gradient = gradient.contiguous(memory_format=torch.channels_last)
+            wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+            of_x = of_weight = None
+            if ctx.groups > 1:
+                if wants_x:
+                    of_x = depthwise.input_gradient(gradient, x, weight, ctx.stride, ctx.padding)
+                if wants_weight:
+                    of_weight = depthwise.weight_gradient(gradient, x, weight, ctx.stride, ctx.padding)
+            else:
+                if wants_x:
+                    of_x = depthwise.input_gradient(gradient, x, weight, 1, ctx.padding, groups=1)
+                if wants_weight:
+                    of_weight = weight_gradient(gradient, x, weight, ctx.padding)
+            return of_x, of_weight, gradient.sum((0, 2, 3)) if wants_bias else None, None, None
+
+    return Convolution
