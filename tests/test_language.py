@@ -93,7 +93,11 @@ def test_the_compiled_catalogue_is_that_of_the_source(code: str) -> None:
     fresh = gettext.GNUTranslations(compiled)
     with _po(code).with_suffix(".mo").open("rb") as stream:
         stored = gettext.GNUTranslations(stream)
-    assert stored._catalog == fresh._catalog, "run make catalogue"  # type: ignore[attr-defined]
+    # The header names the version of Babel that wrote it; of the header only the plural forms matter.
+    assert stored.info()["plural-forms"] == fresh.info()["plural-forms"]
+    messages, wanted = ({**each._catalog} for each in (stored, fresh))  # type: ignore[attr-defined]
+    del messages[""], wanted[""]
+    assert messages == wanted, "run make catalogue"
 
 
 class _Brackets(gettext.NullTranslations):
