@@ -54,6 +54,25 @@ def test_every_normalisation_of_the_bundled_network_is_folded() -> None:
     assert all("forward" in layer.__dict__ for layer in norms)
 
 
+def test_less_than_half_is_kept_for_the_way_back() -> None:
+    def kept(network: Any) -> int:
+        sizes: dict[int, int] = {}
+        own = {parameter.data_ptr() for parameter in network.parameters()}
+
+        def note(tensor: Any) -> Any:
+            if tensor.data_ptr() not in own:
+                sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            answers = network.score(torch.zeros(4, 3, 224, 224).contiguous(memory_format=torch.channels_last))
+        assert answers.requires_grad
+        return sum(sizes.values())
+
+    network, plain = _lite()
+    assert kept(network) < 0.5 * kept(plain)
+
+
 def test_a_copy_computes_with_its_own_layers() -> None:
     """The moving average of the weights is a copy, made before the first step."""
     network, _plain = _lite()

@@ -1,8 +1,8 @@
 """Convolutions on a CPU with the gradients that are fast there; what is learnt stays the same.
 
 - In bfloat16 oneDNN has slow gradients of depthwise convolutions: see `depthwise`.
-- In float32 on a processor without AVX-512 its weights' gradient of 3x3 and larger kernels runs at a sixth of the speed
-  of the forward pass where channels come last, and at two thirds of it where they come first, the copies included.
+- In float32 on a processor without AVX-512 its weights' gradient of 3x3 and larger kernels takes three to four times as
+  long as the forward pass where channels come last, and twice as long where they come first, the copies included.
 
 Measured by `benchmarks/backbone_step.py` and `benchmarks/convolution_gradients.py`.
 """
