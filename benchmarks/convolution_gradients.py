@@ -12,6 +12,7 @@ import torch
 
 from certero.engine.threads import count_cores
 from certero.learn.convolutions import weight_gradient
+from certero.learn.depthwise import torch_gradient
 from certero.learn.heap import kept_memory
 
 #: Photos, channels in and out, side: of the source networks, and of a small one.
@@ -35,16 +36,11 @@ def main() -> None:
             )
             gradient = torch.randn_like(torch.nn.functional.conv2d(x, weight))
 
-            def last(x: torch.Tensor = x, weight: torch.Tensor = weight, gradient: torch.Tensor = gradient) -> object:
-                ones, zeros = [1, 1], [0, 0]
-                asked = [False, True, False]
-                return torch.ops.aten.convolution_backward(
-                    gradient, x, weight, None, ones, zeros, ones, False, zeros, 1, asked
-                )
-
             ways: dict[str, Callable[[], object]] = {
                 "forward": lambda x=x, weight=weight: torch.nn.functional.conv2d(x, weight),
-                "last": last,
+                "last": lambda x=x, weight=weight, gradient=gradient: torch_gradient(
+                    gradient, x, weight, 1, 0, 1, "weight"
+                ),
                 "first": lambda x=x, weight=weight, gradient=gradient: weight_gradient(gradient, x, weight, 0),
             }
             seconds: dict[str, list[float]] = {way: [] for way in ways}

@@ -102,21 +102,10 @@ def weight_gradient(gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tenso
         part = slice(start, start + size)
         if x.shape[1] <= _FEW_CHANNELS:
             found = _by_patches(gradient[part], x[part], weight.shape[2], weight.shape[3], padding)
-            total = found if total is None else total.add_(found)
-            continue
-        found = torch.ops.aten.convolution_backward(
-            gradient[part].contiguous(),
-            x[part].contiguous(),
-            weight.contiguous(),
-            None,
-            [1, 1],
-            [padding] * 2,
-            [1, 1],
-            False,
-            [0, 0],
-            1,
-            [False, True, False],
-        )[1]
+        else:
+            found = depthwise.torch_gradient(
+                gradient[part].contiguous(), x[part].contiguous(), weight.contiguous(), 1, padding, 1, "weight"
+            )
         total = found if total is None else total.add_(found)
     assert total is not None
     return total.contiguous(memory_format=torch.channels_last)
@@ -164,7 +153,7 @@ def _function() -> Any:
                     of_weight = depthwise.weight_gradient(gradient, x, weight, ctx.stride, ctx.padding)
             else:
                 if wants_x:
-                    of_x = depthwise.input_gradient(gradient, x, weight, 1, ctx.padding, groups=1)
+                    of_x = depthwise.torch_gradient(gradient, x, weight, 1, ctx.padding, 1, "input")
                 if wants_weight:
                     of_weight = weight_gradient(gradient, x, weight, ctx.padding)
             return of_x, of_weight, gradient.sum((0, 2, 3)) if wants_bias else None, None, None

@@ -32,15 +32,33 @@ def applies(layer: torch.nn.Conv2d) -> bool:
     )
 
 
-def input_gradient(
-    gradient: torch.Tensor,
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    stride: int,
-    padding: int,
-    groups: int | None = None,
+def torch_gradient(
+    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int, groups: int, wanted: str
 ) -> torch.Tensor:
-    """Gradient of the input of a depthwise convolution, [N, C, H, W]; at stride 1 of any.
+    """The gradient of a convolution as torch computes it: of the input, [N, c, H, W], or of the weights.
+
+    Args:
+        gradient: of the output, [N, C, h, w].
+        x: input, [N, c, H, W].
+        weight: [C, c / groups, k, k].
+        stride: steps of the kernel, the same both ways.
+        padding: zeros around the input, the same on all sides.
+        groups: of the channels.
+        wanted: `input` or `weight`.
+    """
+    import torch
+
+    asked = [wanted == "input", wanted == "weight", False]
+    found: tuple[torch.Tensor, ...] = torch.ops.aten.convolution_backward(
+        gradient, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], groups, asked
+    )
+    return found[asked.index(True)]
+
+
+def input_gradient(
+    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
+) -> torch.Tensor:
+    """Gradient of the input of a depthwise convolution, [N, C, H, W].
 
     Args:
         gradient: of the output, [N, C, h, w], channels last.
@@ -48,26 +66,11 @@ def input_gradient(
         weight: [C, 1, k, k].
         stride: steps of the kernel, the same both ways.
         padding: zeros around the input, k // 2.
-        groups: of the convolution; None for a depthwise one.
     """
-    import torch
     from torch.nn import functional
 
     if stride == 1:
-        found: torch.Tensor = torch.ops.aten.convolution_backward(
-            gradient,
-            x,
-            weight,
-            None,
-            [1, 1],
-            [padding] * 2,
-            [1, 1],
-            False,
-            [0, 0],
-            groups or len(weight),
-            [True, False, False],
-        )[0]
-        return found
+        return torch_gradient(gradient, x, weight, 1, padding, len(weight), "input")
     n, channels, height, width = x.shape
     # As large as the input plus what the kernel needs; the places between the steps stay zero.
     spread = gradient.new_zeros((n, height, width, channels)).permute(0, 3, 1, 2)
@@ -79,25 +82,10 @@ def weight_gradient(
     gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
 ) -> torch.Tensor:
     """Gradient of the weights of a depthwise convolution, [C, 1, k, k]; arguments as for `input_gradient`."""
-    import torch
-
     n, channels, height, width = x.shape
 
     def native(x: torch.Tensor, weight: torch.Tensor, gradient: torch.Tensor, padding: int) -> torch.Tensor:
-        found: torch.Tensor = torch.ops.aten.convolution_backward(
-            gradient,
-            x,
-            weight,
-            None,
-            [stride] * 2,
-            [padding] * 2,
-            [1, 1],
-            False,
-            [0, 0],
-            channels,
-            [False, True, False],
-        )[1]
-        return found
+        return torch_gradient(gradient, x, weight, stride, padding, channels, "weight")
 
     if weight.shape[2] == 3:
         return native(x, weight, gradient, padding)
