@@ -33,7 +33,7 @@ _NEIGHBOUR = np.dtype([("hash", "<u8"), ("score", "<f4"), ("mirrored", "?")])
 
 def view_entry(content_hash: str, data: bytes, photo: Decoded) -> tuple[str, bytes]:
     """Key and view of a photo for the cache, for the first look at it."""
-    return _view_key(content_hash), look(photo.pixels, read_camera(data)).to_blob()
+    return _view_key(content_hash), _view(data, photo)
 
 
 def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources) -> list[View]:
@@ -135,10 +135,14 @@ def _view_key(content_hash: str) -> str:
     return f"view:{_VIEW_VERSION}:{content_hash}"
 
 
+def _view(data: bytes, photo: Decoded) -> bytes:
+    return look(photo.pixels, read_camera(data)).to_blob()
+
+
 def _look_at(path: Path) -> bytes:
     try:
         data = path.read_bytes()
-        return look(decode(data).pixels, read_camera(data)).to_blob()
+        return _view(data, decode(data))
     except (OSError, PhotoError) as error:
         raise changed_since(path, error) from error
 
