@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("polars", reason="comparing needs the [report] extra")
 
@@ -24,10 +26,11 @@ from certero.engine.threads import Threads
 from certero.errors import ConfigError, DataError
 from certero.language import use_language
 from certero.pipelines.contenders import Contender
+from certero.pipelines.predict import find_model
 from certero.pipelines.stopwatch import time_contenders
 from certero.records import Json, Preprocessing, no_progress
 from certero.report.comparison import render_comparison
-from certero.runtime.model_file import _take_apart, read_model
+from certero.runtime.model_file import _take_apart, read_model, with_card
 from report_examples import text_of
 from test_docs import _documented, _keys, _methods
 
@@ -221,6 +224,28 @@ def test_photos_that_a_model_was_trained_on_are_left_out(
     assert "7 photos that a model was trained on were left out" in answer["notes"]
     with pytest.raises(DataError, match="--data must hold photos that no model was trained on; all"):
         certero.compare(small_run.path, foreign, data=small_barn / "beds.csv")
+
+
+def test_near_copies_of_training_photos_are_left_out_where_they_can_be_told(
+    small_run: Run, foreign: Path, small_barn: Path, fresh: Path, tmp_path: Path
+) -> None:
+    # A fixed camera cannot tell near copies, so this file only says that it can.
+    data, card = read_model(find_model(small_run.path))
+    near = {"distance": 200, "falsely": 0.0, "recognised": 1.0, "n": 100, "reason": None}
+    fingerprints = dataclasses.replace(card.fingerprints, near=near)
+    model = tmp_path / "model.onnx"
+    model.write_bytes(with_card(data, dataclasses.replace(card, fingerprints=fingerprints)))
+    folder = tmp_path / "photos"
+    shutil.copytree(fresh.parent / "beds", folder)
+    for number, photo in enumerate(sorted((small_barn / "beds" / "lying").iterdir())[:7]):
+        with Image.open(photo) as image:
+            image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "lying" / f"old-{number}.png")
+    asked = certero.evaluate(model, folder)
+    seen = asked["seen"]
+    assert seen["near"] > 0
+    answer = certero.compare(model, foreign, data=folder, speed=False)
+    assert answer["models"][0]["seen"] == seen["exact"] + seen["near"]
+    assert answer["n"] == asked["test"]["n"] - answer["models"][0]["seen"]
 
 
 def test_classes_are_mapped_by_name_and_differing_ones_are_said(small_run: Run, foreign: Path, fresh: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from certero.config import TrainSettings
 from certero.learn.augment import Augmentation, augment, draw
 from certero.learn.heap import kept_memory
-from certero.learn.loop import Examples, Progression, judge, take_step
+from certero.learn.loop import Examples, Progression, freeze, judge, take_step
 from certero.learn.optimisers import build_optimiser
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def time_steps(
     targets = torch.nn.functional.one_hot(torch.from_numpy(train.outputs), n_outputs).float().to(device)
     at, took = Progression(micro_batch=settings.batch_size), list[float]()
     with kept_memory() if device == "cpu" else contextlib.nullcontext():
+        freeze(network, only_last=False)
         optimiser = build_optimiser(network, settings, device)
         while len(took) < _LEAST_STEPS or (sum(took) < _SECONDS and len(took) < _MOST_STEPS):
             start = time.perf_counter()

@@ -21,7 +21,7 @@ from certero.pipelines.contenders import Contender, open_contenders
 from certero.pipelines.evaluate import keep_known, list_judged
 from certero.pipelines.openings import open_test_set
 from certero.pipelines.prepare import look_at_photos, separate_judged
-from certero.pipelines.recognition import seen_in_training
+from certero.pipelines.recognition import recognise
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.stopwatch import time_contenders
 from certero.pipelines.tables import describe_photos, describe_units
@@ -50,7 +50,8 @@ class Judged:
         table: one row a photo, the columns of `data.parquet`; `unit` tells which are not independent.
         named: for each model the class it named, str [n].
         files: where the photos are; empty where only stored answers are compared.
-        seen: for each model bool [photos before those that any model has seen were left out]; None where unknown.
+        seen: for each model bool [photos before those that any model has seen were left out], near copies included;
+            None where unknown.
     """
 
     table: pl.DataFrame
@@ -224,9 +225,12 @@ def _judge_data(
     )
     with tools.timed("evaluate"):
         files = photos.paths(used)
+        answers = _answer(contenders, used, files, tools)
         seen = [
-            None if contender.fingerprints is None else seen_in_training(used, contender.fingerprints, files, tools.map)
-            for contender in contenders
+            None
+            if contender.fingerprints is None
+            else recognise(used, files, embeddings, contender.fingerprints, tools.map).seen
+            for contender, (_names, embeddings) in zip(contenders, answers, strict=True)
         ]
         fresh = ~np.any([mask for mask in seen if mask is not None] or [np.zeros(used.height, bool)], axis=0)
         if not fresh.any():
@@ -234,8 +238,7 @@ def _judge_data(
                 f"--data must hold photos that no model was trained on; all {used.height} were in training. Use others."
             )
         table = used.filter(pl.Series(fresh))
-        files = photos.paths(table)
-        named = _answer(contenders, table, files, tools)
+        named = [names[fresh].tolist() for names, _embeddings in answers]
     answer |= {
         "evaluation": "data",
         "separation": describe_units(separation),
@@ -265,21 +268,24 @@ def _judge_data(
             if contender.fingerprints is None
         ),
     ]
-    return Judged(table, named, files, seen)
+    return Judged(table, named, photos.paths(table), seen)
 
 
 def _answer(
     contenders: Sequence[Contender], table: pl.DataFrame, files: list[Path], tools: Resources
-) -> list[list[str]]:
-    named: list[list[str]] = []
+) -> list[tuple[NDArray[np.object_], NDArray[np.float32] | None]]:
+    """For each model the classes it names, str [n], and its embeddings [n, D]; None where it tells none."""
+    found: list[tuple[NDArray[np.object_], NDArray[np.float32] | None]] = []
     total = len(contenders) * len(files)
     for contender in contenders:
         names: list[str] = []
-        for row in answered(table["path"], contender.answer(files, tools.map)):
-            names.append(contender.classes[int(row[0].argmax())])
-            tools.progress("evaluate", len(named) * len(files) + len(names), total)
-        named.append(names)
-    return named
+        embeddings: list[NDArray[np.float32]] = []
+        for probabilities, *rest in answered(table["path"], contender.answer(files, tools.map)):
+            names.append(contender.classes[int(probabilities.argmax())])
+            embeddings += rest
+            tools.progress("evaluate", len(found) * len(files) + len(names), total)
+        found.append((np.array(names, dtype=object), np.stack(embeddings) if embeddings else None))
+    return found
 
 
 def _join_runs(contenders: Sequence[Contender], classes: Sequence[str], answer: Json) -> Judged | None:

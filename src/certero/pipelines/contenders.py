@@ -34,7 +34,8 @@ class Contender:
         run: the folder of its run; None for a model file alone, or a foreign one.
         classes: in the order of its outputs.
         network: what answers photos.
-        outputs: of the network, that hold the probabilities.
+        outputs: of the network, the probabilities first; certero's then give the embedding, by which near copies are
+            known. Empty for the only one.
         preprocessing: how a photo becomes its input.
         fingerprints: of its training photos; None for a foreign model, of which they are not known.
         facts: `kind`, `recipe`, `backbone`, `image_size`, `parameters`, `file_bytes`, `training_photos`, `epochs`.
@@ -54,7 +55,7 @@ class Contender:
     threshold: float | dict[str, float] | None
 
     def answer(self, photos: Sequence[Photo], map: Map) -> Iterator[Answer]:
-        """Yields a row of probabilities a photo, or why there is none."""
+        """Yields the outputs' rows of each photo, or why there are none."""
         return infer(self.network, self.preprocessing, photos, self.outputs, map)
 
 
@@ -125,7 +126,7 @@ def _open_own(letter: str, name: str, model: Path) -> Contender:
         run=run,
         classes=card.classes,
         network=Network(data, str(model)),
-        outputs=("probabilities",),
+        outputs=("probabilities", "embedding"),
         preprocessing=card.preprocessing,
         fingerprints=card.fingerprints,
         facts={

@@ -104,15 +104,16 @@ def evaluate(
             photos.used()["pixel_hash"].to_list(), purpose="evaluate", data=str(data), run=str(model)
         )
         with tools.timed("evaluate"):
-            probabilities, embeddings = _answer(predictor, photos, tools)
+            probabilities, embeddings = answer_photos(predictor, photos, tools)
             used = photos.used()
-            recognition = recognise(used, photos.paths(used), embeddings, predictor.card, tools.map)
+            known = predictor.card.fingerprints
+            recognition = recognise(used, photos.paths(used), embeddings, known, tools.map)
         metrics = _figures(predictor, photos, probabilities, recognition, separation, decide, data)
         metrics["openings"] = opening.earlier
         metrics["requirements"] = _judge(requirements, metrics)
         if strange is not None:
             with tools.timed("evaluate"):
-                refusals = answer_photos(predictor, strange, tools)
+                refusals = answer_photos(predictor, strange, tools)[0]
             fresh = ~photos.used()["path"].is_in(metrics["seen"]["paths"])
             metrics["unknown"] = measure_refusal(
                 strange,
@@ -197,7 +198,7 @@ def judge_unknown(
     if strange is None:
         raise DataError("--unknown needs readable photos of classes that the model does not know; DATA holds none.")
     with tools.timed("evaluate"):
-        answers = answer_photos(predictor, strange, tools)
+        answers = answer_photos(predictor, strange, tools)[0]
     refusal = measure_refusal(strange, answers, None, (), predictor.card, group_by=group_by, block=block)
     return {
         "schema": 1,
@@ -213,13 +214,10 @@ def judge_unknown(
     }
 
 
-def answer_photos(predictor: Predictor, photos: Photos, tools: Resources) -> NDArray[np.float32]:
-    """The model's probabilities for the used photos."""
-    return _answer(predictor, photos, tools)[0]
-
-
-def _answer(predictor: Predictor, photos: Photos, tools: Resources) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Probabilities [n, K] and embeddings [n, D] of the used photos."""
+def answer_photos(
+    predictor: Predictor, photos: Photos, tools: Resources
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The model's probabilities [n, K] and embeddings [n, D] of the used photos."""
     used = photos.used()
     rows: list[tuple[NDArray[np.float32], ...]] = []
     answers = predictor.answers(photos.paths(used), ["probabilities", "embedding"])

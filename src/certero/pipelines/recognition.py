@@ -20,7 +20,7 @@ from certero.data.separation import TIMED_SHARE, Separation
 from certero.errors import PhotoError, changed_since
 from certero.language import message, sentence
 from certero.records import Json, Map
-from certero.runtime.card import Card, Fingerprints
+from certero.runtime.card import Fingerprints
 from certero.runtime.inference import infer
 from certero.runtime.network import Network
 
@@ -239,7 +239,7 @@ class Recognition:
 
 
 def recognise(
-    used: pl.DataFrame, paths: Sequence[Path], embeddings: NDArray[np.float32] | None, card: Card, map: Map
+    used: pl.DataFrame, paths: Sequence[Path], embeddings: NDArray[np.float32] | None, known: Fingerprints, map: Map
 ) -> Recognition:
     """Which photos the model was trained on, from what its file remembers.
 
@@ -247,10 +247,9 @@ def recognise(
         used: rows of the photos.
         paths: of the same photos, read again where a fingerprint leaves a doubt.
         embeddings: float32 [n, D], the model file's; None to look for copies alone.
-        card: of the model file.
+        known: of the model file.
         map: ordered parallel map.
     """
-    known = card.fingerprints
     stored = _stored(known)
     asked = _asked(used)
     exact = recognition.find_copies_seen(asked, stored, lambda row: _weigh(paths[row]), map)
@@ -263,18 +262,6 @@ def recognise(
     rest = np.flatnonzero(~exact)
     found[rest] = recognition.find_near(_rows(asked, rest), stored, int(near["distance"]), map)
     return Recognition(exact, found, None, known.near)
-
-
-def seen_in_training(used: pl.DataFrame, known: Fingerprints, paths: Sequence[Path], map: Map) -> NDArray[np.bool_]:
-    """Which photos the model was trained on, re-encoded and resized copies included; near copies are not asked for.
-
-    Args:
-        used: rows of the photos.
-        known: what the model file remembers.
-        paths: of the same photos.
-        map: ordered parallel map.
-    """
-    return recognition.find_copies_seen(_asked(used), _stored(known), lambda row: _weigh(paths[row]), map)
 
 
 def _weigh(path: Path) -> NDArray[np.float32] | None:

@@ -27,7 +27,7 @@ from certero.pipelines.evaluate import answer_photos, keep_known, list_judged
 from certero.pipelines.openings import open_test_set
 from certero.pipelines.predict import find_model, load
 from certero.pipelines.prepare import look_at_photos, separate_judged
-from certero.pipelines.recognition import seen_in_training
+from certero.pipelines.recognition import recognise
 from certero.pipelines.resources import resources
 from certero.records import Json, Progress, no_progress
 from certero.report.value import add_to_report
@@ -345,8 +345,12 @@ def _judge_on(
         used = photos.used()
         open_test_set(used["pixel_hash"].to_list(), purpose="value", data=str(data), run=str(models[0]))
         files = photos.paths(used)
-        known = [predictor.card.fingerprints for predictor in predictors]
-        fresh = ~np.any([seen_in_training(used, prints, files, tools.map) for prints in known], axis=0)
+        answers = [answer_photos(predictor, photos, tools) for predictor in predictors]
+        seen = [
+            recognise(used, files, embeddings, predictor.card.fingerprints, tools.map).seen
+            for predictor, (_probabilities, embeddings) in zip(predictors, answers, strict=True)
+        ]
+        fresh = ~np.any(seen, axis=0)
         if not fresh.any():
             raise DataError(
                 f"--data must hold photos that the models have not seen; all {used.height} were in training. "
@@ -354,8 +358,8 @@ def _judge_on(
             )
         table = used.filter(pl.Series(fresh))
         found = []
-        for path, predictor in zip(models, predictors, strict=True):
-            probabilities = answer_photos(predictor, photos, tools)[fresh].astype(np.float64)
+        for path, predictor, (given, _embeddings) in zip(models, predictors, answers, strict=True):
+            probabilities = given[fresh].astype(np.float64)
             index = {name: number for number, name in enumerate(predictor.classes)}
             truth = np.array([index.get(label, -1) for label in table["label"]], dtype=np.int64)
             if (truth < 0).any():
