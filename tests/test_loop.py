@@ -21,6 +21,7 @@ from certero.learn.cnn import plan_cnn
 from certero.learn.devices import choose_trainer
 from certero.learn.loop import Progression, judge, side_of, take_step, train_network, typical_side
 from certero.learn.optimisers import build_optimiser, rate
+from certero.learn.trial import time_steps
 from training_process import CLASSES, LAYERS, SIDE, settings
 
 torch = pytest.importorskip("torch", reason="training needs the [train] extra")
@@ -279,3 +280,24 @@ def test_frozen_stages_stay_as_they_were_pretrained(tmp_path: Path) -> None:
     assert {"body.blocks.2.0.conv_pw.weight", "body.blocks.2.0.bn1.running_mean", "last.weight"} <= moved
     with pytest.raises(ConfigError, match="--frozen-stages must leave something to train; found 40"):
         build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=40)
+
+
+def test_steps_are_timed_with_the_stages_frozen_that_training_freezes(tmp_path: Path) -> None:
+    network = build_classifier(find_backbone("efficientnet_lite0"), CLASSES, np.arange(CLASSES), 0, frozen_stages=3)
+    photos = training_process.examples(tmp_path / "photos", 4)
+    time_steps(
+        network,
+        photos,
+        photos,
+        CLASSES,
+        settings(),
+        augmentation=Augmentation(),
+        side=SIDE,
+        device="cpu",
+        in_bf16=False,
+    )
+    reached = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+    assert "body.blocks.2.0.conv_pw.weight" in reached
+    assert not any(
+        name.startswith(("body.conv_stem", "body.bn1", "body.blocks.0.", "body.blocks.1.")) for name in reached
+    )
