@@ -34,7 +34,9 @@ def _network(layers: Any = LAYERS, seed: int = 0) -> Any:
 
 
 def _train(folder: Path, network: Any = None, **changed: Any) -> tuple[Any, Progression]:
-    chosen = settings(**{"augment": "none", "mixup": 0.0, "ema": 0.0, "checkpoint_seconds": 3600.0} | changed)
+    chosen = settings(
+        **{"augment": "none", "mixup": 0.0, "ema": 0.0, "start_share": 0.0, "checkpoint_seconds": 3600.0} | changed
+    )
     return train_network(
         _network(seed=chosen.seed) if network is None else network,
         training_process.examples(folder / "photos"),
@@ -257,6 +259,21 @@ def test_a_backbone_learns_slower_the_lower_the_block() -> None:
     decays = {names[id(p)]: group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
     assert decays["body.bn1.weight"] == 0
     assert math.isclose(decays["body.conv_stem.weight"], 0.05)
+
+
+def test_what_is_shipped_lies_between_the_beginning_and_the_end(tmp_path: Path) -> None:
+    before = {name: tensor.clone() for name, tensor in _network().state_dict().items()}
+    learnt, _at = _train(tmp_path / "all", start_share=0.0, restore_best=False)
+    mixed, at = _train(tmp_path / "mixed", start_share=0.25, restore_best=False)
+    ends = learnt.state_dict()
+    assert any(not torch.allclose(ends[name], tensor) for name, tensor in before.items())
+    for name, tensor in mixed.state_dict().items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, 0.25 * before[name] + 0.75 * ends[name])
+    # And that network is what each epoch was judged by.
+    val = training_process.examples(tmp_path / "mixed" / "photos", 12, seed=1)
+    _logits, loss, _accuracy = judge(mixed, val, "cpu", False)
+    assert at.history[-1]["val_loss"] == pytest.approx(loss)
 
 
 def test_the_side_of_the_training_photos_grows_evenly() -> None:

@@ -40,6 +40,7 @@ def settings(**changed: Any) -> TrainSettings:
         "schedule": "one-cycle",
         "label_smoothing": 0.1,
         "ema": 0.9,
+        "start_share": 0.2,
         "mixup": 0.2,
         "augment": "strong",
         "checkpoint_seconds": 0.0,

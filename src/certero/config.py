@@ -82,6 +82,7 @@ class TrainSettings:
         layer_decay: factor on the rate from one block of a backbone to the one below it; 1 trains all alike.
         freeze_epochs: first epochs in which only the new last layer of a backbone learns.
         start_strength: C of the logistic regression that a backbone's last layer starts from; 0 starts it from chance.
+        start_share: share of the weights before the first step in those that are judged and shipped; 0 for none.
         frozen_stages: so many stages of a backbone, from the bottom, stay as they were pretrained.
         keep_statistics: a backbone's normalisations keep the means and variances that they were pretrained with.
         schedule: `constant`, `cosine`, or `one-cycle` (up for a quarter of the steps, then down).
@@ -137,6 +138,7 @@ class TrainSettings:
     layer_decay: float = 1.0
     freeze_epochs: int = 0
     start_strength: float = 0.0
+    start_share: float = 0.0
     frozen_stages: int = 0
     keep_statistics: bool = False
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
@@ -285,6 +287,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "layer_decay": (0.01, 1),
     "freeze_epochs": (0, 10_000),
     "start_strength": (0, 1000),
+    "start_share": (0, 0.99),
     "frozen_stages": (0, 100),
     "label_smoothing": (0, 0.9),
     "ema": (0, 0.99999),
@@ -324,6 +327,7 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
             "cutmix",
             "oversize",
             "start_strength",
+            "start_share",
         ),
         (_NUMBER, (int, float)),
     ),

@@ -7,12 +7,14 @@ and underperform out-of-distribution", ICLR 2022.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from certero.learn.augment import DRAWS, Augmentation, augment
 from certero.learn.batches import deal
+from certero.learn.heap import kept_memory
 from certero.learn.loop import Examples, autocast
 from certero.learn.probe import fit_head, one_blas_thread
 
@@ -47,7 +49,7 @@ def start_last_layer(
     network.to(device, memory_format=torch.channels_last).eval()
     rows = [np.arange(part.start, part.stop) for part in deal(len(train.truth), _BATCH)]
     parts = []
-    with torch.inference_mode():
+    with torch.inference_mode(), kept_memory() if device == "cpu" else contextlib.nullcontext():
         for images in train.store.read(rows):
             untouched = np.zeros((len(images), DRAWS), np.float32)
             x = augment(torch.from_numpy(images).to(device), untouched, Augmentation(), side)

@@ -131,11 +131,13 @@ def train_network(
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = build_optimiser(network, settings, device)
     average = copy.deepcopy(network).requires_grad_(False) if settings.ema else None
-    judged = network if average is None else average
+    learnt = network if average is None else average
+    origin = copy.deepcopy(network).requires_grad_(False) if settings.start_share else None
+    judged = learnt if origin is None else copy.deepcopy(origin)
     weights = torch.tensor(class_weights, dtype=torch.float32, device=device)
     at = Progression(micro_batch=settings.batch_size)
     if (saved := checkpoints.load()) is not None:
-        at = _restore(saved, network, optimiser, average)
+        at = _restore(saved, network, optimiser, average, origin)
         del saved
     steps = len(deal(len(train.truth), settings.batch_size))
     saved_at, saving = time.monotonic(), 0.0
@@ -144,7 +146,7 @@ def train_network(
         nonlocal saved_at, saving
         start = time.monotonic()
         # Of a finished training only the shipped weights are needed, and those lie in their own file.
-        checkpoints.save({} if at.finished else _state(network, optimiser, average), _to_json(at))
+        checkpoints.save({} if at.finished else _state(network, optimiser, average, origin), _to_json(at))
         saved_at = time.monotonic()
         saving = saved_at - start
 
@@ -178,6 +180,8 @@ def train_network(
                 if time.monotonic() - saved_at >= wait:
                     save()
             lr = rate(settings, (at.epoch + 1) * steps - 1, settings.epochs * steps)
+            if origin is not None:
+                mix(judged, origin, learnt, settings.start_share)
             _finish_epoch(at, judged, val, train, lr, device, in_bf16)
             if at.best_epoch == at.epoch and settings.restore_best:
                 at.best_file = checkpoints.save_best(judged.state_dict(), at.epoch)
@@ -396,6 +400,21 @@ def set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
+def mix(judged: torch.nn.Module, origin: torch.nn.Module, learnt: torch.nn.Module, share: float) -> None:
+    """Sets a network to the mean of where training began and where it is; `share` is the weight of the beginning.
+
+    What was learnt fits these photos, what it began from fits others, and on the line between them lie networks that
+    do both.
+    Source: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
+    """
+    import torch
+
+    ours, first, last = judged.state_dict(), origin.state_dict(), learnt.state_dict()
+    with torch.no_grad():
+        for name, tensor in ours.items():
+            tensor.copy_(torch.lerp(last[name], first[name], share) if tensor.is_floating_point() else last[name])
+
+
 def follow(average: torch.nn.Module, network: torch.nn.Module, decay: float, step: int) -> None:
     """Moves the average towards the network: faster in the first steps, when its start is worth nothing."""
     import torch
@@ -443,14 +462,18 @@ def _mixed(seed: int, epoch: int, step: int) -> int:
 
 
 def _state(
-    network: torch.nn.Module, optimiser: torch.optim.Optimizer, average: torch.nn.Module | None
+    network: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: torch.nn.Module | None,
+    origin: torch.nn.Module | None,
 ) -> dict[str, torch.Tensor]:
     """Every tensor that the next step depends on, by name. The random state follows from the position."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for number, values in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in values.items() if tensor is not None}
-    if average is not None:
-        tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
+    for kind, module in (("average", average), ("origin", origin)):
+        if module is not None:
+            tensors |= {f"{kind}.{name}": tensor for name, tensor in module.state_dict().items()}
     return tensors
 
 
@@ -463,14 +486,16 @@ def _restore(
     network: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
     average: torch.nn.Module | None,
+    origin: torch.nn.Module | None,
 ) -> Progression:
     tensors, position = saved
     at = Progression(**position | {"best": tuple(position["best"])})
     if at.finished:
         return at
     network.load_state_dict(_below(tensors, "network."))
-    if average is not None:
-        average.load_state_dict(_below(tensors, "average."))
+    for kind, module in (("average.", average), ("origin.", origin)):
+        if module is not None:
+            module.load_state_dict(_below(tensors, kind))
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in _below(tensors, "optimiser.").items():
         number, _dot, key = name.partition(".")
