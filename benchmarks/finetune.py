@@ -1,8 +1,8 @@
 """Fine-tuning on the grocery photos: settings are compared by folds of train and val, then test is opened once.
 
 Without `--open` the test photos stay sealed: each setting is trained on all folds of train and val but one and judged
-on that one, and the table shows the mean of the folds after the last epoch. `--open` trains on the given splits and
-measures.
+on that one, and the table shows the mean of the folds after the last epoch. `--folds 0` trains on the given train and
+judges on the given val. `--open` trains on the given splits and measures.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def main() -> None:
         "--vary", action="append", default=[], metavar="OPTION=A,B", help="values of an option to compare; repeatable"
     )
     parser.add_argument("--fine", action="store_true", help="train on the 81 fine labels whatever is judged")
-    parser.add_argument("--folds", type=int, default=5, help="folds to deal (%(default)s)")
+    parser.add_argument(
+        "--folds", type=int, default=5, help="folds to deal; 0 for the given train and val (%(default)s)"
+    )
     parser.add_argument("--fold-limit", type=int, help="train only so many of the folds, for a first look")
     parser.add_argument("--photos", type=int, help="use only so many photos, for a quick look")
     parser.add_argument("--open", action="store_true", help="train on the given splits, open the test photos, measure")
@@ -61,7 +63,7 @@ def _measure(arguments: argparse.Namespace, words: list[str]) -> tuple[Any, ...]
         told = f"{accuracy['value']:.4f} ({accuracy['low']:.4f} to {accuracy['high']:.4f})"
         return told, str(metrics["test"]["n"]), minutes
     found, total = [], 0.0
-    for fold in range(arguments.fold_limit or arguments.folds):
+    for fold in range(arguments.fold_limit or arguments.folds) if arguments.folds else (None,):
         metrics, minutes = _train(arguments, [*words, "--no-test"], fold)
         # Of the last epoch, not of the best: the fold that judges must not choose.
         found.append(metrics["training"]["history"][-1]["val_accuracy"])

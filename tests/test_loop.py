@@ -295,6 +295,10 @@ def test_frozen_stages_stay_as_they_were_pretrained(tmp_path: Path) -> None:
         name.startswith(("body.conv_stem", "body.bn1", "body.blocks.0.", "body.blocks.1.")) for name in moved
     )
     assert {"body.blocks.2.0.conv_pw.weight", "body.blocks.2.0.bn1.running_mean", "last.weight"} <= moved
+    # Stem and seven groups of blocks, the last with the head, are eight stages: 0.65 of them are five.
+    shared = build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=0.65)
+    counted = build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=5)
+    assert len(shared.frozen) == len(counted.frozen) > len(network.frozen)
     with pytest.raises(ConfigError, match="--frozen-stages must leave something to train; found 40"):
         build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=40)
 

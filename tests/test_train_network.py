@@ -348,15 +348,13 @@ def test_there_is_nothing_to_resume_where_no_run_was_cut_off(barn: Path, run: Ru
 # ---- fine-tuning -----------------------------------------------------------------------------------------------
 
 
-def test_a_pretrained_network_is_trained_whole_and_answers_alike_for_mirrored_photos(
-    barn: Path, tmp_path: Path
-) -> None:
+def test_a_pretrained_network_is_trained_on_and_answers_alike_for_mirrored_photos(barn: Path, tmp_path: Path) -> None:
     done = train(barn, recipe="finetune", output=tmp_path / "run", image_size=64, epochs=1, class_cap=12, workers=2)
     network = Network(read_model(done.model)[0])
     image = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
     seen, mirrored = (network.run(photo, ["probabilities"])[0] for photo in (image, image[:, :, ::-1].copy()))
     np.testing.assert_allclose(seen, mirrored, atol=1e-5)
-    assert done.metrics["model"]["backbone"] == "efficientnet_lite0"
+    assert done.metrics["model"]["backbone"] == "efficientnet_lite2"
     # What bf16 cost on the way is measured on val, against the file.
     assert done.metrics["export"]["n"] == done.metrics["training"]["photos_judging"]
     assert done.metrics["export"]["probability_difference"] < 0.2
@@ -373,11 +371,11 @@ def test_fine_tuning_goes_on_from_weights_that_a_run_left_and_refuses_others(
     kept = first.path / "checkpoints" / "best.safetensors"
     second = train(barn, output=tmp_path / "second", weights=str(kept), lr=1e-9, **small)
     before, after = load_file(kept), load_file(second.path / "checkpoints" / "best.safetensors")
-    name = "body.blocks.0.0.conv_dw.weight"
-    bundled = find_backbone("efficientnet_lite0").build().state_dict()[name.removeprefix("body.")]
+    name = "body.blocks.5.0.conv_dw.weight"
+    bundled = find_backbone("efficientnet_lite2").build().state_dict()[name.removeprefix("body.")]
     assert (before[name] - bundled).abs().max() > 1e-6
     np.testing.assert_allclose(after[name], before[name], atol=1e-6)
-    with pytest.raises(ConfigError, match=r"--weights must be of efficientnet_lite0; .* in .*best.safetensors") as no:
+    with pytest.raises(ConfigError, match=r"--weights must be of efficientnet_lite2; .* in .*best.safetensors") as no:
         train(barn, output=tmp_path / "third", weights=str(run.path / "checkpoints" / "best.safetensors"), **small)
     assert "\n" not in str(no.value)
     assert not (tmp_path / "third").exists()

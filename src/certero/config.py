@@ -83,7 +83,8 @@ class TrainSettings:
         freeze_epochs: first epochs in which only the new last layer of a backbone learns.
         start_strength: C of the logistic regression that a backbone's last layer starts from; 0 starts it from chance.
         start_share: share of the weights before the first step in those that are judged and shipped; 0 for none.
-        frozen_stages: so many stages of a backbone, from the bottom, stay as they were pretrained.
+        frozen_stages: so many stages of a backbone, from the bottom, stay as they were pretrained; below 1, that
+            share of them.
         keep_statistics: a backbone's normalisations keep the means and variances that they were pretrained with.
         schedule: `constant`, `cosine`, or `one-cycle` (up for a quarter of the steps, then down).
         label_smoothing: share of each target that is spread over all classes.
@@ -139,7 +140,7 @@ class TrainSettings:
     freeze_epochs: int = 0
     start_strength: float = 0.0
     start_share: float = 0.0
-    frozen_stages: int = 0
+    frozen_stages: float = 0
     keep_statistics: bool = False
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
     label_smoothing: float = 0.0
@@ -312,7 +313,7 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     **dict.fromkeys(("fitting", "normalise", "optimizer", "schedule", "sampling"), (_TEXT, (str,))),
     **dict.fromkeys(("image_size", "cv", "split_seed", "seed", "workers"), (_WHOLE, (int,))),
     **dict.fromkeys(
-        ("epochs", "batch_size", "freeze_epochs", "frozen_stages", "class_cap", "patience", "random_splits"),
+        ("epochs", "batch_size", "freeze_epochs", "class_cap", "patience", "random_splits"),
         (_WHOLE, (int,)),
     ),
     **dict.fromkeys(
@@ -328,6 +329,7 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
             "oversize",
             "start_strength",
             "start_share",
+            "frozen_stages",
         ),
         (_NUMBER, (int, float)),
     ),

@@ -40,7 +40,7 @@ def build_classifier(
     normalise: str = "unit",
     weights: Path | None = None,
     average_flips: bool = False,
-    frozen_stages: int = 0,
+    frozen_stages: float = 0,
     keep_statistics: bool = False,
 ) -> torch.nn.Module:
     """The network, ready to train.
@@ -59,7 +59,8 @@ def build_classifier(
         normalise: of a network from scratch; a backbone has its own.
         weights: file of weights to start from, of a network from scratch.
         average_flips: whether `forward` gives the mean logits of a photo and its mirror image.
-        frozen_stages: so many stages of a backbone, from the bottom, are never trained, their normalisations included.
+        frozen_stages: so many stages of a backbone, from the bottom, are never trained, their normalisations included;
+            below 1, that share of them.
 
         keep_statistics: whether a backbone's normalisations go by their pretrained means and variances in training too.
 
@@ -161,8 +162,10 @@ def build_classifier(
     return classifier
 
 
-def lowest_stages(body: Any, count: int) -> list[torch.nn.Module]:
-    """The modules of so many stages of a timm model from the bottom: its stem, then its groups of blocks.
+def lowest_stages(body: Any, count: float) -> list[torch.nn.Module]:
+    """The modules of so many stages of a timm model from the bottom, its stem, then its groups of blocks.
+
+    A count below 1 is a share of all stages, rounded down: backbones differ in how many they have.
 
     Raises:
         ConfigError: if that is all of them.
@@ -172,6 +175,7 @@ def lowest_stages(body: Any, count: int) -> list[torch.nn.Module]:
     if not count:
         return []
     stages: dict[int, list[str]] = group_modules(body, body.group_matcher(coarse=True))
+    count = int(count * len(stages) if count < 1 else count)
     if count >= len(stages):
         raise ConfigError(
             f"--frozen-stages must leave something to train; found {count}, the backbone has {len(stages)} stages. "
