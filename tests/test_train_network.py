@@ -21,6 +21,7 @@ from certero.config import resolve
 from certero.engine.threads import Threads
 from certero.errors import ConfigError, DataError, OutputError, TrainingError
 from certero.learn.backbones import find_backbone
+from certero.learn.devices import choose_trainer
 from certero.pipelines.fit import Development, Fitted
 from certero.pipelines.fitter import loading_fitter
 from certero.pipelines.prepare import prepare, seal
@@ -244,6 +245,8 @@ def test_a_loss_that_is_no_number_stops_the_training_and_says_what_to_try(barn: 
     with pytest.raises(TrainingError, match=r"the loss must stay a number; .* --lr 10") as raised:
         train(barn, recipe=str(recipe), output=tmp_path / "run", **wild)
     assert "\n" not in str(raised.value)
+    # Advice that the run has followed already is none.
+    assert ("--precision fp32" in str(raised.value)) == choose_trainer("auto", "auto").in_bf16
     from safetensors.torch import load_file
 
     kept = load_file(tmp_path / ".run.unfinished" / "checkpoints" / "final" / "last.safetensors")

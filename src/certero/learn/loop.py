@@ -163,7 +163,7 @@ def train_network(
                 )
                 loss, weight = take_step(network, optimiser, x, y, weights, settings, at, device, in_bf16)
                 if not math.isfinite(loss):
-                    raise _not_finite(loss, at, settings)
+                    raise _not_finite(loss, at, settings.lr, in_bf16)
                 if average is not None:
                     follow(average, network, settings.ema, at.epoch * steps + at.step)
                 at.loss, at.weight = at.loss + loss, at.weight + weight
@@ -428,16 +428,16 @@ def follow(average: torch.nn.Module, network: torch.nn.Module, decay: float, ste
             ours[name].copy_(theirs[name])
 
 
-def _not_finite(loss: float, at: Progression, settings: TrainSettings) -> TrainingError:
+def _not_finite(loss: float, at: Progression, lr: float, in_bf16: bool) -> TrainingError:
     best = (
         f"the weights of epoch {at.best_epoch} are kept"
         if at.best_file
         else "the last checkpoint is kept, if there is one"
     )
-    precision = ", --precision fp32" if settings.precision != "fp32" else ""
+    precision = ", --precision fp32" if in_bf16 else ""
     return TrainingError(
         f"the loss must stay a number; it became {loss} in epoch {at.epoch + 1}, step {at.step + 1} ({best}). "
-        f"Start anew with a smaller rate, --lr {settings.lr / 10:g}{precision}, or look at the photos."
+        f"Start anew with a smaller rate, --lr {lr / 10:g}{precision}, or look at the photos."
     )
 
 
