@@ -21,16 +21,17 @@ pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
 
 import certero
 from certero.cli.main import main
-from certero.data.alignment import VIEW_SIDE, align
+from certero.data.alignment import align
 from certero.data.alterations import ALTERATIONS, alter
 from certero.data.findings import KINDS
 from certero.data.neighbours import EXACT, Index, unit_length
 from certero.data.scan import list_photos
 from certero.data.table import SCHEMA
+from certero.data.views import View, look, shrink_view
 from certero.pipelines import views
 from certero.pipelines.prepare import look_at_photos
 from certero.pipelines.resources import resources
-from certero.pixels import decode, read_camera, shrink_grey
+from certero.pixels import decode, luma, read_camera, resize
 from certero.stats.shortcuts import find_shortcuts
 from certero.stats.suspicion import suspect
 
@@ -256,11 +257,9 @@ def shop_views(grocery: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     listed = pl.read_csv(grocery / "grocery36.csv").filter(pl.col("split") == "train")
     names = listed.group_by("label", maintain_order=True).first()["path"].to_list()[:24]
     photos = [decode((grocery / name).read_bytes()).pixels for name in names]
-    views = np.stack([shrink_grey(photo, VIEW_SIDE, VIEW_SIDE) for photo in photos])
+    views = np.stack([shrink_view(luma(photo)) for photo in photos])
     after = [alter(photo) for photo in photos]
-    return views, {
-        name: np.stack([shrink_grey(item[name], VIEW_SIDE, VIEW_SIDE) for item in after]) for name in ALTERATIONS
-    }
+    return views, {name: np.stack([shrink_view(luma(item[name])) for item in after]) for name in ALTERATIONS}
 
 
 @pytest.mark.parametrize("name", ALTERATIONS)
@@ -272,6 +271,20 @@ def test_an_altered_photo_lies_on_its_original_and_on_no_other(
     assert (own.score > 0.9).mean() >= 0.95
     assert (own.mirrored == (name == "mirrored")).mean() >= 0.95
     assert align(views, np.roll(altered[name], 1, axis=0)).score.max() < 0.7
+
+
+def test_a_view_measures_what_its_words_say(grocery: Path) -> None:
+    pixels = decode(next((grocery / "val").rglob("*.jpg")).read_bytes()).pixels
+    view = look(pixels, None)
+    grey = resize(luma(pixels), 256, 256).astype(np.float64)
+    darkest, brightest = np.percentile(grey, (5, 99)) / 255
+    assert (view.darkest, view.brightest) == (round(darkest, 4), round(brightest, 4))
+    assert view.contrast == pytest.approx(grey.std() / 255, abs=6e-5)
+    middle = grey[1:-1, 1:-1]
+    bends = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * middle
+    assert view.sharpness == pytest.approx(bends.std() / grey.std(), abs=6e-5)
+    shares = np.unique(grey, return_counts=True)[1] / grey.size
+    assert view.entropy == pytest.approx(-(shares * np.log2(shares)).sum(), abs=6e-5)
 
 
 def test_the_index_finds_the_neighbours_that_comparing_all_finds() -> None:
@@ -362,8 +375,6 @@ def test_the_first_look_makes_the_views(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_resaved_bytes_give_the_same_view_facts() -> None:
-    from certero.data.views import View, look
-
     buffer = io.BytesIO()
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = "Canon", "EOS 80D"

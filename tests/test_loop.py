@@ -299,7 +299,7 @@ def test_frozen_stages_stay_as_they_were_pretrained(tmp_path: Path) -> None:
     shared = build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=0.65)
     counted = build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=5)
     assert len(shared.frozen) == len(counted.frozen) > len(network.frozen)
-    with pytest.raises(ConfigError, match="--frozen-stages must leave something to train; found 40"):
+    with pytest.raises(ConfigError, match="frozen_stages of a recipe must leave something to train; found 40"):
         build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=40)
 
 

@@ -173,9 +173,14 @@ def resize(pixels: UInt8, height: int, width: int, filter: str = "bilinear") -> 
     return np.frombuffer(target.get_buffer(), np.uint8).reshape(height, width, *pixels.shape[2:])
 
 
+def luma(pixels: UInt8) -> UInt8:
+    """Luma (ITU-R 601) of RGB uint8 [h, w, 3], uint8 [h, w]."""
+    return np.asarray(Image.fromarray(pixels).convert("L"))
+
+
 def shrink_grey(pixels: UInt8, height: int, width: int) -> UInt8:
     """Luma (ITU-R 601) of RGB uint8 [h, w, 3], shrunk with antialiasing to uint8 [height, width]."""
-    return np.asarray(Image.fromarray(resize(pixels, height, width)).convert("L"))
+    return luma(resize(pixels, height, width))
 
 
 def rotate(pixels: UInt8, degrees: float) -> UInt8:

@@ -61,7 +61,6 @@ def build_classifier(
         average_flips: whether `forward` gives the mean logits of a photo and its mirror image.
         frozen_stages: so many stages of a backbone, from the bottom, are never trained, their normalisations included;
             below 1, that share of them.
-
         keep_statistics: whether a backbone's normalisations go by their pretrained means and variances in training too.
 
     Raises:
@@ -178,8 +177,8 @@ def lowest_stages(body: Any, count: float) -> list[torch.nn.Module]:
     count = int(count * len(stages) if count < 1 else count)
     if count >= len(stages):
         raise ConfigError(
-            f"--frozen-stages must leave something to train; found {count}, the backbone has {len(stages)} stages. "
-            "Use a smaller number, or --recipe probe."
+            f"frozen_stages of a recipe must leave something to train; found {count}, the backbone has "
+            f"{len(stages)} stages. Use a smaller number, or --recipe probe."
         )
     return [body.get_submodule(name) for number in sorted(stages)[:count] for name in stages[number]]
 

@@ -18,9 +18,13 @@ _DEFAULT_TRIM_BYTES, _DEFAULT_MMAPS = 128 * 1024, 65_536
 
 
 @contextlib.contextmanager
-def kept_memory() -> Iterator[None]:
-    """Within it, freed memory stays with this process, then it is given back. Only the GNU C library offers it."""
-    library = _gnu_library()
+def kept_memory(device: str = "cpu") -> Iterator[None]:
+    """Within it, freed memory stays with this process, then it is given back. Only the GNU C library offers it.
+
+    Args:
+        device: where steps are taken; a GPU keeps its memory by itself.
+    """
+    library = _gnu_library() if device == "cpu" else None
     if library is None:
         yield
         return

@@ -7,7 +7,6 @@ and underperform out-of-distribution", ICLR 2022.
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,7 +48,7 @@ def start_last_layer(
     network.to(device, memory_format=torch.channels_last).eval()
     rows = [np.arange(part.start, part.stop) for part in deal(len(train.truth), _BATCH)]
     parts = []
-    with torch.inference_mode(), kept_memory() if device == "cpu" else contextlib.nullcontext():
+    with torch.inference_mode(), kept_memory(device):
         for images in train.store.read(rows):
             untouched = np.zeros((len(images), DRAWS), np.float32)
             x = augment(torch.from_numpy(images).to(device), untouched, Augmentation(), side)

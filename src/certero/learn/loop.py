@@ -132,8 +132,8 @@ def train_network(
     optimiser = build_optimiser(network, settings, device)
     average = copy.deepcopy(network).requires_grad_(False) if settings.ema else None
     learnt = network if average is None else average
-    origin = copy.deepcopy(network).requires_grad_(False) if settings.start_share else None
-    judged = learnt if origin is None else copy.deepcopy(origin)
+    origin = beginning(network) if settings.start_share else None
+    judged = learnt if origin is None else copy.deepcopy(network).requires_grad_(False)
     weights = torch.tensor(class_weights, dtype=torch.float32, device=device)
     at = Progression(micro_batch=settings.batch_size)
     if (saved := checkpoints.load()) is not None:
@@ -150,7 +150,7 @@ def train_network(
         saved_at = time.monotonic()
         saving = saved_at - start
 
-    with kept_memory() if device == "cpu" else contextlib.nullcontext():
+    with kept_memory(device):
         while not at.finished:
             started = time.monotonic() - at.seconds
             freeze(network, at.epoch < settings.freeze_epochs)
@@ -400,7 +400,15 @@ def set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
-def mix(judged: torch.nn.Module, origin: torch.nn.Module, learnt: torch.nn.Module, share: float) -> None:
+def beginning(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of what training can change, by name: stages that are frozen for good stay where they begin."""
+    frozen = getattr(network, "frozen", ())
+    kept = {id(tensor) for module in frozen for tensor in module.state_dict(keep_vars=True).values()}
+    named = network.state_dict(keep_vars=True).items()
+    return {name: tensor.detach().clone() for name, tensor in named if id(tensor) not in kept}
+
+
+def mix(judged: torch.nn.Module, origin: dict[str, torch.Tensor], learnt: torch.nn.Module, share: float) -> None:
     """Sets a network to the mean of where training began and where it is; `share` is the weight of the beginning.
 
     What was learnt fits these photos, what it began from fits others, and on the line between them lie networks that
@@ -409,10 +417,12 @@ def mix(judged: torch.nn.Module, origin: torch.nn.Module, learnt: torch.nn.Modul
     """
     import torch
 
-    ours, first, last = judged.state_dict(), origin.state_dict(), learnt.state_dict()
+    judged.load_state_dict(learnt.state_dict())
+    ours = judged.state_dict()
     with torch.no_grad():
-        for name, tensor in ours.items():
-            tensor.copy_(torch.lerp(last[name], first[name], share) if tensor.is_floating_point() else last[name])
+        for name, first in origin.items():
+            if first.is_floating_point():
+                ours[name].lerp_(first, share)
 
 
 def follow(average: torch.nn.Module, network: torch.nn.Module, decay: float, step: int) -> None:
@@ -465,15 +475,15 @@ def _state(
     network: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
     average: torch.nn.Module | None,
-    origin: torch.nn.Module | None,
+    origin: dict[str, torch.Tensor] | None,
 ) -> dict[str, torch.Tensor]:
     """Every tensor that the next step depends on, by name. The random state follows from the position."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for number, values in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in values.items() if tensor is not None}
-    for kind, module in (("average", average), ("origin", origin)):
-        if module is not None:
-            tensors |= {f"{kind}.{name}": tensor for name, tensor in module.state_dict().items()}
+    followed = {} if average is None else average.state_dict()
+    for kind, named in (("average", followed), ("origin", origin or {})):
+        tensors |= {f"{kind}.{name}": tensor for name, tensor in named.items()}
     return tensors
 
 
@@ -486,16 +496,17 @@ def _restore(
     network: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
     average: torch.nn.Module | None,
-    origin: torch.nn.Module | None,
+    origin: dict[str, torch.Tensor] | None,
 ) -> Progression:
     tensors, position = saved
     at = Progression(**position | {"best": tuple(position["best"])})
     if at.finished:
         return at
     network.load_state_dict(_below(tensors, "network."))
-    for kind, module in (("average.", average), ("origin.", origin)):
-        if module is not None:
-            module.load_state_dict(_below(tensors, kind))
+    if average is not None:
+        average.load_state_dict(_below(tensors, "average."))
+    for name, tensor in _below(tensors, "origin.").items() if origin is not None else ():
+        origin[name].copy_(tensor)
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in _below(tensors, "optimiser.").items():
         number, _dot, key = name.partition(".")

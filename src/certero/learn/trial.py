@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -55,7 +54,7 @@ def time_steps(
     weights = torch.ones(n_outputs, device=device)
     targets = torch.nn.functional.one_hot(torch.from_numpy(train.outputs), n_outputs).float().to(device)
     at, took = Progression(micro_batch=settings.batch_size), list[float]()
-    with kept_memory() if device == "cpu" else contextlib.nullcontext():
+    with kept_memory(device):
         freeze(network, only_last=False)
         optimiser = build_optimiser(network, settings, device)
         while len(took) < _LEAST_STEPS or (sum(took) < _SECONDS and len(took) < _MOST_STEPS):

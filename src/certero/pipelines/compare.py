@@ -21,7 +21,7 @@ from certero.pipelines.contenders import Contender, open_contenders
 from certero.pipelines.evaluate import keep_known, list_judged
 from certero.pipelines.openings import open_test_set
 from certero.pipelines.prepare import look_at_photos, separate_judged
-from certero.pipelines.recognition import recognise
+from certero.pipelines.recognition import recognise_each
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.stopwatch import time_contenders
 from certero.pipelines.tables import describe_photos, describe_units
@@ -226,17 +226,8 @@ def _judge_data(
     with tools.timed("evaluate"):
         files = photos.paths(used)
         answers = _answer(contenders, used, files, tools)
-        seen = [
-            None
-            if contender.fingerprints is None
-            else recognise(used, files, embeddings, contender.fingerprints, tools.map).seen
-            for contender, (_names, embeddings) in zip(contenders, answers, strict=True)
-        ]
-        fresh = ~np.any([mask for mask in seen if mask is not None] or [np.zeros(used.height, bool)], axis=0)
-        if not fresh.any():
-            raise DataError(
-                f"--data must hold photos that no model was trained on; all {used.height} were in training. Use others."
-            )
+        models = [(contender.fingerprints, told) for contender, (_names, told) in zip(contenders, answers, strict=True)]
+        seen, fresh = recognise_each(used, files, models, tools.map)
         table = used.filter(pl.Series(fresh))
         named = [names[fresh].tolist() for names, _embeddings in answers]
     answer |= {

@@ -17,7 +17,7 @@ from certero.data import recognition
 from certero.data.fingerprints import SIDE, pack_hashes, perceive, strengths
 from certero.data.recognition import Prints
 from certero.data.separation import TIMED_SHARE, Separation
-from certero.errors import PhotoError, changed_since
+from certero.errors import DataError, PhotoError, changed_since
 from certero.language import message, sentence
 from certero.records import Json, Map
 from certero.runtime.card import Fingerprints
@@ -262,6 +262,36 @@ def recognise(
     rest = np.flatnonzero(~exact)
     found[rest] = recognition.find_near(_rows(asked, rest), stored, int(near["distance"]), map)
     return Recognition(exact, found, None, known.near)
+
+
+def recognise_each(
+    used: pl.DataFrame,
+    paths: Sequence[Path],
+    models: Sequence[tuple[Fingerprints | None, NDArray[np.float32] | None]],
+    map: Map,
+) -> tuple[list[NDArray[np.bool_] | None], NDArray[np.bool_]]:
+    """The photos that each of several models was trained on, bool [n], and those that none was, bool [n].
+
+    Args:
+        used: rows of the photos.
+        paths: of the same photos.
+        models: of each, its fingerprints, None where it carries none and cannot be asked, and its embeddings [n, D].
+        map: ordered parallel map.
+
+    Raises:
+        DataError: if a model was trained on every photo that the others were not.
+    """
+    seen = [
+        None if known is None else recognise(used, paths, embeddings, known, map).seen for known, embeddings in models
+    ]
+    fresh = np.ones(used.height, np.bool_)
+    for mask in seen:
+        fresh &= True if mask is None else ~mask
+    if not fresh.any():
+        raise DataError(
+            f"--data must hold photos that no model was trained on; all {used.height} were in training. Use others."
+        )
+    return seen, fresh
 
 
 def _weigh(path: Path) -> NDArray[np.float32] | None:

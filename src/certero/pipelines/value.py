@@ -27,7 +27,7 @@ from certero.pipelines.evaluate import answer_photos, keep_known, list_judged
 from certero.pipelines.openings import open_test_set
 from certero.pipelines.predict import find_model, load
 from certero.pipelines.prepare import look_at_photos, separate_judged
-from certero.pipelines.recognition import recognise
+from certero.pipelines.recognition import recognise_each
 from certero.pipelines.resources import resources
 from certero.records import Json, Progress, no_progress
 from certero.report.value import add_to_report
@@ -346,16 +346,11 @@ def _judge_on(
         open_test_set(used["pixel_hash"].to_list(), purpose="value", data=str(data), run=str(models[0]))
         files = photos.paths(used)
         answers = [answer_photos(predictor, photos, tools) for predictor in predictors]
-        seen = [
-            recognise(used, files, embeddings, predictor.card.fingerprints, tools.map).seen
+        known = [
+            (predictor.card.fingerprints, embeddings)
             for predictor, (_probabilities, embeddings) in zip(predictors, answers, strict=True)
         ]
-        fresh = ~np.any(seen, axis=0)
-        if not fresh.any():
-            raise DataError(
-                f"--data must hold photos that the models have not seen; all {used.height} were in training. "
-                "Use others."
-            )
+        _seen, fresh = recognise_each(used, files, known, tools.map)
         table = used.filter(pl.Series(fresh))
         found = []
         for path, predictor, (given, _embeddings) in zip(models, predictors, answers, strict=True):

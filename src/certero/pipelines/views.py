@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from certero.cache import BlobCache
-from certero.data.alignment import VIEW_SIDE, Alignment, align
+from certero.data.alignment import Alignment, align
 from certero.data.alterations import ALTERATIONS, alter
 from certero.data.near_copies import align_rows
-from certero.data.views import View, look
+from certero.data.views import View, look, shrink_view
 from certero.errors import PhotoError, changed_since
 from certero.pipelines.resources import Resources
-from certero.pixels import Decoded, decode, read_camera, shrink_grey
+from certero.pixels import Decoded, decode, luma, read_camera
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 # Parts of the cache's keys: raise them when a view, an alteration or a score changes.
-_VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 2, 2, 3
+_VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 3, 3, 4
 _COMMIT_EVERY = 512
 #: Photos of which altered copies say what a copy scores.
 SAMPLE = 48
@@ -153,6 +153,6 @@ def _alter(path: Path) -> bytes:
     except (OSError, PhotoError) as error:
         raise changed_since(path, error) from error
     after = alter(pixels)
-    altered = np.stack([shrink_grey(after[name], VIEW_SIDE, VIEW_SIDE) for name in ALTERATIONS])
-    own = np.broadcast_to(shrink_grey(pixels, VIEW_SIDE, VIEW_SIDE), altered.shape)
+    altered = np.stack([shrink_view(luma(after[name])) for name in ALTERATIONS])
+    own = np.broadcast_to(shrink_view(luma(pixels)), altered.shape)
     return align(own, altered).score.tobytes()
