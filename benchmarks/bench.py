@@ -21,11 +21,10 @@ from certero.data.files import find_photos
 from certero.engine.threads import Threads, count_cores
 from certero.errors import PhotoError
 from certero.records import Preprocessing
+from certero.runtime.network import Network
 
 CERTERO = [sys.executable, "-c", "from certero.cli.main import run; run()"]
 _SAMPLE_SECONDS = 0.02
-# Photos a call: the fastest of 1, 2, 4, 8 and 16, for networks in fp32 and in 8 bits.
-_BATCH, _BATCH_IN_BYTES = 2, 8
 
 
 @dataclass(frozen=True)
@@ -112,13 +111,12 @@ def load_pixels(files: Sequence[Path], preprocessing: Preprocessing) -> np.ndarr
 
 def network_alone(model: bytes, images: np.ndarray, outputs: Sequence[str]) -> float:
     """Photos a second of an ONNX file on pixels in memory, by ONNX Runtime alone: one call a core at once, the fastest
-    way in `backbone_engines.py`."""
-    session = open_session(model, threads=1)
-    size = _BATCH_IN_BYTES if b"QuantizeLinear" in model else _BATCH
-    batches = [images[start : start + size] for start in range(0, len(images), size)]
+    way in `backbone_engines.py`, and as exact as in certero."""
+    network = Network(model)
+    batches = [images[start : start + network.batch_size] for start in range(0, len(images), network.batch_size)]
 
     def call(batch: np.ndarray) -> int:
-        return len(session.run(list(outputs), {"image": batch})[0])
+        return len(network.run(batch, outputs)[0])
 
     with ThreadPoolExecutor(count_cores()) as pool:
         sum(pool.map(call, batches[:8]))

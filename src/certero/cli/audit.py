@@ -30,7 +30,7 @@ def command(
         typer.Option("--network/--no-network", help="Judge labels and find cropped and turned copies by a network."),
     ] = True,
     image_size: Annotated[
-        int | None, typer.Option(min=32, max=1024, help="Side of the network's input, pixels; 160 by default.")
+        int | None, typer.Option(min=32, max=1024, help="Side of the network's input, pixels.")
     ] = None,
     fix: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a cleaned manifest (CSV); photos are never touched.")

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def fold_normalisations(body: torch.nn.Module) -> int:
-    """Puts each normalisation that alone follows a convolution into it while gradients are computed; in place.
+    """Puts each normalisation that alone follows a convolution into it; in place.
 
-    Only for a backbone whose normalisations go by their kept statistics in training, too. Without gradients, and in
-    the exported file, the layers are what they were.
+    Only for a backbone whose normalisations go by their kept statistics in training, too. For an exported file the
+    layers are what they were.
 
     Returns:
         How many were folded; none in a backbone whose layers cannot be followed.
@@ -42,7 +42,7 @@ def fold_normalisations(body: torch.nn.Module) -> int:
 def _convolved(convolution: Any, norm: Any, x: torch.Tensor) -> torch.Tensor:
     import torch
 
-    if not torch.is_grad_enabled():
+    if torch.onnx.is_in_onnx_export():
         plain: torch.Tensor = type(convolution).forward(convolution, x)
         return plain
     factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
@@ -55,7 +55,7 @@ def _convolved(convolution: Any, norm: Any, x: torch.Tensor) -> torch.Tensor:
 def _activated(norm: Any, x: torch.Tensor) -> torch.Tensor:
     import torch
 
-    if not torch.is_grad_enabled():
+    if torch.onnx.is_in_onnx_export():
         plain: torch.Tensor = type(norm).forward(norm, x)
         return plain
     # timm's normalisations have their activation in them, torch's have none.

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
 Embed = Callable[[Sequence[Path], Sequence[str]], "NDArray[np.float32] | None"]
 
-# Enough to find copies and wrong labels by (docs/decisions/0023-audit.md).
-_IMAGE_SIZE = 160
 _FOLDS = 5
 # With fewer separated units folds would leave whole classes out; then copies alone are kept together.
 _LEAST_UNITS = 10
@@ -73,7 +71,7 @@ def audit(
         label_level: which folder names the class; see `TrainSettings`.
         group_by: which photos are not independent; see `TrainSettings`.
         network: False does without the network: labels are not judged, and fewer altered copies are found.
-        image_size: side of the network's input, pixels; None takes 160, half the work of the network's own 224.
+        image_size: side of the network's input, pixels; None takes the network's own.
         fix: cleaned manifest to write; photos are never touched.
         report: HTML file to write.
         workers: threads; every core by default.
@@ -165,7 +163,7 @@ def _start_network(image_size: int | None, tools: Resources, stack: contextlib.E
         from certero.config import resolve
         from certero.pipelines.fit import as_shipped, embed_photos, loading_network
 
-        finish = stack.enter_context(loading_network(resolve("probe", image_size=image_size or _IMAGE_SIZE), tools))
+        finish = stack.enter_context(loading_network(resolve("probe", image_size=image_size), tools))
     except (MissingExtra, ModuleNotFoundError) as error:
         _check_missing(error)
         return None
