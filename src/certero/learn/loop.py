@@ -505,8 +505,9 @@ def _restore(
     network.load_state_dict(_below(tensors, "network."))
     if average is not None:
         average.load_state_dict(_below(tensors, "average."))
-    for name, tensor in _below(tensors, "origin.").items() if origin is not None else ():
-        origin[name].copy_(tensor)
+    if origin is not None:
+        for name, tensor in _below(tensors, "origin.").items():
+            origin[name].copy_(tensor)
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in _below(tensors, "optimiser.").items():
         number, _dot, key = name.partition(".")
