@@ -9,6 +9,7 @@ on the 43 coarse ones, too, each as likely as its fine labels together.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import itertools
 import json
@@ -100,9 +101,12 @@ def _coarse(arguments: argparse.Namespace, predictions: Path) -> str:
 
 
 def _train(arguments: argparse.Namespace, words: list[str], fold: int | None) -> tuple[dict[str, Any], float]:
-    with tempfile.TemporaryDirectory() as folder:
-        place = arguments.keep or Path(folder)
-        place.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        if arguments.keep:
+            arguments.keep.mkdir(parents=True, exist_ok=True)
+            place = Path(tempfile.mkdtemp(dir=arguments.keep))  # each run a folder of its own
+        else:
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         manifest = _manifest(arguments, place, fold)
         command = [*bench.CERTERO, "train", str(manifest), "--output", str(place / "run"), "--quiet", *words]
         # Folds are no openings of the test photos; the one opening is logged where it always is.

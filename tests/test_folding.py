@@ -31,7 +31,7 @@ def _lite() -> tuple[Any, Any]:
     return network.train(), plain.train()
 
 
-def test_the_bundled_network_learns_the_same() -> None:
+def test_the_bundled_network_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     network, plain = _lite()
     x = torch.randint(0, 256, (4, 3, 64, 64)).float().contiguous(memory_format=torch.channels_last)
     answers, found = _gradients(network, x)
@@ -43,6 +43,9 @@ def test_the_bundled_network_learns_the_same() -> None:
         assert float((found[name] - gradient).norm()) <= 1e-3 * float(gradient.norm()) + 1e-6, name
     with torch.no_grad():
         torch.testing.assert_close(network.score(x), plain.score(x), rtol=1e-4, atol=1e-4)
+        with monkeypatch.context() as exporting:
+            exporting.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+            assert torch.equal(network.score(x), plain.score(x))
     for name, buffer in plain.state_dict().items():
         assert torch.equal(buffer, network.state_dict()[name]), name
 

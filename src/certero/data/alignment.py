@@ -79,20 +79,44 @@ def _align(left: UInt8, right: UInt8) -> Alignment:
     warp[place] = _inverse(reverse[better], turned[better])
     score = np.zeros(len(left), np.float32)
     rows = np.flatnonzero(likeness > _WORTHWHILE)
-    middle, fine = _LEVELS[1:]
-    for there, back in ((ours, theirs), (theirs, ours)):
-        picture = _turned(back[middle][rows], mirrored[rows])
-        at, found = _register(there[middle][rows], picture, warp[rows], _STEPS[0])
-        chosen, at = rows[found > _PROMISING], at[found > _PROMISING]
-        picture = _turned(back[fine][chosen], mirrored[chosen])
-        at, alike = _register(there[fine][chosen], picture, at, _STEPS[1])
-        left_over = alike > _WORTHWHILE
-        chosen, at, picture = chosen[left_over], at[left_over], picture[left_over]
-        score[chosen] = np.maximum(score[chosen], _detail(there[fine][chosen], picture, at))
-        # Where a frame was added or cut off, one direction shows the whole common part and the other does not.
-        rows = rows[(found > _WORTHWHILE) & (score[rows] < _CLEAR)]
-        warp = _inverse(warp, mirrored)
+    rows = _refine(ours, theirs, rows, warp[rows], mirrored[rows], score)
+    # Where a frame was added or cut off, one direction shows the whole common part and the other does not.
+    rows = rows[score[rows] < _CLEAR]
+    _refine(theirs, ours, rows, _inverse(warp[rows], mirrored[rows]), mirrored[rows], score)
     return Alignment(score, mirrored)
+
+
+def _refine(
+    there: dict[int, Floats],
+    back: dict[int, Floats],
+    rows: npt.NDArray[np.int64],
+    warp: Floats,
+    mirrored: npt.NDArray[np.bool_],
+    score: Floats,
+) -> npt.NDArray[np.int64]:
+    """Lays pairs on each other at the finer levels and raises their score, in place, to how well their detail agrees.
+
+    Args:
+        there: pyramid of the pictures laid upon.
+        back: pyramid of those that are laid.
+        rows: pairs that are worth it, [r].
+        warp: where they begin, [r, 2, 3].
+        mirrored: bool [r].
+        score: of all pairs, [p].
+
+    Returns:
+        The rows that could still be copies if they are laid the other way.
+    """
+    middle, fine = _LEVELS[1:]
+    at, found = _register(there[middle][rows], _turned(back[middle][rows], mirrored), warp, _STEPS[0])
+    promising = found > _PROMISING
+    chosen = rows[promising]
+    picture = _turned(back[fine][chosen], mirrored[promising])
+    at, alike = _register(there[fine][chosen], picture, at[promising], _STEPS[1])
+    settled = alike > _WORTHWHILE
+    chosen = chosen[settled]
+    score[chosen] = np.maximum(score[chosen], _detail(there[fine][chosen], picture[settled], at[settled]))
+    return rows[found > _WORTHWHILE]
 
 
 def _start(ours: Floats, theirs: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:

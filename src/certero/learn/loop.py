@@ -389,9 +389,15 @@ def freeze(network: torch.nn.Module, only_last: bool) -> None:
 
     What a classifier has frozen for good stays so.
     """
-    kept = {id(p) for module in getattr(network, "frozen", ()) for p in module.parameters()}
+    kept = _frozen(network)
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(id(parameter) not in kept and (not only_last or name.startswith("last.")))
+
+
+def _frozen(network: torch.nn.Module) -> set[int]:
+    """Which tensors, by identity, a classifier has frozen for good."""
+    modules = getattr(network, "frozen", ())
+    return {id(tensor) for module in modules for tensor in module.state_dict(keep_vars=True).values()}
 
 
 def set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
@@ -402,8 +408,7 @@ def set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
 
 def beginning(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     """A copy of what training can change, by name: stages that are frozen for good stay where they begin."""
-    frozen = getattr(network, "frozen", ())
-    kept = {id(tensor) for module in frozen for tensor in module.state_dict(keep_vars=True).values()}
+    kept = _frozen(network)
     named = network.state_dict(keep_vars=True).items()
     return {name: tensor.detach().clone() for name, tensor in named if id(tensor) not in kept}
 

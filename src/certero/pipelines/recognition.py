@@ -279,7 +279,7 @@ def recognise_each(
         map: ordered parallel map.
 
     Raises:
-        DataError: if a model was trained on every photo that the others were not.
+        DataError: if there is no photo that none of them was trained on.
     """
     seen = [
         None if known is None else recognise(used, paths, embeddings, known, map).seen for known, embeddings in models
