@@ -86,3 +86,5 @@ def test_openings_of_two_processes_at_once_are_all_logged_whole(log: Path) -> No
     records = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(records) == 80
     assert sorted(int(record["run"]) for record in records) == sorted([*range(40)] * 2)
+    # Each counts all that came before it, the other process's too.
+    assert [record["earlier"] for record in records] == list(range(80))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -43,3 +44,20 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def lock_descriptor(descriptor: int, *, wait: bool = True) -> bool:
+    """Locks an open file or folder against other processes until it is closed, or its process ends.
+
+    Returns:
+        False if another process holds the lock, or where files cannot be locked (Windows, some network disks).
+    """
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True

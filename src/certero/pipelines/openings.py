@@ -8,9 +8,9 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from certero.config import state_folder
+from certero.disk import lock_descriptor
 from certero.errors import OutputError
 from certero.records import Json
 
@@ -41,29 +41,32 @@ def open_test_set(pixel_hashes: Sequence[str], *, purpose: str, data: str, run: 
     """
     photos = sorted({pixel_hash[:_DIGITS] for pixel_hash in pixel_hashes})
     log = state_folder() / "openings.jsonl"
-    earlier = sum(1 for line in _read(log) if not set(photos).isdisjoint(line.get("photos") or ()))
-    record: Json = {
-        "schema": 1,
-        "opened_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "purpose": purpose,
-        "data": data,
-        "run": run,
-        "n": len(pixel_hashes),
-        "earlier": earlier,
-        "photos": photos,
-    }
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        # One write in append mode: lines of two runs at once do not mix.
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            line = _line(log, record)
+        with log.open("a+b", buffering=0) as file:
+            # Of two runs at once, the second waits here and then counts the first.
+            lock_descriptor(file.fileno())
+            file.seek(0)
+            logged = file.readall()
+            earlier = sum(1 for line in _parse(logged) if not set(photos).isdisjoint(line.get("photos") or ()))
+            record: Json = {
+                "schema": 1,
+                "opened_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                "purpose": purpose,
+                "data": data,
+                "run": run,
+                "n": len(pixel_hashes),
+                "earlier": earlier,
+                "photos": photos,
+            }
+            # A line cut by a power failure must not swallow this one.
+            cut = logged != b"" and not logged.endswith(b"\n")
+            line = (("\n" if cut else "") + json.dumps(record) + "\n").encode()
+            # One write in append mode: where files cannot be locked, lines of two runs at once do not mix either.
             # An almost full disk takes the beginning of a line without an error.
-            if os.write(descriptor, line) < len(line):
+            if file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            os.fsync(file.fileno())
     except OSError as error:
         raise OutputError(
             f"the log of test openings must be writable, or the test set stays sealed; {log}: {error.strerror}."
@@ -71,25 +74,9 @@ def open_test_set(pixel_hashes: Sequence[str], *, purpose: str, data: str, run: 
     return Opening(record, earlier)
 
 
-def _line(log: Path, record: Json) -> bytes:
-    text = json.dumps(record) + "\n"
-    # A line cut by a power failure must not swallow this one.
-    with log.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        if file.tell() > 0:
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                text = "\n" + text
-    return text.encode()
-
-
-def _read(log: Path) -> list[Json]:
-    try:
-        lines = log.read_text("utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
+def _parse(logged: bytes) -> list[Json]:
     records: list[Json] = []
-    for line in lines:
+    for line in logged.decode("utf-8", errors="replace").splitlines():
         try:
             record = json.loads(line)
         except ValueError:

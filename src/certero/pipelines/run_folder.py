@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from certero.disk import sync
+from certero.disk import lock_descriptor, sync
 from certero.errors import OutputError
 
 _RUNS = Path("runs")
@@ -161,18 +161,14 @@ def _lock(folder: Path, *, wait: bool) -> int | None:
     """A descriptor whose lock ends with this process; None if another holds it, or where folders cannot be locked."""
     if sys.platform == "win32":
         return None
-    import fcntl
-
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    if lock_descriptor(descriptor, wait=wait):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _move(run: RunFolder, name: str | None) -> None:
