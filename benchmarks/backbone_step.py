@@ -15,9 +15,10 @@ import bench
 import torch
 
 from certero.engine.threads import count_cores
+from certero.learn.activations import activate_in_place
 from certero.learn.backbones import find_backbone
 from certero.learn.convolutions import speed_up_convolutions
-from certero.learn.folding import clip_in_place, fold_normalisations
+from certero.learn.folding import fold_normalisations
 from certero.learn.heap import kept_memory
 
 #: Each one with those before it.
@@ -71,7 +72,7 @@ def _network(backbone: str, way: str) -> Any:
     if number >= 2:
         speed_up_convolutions(network)
     if number >= 3:
-        clip_in_place(network)
+        activate_in_place(network, in_sequence=False)
     if number >= 4:
         fold_normalisations(network)
     return network.to(memory_format=torch.channels_last)

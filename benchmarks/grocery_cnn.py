@@ -20,6 +20,7 @@ import numpy as np
 
 from certero.config import resolve
 from certero.engine.threads import count_cores
+from certero.learn.batches import PhotoStore
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.cnn import plan_cnn
 from certero.learn.devices import choose_trainer
@@ -27,6 +28,14 @@ from certero.records import Preprocessing
 
 _WARM_UP = 3
 _CLASSES = 36
+
+
+class Repeated(PhotoStore):
+    """As many photos as are asked for, from a few in memory."""
+
+    def read(self, batches: Any) -> Any:
+        """Pixels of the photos, counted around."""
+        return super().read([rows % len(self._kept) for rows in batches])
 
 
 class NoCheckpoints(Checkpoints):
@@ -111,7 +120,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from certero.learn.augment import read_augmentation
-    from certero.learn.batches import PhotoStore
     from certero.learn.classifier import build_classifier
     from certero.learn.heap import kept_memory
     from certero.learn.loop import Examples, Progression, take_step, train_network
@@ -152,10 +160,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 ends.append(time.perf_counter())
     else:
         # One step more than is timed: after the last one the weights are written to the disk.
-        rows = np.arange((total + 1) * arguments.batch_size) % len(images)
-        store = PhotoStore([], Preprocessing(side, side), map)
-        store._kept = images[rows]  # photos that are in memory already
-        train = Examples(store, rows.astype(np.uint64), labels[rows], labels[rows])
+        rows = np.arange((total + 1) * arguments.batch_size)
+        store = Repeated([], Preprocessing(side, side), map)
+        store._kept = images  # photos that are in memory already
+        labels = labels[rows % len(images)]
+        train = Examples(store, rows.astype(np.uint64), labels, labels)
         with tempfile.TemporaryDirectory() as folder:
             train_network(
                 network,

@@ -1,4 +1,4 @@
-"""Normalisations folded into convolutions, and clipping in place: what is learnt stays what it was."""
+"""Normalisations folded into convolutions: what is learnt stays what it was."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from certero.learn.backbones import find_backbone
 from certero.learn.classifier import build_classifier
-from certero.learn.folding import clip_in_place, fold_normalisations
+from certero.learn.folding import fold_normalisations
 
 torch = pytest.importorskip("torch", reason="training needs the [train] extra")
 
@@ -34,13 +34,15 @@ def _lite() -> tuple[Any, Any]:
 def test_the_bundled_network_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     network, plain = _lite()
     x = torch.randint(0, 256, (4, 3, 64, 64)).float().contiguous(memory_format=torch.channels_last)
-    answers, found = _gradients(network, x)
-    expected_answers, expected = _gradients(plain, x)
-    torch.testing.assert_close(answers, expected_answers, rtol=1e-4, atol=1e-4)
+    # In float64: in float32 a level may round to the other side of where a ReLU6 clips, and its gradient is lost.
+    answers, found = _gradients(network.double(), x.double())
+    expected_answers, expected = _gradients(plain.double(), x.double())
+    torch.testing.assert_close(answers, expected_answers)
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         # Norms: sums of many terms that cancel differ in their last digits.
-        assert float((found[name] - gradient).norm()) <= 1e-3 * float(gradient.norm()) + 1e-6, name
+        assert float((found[name] - gradient).norm()) <= 1e-9 * float(gradient.norm()) + 1e-12, name
+    network, plain = network.float(), plain.float()
     with torch.no_grad():
         torch.testing.assert_close(network.score(x), plain.score(x), rtol=1e-4, atol=1e-4)
         with monkeypatch.context() as exporting:
@@ -132,15 +134,3 @@ def test_a_network_that_cannot_be_followed_is_left_alone() -> None:
             return self.layers(x) if x.mean() > 0 else x
 
     assert fold_normalisations(Changing()) == 0
-
-
-def test_clipping_in_place_has_the_gradient_of_relu6() -> None:
-    x = torch.tensor([-1.0, 0.0, 1e-7, 3.0, 6.0, 7.0], requires_grad=True)
-    layer = torch.nn.Sequential(torch.nn.Identity(), torch.nn.ReLU6(inplace=True))
-    expected = torch.autograd.grad(layer(x * 1).sum(), x)[0]
-    clip_in_place(layer)
-    out = layer(x * 1)
-    assert torch.equal(out, torch.tensor([0, 0, 1e-7, 3, 6, 6]))
-    assert torch.equal(torch.autograd.grad(out.sum(), x)[0], expected)
-    with torch.no_grad():
-        assert torch.equal(layer(x * 1), out)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from certero.errors import ConfigError
+from certero.learn.activations import activate_in_place
 from certero.learn.backbones import Backbone, read_weights
 from certero.learn.cnn import Cnn, build_cnn
 from certero.learn.convolutions import speed_up_convolutions
 from certero.learn.first_block import find_first_block, run_in_parts
-from certero.learn.folding import clip_in_place, fold_normalisations
+from certero.learn.folding import fold_normalisations
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +77,7 @@ def build_classifier(
         if isinstance(source, Cnn):
             body = build_cnn(source)
             speed_up_convolutions(body)
+            activate_in_place(body, in_sequence=True)
             cut = source.map_layer + 1
             mean, deviation = NORMALISATIONS[normalise]
         else:
@@ -85,7 +87,7 @@ def build_classifier(
             body.reset_classifier(0)
             body.requires_grad_(True)
             speed_up_convolutions(body)
-            clip_in_place(body)
+            activate_in_place(body, in_sequence=False)
             if keep_statistics:
                 fold_normalisations(body)
             mean, deviation = source.mean, source.deviation

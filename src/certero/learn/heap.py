@@ -13,8 +13,8 @@ import platform
 from collections.abc import Iterator
 
 # Of malloc.h of the GNU C library, with its defaults.
-_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-_DEFAULT_TRIM_BYTES, _DEFAULT_MMAPS = 128 * 1024, 65_536
+_SMALL_BLOCKS, _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = 1, -1, -4, -8
+_DEFAULT_SMALL_BYTES, _DEFAULT_TRIM_BYTES, _DEFAULT_MMAPS = 128, 128 * 1024, 65_536
 
 
 @contextlib.contextmanager
@@ -32,12 +32,15 @@ def kept_memory(device: str = "cpu") -> Iterator[None]:
     library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
     # The thread that computes gradients would otherwise hold a second stock of its own.
     library.mallopt(_ARENA_MAX, 1)
+    # Small freed blocks are kept apart for their like; between two large ones they would keep these from becoming one.
+    library.mallopt(_SMALL_BLOCKS, 0)
     try:
         yield
     finally:
         library.mallopt(_MMAP_MAX, _DEFAULT_MMAPS)
         library.mallopt(_TRIM_THRESHOLD, _DEFAULT_TRIM_BYTES)
         library.mallopt(_ARENA_MAX, 0)
+        library.mallopt(_SMALL_BLOCKS, _DEFAULT_SMALL_BYTES)
         give_back()
 
 
