@@ -13,7 +13,6 @@ from certero.learn.activations import activate_in_place
 from certero.learn.backbones import Backbone, read_weights
 from certero.learn.cnn import Cnn, build_cnn
 from certero.learn.convolutions import speed_up_convolutions
-from certero.learn.dense import keep_gradient_places
 from certero.learn.first_block import find_first_block, run_in_parts
 from certero.learn.folding import fold_normalisations
 
@@ -79,7 +78,6 @@ def build_classifier(
             body = build_cnn(source)
             speed_up_convolutions(body)
             activate_in_place(body, in_sequence=True)
-            keep_gradient_places(body)
             cut = source.map_layer + 1
             mean, deviation = NORMALISATIONS[normalise]
         else:
