@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from certero.data.alignment import Alignment, align
-from certero.data.neighbours import Index, reduced, unit_length
+from certero.data.neighbours import Index, unit_length
 from certero.data.separation import join
 from certero.language import Sentence, sentence
 from certero.records import Map, Progress, no_progress
@@ -77,7 +77,7 @@ def find_near_copies(
     views: UInt8,
     labels: Sequence[str | None],
     captured_at: npt.NDArray[np.datetime64],
-    embeddings: Floats | None,
+    features: Floats | None,
     altered: dict[str, Floats],
     align_pairs: Callable[[Ints], Alignment],
 ) -> NearCopies:
@@ -87,13 +87,14 @@ def find_near_copies(
         views: uint8 [n, 64, 64] of photos of which none is a verified copy of another.
         labels: [n].
         captured_at: datetime64 [n], NaT where unknown.
-        embeddings: float32 [n, D] of a network; None does without, and then misses most that were turned or cropped.
+        features: float32 [n, d] of a network, as `neighbours.reduced` gives them; None does without, and then misses
+            most that were turned or cropped.
         altered: by alteration, scores of a sample of the photos and their copies after it, float32 [sample].
         align_pairs: lays the views of pairs of rows [p, 2] on each other; see `align_rows`.
     """
     if len(views) < 2:
         return NearCopies(np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros(0, np.bool_), None)
-    pairs = propose(views, embeddings)
+    pairs = propose(views, features)
     found = align_pairs(pairs)
     copies = {name: np.maximum(scores, 0) for name, scores in altered.items() if len(scores)}
     _names, codes = np.unique(np.array([label or "" for label in labels]), return_inverse=True)
@@ -123,7 +124,7 @@ def find_near_copies(
     )
 
 
-def propose(views: UInt8, embeddings: Floats | None) -> Ints:
+def propose(views: UInt8, features: Floats | None) -> Ints:
     """Pairs [p, 2], i < j, that could be one photo altered: near in features, or in the grey view, mirrored or not."""
     n = len(views)
     seen = _describe(views)
@@ -139,7 +140,7 @@ def propose(views: UInt8, embeddings: Floats | None) -> Ints:
 
     if len(known) < 2:
         return np.zeros((0, 2), np.int64)
-    least_seen = _LEAST_SEEN if embeddings is None else _LEAST_SEEN_TOO
+    least_seen = _LEAST_SEEN if features is None else _LEAST_SEEN_TOO
     index = Index(seen[known])
     add(known, *index.nearest(seen[known], min(_SEEN + 1, len(known))), least_seen)
     turned = _describe(views[:, :, ::-1])
@@ -147,8 +148,8 @@ def propose(views: UInt8, embeddings: Floats | None) -> Ints:
     # What lies inside a frame that was added is what the photo without it shows.
     inner = _describe(views[:, _FRAME:-_FRAME, _FRAME:-_FRAME])
     add(known, *index.nearest(inner[known], min(_SEEN, len(known))), least_seen)
-    if embeddings is not None:
-        vectors = reduced(embeddings)[known]
+    if features is not None:
+        vectors = features[known]
         add(known, *Index(vectors).nearest(vectors, min(_LEARNED + 1, len(known))), _LEAST_LEARNED)
     return np.stack(np.divmod(np.unique(np.concatenate(codes)), n), axis=1)
 

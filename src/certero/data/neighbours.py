@@ -103,21 +103,22 @@ def _keep_best(found: Floats, names: npt.NDArray[np.int64], rows: npt.NDArray[np
     cosines[:, :k] = np.take_along_axis(found, best, axis=1)
 
 
-def reduced(vectors: Floats, dimensions: int = 64) -> Floats:
+def reduced(vectors: Floats, rows: npt.NDArray[np.int64] | None = None, dimensions: int = 64) -> Floats:
     """Centred vectors [n, d] on their main directions, of length 1: what the index compares.
 
     Args:
-        vectors: float32 [n, D].
+        vectors: float32 [N, D].
+        rows: which of them, [n]; None takes all. They are not copied all at once.
         dimensions: d, at most D.
     """
-    mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-    sample = vectors[np.random.default_rng(0).permutation(len(vectors))[:8192]] - mean
+    rows = np.arange(len(vectors)) if rows is None else rows
+    parts = [rows[start : start + 8192] for start in range(0, len(rows), 8192)]
+    total = np.sum([vectors[part].sum(axis=0, dtype=np.float64) for part in parts], axis=0)
+    mean = (total / len(rows)).astype(np.float32)
+    sample = vectors[rows[np.random.default_rng(0).permutation(len(rows))[:8192]]] - mean
     _values, directions = np.linalg.eigh(sample.T @ sample)
     main = directions[:, ::-1][:, :dimensions].astype(np.float32)
-    projected = np.concatenate(
-        [(vectors[start : start + 8192] - mean) @ main for start in range(0, len(vectors), 8192)]
-    )
-    return unit_length(projected)
+    return unit_length(np.concatenate([(vectors[part] - mean) @ main for part in parts]))
 
 
 def unit_length(vectors: Floats) -> Floats:

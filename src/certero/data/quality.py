@@ -35,7 +35,7 @@ def judge_quality(
 
     Args:
         table: rows of the used photos.
-        sharpness: of the same photos, and so the following; see `data.views.View`.
+        sharpness: of the same photos, and so the following; see `data.views.Measures`.
         contrast: 0 to 1.
         entropy: bits.
         darkest: grey level 0 to 1 that 5 % of the pixels lie below.

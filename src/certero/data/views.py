@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zlib
 from dataclasses import dataclass
@@ -17,11 +18,10 @@ MEASURED_SIDE = 256
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What one more look at a photo tells.
+class Measures:
+    """What one more look at a photo measures.
 
     Args:
-        grey: uint8 [64, 64], the whole frame, its shape ignored.
         sharpness: standard deviation of the Laplacian over that of the grey levels; no unit.
         contrast: standard deviation of the grey levels, 0 to 1.
         entropy: of the grey levels, bits, 0 to 8.
@@ -30,7 +30,6 @@ class View:
         camera: make and model that EXIF names; None without.
     """
 
-    grey: UInt8
     sharpness: float
     contrast: float
     entropy: float
@@ -38,17 +37,29 @@ class View:
     brightest: float
     camera: str | None
 
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one more look at a photo tells.
+
+    Args:
+        grey: uint8 [64, 64], the whole frame, its shape ignored.
+        measures: of the same look.
+    """
+
+    grey: UInt8
+    measures: Measures
+
     def to_blob(self) -> bytes:
         """For the cache."""
-        facts = {name: getattr(self, name) for name in self.__slots__ if name != "grey"}
-        return self.grey.tobytes() + zlib.compress(json.dumps(facts).encode(), 1)
+        return self.grey.tobytes() + zlib.compress(json.dumps(dataclasses.asdict(self.measures)).encode(), 1)
 
     @classmethod
     def from_blob(cls, blob: bytes) -> View:
         """The inverse of `to_blob`."""
         size = VIEW_SIDE * VIEW_SIDE
         grey = np.frombuffer(blob[:size], np.uint8).reshape(VIEW_SIDE, VIEW_SIDE)
-        return cls(grey, **json.loads(zlib.decompress(blob[size:])))
+        return cls(grey, Measures(**json.loads(zlib.decompress(blob[size:]))))
 
 
 def look(pixels: UInt8, camera: str | None) -> View:
@@ -68,8 +79,7 @@ def look(pixels: UInt8, camera: str | None) -> View:
     darkest, brightest = (_percentile(counts, share) / 255 for share in (0.05, 0.99))
     mean = counts @ levels / grey.size
     contrast = float(np.sqrt(counts @ (levels - mean) ** 2 / grey.size))
-    return View(
-        grey=shrink_view(full),
+    measures = Measures(
         sharpness=round(_deviation(_laplacian(grey)) / max(contrast, 1.0), 4),
         contrast=round(contrast / 255, 4),
         entropy=round(float(-(shares * np.log2(shares)).sum()), 4),
@@ -77,6 +87,7 @@ def look(pixels: UInt8, camera: str | None) -> View:
         brightest=round(float(brightest), 4),
         camera=camera,
     )
+    return View(shrink_view(full), measures)
 
 
 def shrink_view(grey: UInt8) -> UInt8:

@@ -16,12 +16,13 @@ from certero.data.cleaning import check_manifest_place, choose_rows, cleaned_man
 from certero.data.duplicates import Link, count_leaks, describe_copies, link_copies
 from certero.data.findings import Finding, Severity, concerning, count_kinds, rank
 from certero.data.near_copies import NearCopies, find_near_copies
+from certero.data.neighbours import reduced
 from certero.data.quality import judge_quality
 from certero.data.scan import LabelLevel, list_photos
 from certero.data.separation import join, separate, with_units
 from certero.data.strata import split_units
 from certero.data.table import SCHEMA, Photos
-from certero.data.views import View
+from certero.data.views import Measures
 from certero.disk import write_whole
 from certero.errors import DataError, MissingExtra
 from certero.language import Sentence, message, sentence, use_language
@@ -105,17 +106,20 @@ def audit(
             separation = separate(photos, copies, group_by=group_by)
             photos = with_units(photos, separation)
             used = photos.used()
-        views = look_closer(photos.paths(used), used["content_hash"].to_list(), tools)
-        embeddings = None if embed is None else embed(photos.paths(used), used["content_hash"].to_list())
-        why_not = None if embeddings is not None else _NO_TORCH if network else _WITHOUT_NETWORK
         table_rows = np.flatnonzero(photos.used_mask())
         place = {int(row): position for position, row in enumerate(table_rows)}
         pairs = [(place[i], place[j]) for i, j in copies]
-        near, altered = _find_near(photos, used, views, embeddings, pairs, tools)
+        grey, measures = look_closer(photos.paths(used), used["content_hash"].to_list(), tools)
+        # Of each set of verified copies one photo is compared; the grey views of the others are given back here.
+        single = np.unique(join(used.height, pairs))
+        grey = grey[single]
+        embeddings = None if embed is None else embed(photos.paths(used), used["content_hash"].to_list())
+        why_not = None if embeddings is not None else _NO_TORCH if network else _WITHOUT_NETWORK
+        near, altered = _find_near(photos, used, single, grey, embeddings, tools)
         links = [*link_copies(used, pairs), *altered]
-        findings = [*_unused(photos), *describe_copies(used, links), *_quality(used, views)]
+        findings = [*_unused(photos), *describe_copies(used, links), *_quality(used, measures)]
         folds = _fold(used, links)
-        conditions = _conditions(used, views)
+        conditions = _conditions(used, measures)
         findings += [*judge_balance(used), *judge_conditions(used, conditions)]
         if embeddings is not None:
             with tools.timed("labels"), one_blas_thread():
@@ -189,23 +193,21 @@ def _check_missing(error: MissingExtra | ModuleNotFoundError) -> None:
 def _find_near(
     photos: Photos,
     used: pl.DataFrame,
-    views: Sequence[View],
+    rows: NDArray[np.int64],
+    grey: NDArray[np.uint8],
     embeddings: NDArray[np.float32] | None,
-    copies: Sequence[tuple[int, int]],
     tools: Resources,
 ) -> tuple[NearCopies, list[Link]]:
-    """Near copies among one photo of each set of verified copies, as links between rows of the used photos."""
-    rows = np.unique(join(used.height, copies))
+    """Near copies among some rows of the used photos, whose grey views are given, as links between such rows."""
     paths = photos.paths(used)
     contents = used["content_hash"].to_list()
     chosen = [contents[row] for row in rows]
-    grey = np.stack([views[row].grey for row in rows])
     with tools.timed("near copies"), one_blas_thread():
         near = find_near_copies(
             grey,
             used["label"][rows].to_list(),
             used["captured_at"].to_numpy().astype("datetime64[us]")[rows],
-            None if embeddings is None else embeddings[rows],
+            None if embeddings is None else reduced(embeddings, rows),
             alter_sample([paths[row] for row in rows], chosen, tools),
             RememberedAlignments(grey, chosen, tools),
         )
@@ -230,24 +232,24 @@ def _unused(photos: Photos) -> list[Finding]:
     return findings
 
 
-def _quality(used: pl.DataFrame, views: Sequence[View]) -> list[Finding]:
+def _quality(used: pl.DataFrame, measures: Sequence[Measures]) -> list[Finding]:
     return judge_quality(
         used,
-        [view.sharpness for view in views],
-        [view.contrast for view in views],
-        [view.entropy for view in views],
-        [view.darkest for view in views],
-        [view.brightest for view in views],
+        [each.sharpness for each in measures],
+        [each.contrast for each in measures],
+        [each.entropy for each in measures],
+        [each.darkest for each in measures],
+        [each.brightest for each in measures],
     )
 
 
-def _conditions(used: pl.DataFrame, views: Sequence[View]) -> dict[str, list[str | None]]:
+def _conditions(used: pl.DataFrame, measures: Sequence[Measures]) -> dict[str, list[str | None]]:
     """What photos were taken under: the manifest's own columns, too."""
     return {
         message("lighting"): lighting(used["brightness"].to_numpy()),
         message("hour"): hour(used["captured_at"].to_numpy()),
         message("group"): used["group"].to_list(),
-        message("camera"): [view.camera for view in views],
+        message("camera"): [each.camera for each in measures],
         **{name: used[name].cast(pl.String).to_list() for name in used.columns if name not in SCHEMA},
     }
 
@@ -279,7 +281,7 @@ def _suspicious(used: pl.DataFrame, embeddings: NDArray[np.float32], folds: NDAr
     table = used.filter(pl.Series(judged))
     index = {name: number for number, name in enumerate(classes)}
     truth = np.array([index[label] for label in table["label"]], np.int64)
-    found = suspect(embeddings[judged], truth, folds[judged])
+    found = suspect(embeddings if judged.all() else embeddings[judged], truth, folds[judged])
     findings: list[Finding] = []
     for row in np.flatnonzero(found.margin < 0).tolist():
         likelier = classes[int(found.suggested[row])]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from certero.cache import BlobCache
-from certero.data.alignment import Alignment, align
+from certero.data.alignment import VIEW_SIDE, Alignment, align
 from certero.data.alterations import ALTERATIONS, alter
 from certero.data.near_copies import align_rows
-from certero.data.views import View, look, shrink_view
+from certero.data.views import Measures, View, look, shrink_view
 from certero.errors import PhotoError, changed_since
 from certero.pipelines.resources import Resources
 from certero.pixels import Decoded, decode, luma, read_camera
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
+    UInt8 = NDArray[np.uint8]
 
 # Parts of the cache's keys: raise them when a view, an alteration or a score changes.
 _VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 3, 3, 4
@@ -36,8 +37,8 @@ def view_entry(content_hash: str, data: bytes, photo: Decoded) -> tuple[str, byt
     return _view_key(content_hash), _view(data, photo)
 
 
-def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources) -> list[View]:
-    """The view of each photo: most are remembered from the first look at it.
+def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources) -> tuple[UInt8, list[Measures]]:
+    """The grey view of each photo, uint8 [n, 64, 64], and its measures: most are remembered from the first look at it.
 
     Raises:
         PhotoError: if a photo that could be read before cannot be read now.
@@ -61,7 +62,14 @@ def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Res
                 tools.progress("look closer", done, len(paths))
         finally:
             tools.fingerprints.put_many(fresh)
-        return [View.from_blob(known[keys[content]]) for content in content_hashes]
+        # One array, not as many as photos beside it: of 100,000 photos they take 410 MB.
+        grey = np.empty((len(content_hashes), VIEW_SIDE, VIEW_SIDE), np.uint8)
+        measures: list[Measures] = []
+        for row, content in enumerate(content_hashes):
+            view = View.from_blob(known[keys[content]])
+            grey[row] = view.grey
+            measures.append(view.measures)
+        return grey, measures
 
 
 def alter_sample(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources) -> dict[str, Floats]:
