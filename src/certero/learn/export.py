@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ShippedPrecision = Literal["fp32", "int8"]
 
 # Part of the cache key: raise it when the exported graph changes.
-_EXPORT_VERSION = 4
+_EXPORT_VERSION = 5
 # A batch of 1 would be taken for a constant by torch.export.
 _TRACE_BATCH = 2
 

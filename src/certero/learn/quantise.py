@@ -6,6 +6,10 @@ followed its convolution in training: their mean and deviation over the photos t
 
 Source: M. Nagel, M. van Baalen, T. Blankevoort, M. Welling, "Data-free quantization through weight equalization and
 bias correction", ICCV 2019, sections 4.2 (bias correction) and 4.3 (ranges from batch normalisation).
+
+Processors without instructions for whole numbers (VNNI) add two products of an activation and a weight in 16 bits. The
+weights' scales are chosen so that no two neighbours can overflow there, whatever the photo: then the fast way gives the
+same bits as the exact one (docs/decisions/0027).
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from certero.learn.photo_blocks import read_in_blocks
+from certero.runtime.network import PAIRS_FIT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +31,10 @@ if TYPE_CHECKING:
 _DEVIATIONS = 6.0
 _LEVELS = 255
 _WEIGHT_LEVELS = 127
+# 255 (a + b) fits into 16 bits, a sign among them, up to a + b = 128; rounding adds at most a half to each.
+_PAIR_LEVELS = 127
+# A processor adds up products of these many input channels at once, in pairs.
+_SUMMED_AT_ONCE = 4
 # A bias of 32 bits must hold its value in units of (input scale x weight scale).
 _LARGEST_BIAS = 2**28
 
@@ -96,6 +105,7 @@ def quantise(model: bytes, outputs: Sequence[Channels], mean: float, deviation: 
         NotQuantisable: for a layer of another kind, or if the normalisations do not fit the convolutions.
     """
     import onnx
+    from onnx import helper
 
     known = onnx.load_model_from_string(model)
     rewriter = _Rewriter(known, mean, deviation)
@@ -109,6 +119,7 @@ def quantise(model: bytes, outputs: Sequence[Channels], mean: float, deviation: 
     del known.graph.initializer[:]
     known.graph.initializer.extend(rewriter.stored)
     read_in_blocks(known)
+    helper.set_model_props(known, {PAIRS_FIT: "1"})
     onnx.checker.check_model(known)
     data: bytes = known.SerializeToString(deterministic=True)
     return data
@@ -182,7 +193,8 @@ class _Rewriter:
         scale_in = self._scales[self._names.get(node.input[0], node.input[0])]
         column = (-1, *[1] * (weights.ndim - 1))
         largest = np.abs(weights).reshape(len(weights), -1).max(axis=1)
-        scales = np.maximum(largest / _WEIGHT_LEVELS, np.abs(bias) / scale_in / _LARGEST_BIAS)
+        scales = np.maximum(largest / _WEIGHT_LEVELS, largest_pairs(weights) / _PAIR_LEVELS)
+        scales = np.maximum(scales, np.abs(bias) / scale_in / _LARGEST_BIAS)
         scales = np.maximum(scales, np.finfo(np.float32).tiny).astype(np.float32)
         rounded = np.rint(weights / scales.astype(np.float64).reshape(column)).astype(np.int8)
         given = self._channels.get(node.input[0])
@@ -244,3 +256,25 @@ class _Rewriter:
 
         self.stored.append(numpy_helper.from_array(np.asarray(values), name))
         return name
+
+
+def largest_pairs(weights: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """The largest sum, by amount, of two weights of one sign that may be added up as a pair, an output channel: [K].
+
+    A pointwise convolution's pairs lie within four input channels in a row. In a wider kernel, whose pixels may be
+    gathered in any order, any two weights may meet. A depthwise convolution's products are added in 32 bits: zeros.
+
+    Args:
+        weights: [K, C, h, w] of a convolution.
+    """
+    n_outputs, n_inputs, height, width = weights.shape
+    if n_inputs == 1:
+        return np.zeros(n_outputs)
+    groups = weights.reshape(n_outputs, 1, -1).astype(np.float64)
+    if height * width == 1:
+        rest = -n_inputs % _SUMMED_AT_ONCE
+        groups = np.pad(groups, ((0, 0), (0, 0), (0, rest))).reshape(n_outputs, -1, _SUMMED_AT_ONCE)
+    ordered = np.sort(groups, axis=2)
+    above, below = ordered[..., -2:].clip(min=0).sum(axis=2), -ordered[..., :2].clip(max=0).sum(axis=2)
+    largest: NDArray[np.float64] = np.maximum(above, below).max(axis=1)
+    return largest

@@ -15,6 +15,9 @@ from certero.machine import instructions
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+#: Metadata key of a network in 8 bits whose weights were chosen so that no sum of two products overflows 16 bits.
+PAIRS_FIT = "certero_pairs_fit_16_bits"
+
 
 class Network:
     """Runs an ONNX network on one core a call; calls may come from several threads at once.
@@ -41,7 +44,7 @@ class Network:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        if not _adds_bytes_exactly():
+        if not _adds_bytes_exactly() and PAIRS_FIT.encode() not in model:
             # Without it, networks in 8 bits would give other answers on this processor than where they were measured.
             options.add_session_config_entry("session.x64quantprecision", "1")
         if folder is not None:
@@ -71,8 +74,8 @@ class Network:
 def _adds_bytes_exactly() -> bool:
     """Whether this processor sums products of bytes in 32 bits.
 
-    x86 processors before VNNI sum pairs of them in 16 bits, which overflow; ONNX Runtime then has an exact way of half
-    the speed. Where nothing is known, exact comes before fast.
+    x86 processors before VNNI sum pairs of them in 16 bits, which overflow unless the weights are small enough
+    (`PAIRS_FIT`); ONNX Runtime then has an exact way of half the speed. Where nothing is known, exact comes first.
     """
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return True
