@@ -25,7 +25,7 @@ from certero.cli.main import main
 from certero.data.alignment import align
 from certero.data.alterations import ALTERATIONS, alter
 from certero.data.findings import KINDS
-from certero.data.near_copies import _describe, _deviations, propose
+from certero.data.near_copies import _describe, _deviations
 from certero.data.neighbours import EXACT, Index, reduced, unit_length
 from certero.data.scan import list_photos
 from certero.data.table import SCHEMA
@@ -312,26 +312,18 @@ def test_the_index_finds_the_neighbours_that_comparing_all_finds() -> None:
     assert np.mean([np.isin(nearest[q], rows[q]).mean() for q in range(300)]) >= 0.95
 
 
-def test_proposing_pairs_takes_less_memory_than_the_views() -> None:
-    """Of 100,000 photos the views are 410 MB: one copy of them in floats would pass what an audit may take."""
-    random = np.random.default_rng(0)
-    views = random.integers(0, 256, (EXACT + 3000, 64, 64), dtype=np.uint8)
-    views[EXACT:] = views[:3000] // 2
+def test_a_view_is_described_by_its_cells_and_their_deviation_without_a_copy_in_floats() -> None:
+    """Of 100,000 photos the views are 410 MB: copied into 64-bit floats they took 3.3 GB."""
+    views = np.random.default_rng(0).integers(0, 256, (10_000, 64, 64), dtype=np.uint8)
     tracemalloc.start()
-    pairs = propose(views, None)
+    described, deviations = _describe(views), _deviations(views)
     _now, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    darker = {(row, EXACT + row) for row in range(3000)}
-    assert len(darker & set(map(tuple, pairs.tolist()))) >= 0.99 * len(darker)
     assert peak < views.nbytes
-
-
-def test_a_view_is_described_by_its_cells_and_their_deviation() -> None:
-    views = np.random.default_rng(0).integers(0, 256, (5000, 64, 64), dtype=np.uint8)
-    cells = views.reshape(5000, 8, 8, 8, 8).mean(axis=(2, 4)).reshape(5000, 64)
+    cells = views.reshape(10_000, 8, 8, 8, 8).mean(axis=(2, 4)).reshape(10_000, 64)
     cells -= cells.mean(axis=1, keepdims=True)
-    assert np.allclose(_describe(views), cells / np.linalg.norm(cells, axis=1, keepdims=True), atol=1e-5)
-    assert np.allclose(_deviations(views), views.reshape(5000, -1).std(axis=1), rtol=1e-4)
+    assert np.allclose(described, cells / np.linalg.norm(cells, axis=1, keepdims=True), atol=1e-5)
+    assert np.allclose(deviations, views.reshape(10_000, -1).std(axis=1), rtol=1e-4)
 
 
 def test_planted_wrong_labels_rank_first() -> None:

@@ -40,7 +40,7 @@ _FRAME = 4
 _FLAT = 4.0
 _PAIRS_AT_ONCE = 512
 # A float of each of their pixels takes so many times 16 kB.
-_VIEWS_AT_ONCE = 2048
+_VIEWS_AT_ONCE = 1024
 # A fixed camera chains its photos: so many in one cluster, and that for so many of the photos.
 _CROWD, _CROWDED_SHARE = 20, 0.1
 # Photos further apart in time are different exposures, whatever they look like.
