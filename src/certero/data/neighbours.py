@@ -111,13 +111,18 @@ def reduced(vectors: Floats, rows: npt.NDArray[np.int64] | None = None, dimensio
         rows: which of them, [n]; None takes all. They are not copied all at once.
         dimensions: d, at most D.
     """
+    from scipy.linalg import eigh
+
     rows = np.arange(len(vectors)) if rows is None else rows
     parts = [rows[start : start + 8192] for start in range(0, len(rows), 8192)]
     total = np.sum([vectors[part].sum(axis=0, dtype=np.float64) for part in parts], axis=0)
     mean = (total / len(rows)).astype(np.float32)
     sample = vectors[rows[np.random.default_rng(0).permutation(len(rows))[:8192]]] - mean
-    _values, directions = np.linalg.eigh(sample.T @ sample)
-    main = directions[:, ::-1][:, :dimensions].astype(np.float32)
+    last = vectors.shape[1] - 1
+    # Only the directions that are kept: in half of the time that all take.
+    wanted = (max(0, last - dimensions + 1), last)
+    _values, directions = eigh(sample.T @ sample, subset_by_index=wanted, overwrite_a=True, check_finite=False)
+    main = directions[:, ::-1].astype(np.float32)
     return unit_length(np.concatenate([(vectors[part] - mean) @ main for part in parts]))
 
 

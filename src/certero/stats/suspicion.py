@@ -68,6 +68,8 @@ def _held_out(
     features: npt.NDArray[np.float32], truth: npt.NDArray[np.int64], folds: npt.NDArray[np.int64], classes: int
 ) -> npt.NDArray[np.float64]:
     """Calibrated out-of-fold probabilities [n, K]."""
+    from scipy.linalg import solve
+
     columns = features.shape[1] + 1
     numbers = np.unique(folds)
     mean, deviation = _moments(features)
@@ -85,7 +87,8 @@ def _held_out(
         for place, number in enumerate(numbers):
             normal = whole - products[place]
             normal[np.diag_indices(columns)] += penalty * (len(truth) + 1)
-            weights = np.linalg.solve(normal, total - sums[place])
+            weights = solve(normal, total - sums[place], assume_a="pos", overwrite_a=True, check_finite=False)
+            weights = weights.astype(np.float32)
             for rows in _slices(np.flatnonzero(folds == number)):
                 outputs[rows] = _prepared(features[rows], mean, deviation) @ weights
         temperature = fit_temperature(outputs, truth)
