@@ -60,7 +60,11 @@ def _engines(module: Any, models: dict[str, bytes]) -> list[tuple[str, Callable[
         ("ONNX Runtime fp32, one call a core at once", lambda _batch, _images: _runtime(models["fp32"], 1), cores),
         ("ONNX Runtime int8, one call on every core", lambda _batch, _images: _runtime(models["int8"], cores), 1),
         ("ONNX Runtime int8, one call a core at once", lambda _batch, _images: _runtime(models["int8"], 1), cores),
-        ("the same, exact way without VNNI (int8)", lambda _batch, _images: _runtime(models["int8"], 1, True), cores),
+        (
+            "ONNX Runtime int8, the exact way without VNNI",
+            lambda _batch, _images: _runtime(models["int8"], 1, True),
+            cores,
+        ),
     ]
 
 

@@ -15,7 +15,7 @@ from certero.learn.devices import choose_engine
 from certero.learn.export import count_parameters, export_backbone
 from certero.learn.photo_blocks import read_in_blocks
 from certero.learn.quantise import Channels, NotQuantisable, largest_pairs, quantise
-from certero.runtime.network import Network
+from certero.runtime.network import Network, _adds_bytes_exactly
 
 pytest.importorskip("torch", reason="networks are exported by the [train] extra")
 onnx = pytest.importorskip("onnx", reason="networks are exported by the [train] extra")
@@ -103,8 +103,6 @@ def test_networks_of_others_take_the_exact_way_on_such_a_processor(
     others = model.SerializeToString()
     fast, exact = (_answers(others, images, way) for way in (False, True))
     assert np.array_equal(Network(others).run(images, ["embedding"])[0], exact)
-    from certero.runtime.network import _adds_bytes_exactly
-
     # Where products are added in 16 bits, the fast way gives something else: the mark is what keeps it away.
     assert np.array_equal(fast, exact) is _adds_bytes_exactly()
 

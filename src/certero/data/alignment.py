@@ -178,7 +178,7 @@ def _grid(side: int) -> Floats:
 def _sample(pictures: Floats, warp: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Pictures [p, s, s] at the warped grid, bilinear, and where that lies inside them."""
     n, side = len(pictures), pictures.shape[1]
-    # From -1 to 1 becomes from 0 to side - 1, pixel centres in the middle.
+    # From -1 to 1 becomes from -0.5 to side - 0.5: a pixel's centre is a whole number.
     in_pixels = warp * np.float32(side / 2)
     in_pixels[:, :, 2] += np.float32(side / 2 - 0.5)
     places = np.matmul(in_pixels, _grid(side).reshape(3, -1))
@@ -234,9 +234,8 @@ def _register_part(template: Floats, picture: Floats, warp: Floats, steps: int) 
     for _step in range(steps):
         warped, inside = _sample(picture, warp)
         # Slopes across the edge of the overlap mean nothing, and neither do those of the last row and column.
-        sloped = np.zeros_like(inside)
-        sloped[:, 1:-1, 1:-1] = inside[:, 1:-1, 2:] & inside[:, 1:-1, :-2] & inside[:, 2:, 1:-1] & inside[:, :-2, 1:-1]
-        weight = sloped.astype(np.float32)
+        weight = np.zeros_like(warped)
+        weight[:, 1:-1, 1:-1] = inside[:, 1:-1, 2:] & inside[:, 1:-1, :-2] & inside[:, 2:, 1:-1] & inside[:, :-2, 1:-1]
         slope_weight = weight * np.float32(side / 4)
         across, down = columns[:, 2], columns[:, 5]
         np.subtract(warped[:, :, 2:], warped[:, :, :-2], out=across[:, :, 1:-1])

@@ -172,8 +172,8 @@ def _describe(views: UInt8) -> Floats:
     for start in range(0, len(views), _VIEWS_AT_ONCE):
         part = views[start : start + _VIEWS_AT_ONCE]
         # Sums of bytes down the cells, then across: whole numbers, without a copy of the part in floats.
-        rows = np.add.reduce(part.reshape(-1, 8, side, part.shape[2]), axis=2, dtype=np.uint16)
-        sums = np.add.reduce(rows.reshape(-1, 8, 8, side), axis=3, dtype=np.uint32)
+        rows = part.reshape(-1, 8, side, part.shape[2]).sum(axis=2, dtype=np.uint16)
+        sums = rows.reshape(-1, 8, 8, side).sum(axis=3, dtype=np.uint32)
         cells[start : start + _VIEWS_AT_ONCE] = sums.reshape(-1, 64) / np.float32(side * side)
     return unit_length(cells - cells.mean(axis=1, keepdims=True))
 

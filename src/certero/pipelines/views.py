@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     UInt8 = NDArray[np.uint8]
 
 # Parts of the cache's keys: raise them when a view, an alteration or a score changes.
-_VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 3, 3, 4
+_VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 3, 4, 5
 _COMMIT_EVERY = 512
 #: Photos of which altered copies say what a copy scores.
 SAMPLE = 48
