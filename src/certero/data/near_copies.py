@@ -80,7 +80,7 @@ def find_near_copies(
     labels: Sequence[str | None],
     captured_at: npt.NDArray[np.datetime64],
     features: Floats | None,
-    altered: dict[str, Floats],
+    alter: Callable[[], dict[str, Floats]],
     align_pairs: Callable[[Ints], Alignment],
 ) -> NearCopies:
     """Pairs of photos that are one photo altered.
@@ -91,14 +91,15 @@ def find_near_copies(
         captured_at: datetime64 [n], NaT where unknown.
         features: float32 [n, d] of a network, as `neighbours.reduced` gives them; None does without, and then misses
             most that were turned or cropped.
-        altered: by alteration, scores of a sample of the photos and their copies after it, float32 [sample].
+        alter: gives, by alteration, scores of a sample of the photos and their copies after it, float32 [sample];
+            called once the pairs are chosen.
         align_pairs: lays the views of pairs of rows [p, 2] on each other; see `align_rows`.
     """
     if len(views) < 2:
         return NearCopies(np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros(0, np.bool_), None)
     pairs = propose(views, features)
+    copies = {name: np.maximum(scores, 0) for name, scores in alter().items() if len(scores)}
     found = align_pairs(pairs)
-    copies = {name: np.maximum(scores, 0) for name, scores in altered.items() if len(scores)}
     _names, codes = np.unique(np.array([label or "" for label in labels]), return_inverse=True)
     other_label = codes[pairs[:, 0]] != codes[pairs[:, 1]]
     seconds = np.abs((captured_at[pairs[:, 0]] - captured_at[pairs[:, 1]]) / np.timedelta64(1, "s"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ from certero.pipelines.tables import describe_photos, describe_separation
 from certero.pipelines.views import RememberedAlignments, alter_sample, look_closer, view_entry
 from certero.records import Json, Progress, no_progress
 from certero.report.audit import write_audit
-from certero.stats.shortcuts import Shortcut, categories, find_shortcuts
+from certero.stats.shortcuts import Shortcut, categories, find_shortcuts, load_trees
 from certero.stats.slices import hour, lighting
 from certero.stats.suspicion import suspect
 
@@ -115,6 +116,8 @@ def audit(
         grey = grey[single]
         embeddings = None if embed is None else embed(photos.paths(used), used["content_hash"].to_list())
         why_not = None if embeddings is not None else _NO_TORCH if network else _WITHOUT_NETWORK
+        # scikit-learn takes a second or two to load, and the choice of pairs leaves most of a core to it.
+        stack.enter_context(ThreadPoolExecutor(1)).submit(load_trees)
         near, altered = _find_near(photos, used, single, grey, embeddings, tools)
         links = [*link_copies(used, pairs), *altered]
         findings = [*_unused(photos), *describe_copies(used, links), *_quality(used, measures)]
@@ -202,13 +205,15 @@ def _find_near(
     paths = photos.paths(used)
     contents = used["content_hash"].to_list()
     chosen = [contents[row] for row in rows]
-    with tools.timed("near copies"), one_blas_thread():
+    with tools.timed("near copies"), one_blas_thread(), ThreadPoolExecutor(1) as pool:
+        # Beside the choice of pairs, which takes one core.
+        altering = pool.submit(alter_sample, [paths[row] for row in rows], chosen, tools)
         near = find_near_copies(
             grey,
             used["label"][rows].to_list(),
             used["captured_at"].to_numpy().astype("datetime64[us]")[rows],
             None if embeddings is None else reduced(embeddings, rows),
-            alter_sample([paths[row] for row in rows], chosen, tools),
+            altering.result,
             RememberedAlignments(grey, chosen, tools),
         )
     links: list[Link] = [

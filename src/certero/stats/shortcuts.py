@@ -85,6 +85,11 @@ def find_shortcuts(
     return sorted(found, key=lambda shortcut: (-shortcut.explained, shortcut.name))
 
 
+def load_trees() -> None:
+    """Loads what `find_shortcuts` needs, for who has a core to spare before."""
+    import sklearn.tree  # noqa: F401
+
+
 def categories(values: Sequence[str | None]) -> npt.NDArray[np.float64]:
     """Names as numbers in columns, float64 [n, d]: one column a name for the 32 commonest."""
     names, counts = np.unique([value for value in values if value is not None], return_counts=True)
