@@ -98,7 +98,10 @@ class TrainSettings:
         class_cap: at most so many photos of each class are trained on, drawn by the seed.
         patience: epochs without a better val figure after which training stops; None trains them all.
         restore_best: ships the weights of the epoch that was best on val, not those of the last.
+        refit_epochs: epochs on train and val together after val has judged and calibrated, at a fifth of the rate.
         average_flips: the model file answers with the mean for a photo and its mirror image.
+        average_zoom: the model file answers with the mean for a photo and its middle enlarged so many times, mirrored
+            where `average_flips` says so; 1 for the photo alone.
         label_also: further columns of the manifest; training tells their combinations apart, judging does not.
         checkpoint_seconds: least time between two checkpoints.
         random_splits: throw-away models that measure what a random split would have claimed; 0 does not measure it.
@@ -154,7 +157,9 @@ class TrainSettings:
     class_cap: int | None = None
     patience: int | None = None
     restore_best: bool = True
+    refit_epochs: int = 0
     average_flips: bool = False
+    average_zoom: float = 1.0
     label_also: tuple[str, ...] = ()
     checkpoint_seconds: float = 60.0
     random_splits: int = 5
@@ -295,6 +300,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "mixup": (0, 10),
     "cutmix": (0, 10),
     "oversize": (1, 2),
+    "refit_epochs": (0, 10_000),
+    "average_zoom": (1, 2),
     "class_cap": (1, 10**9),
     "patience": (1, 10_000),
     "checkpoint_seconds": (0, 86_400),
@@ -313,7 +320,7 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     **dict.fromkeys(("fitting", "normalise", "optimizer", "schedule", "sampling"), (_TEXT, (str,))),
     **dict.fromkeys(("image_size", "cv", "split_seed", "seed", "workers"), (_WHOLE, (int,))),
     **dict.fromkeys(
-        ("epochs", "batch_size", "freeze_epochs", "class_cap", "patience", "random_splits"),
+        ("epochs", "batch_size", "freeze_epochs", "class_cap", "patience", "refit_epochs", "random_splits"),
         (_WHOLE, (int,)),
     ),
     **dict.fromkeys(
@@ -327,6 +334,7 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
             "mixup",
             "cutmix",
             "oversize",
+            "average_zoom",
             "start_strength",
             "start_share",
             "frozen_stages",

@@ -97,6 +97,25 @@ class PhotoStore:
             raise changed_since(file, error) from error
 
 
+class Selection:
+    """Some photos of a store, some of them perhaps several times.
+
+    Args:
+        store: photos.
+        rows: which of them, int64 [n].
+    """
+
+    def __init__(self, store: PhotoStore, rows: NDArray[np.int64]) -> None:
+        self._store, self._rows = store, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def read(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
+        """As `PhotoStore.read`."""
+        return self._store.read([self._rows[batch] for batch in batches])
+
+
 def available_bytes() -> int:
     """Memory that can be taken without swapping; a guess where the system does not tell."""
     try:

@@ -41,6 +41,7 @@ def build_classifier(
     normalise: str = "unit",
     weights: Path | None = None,
     average_flips: bool = False,
+    average_zoom: float = 1.0,
     frozen_stages: float = 0,
     keep_statistics: bool = False,
 ) -> torch.nn.Module:
@@ -60,6 +61,9 @@ def build_classifier(
         normalise: of a network from scratch; a backbone has its own.
         weights: file of weights to start from, of a network from scratch.
         average_flips: whether `forward` gives the mean logits of a photo and its mirror image.
+        average_zoom: above 1, `forward` takes photos so many times larger than the side that is trained at, and gives
+            the mean logits of the whole photo and its middle of that side, which shows more detail; of the mirrored
+            middle where `average_flips` says so.
         frozen_stages: so many stages of a backbone, from the bottom, are never trained, their normalisations included;
             below 1, that share of them.
         keep_statistics: whether a backbone's normalisations go by their pretrained means and variances in training too.
@@ -149,12 +153,17 @@ def build_classifier(
                 return torch.log(shares.clamp_min(1e-30))
 
             def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-                levels = image.permute(0, 3, 1, 2).float()
-                embedding, activations = self.features(levels)
+                whole = other = image.permute(0, 3, 1, 2).float()
+                if average_zoom > 1:
+                    side = round(int(image.shape[1]) / average_zoom)
+                    edge = (int(image.shape[1]) - side) // 2
+                    other = whole[:, :, edge : edge + side, edge : edge + side]
+                    whole = nn.functional.interpolate(whole, (side, side), mode="bilinear", align_corners=False)
+                embedding, activations = self.features(whole)
                 logits = self.gather(self.last(embedding))
-                if average_flips:
-                    mirrored, _activations = self.features(levels.flip(3))
-                    logits = (logits + self.gather(self.last(mirrored))) / 2
+                if average_flips or average_zoom > 1:
+                    again, _activations = self.features(other.flip(3) if average_flips else other)
+                    logits = (logits + self.gather(self.last(again))) / 2
                 return logits, embedding, activations
 
         classifier = Whole()

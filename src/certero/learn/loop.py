@@ -21,7 +21,7 @@ import numpy as np
 from certero.config import TrainSettings
 from certero.errors import TrainingError
 from certero.learn.augment import Augmentation, augment, blend, draw
-from certero.learn.batches import PhotoStore, deal, order_photos
+from certero.learn.batches import PhotoStore, Selection, deal, order_photos
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.heap import give_back, kept_memory
 from certero.learn.optimisers import build_optimiser, rate
@@ -51,7 +51,7 @@ class Examples:
         truth: class index, int64 [n].
     """
 
-    store: PhotoStore
+    store: PhotoStore | Selection
     keys: NDArray[np.uint64]
     outputs: NDArray[np.int64]
     truth: NDArray[np.int64]

@@ -19,7 +19,7 @@ from certero.engine.threads import count_cores
 from certero.errors import ConfigError, DataError
 from certero.learn.augment import Augmentation, read_augmentation
 from certero.learn.backbones import Backbone, find_backbone
-from certero.learn.batches import PhotoStore, available_bytes, cap_classes
+from certero.learn.batches import PhotoStore, Selection, available_bytes, cap_classes
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.classifier import Classifier, build_classifier, count_outputs
 from certero.learn.cnn import Cnn, plan_cnn
@@ -57,6 +57,10 @@ if TYPE_CHECKING:
 _VAL_SHARE = 0.15
 # Of parameters, gradients and the optimiser's two moments.
 _BYTES_A_PARAMETER = 16
+# Of the learning rate, in the epochs on train and val together.
+_REFIT_RATE = 0.2
+#: In those epochs the photos of val, which are new to the network, are shown so many times, the others once.
+VAL_TIMES = 3
 
 
 @dataclasses.dataclass(slots=True)
@@ -68,8 +72,9 @@ class Trained:
         at: where its training ended.
         val: photos that judged it; `truth` is their class.
         val_rows: the same as row numbers of the development photos.
-        train_rows: rows that updated its weights.
-        val_logits: float64 [n, K], as torch computes them.
+        fitted_rows: rows that updated its weights; those of val among them only once they had judged.
+        val_logits: float64 [n, K] of the val photos, as torch computes them, by the network that had not learnt them.
+        shipped_logits: the same by the network that ships.
         parameters: trainable numbers.
         sheet: augmented photos, uint8 [H, W, 3].
     """
@@ -78,8 +83,9 @@ class Trained:
     at: Progression
     val: Examples
     val_rows: NDArray[np.int64]
-    train_rows: NDArray[np.int64]
+    fitted_rows: NDArray[np.int64]
     val_logits: NDArray[np.float64]
+    shipped_logits: NDArray[np.float64]
     parameters: int
     sheet: NDArray[np.uint8]
 
@@ -127,12 +133,17 @@ class NetworkFitter:
         if settings.layers:
             if self._weights is not None and not self._weights.is_file():
                 raise ConfigError(f"--weights must be a file; {self._weights} is none.")
-            side = settings.image_size or 224
-            self.preprocessing = Preprocessing(side, side, settings.fit)
-            plan_cnn(settings.layers, 2, side)  # what cannot be built is refused before photos are read
+            trained = Preprocessing(settings.image_size or 224, settings.image_size or 224, settings.fit)
+            plan_cnn(settings.layers, 2, trained.width)  # what cannot be built is refused before photos are read
         else:
             self._backbone = find_backbone(settings.backbone, self._weights)
-            self.preprocessing = self._backbone.preprocessing(settings.image_size, settings.fit)
+            trained = self._backbone.preprocessing(settings.image_size, settings.fit)
+        #: Side of the photos that the network is trained on, pixels.
+        self.side = trained.width
+        #: How photos reach the model file.
+        self.preprocessing = _enlarged(trained, settings.average_zoom)
+        # Sizes of the same aspect: a photo kept larger is the same photo.
+        self._roomy = _enlarged(trained, settings.oversize)
 
     def check(self, table: pl.DataFrame, classes: Sequence[str]) -> None:
         """Raises for what the data show to be impossible, before any long work.
@@ -167,11 +178,13 @@ class NetworkFitter:
         trained = self._train(development, paths, classes, truth, part.gap, part.name)
         with tools.timed("export"):
             bare = export_classifier(trained.network, self.preprocessing)
+        rows = trained.val_rows
         with tools.timed("calibrate"):
-            logits = self._answer(bare, [paths[row] for row in trained.val_rows], ["logits"], "calibrate")[0]
-            rows = trained.val_rows
+            logits = trained.val_logits
+            if not settings.refit_epochs:
+                logits = self._answer(bare, [paths[row] for row in rows], ["logits"], "calibrate")[0].astype(np.float64)
             units = development[rows.tolist()]["unit"].to_list()
-            calibration = fit_temperature_of(logits.astype(np.float64), truth[rows], "val", units)
+            calibration = fit_temperature_of(logits, truth[rows], "val", units)
         training = describe_training(trained, settings, self.trainer())
         card = Card(
             classes=tuple(classes),
@@ -182,7 +195,7 @@ class NetworkFitter:
                 "backbone": None if settings.layers else settings.backbone,
                 "strength": None,
                 "shipped": part.shipped,
-                "photos": len(trained.train_rows),
+                "photos": len(trained.fitted_rows),
             },
             fingerprints=Fingerprints.none(),
             versions=versions(),
@@ -192,10 +205,17 @@ class NetworkFitter:
             del bare
         with tools.timed("evaluate"):
             answers = self._ask(model, paths, development["content_hash"].to_list(), f"answers {part.name}")
-        by_torch = softmax(trained.val_logits, calibration["temperature"])
-        by_file = answers.probabilities[trained.val_rows]
-        fitted_on = np.zeros(len(truth), dtype=bool)
-        fitted_on[trained.train_rows] = True
+        by_torch = softmax(trained.shipped_logits, calibration["temperature"])
+        by_file = answers.probabilities[rows]
+        fitted_on, held_out = np.zeros((2, len(truth)), dtype=bool)
+        fitted_on[trained.fitted_rows] = True
+        held_out_probabilities = answers.probabilities.astype(np.float64)
+        if settings.refit_epochs:
+            # The model file has learnt these photos by now; who judged was the network before.
+            held_out[rows] = True
+            held_out_probabilities[rows] = softmax(trained.val_logits, calibration["temperature"])
+        else:
+            held_out = ~fitted_on
         return Fitted(
             model=model,
             head_onnx=None,
@@ -205,8 +225,8 @@ class NetworkFitter:
             embeddings=answers.embeddings,
             probabilities=answers.probabilities,
             fitted_on=fitted_on,
-            held_out=~fitted_on,
-            held_out_probabilities=answers.probabilities.astype(np.float64),
+            held_out=held_out,
+            held_out_probabilities=held_out_probabilities,
             parameters=trained.parameters,
             export={
                 "features": str(self.trainer()),
@@ -274,55 +294,71 @@ class NetworkFitter:
         train_rows = train_rows[cap_classes(truth[train_rows], settings.class_cap, settings.seed)]
         outputs, groups = self._outputs(development, classes)
         keys = np.array([int(pixel_hash[:16], 16) for pixel_hash in development["pixel_hash"]], np.uint64)
-        side = self.preprocessing.width
-        larger = round(side * settings.oversize)
-        # Sizes of the same aspect: a photo kept larger is the same photo.
-        roomy = dataclasses.replace(self.preprocessing, width=larger, height=larger)
+        fitted_rows = np.concatenate([train_rows, val_rows]) if settings.refit_epochs else train_rows
+
+        def store(rows: NDArray[np.int64], size: Preprocessing) -> PhotoStore:
+            files = [paths[row] for row in rows]
+            return PhotoStore(files, size, tools.map, self.threads(), progress=tools.progress)
+
+        def show(photos: PhotoStore | Selection, rows: NDArray[np.int64]) -> Examples:
+            return Examples(photos, keys[rows], outputs[rows], truth[rows])
+
         with tools.timed("decode"):
-            train, val = (
-                Examples(
-                    PhotoStore(
-                        [paths[row] for row in rows],
-                        size,
-                        tools.map,
-                        self.threads(),
-                        progress=tools.progress,
-                    ),
-                    keys[rows],
-                    outputs[rows],
-                    truth[rows],
-                )
-                for rows, size in ((train_rows, roomy), (val_rows, self.preprocessing))
-            )
+            learnt = store(fitted_rows, self._roomy)
+            train = show(Selection(learnt, np.arange(len(train_rows))), train_rows)
+            val = show(store(val_rows, self.preprocessing), val_rows)
         # The weight of a class is that of each of its finer labels.
         weights = weigh_classes(truth[train_rows], classes, settings.class_weights)[groups]
         device, in_bf16 = self._device()
         with tools.timed("fit"), using_threads(self.threads()):
             network = self.build(groups)
             parameters = sum(p.numel() for p in network.parameters())
-            checkpoints = Checkpoints(
-                self._checkpoints / name, hint=f"Free the disk, then go on with: {self._resume_with}"
-            )
+            hint = f"Free the disk, then go on with: {self._resume_with}"
+            checkpoints = Checkpoints(self._checkpoints / name, hint)
             if self._backbone is not None and settings.start_strength and not checkpoints.exist():
-                start_last_layer(network, train, weights, settings.start_strength, side, device, in_bf16)
-            with self._stopping() as stop_asked:
-                network, at = train_network(
-                    network,
-                    train,
-                    val,
-                    weights,
-                    settings,
-                    augmentation=self._augmentation,
-                    side=side,
-                    device=device,
-                    in_bf16=in_bf16,
-                    checkpoints=checkpoints,
-                    progress=tools.progress,
-                    stop_asked=stop_asked,
-                )
+                start_last_layer(network, train, weights, settings.start_strength, self.side, device, in_bf16)
+            network, at = self._run(network, train, val, weights, settings, checkpoints)
             val_logits, _loss, _accuracy = judge(network, val, device, in_bf16)
-        sheet = augmented_sheet(train, self._augmentation, settings.seed, side)
-        return Trained(network, at, val, val_rows, train_rows, val_logits, parameters, sheet)
+            shipped_logits = val_logits
+            if settings.refit_epochs:
+                # Each photo of train once, each of val several times, and each time changed in its own way.
+                times = np.repeat(np.arange(VAL_TIMES, dtype=np.uint64), len(val_rows))
+                places = np.concatenate(
+                    [np.arange(len(train_rows)), *[len(train_rows) + np.arange(len(val_rows))] * VAL_TIMES]
+                )
+                both = show(Selection(learnt, places), fitted_rows[places])
+                both.keys[len(train_rows) :] += times
+                kept = Checkpoints(self._checkpoints / f"{name}-refit", hint)
+                network, _at = self._run(network, both, None, weights, _to_refit(settings), kept)
+                shipped_logits, _loss, _accuracy = judge(network, val, device, in_bf16)
+        sheet = augmented_sheet(train, self._augmentation, settings.seed, self.side)
+        return Trained(network, at, val, val_rows, fitted_rows, val_logits, shipped_logits, parameters, sheet)
+
+    def _run(
+        self,
+        network: Classifier,
+        train: Examples,
+        val: Examples | None,
+        weights: NDArray[np.float64],
+        settings: TrainSettings,
+        checkpoints: Checkpoints,
+    ) -> tuple[Classifier, Progression]:
+        device, in_bf16 = self._device()
+        with self._stopping() as stop_asked:
+            return train_network(
+                network,
+                train,
+                val,
+                weights,
+                settings,
+                augmentation=self._augmentation,
+                side=self.side,
+                device=device,
+                in_bf16=in_bf16,
+                checkpoints=checkpoints,
+                progress=self._tools.progress,
+                stop_asked=stop_asked,
+            )
 
     def try_out(self, development: pl.DataFrame, paths: Sequence[Path], classes: Sequence[str]) -> Tried:
         """Trains a throw-away network on some photos for a few steps: about five seconds.
@@ -334,13 +370,12 @@ class NetworkFitter:
         """
         settings = self._settings
         outputs, groups = self._outputs(development, classes)
-        side = self.preprocessing.width
-        larger = round(side * settings.oversize)
-        roomy = dataclasses.replace(self.preprocessing, width=larger, height=larger)
         rows = np.arange(0, len(paths), max(1, len(paths) // settings.batch_size))[: settings.batch_size]
         some = [paths[row] for row in rows]
         start = time.perf_counter()
-        stores = [PhotoStore(some, size, self._tools.map, limit_bytes=2**62) for size in (roomy, self.preprocessing)]
+        stores = [
+            PhotoStore(some, size, self._tools.map, limit_bytes=2**62) for size in (self._roomy, self.preprocessing)
+        ]
         decoding = (time.perf_counter() - start) / len(rows) / len(stores)
         keys, shown = rows.astype(np.uint64), outputs[rows]
         train, judged = (Examples(store, keys, shown, groups[shown]) for store in stores)
@@ -354,7 +389,7 @@ class NetworkFitter:
                 len(groups),
                 settings,
                 augmentation=self._augmentation,
-                side=typical_side(side, settings),
+                side=typical_side(self.side, settings),
                 device=device,
                 in_bf16=in_bf16,
             )
@@ -379,6 +414,7 @@ class NetworkFitter:
             settings.normalise,
             self._weights if settings.layers else None,
             settings.average_flips,
+            settings.average_zoom,
             settings.frozen_stages,
             settings.keep_statistics,
         )
@@ -421,7 +457,7 @@ class NetworkFitter:
         """What is trained: the checked network from scratch, or the backbone."""
         if self._backbone is not None:
             return self._backbone
-        return plan_cnn(self._settings.layers, n_outputs or n_classes, self.preprocessing.width)
+        return plan_cnn(self._settings.layers, n_outputs or n_classes, self.side)
 
     def trainer(self) -> Trainer:
         """The device and precision."""
@@ -463,6 +499,28 @@ def hold_back(
     return np.flatnonzero(train), np.flatnonzero(val)
 
 
+def _enlarged(preprocessing: Preprocessing, times: float) -> Preprocessing:
+    side = round(preprocessing.width * times)
+    return dataclasses.replace(preprocessing, width=side, height=side)
+
+
+def _to_refit(settings: TrainSettings) -> TrainSettings:
+    """The settings of the epochs on train and val together: nobody is left to judge them, so they take small steps."""
+    last = settings.train_scale[1]
+    return dataclasses.replace(
+        settings,
+        epochs=settings.refit_epochs,
+        lr=settings.lr * _REFIT_RATE,
+        schedule="cosine",
+        seed=settings.seed + 1,
+        freeze_epochs=0,
+        start_share=0.0,
+        train_scale=(last, last),
+        patience=None,
+        restore_best=False,
+    )
+
+
 def describe_training(trained: Trained, settings: TrainSettings, trainer: Trainer) -> Json:
     """`training` of metrics.json."""
     at = trained.at
@@ -476,7 +534,8 @@ def describe_training(trained: Trained, settings: TrainSettings, trainer: Traine
         "epochs": settings.epochs,
         "shipped_epoch": at.best_epoch if settings.restore_best and at.best_epoch else at.epoch,
         "outputs": int(trained.network.member.shape[0]),  # type: ignore[index]
-        "photos_fitted": len(trained.train_rows),
+        "refit_epochs": settings.refit_epochs,
+        "photos_fitted": len(trained.fitted_rows),
         "photos_judging": len(trained.val_rows),
         "photos_per_second": round(float(np.mean([row["photos_per_second"] for row in at.history])), 2),
         "history": at.history,

@@ -20,7 +20,7 @@ from certero.data.table import held_out
 from certero.learn.batches import available_bytes, cap_classes
 from certero.learn.probe import check_class_weights
 from certero.pipelines.fit import encode, versions
-from certero.pipelines.fit_network import NetworkFitter, Tried, hold_back
+from certero.pipelines.fit_network import VAL_TIMES, NetworkFitter, Tried, hold_back
 from certero.pipelines.plan import FINGERPRINTS_SECONDS, Plan, count_folds, free_bytes, peak_memory
 from certero.pipelines.prepare import Prepared, prepare
 from certero.pipelines.resources import Resources
@@ -160,7 +160,8 @@ def _expect_seconds(
 
     def training(part: _Part) -> float:
         epoch = part.fitted * tried.step_seconds + part.judging * tried.judge_seconds + save
-        return settings.epochs * epoch
+        refit = (part.fitted + VAL_TIMES * part.judging) * tried.step_seconds + save
+        return settings.epochs * epoch + settings.refit_epochs * refit
 
     seconds = {
         "start": _START_SECONDS,
@@ -184,10 +185,10 @@ def _expect_seconds(
 
 def _expect_memory(fitter: NetworkFitter, settings: TrainSettings, parts: Sequence[_Part], weights: int) -> int:
     """What the tried steps took, the photos that are kept, and the moving average."""
-    side = fitter.preprocessing.width
-    larger = round(side * settings.oversize)
+    larger, judged = round(fitter.side * settings.oversize), fitter.preprocessing.width
     fitted, judging = max(part.fitted for part in parts), max(part.judging for part in parts)
-    stores = (fitted * larger * larger * 3, judging * side * side * 3)
+    learnt = fitted + (judging if settings.refit_epochs else 0)
+    stores = (learnt * larger * larger * 3, judging * judged * judged * 3)
     kept = sum(size for size in stores if size <= available_bytes() * 0.4)
     average = weights if settings.ema else 0
     return peak_memory() + kept + average

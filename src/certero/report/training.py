@@ -85,7 +85,12 @@ def _facts(training: Json) -> list[tuple[str, str]]:
     seconds = sum(row["seconds"] + (row.get("val_seconds") or 0) for row in training["history"])
     rows = [
         (_("Photos fitted on"), str(training["photos_fitted"])),
-        (_("Photos of val, which only judged"), str(training["photos_judging"])),
+        (
+            _("Photos of val, which judged before the last epochs were fitted on them, too")
+            if training.get("refit_epochs")
+            else _("Photos of val, which only judged"),
+            str(training["photos_judging"]),
+        ),
         (
             _("Epochs"),
             _("{done} of {asked}; the weights are those of epoch {shipped}").format(
