@@ -12,7 +12,7 @@ import training_process
 from certero import pixels
 from certero.engine.threads import Threads
 from certero.errors import PhotoError
-from certero.learn.batches import PhotoStore, cap_classes, deal, order_photos
+from certero.learn.batches import PhotoStore, Selection, cap_classes, deal, order_photos
 from certero.records import Preprocessing
 
 TRUTH = np.array([0] * 50 + [1] * 9 + [2] * 3)
@@ -75,6 +75,17 @@ def test_training_sees_the_pixels_that_prediction_sees(tmp_path: Path, limit: in
     for batch, images in zip(batches, store.read(batches), strict=True):
         for row, image in zip(batch, images, strict=True):
             assert np.array_equal(image, pixels.prepare(files[row].read_bytes(), SIZE))
+
+
+@pytest.mark.parametrize("limit", [None, 0], ids=["in memory", "decoded ahead"])
+def test_a_selection_shows_its_photos_as_often_as_it_names_them(tmp_path: Path, limit: int | None) -> None:
+    store = PhotoStore(_files(tmp_path), SIZE, Threads(2).map, 2, limit)
+    rows = np.array([7, 2, 2, 9])
+    chosen = Selection(store, rows)
+    assert len(chosen) == 4
+    (images,) = chosen.read([np.array([3, 1, 0, 2])])
+    (expected,) = store.read([rows[[3, 1, 0, 2]]])
+    assert np.array_equal(images, expected)
 
 
 @pytest.mark.parametrize("limit", [None, 0], ids=["in memory", "decoded ahead"])

@@ -261,6 +261,41 @@ def test_a_backbone_learns_slower_the_lower_the_block() -> None:
     assert math.isclose(decays["body.conv_stem.weight"], 0.05)
 
 
+def test_an_update_is_torchs_own_and_loads_no_compiler(tmp_path: Path) -> None:
+    code = """
+import sys
+import numpy as np, torch
+from certero.config import TrainSettings
+from certero.learn.optimisers import build_optimiser, update
+
+torch.manual_seed(0)
+first = torch.nn.Linear(7, 5)
+second = torch.nn.Linear(7, 5)
+second.load_state_dict(first.state_dict())
+for kind in ("adam", "adamw", "sgd"):
+    settings = TrainSettings(optimizer=kind, lr=0.01, weight_decay=0.1)
+    ours = build_optimiser(first, settings, "cpu")
+    for _step in range(3):
+        ours.zero_grad(set_to_none=True)
+        first(torch.ones(2, 7)).square().sum().backward()
+        update(ours)
+    ours.load_state_dict(ours.state_dict())
+assert "torch._dynamo" not in sys.modules, "the compiler was loaded"
+for kind in ("adam", "adamw", "sgd"):
+    settings = TrainSettings(optimizer=kind, lr=0.01, weight_decay=0.1)
+    theirs = build_optimiser(second, settings, "cpu")
+    for _step in range(3):
+        theirs.zero_grad()
+        second(torch.ones(2, 7)).square().sum().backward()
+        theirs.step()
+for one, other in zip(first.parameters(), second.parameters()):
+    assert torch.equal(one, other)
+assert "torch._dynamo" in sys.modules, "torch does without it: update and _forgo_compiler can go"
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_is_shipped_lies_between_the_beginning_and_the_end(tmp_path: Path) -> None:
     before = {name: tensor.clone() for name, tensor in _network().state_dict().items()}
     learnt, _at = _train(tmp_path / "all", start_share=0.0, restore_best=False)

@@ -189,6 +189,52 @@ def test_cross_validation_trains_a_network_a_fold(small_barn: Path, recipe: str,
     assert sorted(file.name for file in (done.path / "checkpoints").iterdir()) == ["best.safetensors"]
 
 
+def test_epochs_on_train_and_val_come_after_val_has_judged_and_calibrated(
+    barn: Path, recipe: str, tmp_path: Path
+) -> None:
+    both = tmp_path / "both.toml"
+    both.write_text("refit_epochs = 2\n" + TINY)
+    asked: dict[str, Any] = {"workers": 1, "epochs": 2}
+    without = train(barn, recipe=recipe, output=tmp_path / "without", **asked)
+    done = train(barn, recipe=str(both), output=tmp_path / "run", **asked)
+    training, splits = done.metrics["training"], done.metrics["splits"]
+    # Until val has judged, nothing differs; then the weights do.
+    judged = ("loss", "val_loss", "val_accuracy")
+    for row, other in zip(training["history"], without.metrics["training"]["history"], strict=True):
+        assert [row[key] for key in judged] == [other[key] for key in judged]
+    calibrations = [run.metrics["calibration"] for run in (done, without)]
+    assert calibrations[0]["temperature"] == pytest.approx(calibrations[1]["temperature"], rel=1e-3)
+    assert not _same_model(done.model, without.model)
+    assert training["refit_epochs"] == 2
+    assert training["photos_fitted"] == sum(splits["train"].values()) + sum(splits["val"].values())
+    assert training["photos_judging"] == done.metrics["calibration"]["n"] == sum(splits["val"].values())
+    assert done.metrics["train_accuracy"]["n"] == training["photos_fitted"]
+    # Answers to choose a threshold on are those of the network that had not learnt the photos.
+    held, before = (pl.read_csv(run.path / "held_out.csv") for run in (done, without))
+    classes = done.metrics["data"]["classes"]
+    assert held["path"].to_list() == before["path"].to_list()
+    np.testing.assert_allclose(held.select(classes).to_numpy(), before.select(classes).to_numpy(), atol=1e-3)
+    shipped = pl.read_csv(done.path / "predictions.csv").filter(pl.col("split") == "val")
+    joined = held.join(shipped, on="path", suffix="_shipped")
+    assert joined.height == held.height
+    assert np.abs(joined[classes[0]] - joined[f"{classes[0]}_shipped"]).max() > 1e-3
+    assert "judged before the last epochs" in done.report.read_text("utf-8")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_run_killed_in_the_epochs_on_train_and_val_gives_the_same_model(barn: Path, tmp_path: Path) -> None:
+    both = tmp_path / "both.toml"
+    both.write_text("refit_epochs = 2\n" + TINY)
+    whole = train(barn, recipe=str(both), output=tmp_path / "whole", workers=1, epochs=1)
+    process = _start(barn, "--recipe", str(both), "--epochs", "1", "--output", "run", cwd=tmp_path)
+    _wait_for(tmp_path / ".run.unfinished" / "checkpoints" / "final-refit" / "last.safetensors", process)
+    process.kill()
+    process.communicate()
+    done = train(barn, resume=tmp_path / "run", workers=1)
+    assert _same_model(done.model, whole.model)
+    assert sorted(file.name for file in (done.path / "checkpoints").iterdir()) == ["best.safetensors"]
+
+
 def test_finer_labels_are_trained_on_and_the_classes_are_judged(barn: Path, recipe: str, tmp_path: Path) -> None:
     manifest = barn.parent / "finer.csv"
     table = pl.read_csv(barn).with_columns(camera=pl.Series(["left", "right"] * 10_000)[: pl.read_csv(barn).height])
@@ -351,12 +397,20 @@ def test_there_is_nothing_to_resume_where_no_run_was_cut_off(barn: Path, run: Ru
 # ---- fine-tuning -----------------------------------------------------------------------------------------------
 
 
-def test_a_pretrained_network_is_trained_on_and_answers_alike_for_mirrored_photos(barn: Path, tmp_path: Path) -> None:
+def test_a_pretrained_network_is_trained_on_and_looks_at_more_than_it_was_trained_at(
+    barn: Path, tmp_path: Path
+) -> None:
     done = train(barn, recipe="finetune", output=tmp_path / "run", image_size=64, epochs=1, class_cap=12, workers=2)
-    network = Network(read_model(done.model)[0])
-    image = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
-    seen, mirrored = (network.run(photo, ["probabilities"])[0] for photo in (image, image[:, :, ::-1].copy()))
-    np.testing.assert_allclose(seen, mirrored, atol=1e-5)
+    model, card = read_model(done.model)
+    assert (card.preprocessing.height, card.preprocessing.width) == (88, 88)
+    network = Network(model)
+    image = np.random.default_rng(0).integers(0, 256, (2, 88, 88, 3)).astype(np.uint8)
+    # Its last map is that of the whole photo at the side that it was trained at.
+    assert network.run(image, ["map"])[0].shape[2:] == (2, 2)
+    corner = image.copy()
+    corner[:, :8, :8] = 0
+    seen, without = (network.run(photo, ["probabilities"])[0] for photo in (image, corner))
+    assert not np.allclose(seen, without)
     assert done.metrics["model"]["backbone"] == "efficientnet_lite2"
     # What bf16 cost on the way is measured on val, against the file.
     assert done.metrics["export"]["n"] == done.metrics["training"]["photos_judging"]

@@ -24,7 +24,7 @@ from certero.learn.augment import Augmentation, augment, blend, draw
 from certero.learn.batches import PhotoStore, Selection, deal, order_photos
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.heap import give_back, kept_memory
-from certero.learn.optimisers import build_optimiser, rate
+from certero.learn.optimisers import build_optimiser, rate, update
 from certero.records import Json, Progress, no_progress
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ def train_network(
     """
     import torch
 
-    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # One that an earlier training gave does not learn any more.
+    network = network.requires_grad_(True).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = build_optimiser(network, settings, device)
     average = copy.deepcopy(network).requires_grad_(False) if settings.ema else None
     learnt = network if average is None else average
@@ -264,7 +265,7 @@ def take_step(
             _free(device)
     if math.isfinite(loss):
         # A step on what is no number would spoil the weights that a checkpoint may still keep.
-        optimiser.step()
+        update(optimiser)
     return loss, float(total)
 
 

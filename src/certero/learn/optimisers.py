@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 _WARM_SHARE = 0.25
 _START_SHARE, _END_SHARE = 1 / 25, 1e-4
+# Where torch notes what its compiler shall leave alone.
+_MARKED = "__dynamo_disable"
 
 
 def rate(settings: TrainSettings, step: int, steps: int) -> float:
@@ -43,6 +46,7 @@ def build_optimiser(network: torch.nn.Module, settings: TrainSettings, device: s
     """
     import torch
 
+    _forgo_compiler()
     groups = _groups(network, settings)
     if settings.optimizer == "sgd":
         return torch.optim.SGD(
@@ -64,6 +68,27 @@ def build_optimiser(network: torch.nn.Module, settings: TrainSettings, device: s
             "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
         }
     return optimiser
+
+
+def update(optimiser: torch.optim.Optimizer) -> None:
+    """One step of the optimiser, by torch's own method without what stands around it for torch's compiler."""
+    import torch
+
+    with torch.no_grad():
+        inspect.unwrap(type(optimiser).step)(optimiser)
+
+
+def _forgo_compiler() -> None:
+    """Keeps torch's compiler from being loaded, 150 MB and seconds, to mark an optimiser's methods as not for it.
+
+    Torch marks a method at its first call and notes the marked one on it; here that is the method itself. Should torch
+    come to do it in another way, the compiler is loaded, and nothing else changes.
+    """
+    import torch
+
+    for method in vars(torch.optim.Optimizer).values():
+        if callable(plain := getattr(method, "__wrapped__", None)) and not hasattr(plain, _MARKED):
+            setattr(plain, _MARKED, plain)
 
 
 def _groups(network: torch.nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:

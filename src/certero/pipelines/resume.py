@@ -167,7 +167,8 @@ def forget(folder: RunFolder) -> None:
         (folder.work / name).unlink(missing_ok=True)
     for training in sorted(folder.checkpoints.glob("*")):
         best = next(training.glob("best-*.safetensors"), None)
-        if training.name == "final" and best is not None:
+        # In this order: the weights that ship are those after the epochs on train and val, where there were any.
+        if training.name in ("final", "final-refit") and best is not None:
             best.replace(folder.checkpoints / "best.safetensors")
         shutil.rmtree(training, ignore_errors=True)
 
