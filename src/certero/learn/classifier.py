@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from certero.learn.frozen import Apart
+
     #: A torch module with the parts that `build_classifier` tells of.
     Classifier = torch.nn.Module
 else:
@@ -114,6 +116,8 @@ def build_classifier(
                 self.steady = [*self.frozen]
                 if keep_statistics and not isinstance(source, Cnn):
                     self.steady += [layer for layer in body.modules() if isinstance(layer, nn.BatchNorm2d)]
+                # The same in two parts, the frozen one outside torch; see `run_frozen_apart`.
+                self.apart: Apart | None = None
                 self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
                 self.register_buffer("deviation", torch.tensor(deviation).reshape(1, 3, 1, 1), persistent=False)
                 member = torch.zeros(n_outputs, n_classes)
@@ -132,6 +136,8 @@ def build_classifier(
                 if isinstance(source, Cnn):
                     activations = self.bottom(x)
                     return self.top(activations), activations
+                if self.apart is not None and not torch.onnx.is_in_onnx_export():
+                    return self.apart(x)
                 activations = self.body.forward_features(x)
                 return self.body.forward_head(activations, pre_logits=True).flatten(1), activations
 
@@ -170,6 +176,20 @@ def build_classifier(
     if weights is not None:
         _start_from(classifier, weights)
     return classifier
+
+
+def run_frozen_apart(classifier: Any, threads: int) -> None:
+    """Leaves the frozen stages of a classifier to ONNX Runtime, in place. For float32 on a CPU.
+
+    Args:
+        classifier: of `build_classifier`.
+        threads: cores for them.
+    """
+    from certero.learn.frozen import set_apart
+
+    if classifier.frozen:
+        classifier.eval()
+        classifier.apart = set_apart(classifier.body, classifier.frozen, threads)
 
 
 def lowest_stages(body: Any, count: float) -> list[torch.nn.Module]:

@@ -18,6 +18,7 @@ from certero.learn.convolutions import convolve
 
 if TYPE_CHECKING:
     import torch
+    from torch import fx
 
 
 def fold_normalisations(body: torch.nn.Module) -> int:
@@ -66,17 +67,8 @@ def _pairs(body: torch.nn.Module) -> Iterator[tuple[Any, Any]]:
     import torch
     from torch import fx
 
-    leaves = (torch.nn.Conv2d, torch.nn.BatchNorm2d)
-
-    class Tracer(fx.Tracer):
-        def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
-            # timm's own layers of these kinds decide by the shape of what they are given.
-            return isinstance(m, leaves) or super().is_leaf_module(m, module_qualified_name)
-
-    try:
-        graph = Tracer().trace(body)
-    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, AssertionError):
-        # Its steps depend on what it is given: it trains all the same, only slower.
+    graph = trace(body)
+    if graph is None:
         return
     modules = dict(body.named_modules())
     called = [node.target for node in graph.nodes if node.op == "call_module"]
@@ -94,3 +86,24 @@ def _pairs(body: torch.nn.Module) -> Iterator[tuple[Any, Any]]:
             and called.count(before.target) == called.count(node.target) == 1
         ):
             yield convolution, norm
+
+
+def trace(network: torch.nn.Module) -> fx.Graph | None:
+    """The steps of a network, convolutions and normalisations as one step each.
+
+    None where they depend on what it is given: such a network trains all the same, only slower.
+    """
+    import torch
+    from torch import fx
+
+    leaves = (torch.nn.Conv2d, torch.nn.BatchNorm2d)
+
+    class Tracer(fx.Tracer):
+        def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
+            # timm's own layers of these kinds decide by the shape of what they are given.
+            return isinstance(m, leaves) or super().is_leaf_module(m, module_qualified_name)
+
+    try:
+        return Tracer().trace(network)
+    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, AssertionError):
+        return None

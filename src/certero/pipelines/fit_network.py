@@ -21,7 +21,7 @@ from certero.learn.augment import Augmentation, read_augmentation
 from certero.learn.backbones import Backbone, find_backbone
 from certero.learn.batches import PhotoStore, Selection, available_bytes, cap_classes
 from certero.learn.checkpoints import Checkpoints
-from certero.learn.classifier import Classifier, build_classifier, count_outputs
+from certero.learn.classifier import Classifier, build_classifier, count_outputs, run_frozen_apart
 from certero.learn.cnn import Cnn, plan_cnn
 from certero.learn.devices import Trainer, choose_trainer
 from certero.learn.export import calibrate_classifier, export_classifier
@@ -406,7 +406,7 @@ class NetworkFitter:
             ConfigError: if the weights to start from do not fit.
         """
         settings = self._settings
-        return build_classifier(
+        network = build_classifier(
             self.source(int(groups.max()) + 1, len(groups)),
             len(groups),
             groups,
@@ -418,6 +418,9 @@ class NetworkFitter:
             settings.frozen_stages,
             settings.keep_statistics,
         )
+        if self._device() == ("cpu", False):
+            run_frozen_apart(network, self.threads())
+        return network
 
     def _outputs(
         self, development: pl.DataFrame, classes: Sequence[str]
