@@ -321,13 +321,9 @@ class NetworkFitter:
             val_logits, _loss, _accuracy = judge(network, val, device, in_bf16)
             shipped_logits = val_logits
             if settings.refit_epochs:
-                # Each photo of train once, each of val several times, and each time changed in its own way.
-                times = np.repeat(np.arange(VAL_TIMES, dtype=np.uint64), len(val_rows))
-                places = np.concatenate(
-                    [np.arange(len(train_rows)), *[len(train_rows) + np.arange(len(val_rows))] * VAL_TIMES]
-                )
+                places, before = _show_together(len(train_rows), len(val_rows))
                 both = show(Selection(learnt, places), fitted_rows[places])
-                both.keys[len(train_rows) :] += times
+                both.keys[:] += before  # each time changed in another way
                 kept = Checkpoints(self._checkpoints / f"{name}-refit", hint)
                 network, _at = self._run(network, both, None, weights, _to_refit(settings), kept)
                 shipped_logits, _loss, _accuracy = judge(network, val, device, in_bf16)
@@ -505,6 +501,19 @@ def hold_back(
 def _enlarged(preprocessing: Preprocessing, times: float) -> Preprocessing:
     side = round(preprocessing.width * times)
     return dataclasses.replace(preprocessing, width=side, height=side)
+
+
+def _show_together(n_train: int, n_val: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """What an epoch on train and val shows: each photo of train once, each of val several times.
+
+    Returns:
+        Places in train and val, one after the other, and how often each was shown before in the epoch.
+    """
+    val = n_train + np.arange(n_val)
+    before = np.repeat(np.arange(VAL_TIMES, dtype=np.uint64), n_val)
+    return np.concatenate([np.arange(n_train), *[val] * VAL_TIMES]), np.concatenate(
+        [np.zeros(n_train, np.uint64), before]
+    )
 
 
 def _to_refit(settings: TrainSettings) -> TrainSettings:

@@ -225,7 +225,7 @@ def _hold_out(
             photos.paths(development),
             prepared.given_val,
             prepared.separation.gap,
-            shipped="fitted on train and val" if settings.fitting == "probe" else "fitted on train, judged on val",
+            shipped=_what_ships(settings),
             name="final",
         ),
         classes,
@@ -242,6 +242,12 @@ def _hold_out(
     return fitted, Judged(
         table, truth, answers.probabilities, [answers.embeddings], [counts], opening, _temperatures(fitted, table)
     )
+
+
+def _what_ships(settings: TrainSettings) -> str:
+    if settings.fitting == "probe":
+        return "fitted on train and val"
+    return "fitted on train, judged on val" + (", then fitted on both" if settings.refit_epochs else "")
 
 
 def _cross_validate(
