@@ -218,7 +218,10 @@ def test_epochs_on_train_and_val_come_after_val_has_judged_and_calibrated(
     joined = held.join(shipped, on="path", suffix="_shipped")
     assert joined.height == held.height
     assert np.abs(joined[classes[0]] - joined[f"{classes[0]}_shipped"]).max() > 1e-3
-    assert "judged before the last epochs" in done.report.read_text("utf-8")
+    page = done.report.read_text("utf-8")
+    assert "judged before the last epochs" in page
+    assert "2 on train and val together, from the weights of epoch" in page
+    assert "whose weights are in the model file" not in page
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

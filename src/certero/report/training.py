@@ -69,7 +69,11 @@ def view_training(metrics: Json, augmented: bytes | None) -> Json:
             "title": _("How it was trained"),
             "facts": _facts(training),
             "charts": [chart for chart in charts if chart is not None],
-            "shipped_line": _("The upright line is the epoch whose weights are in the model file."),
+            "shipped_line": _(
+                "The upright line is the epoch that the last ones, on train and val together, began from."
+            )
+            if training.get("refit_epochs")
+            else _("The upright line is the epoch whose weights are in the model file."),
             "sheet": sheet and f"data:image/jpeg;base64,{sheet}",
             "sheet_title": _("What the network saw"),
             "sheet_words": _(
@@ -93,8 +97,15 @@ def _facts(training: Json) -> list[tuple[str, str]]:
         ),
         (
             _("Epochs"),
-            _("{done} of {asked}; the weights are those of epoch {shipped}").format(
-                done=len(training["history"]), asked=training["epochs"], shipped=training["shipped_epoch"]
+            (
+                _("{done} of {asked}; {more} on train and val together, from the weights of epoch {shipped}")
+                if training.get("refit_epochs")
+                else _("{done} of {asked}; the weights are those of epoch {shipped}")
+            ).format(
+                done=len(training["history"]),
+                asked=training["epochs"],
+                more=training.get("refit_epochs"),
+                shipped=training["shipped_epoch"],
             ),
         ),
         (
