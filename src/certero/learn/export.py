@@ -106,6 +106,20 @@ def _trace(
     import torch
 
     example = torch.zeros(_TRACE_BATCH, preprocessing.height, preprocessing.width, 3, dtype=torch.uint8)
+    return write_onnx(module, example, {name: {0: "N"} for name in ("image", *outputs)})
+
+
+def write_onnx(module: torch.nn.Module, example: torch.Tensor, axes: dict[str, dict[int, str]]) -> bytes:
+    """ONNX bytes of a module with one input.
+
+    Args:
+        module: in evaluation mode.
+        example: an input.
+        axes: of the input and then of each output, by name, the axes whose length may vary, and what to call it.
+    """
+    import torch
+
+    name, *outputs = axes
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
@@ -115,9 +129,9 @@ def _trace(
             module,
             (example,),
             file,  # type: ignore[arg-type]  # the tracing exporter writes into memory too: no temporary file, no full disk
-            input_names=["image"],
-            output_names=list(outputs),
-            dynamic_axes={name: {0: "N"} for name in ("image", *outputs)},
+            input_names=[name],
+            output_names=outputs,
+            dynamic_axes=axes,
             opset_version=OPSET,
             dynamo=False,
         )

@@ -6,17 +6,14 @@ what judging an epoch takes (`benchmarks/backbone_step.py --frozen-stages 0.75`)
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from certero.learn.export import write_onnx
 from certero.learn.folding import trace
-from certero.learn.lite import OPSET
 from certero.runtime.network import Network
 
 if TYPE_CHECKING:
@@ -48,7 +45,11 @@ class Apart:
 
 class _Frozen:
     def __init__(self, bottom: torch.nn.Module, threads: int) -> None:
-        self._network = Network(_export(bottom))
+        import torch
+
+        example = torch.zeros(2, 3, _TRIED_SIDE, _TRIED_SIDE)
+        axes = {"levels": {0: "N", 2: "H", 3: "W"}, "activations": {0: "N", 2: "h", 3: "w"}}
+        self._network = Network(write_onnx(bottom, example, axes))
         self._threads = threads
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> _Frozen:
@@ -140,23 +141,3 @@ def _is_still(module: torch.nn.Module, frozen: set[int]) -> bool:
         return True
     has_state = any(True for _tensor in (*module.parameters(), *module.buffers()))
     return not has_state and not getattr(module, "p", 0) and not getattr(module, "drop_prob", 0)
-
-
-def _export(bottom: torch.nn.Module) -> bytes:
-    import torch
-
-    file = io.BytesIO()
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        torch.onnx.export(
-            bottom,
-            (torch.zeros(2, 3, _TRIED_SIDE, _TRIED_SIDE),),
-            file,  # type: ignore[arg-type]  # the tracing exporter writes into memory too
-            input_names=["levels"],
-            output_names=["activations"],
-            dynamic_axes={"levels": {0: "N", 2: "H", 3: "W"}, "activations": {0: "N", 2: "h", 3: "w"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    return file.getvalue()

@@ -142,8 +142,8 @@ class NetworkFitter:
         self.side = trained.width
         #: How photos reach the model file.
         self.preprocessing = _enlarged(trained, settings.average_zoom)
-        # Sizes of the same aspect: a photo kept larger is the same photo.
-        self._roomy = _enlarged(trained, settings.oversize)
+        #: How photos to learn from are kept. Sizes of the same aspect: a photo kept larger is the same photo.
+        self.roomy = _enlarged(trained, settings.oversize)
 
     def check(self, table: pl.DataFrame, classes: Sequence[str]) -> None:
         """Raises for what the data show to be impossible, before any long work.
@@ -304,7 +304,7 @@ class NetworkFitter:
             return Examples(photos, keys[rows], outputs[rows], truth[rows])
 
         with tools.timed("decode"):
-            learnt = store(fitted_rows, self._roomy)
+            learnt = store(fitted_rows, self.roomy)
             train = show(Selection(learnt, np.arange(len(train_rows))), train_rows)
             val = show(store(val_rows, self.preprocessing), val_rows)
         # The weight of a class is that of each of its finer labels.
@@ -370,7 +370,7 @@ class NetworkFitter:
         some = [paths[row] for row in rows]
         start = time.perf_counter()
         stores = [
-            PhotoStore(some, size, self._tools.map, limit_bytes=2**62) for size in (self._roomy, self.preprocessing)
+            PhotoStore(some, size, self._tools.map, limit_bytes=2**62) for size in (self.roomy, self.preprocessing)
         ]
         decoding = (time.perf_counter() - start) / len(rows) / len(stores)
         keys, shown = rows.astype(np.uint64), outputs[rows]
@@ -509,11 +509,9 @@ def _show_together(n_train: int, n_val: int) -> tuple[NDArray[np.int64], NDArray
     Returns:
         Places in train and val, one after the other, and how often each was shown before in the epoch.
     """
-    val = n_train + np.arange(n_val)
-    before = np.repeat(np.arange(VAL_TIMES, dtype=np.uint64), n_val)
-    return np.concatenate([np.arange(n_train), *[val] * VAL_TIMES]), np.concatenate(
-        [np.zeros(n_train, np.uint64), before]
-    )
+    rounds = [np.arange(n_train + n_val), *[n_train + np.arange(n_val)] * (VAL_TIMES - 1)]
+    before = np.repeat(np.arange(VAL_TIMES, dtype=np.uint64), [len(each) for each in rounds])
+    return np.concatenate(rounds), before
 
 
 def _to_refit(settings: TrainSettings) -> TrainSettings:

@@ -185,7 +185,7 @@ def _expect_seconds(
 
 def _expect_memory(fitter: NetworkFitter, settings: TrainSettings, parts: Sequence[_Part], weights: int) -> int:
     """What the tried steps took, the photos that are kept, and the moving average."""
-    larger, judged = round(fitter.side * settings.oversize), fitter.preprocessing.width
+    larger, judged = fitter.roomy.width, fitter.preprocessing.width
     fitted, judging = max(part.fitted for part in parts), max(part.judging for part in parts)
     learnt = fitted + (judging if settings.refit_epochs else 0)
     stores = (learnt * larger * larger * 3, judging * judged * judged * 3)
