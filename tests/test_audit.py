@@ -33,7 +33,7 @@ from certero.data.views import View, look, shrink_view
 from certero.pipelines import views
 from certero.pipelines.prepare import look_at_photos
 from certero.pipelines.resources import resources
-from certero.pixels import decode, luma, read_camera, resize
+from certero.pixels import decode, luma, resize
 from certero.stats.shortcuts import find_shortcuts
 from certero.stats.suspicion import suspect
 
@@ -333,7 +333,7 @@ def test_planted_wrong_labels_rank_first() -> None:
     wrong = random.choice(900, 45, replace=False)
     labels = truth.copy()
     labels[wrong] = (truth[wrong] + random.integers(1, 6, 45)) % 6
-    found = suspect(features, labels, np.arange(900) % 5)
+    found = suspect(features, labels, np.arange(900) % 5, map)
     first = np.argsort(found.margin)[:72]
     assert np.isin(wrong, first).mean() >= 0.9
     assert (found.suggested[wrong] == truth[wrong]).mean() >= 0.9
@@ -349,7 +349,7 @@ def test_held_out_answers_are_those_of_ridge_regression_without_the_fold() -> No
     truth = random.integers(0, 3, 200)
     features = (random.normal(size=(3, 12))[truth] + random.normal(size=(200, 12))).astype(np.float32)
     folds = np.arange(200) % 4
-    ours = suspicion._held_out(features, truth, folds, 3)
+    ours = suspicion._held_out(features, truth, folds, 3, map)
     rooted = np.sign(features) * np.sqrt(np.abs(features))
     standard = (rooted - rooted.mean(axis=0)) / rooted.std(axis=0)
     columns = np.concatenate([standard, np.ones((200, 1))], axis=1)
@@ -392,8 +392,8 @@ def test_the_first_look_makes_the_views(tmp_path: Path, monkeypatch: pytest.Monk
         later = views.look_closer(listed.paths(used), used["content_hash"].to_list(), tools)
     monkeypatch.setenv("CERTERO_CACHE", str(tmp_path / "at once"))
     with resources(1) as tools:
-        used = look_at_photos(listed, tools, also=views.view_entry).used()
-        monkeypatch.setattr(views, "_look_at", lambda _path: pytest.fail("decoded a second time"))
+        used = look_at_photos(listed, tools, view_key=views.view_key).used()
+        monkeypatch.setattr(views, "look_closer_at", lambda _paths: pytest.fail("decoded a second time"))
         at_once = views.look_closer(listed.paths(used), used["content_hash"].to_list(), tools)
     assert np.array_equal(at_once[0], later[0])
     assert at_once[1] == later[1]
@@ -406,7 +406,8 @@ def test_resaved_bytes_give_the_same_view_facts() -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3)).astype(np.uint8)).save(
         buffer, "JPEG", exif=exif
     )
-    view = look(decode(buffer.getvalue()).pixels, read_camera(buffer.getvalue()))
+    photo = decode(buffer.getvalue())
+    view = look(photo.pixels, photo.camera)
     again = View.from_blob(view.to_blob())
     assert view.measures.camera == "Canon EOS 80D"
     assert (again.grey == view.grey).all()

@@ -16,11 +16,11 @@ import pytest
 from PIL import Image, ImageOps
 
 from certero.data.fingerprints import fingerprint
+from certero.data.first_look import look_at
 from certero.data.scan import list_photos, scan
-from certero.engine.threads import Threads
 from certero.errors import PhotoError
 from certero.pixels import decode, prepare
-from certero.records import PhotoFacts, Preprocessing
+from certero.records import Preprocessing
 from mutations import MUTATIONS, Mutation, encode, turned
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -136,10 +136,6 @@ def test_a_byte_that_puts_a_jpeg_out_of_step_is_no_surplus(real_photos: list[byt
 # ---- through the whole system ---------------------------------------------------------------------------------
 
 
-def _look(path: Path) -> PhotoFacts:
-    return fingerprint(path.read_bytes())
-
-
 def _wrong_name(mutation: Mutation, data: bytes) -> bool:
     named = {".jpg": "jpeg", ".jpeg": "jpeg", ".tif": "tiff"}.get(mutation.suffix.lower(), mutation.suffix[1:])
     found = fingerprint(data).format
@@ -154,7 +150,7 @@ def test_a_scan_lists_every_damage_and_every_wrong_name(barn_photos: list[bytes]
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
         expected[name] = (mutation, _wrong_name(mutation, data))
-    table = scan(list_photos(tmp_path), look=_look, map=Threads().map).table
+    table = scan(list_photos(tmp_path), look=look_at).table
     rows = {row["path"]: row for row in table.iter_rows(named=True)}
     assert rows.keys() == expected.keys()
     for name, (mutation, wrong_name) in expected.items():

@@ -223,11 +223,11 @@ def test_features_are_forgotten_with_the_pixels_and_with_nothing_else(
     looks = BlobCache("fingerprints", tmp_path / "cache")
 
     def hash_pixels(file: Path) -> str:
-        look = RememberedLook(looks)
-        facts = look(file)
+        look = RememberedLook(looks, map, map)
+        (seen,) = look([file])
         look.save()
-        assert facts.pixel_hash is not None
-        return facts.pixel_hash
+        assert seen.facts.pixel_hash is not None
+        return seen.facts.pixel_hash
 
     remembered = RememberedFeatures(cache, bench.network_id, bench.preprocessing)
     bench.embed([photo], [hash_pixels(photo)], cache)

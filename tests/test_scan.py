@@ -7,7 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from certero.data.files import find_photos, on_disk, printable, walk_photos
+from certero.data.first_look import Seen, unreadable
 from certero.data.manifest import time_in_name
 from certero.data.scan import list_photos, scan
 from certero.data.table import SCHEMA, Photos, check_classes
@@ -37,8 +38,18 @@ def look(path: Path) -> PhotoFacts:
         return PhotoFacts("unreadable", str(error), None, None, None, digest)
 
 
+def looks(look: Callable[[Path], PhotoFacts]) -> Callable[[Sequence[Path]], Iterator[Seen]]:
+    def see(path: Path) -> Seen:
+        try:
+            return Seen(look(path), path.stat().st_size)
+        except OSError as error:
+            return unreadable(error)
+
+    return lambda paths: map(see, paths)
+
+
 def scanned(data: Path, **options: object) -> Photos:
-    return scan(list_photos(data, **options), look=look, map=map)  # type: ignore[arg-type]
+    return scan(list_photos(data, **options), look=looks(look))  # type: ignore[arg-type]
 
 
 def photo(path: Path, colour: int = 0) -> Path:
@@ -268,7 +279,7 @@ def test_a_photo_that_cannot_be_opened_is_listed_with_its_reason(tmp_path: Path)
     (tmp_path / "cow" / "b.jpg").mkdir()
     (tmp_path / "dog" / "c.jpg").write_bytes(b"")
     steps: list[tuple[str, int, int]] = []
-    result = scan(photos, look=look, map=map, progress=lambda *step: steps.append(step))
+    result = scan(photos, look=looks(look), progress=lambda *step: steps.append(step))
     assert result.table["status"].to_list() == ["unreadable", "unreadable", "unreadable", "ok"]
     assert result.table["problem"].null_count() == 1
     assert result.table["content_hash"].null_count() == 2
@@ -315,10 +326,10 @@ def test_exif_comes_before_the_name_and_after_the_manifest(tmp_path: Path) -> No
     photo(tmp_path / "20240112_054004.jpg")
     text = "path,label,captured_at\np0.jpg,a,2024-05-05T05:05:05\n20240112_054004.jpg,a,\n"
     listed = list_photos(manifest(tmp_path, text))
-    table = scan(listed, look=with_exif, map=map).table
+    table = scan(listed, look=looks(with_exif)).table
     assert table["captured_from"].to_list() == ["manifest", "exif"]
     assert table["captured_at"].to_list() == [datetime(2024, 5, 5, 5, 5, 5), datetime(2020, 1, 1, 1)]
-    assert scan(listed, look=look, map=map).table["captured_from"].to_list() == ["manifest", "name"]
+    assert scan(listed, look=looks(look)).table["captured_from"].to_list() == ["manifest", "name"]
 
 
 def test_what_cannot_be_trained_on_is_one_clear_line(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def _settings(given: bool) -> TrainSettings:
 def tools(tmp_path: Path) -> Iterator[Resources]:
     """Resources that remember no feature yet."""
     caches = BlobCache("fingerprints"), BlobCache("features", folder=tmp_path / "cold"), BlobCache("networks")
-    yield Resources(Threads(2).map, *caches)
+    yield Resources(Threads(2).map, Threads(2).map, *caches)
     for cache in caches:
         cache.close()
 

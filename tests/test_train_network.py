@@ -158,7 +158,7 @@ def test_a_network_trained_after_the_test_photos_were_deleted_is_the_same_bit_fo
     manifest = copy_barn(small_barn, tmp_path / "barn", given=True)
     settings = resolve(recipe, workers=1)
     caches = [BlobCache(name) for name in ("fingerprints", "features", "networks")]
-    tools = Resources(Threads(2).map, *caches)
+    tools = Resources(Threads(2).map, Threads(2).map, *caches)
     prepared = prepare(manifest, settings, tools)
     development, sealed = seal(prepared.photos)
     assert len(sealed) >= 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeVar
@@ -24,8 +24,8 @@ class Progress(Protocol):
 class Map(Protocol):
     """An ordered parallel map; engines provide it, the layers below receive it."""
 
-    def __call__(self, function: Callable[[T], R], items: Sequence[T], /) -> Iterator[R]:
-        """Yields `function(item)` in the order of items."""
+    def __call__(self, function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
+        """Yields `function(item)` in the order of items, of which a few are taken ahead."""
         ...
 
 

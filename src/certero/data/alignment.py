@@ -67,6 +67,11 @@ def align(left: UInt8, right: UInt8) -> Alignment:
     return Alignment(np.concatenate([part.score for part in parts]), np.concatenate([part.mirrored for part in parts]))
 
 
+def align_both(views: tuple[UInt8, UInt8]) -> Alignment:
+    """`align` of left and right, for a map."""
+    return align(*views)
+
+
 def _align(left: UInt8, right: UInt8) -> Alignment:
     ours, theirs = _pyramid(left), _pyramid(right)
     likeness, warp, mirrored = _start(ours[_LEVELS[0]], theirs[_LEVELS[0]])

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageOps
 
-from certero.pixels import UInt8
+from certero.data.alignment import VIEW_SIDE, align
+from certero.data.views import shrink_view
+from certero.errors import PhotoError, changed_since
+from certero.pixels import UInt8, decode, luma
 
 Picture = Image.Image
 
@@ -60,3 +65,23 @@ def alter(pixels: UInt8) -> dict[str, UInt8]:
     """The photo, uint8 [H, W, 3], after each of `ALTERATIONS`."""
     photo = Image.fromarray(pixels)
     return {name: np.asarray(change(photo)) for name, change in ALTERATIONS.items()}
+
+
+def score_altered(paths: Sequence[Path]) -> npt.NDArray[np.float32]:
+    """How well photos lie on their altered copies, float32 [photos, alterations]; see `alignment.align`.
+
+    Raises:
+        PhotoError: if a photo that could be read before cannot be read now.
+    """
+    views: list[UInt8] = []
+    for path in paths:
+        try:
+            pixels = decode(path.read_bytes()).pixels
+        except (OSError, PhotoError) as error:
+            raise changed_since(path, error) from error
+        views.append(np.stack([shrink_view(luma(each)) for each in (pixels, *alter(pixels).values())]))
+    both = np.array(views).reshape(-1, 1 + len(ALTERATIONS), VIEW_SIDE, VIEW_SIDE)
+    own = np.broadcast_to(both[:, :1], both[:, 1:].shape).reshape(-1, VIEW_SIDE, VIEW_SIDE)
+    # All at once: a few pairs take as long as many.
+    score = align(own, both[:, 1:].reshape(-1, VIEW_SIDE, VIEW_SIDE)).score
+    return score.reshape(-1, len(ALTERATIONS))

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from certero.data.alignment import Alignment, align
+from certero.data.alignment import Alignment, align_both
 from certero.data.neighbours import Index, unit_length
 from certero.data.separation import join
 from certero.language import Sentence, sentence
@@ -38,7 +37,7 @@ _LEAST_LEARNED, _LEAST_SEEN, _LEAST_SEEN_TOO = 0.7, 0.75, 0.85
 _FRAME = 4
 # Grey levels; flatter views have no detail to compare.
 _FLAT = 4.0
-_PAIRS_AT_ONCE = 512
+_PAIRS_AT_ONCE = 256
 # A float of each of their pixels takes so many times 16 kB.
 _VIEWS_AT_ONCE = 1024
 # A fixed camera chains its photos: so many in one cluster, and that for so many of the photos.
@@ -189,19 +188,17 @@ def align_rows(views: UInt8, pairs: Ints, map: Map, progress: Progress = no_prog
         progress: told how far it is.
     """
     parts = [pairs[start : start + _PAIRS_AT_ONCE] for start in range(0, len(pairs), _PAIRS_AT_ONCE)]
+    # One by one: the views of all pairs take many times as much memory as the views.
+    pictures = ((views[part[:, 0]], views[part[:, 1]]) for part in parts)
     found: list[Alignment] = []
     progress("near copies", 0, max(1, len(parts)))
-    for done, part in enumerate(map(partial(_align_part, views), parts), start=1):
-        found.append(part)
+    for done, aligned in enumerate(map(align_both, pictures), start=1):
+        found.append(aligned)
         progress("near copies", done, len(parts))
     if not found:
         progress("near copies", 1, 1)
         return Alignment(np.zeros(0, np.float32), np.zeros(0, np.bool_))
     return Alignment(np.concatenate([part.score for part in found]), np.concatenate([part.mirrored for part in found]))
-
-
-def _align_part(views: UInt8, pairs: Ints) -> Alignment:
-    return align(views[pairs[:, 0]], views[pairs[:, 1]])
 
 
 def _choose_threshold(

@@ -5,28 +5,25 @@ from __future__ import annotations
 import posixpath
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
 from certero.data.files import PHOTO_SUFFIXES, first_and_count, printable, walk_photos
+from certero.data.first_look import Seen
 from certero.data.manifest import MANIFEST_SUFFIXES, SPLIT_WORDS, classes_missing, list_manifest, time_in_name
 from certero.data.table import SCHEMA, Photos, conform
-from certero.errors import DataError, PhotoError
+from certero.errors import DataError
 from certero.language import message, sentence
-from certero.records import Map, PhotoFacts, Progress, no_progress
+from certero.records import Progress, no_progress
 
 LabelLevel = int | Literal["leaf"]
 
 _FORMAT_OF_SUFFIX = {".jpg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".tif": "tiff"}
 _ROWS_A_CHUNK = 4096
-# A thread takes so many photos at once: handing them over one by one costs a third of a look at a remembered photo.
-_PHOTOS_A_TASK = 4
 # What one look gives: fields of `PhotoFacts`, then the size of the file.
 _SEEN = (
     *("status", "problem", "format", "width", "height", "content_hash", "pixel_hash", "perceptual_hash"),
@@ -67,7 +64,9 @@ def list_photos(data: Path, *, label_level: LabelLevel | None = None, single_lab
     return list_manifest(data)
 
 
-def scan(photos: Photos, *, look: Callable[[Path], PhotoFacts], map: Map, progress: Progress = no_progress) -> Photos:
+def scan(
+    photos: Photos, *, look: Callable[[Sequence[Path]], Iterable[Seen]], progress: Progress = no_progress
+) -> Photos:
     """The photos with every column that one look at the files fills.
 
     A file that cannot be opened (permission, vanished, a folder) becomes `unreadable` with the reason. The
@@ -75,28 +74,24 @@ def scan(photos: Photos, *, look: Callable[[Path], PhotoFacts], map: Map, progre
 
     Args:
         photos: from `list_photos`.
-        look: what one photo's bytes tell, given its path.
-        map: ordered parallel map.
+        look: what the files tell, in order.
         progress: called with the stage `scan`.
     """
     table = photos.table
     schema = {name: SCHEMA[name] for name in _SEEN}
     chunks: list[pl.DataFrame] = [pl.DataFrame(schema=schema)]
     rows: list[tuple[Any, ...]] = []
-    paths = photos.paths()
-    tasks = [paths[start : start + _PHOTOS_A_TASK] for start in range(0, len(paths), _PHOTOS_A_TASK)]
-    looks = chain.from_iterable(map(partial(_look_at_several, look), tasks))
-    for done, (facts, size_bytes) in enumerate(looks, start=1):
-        rows.append((*(getattr(facts, name) for name in _SEEN[:-1]), size_bytes))
+    for done, seen in enumerate(look(photos.paths()), start=1):
+        rows.append((*(getattr(seen.facts, name) for name in _SEEN[:-1]), seen.size))
         if len(rows) == _ROWS_A_CHUNK or done == table.height:
             chunks.append(pl.DataFrame(rows, schema=schema, orient="row"))
             rows.clear()
         progress("scan", done, table.height)
-    seen = pl.concat(chunks).with_columns(pl.col("content_hash").replace("", None))
-    times, sources = _capture_times(table, seen["captured_at"].to_list())
-    problems, misnamed = _wrong_suffixes(table["path"].to_list(), seen)
+    facts = pl.concat(chunks).with_columns(pl.col("content_hash").replace("", None))
+    times, sources = _capture_times(table, facts["captured_at"].to_list())
+    problems, misnamed = _wrong_suffixes(table["path"].to_list(), facts)
     scanned = photos.with_columns(
-        *(seen[name] for name in _SEEN if name not in ("captured_at", "problem")),
+        *(facts[name] for name in _SEEN if name not in ("captured_at", "problem")),
         pl.Series("captured_at", times, dtype=pl.Datetime("us")),
         pl.Series("captured_from", sources, dtype=pl.String),
         pl.Series("problem", problems, dtype=pl.String),
@@ -104,19 +99,6 @@ def scan(photos: Photos, *, look: Callable[[Path], PhotoFacts], map: Map, progre
     if not misnamed:
         return scanned
     return scanned.noted([f"names that do not match the content: {first_and_count(misnamed, 'photo')}"])
-
-
-def _look_at_several(look: Callable[[Path], PhotoFacts], paths: Sequence[Path]) -> list[tuple[PhotoFacts, int | None]]:
-    return [_look_at(look, path) for path in paths]
-
-
-def _look_at(look: Callable[[Path], PhotoFacts], path: Path) -> tuple[PhotoFacts, int | None]:
-    try:
-        size_bytes = path.stat().st_size
-        return look(path), size_bytes
-    except (OSError, PhotoError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        return PhotoFacts("unreadable", reason, None, None, None, content_hash=""), None
 
 
 def _capture_times(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import zlib
 from dataclasses import dataclass
 
@@ -11,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from certero.data.alignment import VIEW_SIDE
-from certero.pixels import UInt8, luma, resize
+from certero.pixels import UInt8, count_levels, luma, resize
 
 #: Longer side of the picture that sharpness is measured on, pixels: blur that people see is some pixels wide here.
 MEASURED_SIDE = 256
+_LEVELS = np.arange(256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,9 @@ class Measures:
     camera: str | None
 
 
+_MEASURE_NAMES = tuple(field.name for field in dataclasses.fields(Measures))
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """What one more look at a photo tells.
@@ -52,7 +57,8 @@ class View:
 
     def to_blob(self) -> bytes:
         """For the cache."""
-        return self.grey.tobytes() + zlib.compress(json.dumps(dataclasses.asdict(self.measures)).encode(), 1)
+        measures = {name: getattr(self.measures, name) for name in _MEASURE_NAMES}
+        return self.grey.tobytes() + zlib.compress(json.dumps(measures).encode(), 1)
 
     @classmethod
     def from_blob(cls, blob: bytes) -> View:
@@ -73,12 +79,12 @@ def look(pixels: UInt8, camera: str | None) -> View:
     scale = min(1.0, MEASURED_SIDE / max(height, width))
     full = luma(pixels)
     grey = resize(full, max(1, round(height * scale)), max(1, round(width * scale)))
-    counts = np.bincount(grey.ravel(), minlength=256)
+    counts = count_levels(grey)
     shares = counts[counts > 0] / grey.size
-    levels = np.arange(256)
-    darkest, brightest = (_percentile(counts, share) / 255 for share in (0.05, 0.99))
-    mean = counts @ levels / grey.size
-    contrast = float(np.sqrt(counts @ (levels - mean) ** 2 / grey.size))
+    upto = np.cumsum(counts)
+    darkest, brightest = (_percentile(upto, share) / 255 for share in (0.05, 0.99))
+    mean = counts @ _LEVELS / grey.size
+    contrast = float(np.sqrt(counts @ (_LEVELS - mean) ** 2 / grey.size))
     measures = Measures(
         sharpness=round(_deviation(_laplacian(grey)) / max(contrast, 1.0), 4),
         contrast=round(contrast / 255, 4),
@@ -95,16 +101,17 @@ def shrink_view(grey: UInt8) -> UInt8:
     return resize(grey, VIEW_SIDE, VIEW_SIDE)
 
 
-def _percentile(counts: npt.NDArray[np.int64], share: float) -> float:
+def _percentile(upto: npt.NDArray[np.int64], share: float) -> float:
     """The level that a share of the pixels lie below, between two levels where the share falls between two pixels.
 
     Args:
-        counts: pixels of each level, [256].
+        upto: pixels of each level or a lower one, [256].
         share: 0 to 1.
     """
-    place = share * (counts.sum() - 1)
-    below = np.searchsorted(np.cumsum(counts), [np.floor(place), np.ceil(place)], side="right")
-    return float(below[0] + (below[1] - below[0]) * (place - np.floor(place)))
+    place = share * (upto[-1] - 1)
+    floor = math.floor(place)
+    low, high = np.searchsorted(upto, (floor, math.ceil(place)), side="right")
+    return float(low + (high - low) * (place - floor))
 
 
 def _deviation(values: npt.NDArray[np.int16]) -> float:

@@ -1,7 +1,7 @@
 """Ordered map over the cores of this machine.
 
-Threads, not processes: decoding, hashing, resizing and inference all run outside Python's lock, so threads use every
-core without copying photos between processes.
+Decoding, hashing, resizing and inference run outside Python's lock: for them threads use every core without copying
+photos between processes. What holds the lock is for `engine.processes`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -18,8 +18,8 @@ from certero.machine import core_limit
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Results wait for the slowest of the items in flight; a few a worker keep all busy without holding many photos.
-_IN_FLIGHT_A_WORKER = 4
+#: Results wait for the slowest of the items in flight; a few a worker keep all busy without holding many photos.
+IN_FLIGHT_A_WORKER = 4
 
 
 def count_cores() -> int:
@@ -40,14 +40,14 @@ class Threads:
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or count_cores()
 
-    def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """Yields `function(item)` in the order of items; an exception of the function is raised here."""
         with ThreadPoolExecutor(self.workers, thread_name_prefix="certero") as pool:
             flying: deque[Future[R]] = deque()
             try:
                 for item in items:
                     flying.append(pool.submit(function, item))
-                    if len(flying) >= self.workers * _IN_FLIGHT_A_WORKER:
+                    if len(flying) >= self.workers * IN_FLIGHT_A_WORKER:
                         yield flying.popleft().result()
                 while flying:
                     yield flying.popleft().result()

@@ -31,8 +31,8 @@ from certero.learn.probe import one_blas_thread
 from certero.pipelines.prepare import find_copies, look_at_photos
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.tables import describe_photos, describe_separation
-from certero.pipelines.views import RememberedAlignments, alter_sample, look_closer, view_entry
-from certero.records import Json, Progress, no_progress
+from certero.pipelines.views import RememberedAlignments, alter_sample, look_closer, view_key
+from certero.records import Json, Map, Progress, no_progress
 from certero.report.audit import write_audit
 from certero.stats.shortcuts import Shortcut, categories, find_shortcuts, load_trees
 from certero.stats.slices import hour, lighting
@@ -94,7 +94,7 @@ def audit(
         if fix is not None:
             check_manifest_place(Path(fix), listed.root)
         embed = _start_network(image_size, tools, stack) if network else None
-        photos = look_at_photos(listed, tools, also=view_entry)
+        photos = look_at_photos(listed, tools, view_key=view_key)
         used = photos.used()
         if used.is_empty():
             first = photos.table.row(0, named=True)
@@ -127,7 +127,7 @@ def audit(
         if embeddings is not None:
             with tools.timed("labels"), one_blas_thread():
                 tools.progress("labels", 0, 1)
-                findings += _suspicious(used, embeddings, folds)
+                findings += _suspicious(used, embeddings, folds, tools.map)
                 tools.progress("labels", 1, 1)
         with tools.timed("shortcuts"):
             shortcuts = _shortcuts(used, conditions, links)
@@ -276,7 +276,9 @@ def _pairs(links: Sequence[Link]) -> list[tuple[int, int]]:
     return [(i, j) for i, j, _how, _score in links]
 
 
-def _suspicious(used: pl.DataFrame, embeddings: NDArray[np.float32], folds: NDArray[np.int64]) -> list[Finding]:
+def _suspicious(
+    used: pl.DataFrame, embeddings: NDArray[np.float32], folds: NDArray[np.int64], map: Map
+) -> list[Finding]:
     """Findings of the kind suspicious_label: photos that look more like another class, the surest first."""
     counts = dict(used["label"].value_counts().iter_rows())
     judged = np.array([counts[label] >= _LEAST_PHOTOS for label in used["label"]])
@@ -286,7 +288,7 @@ def _suspicious(used: pl.DataFrame, embeddings: NDArray[np.float32], folds: NDAr
     table = used.filter(pl.Series(judged))
     index = {name: number for number, name in enumerate(classes)}
     truth = np.array([index[label] for label in table["label"]], np.int64)
-    found = suspect(embeddings if judged.all() else embeddings[judged], truth, folds[judged])
+    found = suspect(embeddings if judged.all() else embeddings[judged], truth, folds[judged], map)
     findings: list[Finding] = []
     for row in np.flatnonzero(found.margin < 0).tolist():
         likelier = classes[int(found.suggested[row])]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +17,7 @@ import polars as pl
 from certero.cache import BlobCache
 from certero.config import TrainSettings
 from certero.data import copies as copying
-from certero.data.fingerprints import fingerprint
+from certero.data.first_look import Identity, Seen, identify, look_at
 from certero.data.scan import LabelLevel, list_photos
 from certero.data.scan import scan as scan_listed
 from certero.data.separation import Separation, separate, with_units
@@ -25,14 +26,14 @@ from certero.data.table import Photos, development, held_out
 from certero.errors import ConfigError
 from certero.pipelines.openings import Opening, open_test_set
 from certero.pipelines.resources import Resources, resources
-from certero.pixels import Decoded
-from certero.records import PhotoFacts, Progress, no_progress
-
-Entry = Callable[[str, bytes, Decoded], tuple[str, bytes]]
+from certero.records import Map, PhotoFacts, Progress, no_progress
 
 # Part of the cache's keys: raise it when a fingerprint or the verdict on a damaged file changes.
 _FACTS_VERSION = 3
-_COMMIT_EVERY = 512
+_COMMIT_EVERY = 256
+_FILES_A_CHUNK = 512
+# A thread or process takes so many at once: handing them over one by one costs a third of a look at a remembered photo.
+_FILES_A_TASK, _LOOKS_A_TASK = 32, 8
 _DEFAULT_FOLDS = 5
 
 
@@ -114,18 +115,18 @@ def scan(
         return look_at_photos(list_photos(Path(data), label_level=label_level), tools).table
 
 
-def look_at_photos(photos: Photos, tools: Resources, also: Entry | None = None) -> Photos:
+def look_at_photos(photos: Photos, tools: Resources, view_key: Callable[[str], str] | None = None) -> Photos:
     """The listed photos with facts and fingerprints, computed or remembered by content.
 
     Args:
         photos: from `list_photos`.
         tools: cores, caches, progress.
-        also: what else to remember of a photo that is decoded here; see `RememberedLook`.
+        view_key: where to remember the views of photos that are decoded here; see `RememberedLook`.
     """
     with tools.timed("scan"):
-        look = RememberedLook(tools.fingerprints, also=also)
+        look = RememberedLook(tools.fingerprints, tools.map, tools.heavy_map, view_key)
         try:
-            return scan_listed(photos, look=look, map=tools.map, progress=tools.progress)
+            return scan_listed(photos, look=look, progress=tools.progress)
         finally:
             look.save()
 
@@ -200,51 +201,86 @@ def _earlier_run(run: str | None) -> pl.DataFrame | None:
 
 
 class RememberedLook:
-    """What one look at a photo tells, remembered by the file's content: an edited file is looked at anew.
+    """What one look at a file tells, remembered by its content: an edited file is looked at anew.
 
     Args:
         cache: where facts are kept.
-        also: from content hash, bytes and decoded photo to the key and bytes of a further thing to remember of it.
+        map: ordered parallel map for reading files.
+        heavy_map: the same for looking at those that are not remembered.
+        view_key: from content hash to the cache's key of the photo's view, which is then remembered, too.
     """
 
-    def __init__(self, cache: BlobCache, also: Entry | None = None) -> None:
-        self._cache = cache
-        self._also = also
-        self._unsaved: list[tuple[str, bytes]] = []
-        # Looks come from several threads, and one SQLite connection serves one at a time.
-        self._lock = threading.Lock()
+    def __init__(
+        self, cache: BlobCache, map: Map, heavy_map: Map, view_key: Callable[[str], str] | None = None
+    ) -> None:
+        self._cache, self._map, self._heavy_map, self._view_key = cache, map, heavy_map, view_key
+        self._unsaved: dict[str, bytes] = {}
 
-    def __call__(self, path: Path) -> PhotoFacts:
-        data = path.read_bytes()
-        content_hash = hashlib.sha256(data).hexdigest()[:32]
-        key = f"{_FACTS_VERSION}:{content_hash}"
-        with self._lock:
-            known = self._cache.get_many([key]).get(key)
-        if known is not None:
-            return _from_blob(known)
-        fresh: list[tuple[str, bytes]] = []
-
-        def show(photo: Decoded) -> None:
-            if self._also is not None:
-                fresh.append(self._also(content_hash, data, photo))
-
-        facts = fingerprint(data, show)
-        with self._lock:
-            self._unsaved += [*fresh, (key, _to_blob(facts))]
-            if len(self._unsaved) >= _COMMIT_EVERY:
-                self._cache.put_many(self._unsaved)
-                self._unsaved = []
-        return facts
+    def __call__(self, paths: Sequence[Path]) -> Iterator[Seen]:
+        """What the files tell, in order."""
+        chunks = [paths[start : start + _FILES_A_CHUNK] for start in range(0, len(paths), _FILES_A_CHUNK)]
+        # The next chunk is read while this one is looked at: soon enough for its files to be in memory still when they
+        # are read once more.
+        with ThreadPoolExecutor(1) as ahead:
+            reading = ahead.submit(self._identify, chunks[0]) if chunks else None
+            for number, chunk in enumerate(chunks, start=1):
+                assert reading is not None
+                identified = reading.result()
+                reading = ahead.submit(self._identify, chunks[number]) if number < len(chunks) else None
+                yield from self._look(chunk, identified)
 
     def save(self) -> None:
         """Writes what is not written yet."""
-        with self._lock:
-            self._cache.put_many(self._unsaved)
-            self._unsaved = []
+        self._cache.put_many(self._unsaved.items())
+        self._unsaved = {}
+
+    def _identify(self, paths: Sequence[Path]) -> list[Identity | Seen]:
+        return list(chain.from_iterable(self._map(identify, _tasks(paths, _FILES_A_TASK))))
+
+    def _look(self, paths: Sequence[Path], identified: Sequence[Identity | Seen]) -> Iterator[Seen]:
+        keys = {
+            known.content_hash: f"{_FACTS_VERSION}:{known.content_hash}"
+            for known in identified
+            if isinstance(known, Identity)
+        }
+        recalled = self._cache.get_many(list(keys.values())) | self._unsaved
+        facts = {content: _from_blob(recalled[key]) for content, key in keys.items() if key in recalled}
+        missing: dict[str, Path] = {}
+        for path, known in zip(paths, identified, strict=True):
+            if isinstance(known, Identity) and known.content_hash not in facts:
+                missing.setdefault(known.content_hash, path)
+        look = partial(look_at, closer=self._view_key is not None)
+        fresh = chain.from_iterable(self._heavy_map(look, _tasks(list(missing.values()), _LOOKS_A_TASK)))
+        for known in identified:
+            if isinstance(known, Seen):
+                yield known
+                continue
+            if known.content_hash not in facts:
+                facts[known.content_hash] = self._remember(next(fresh))
+            yield Seen(facts[known.content_hash], known.size)
+
+    def _remember(self, seen: Seen) -> PhotoFacts:
+        if len(self._unsaved) >= _COMMIT_EVERY:
+            self.save()
+        # The file may have changed since it was identified: its hash is that of the bytes that were looked at.
+        content = seen.facts.content_hash
+        if content:
+            self._unsaved[f"{_FACTS_VERSION}:{content}"] = _to_blob(seen.facts)
+            if seen.view is not None and self._view_key is not None:
+                self._unsaved[self._view_key(content)] = seen.view
+        return seen.facts
+
+
+def _tasks(paths: Sequence[Path], size: int) -> list[Sequence[Path]]:
+    return [paths[start : start + size] for start in range(0, len(paths), size)]
+
+
+_FACT_NAMES = tuple(field.name for field in dataclasses.fields(PhotoFacts))
 
 
 def _to_blob(facts: PhotoFacts) -> bytes:
-    data = dataclasses.asdict(facts)
+    # Not `dataclasses.asdict`, which copies deeply: it takes three times as long as the rest.
+    data = {name: getattr(facts, name) for name in _FACT_NAMES}
     data["descriptor"] = facts.descriptor.hex() if facts.descriptor is not None else None
     data["captured_at"] = facts.captured_at.isoformat() if facts.captured_at is not None else None
     return json.dumps(data).encode()

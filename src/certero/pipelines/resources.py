@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from certero.cache import CACHES, BlobCache
+from certero.engine.processes import Processes
 from certero.engine.threads import Threads
 from certero.records import Map, Progress, no_progress
 
@@ -17,7 +18,9 @@ class Resources:
     """Made once a command.
 
     Args:
-        map: ordered parallel map over the cores.
+        map: ordered parallel map over the cores, in threads.
+        heavy_map: the same for what holds Python's lock, in processes where there is much of it: functions of modules,
+            items and answers that can be pickled.
         fingerprints: remembered facts of photos, by content.
         features: remembered embeddings.
         networks: remembered exported backbones.
@@ -26,6 +29,7 @@ class Resources:
     """
 
     map: Map
+    heavy_map: Map
     fingerprints: BlobCache
     features: BlobCache
     networks: BlobCache
@@ -44,10 +48,12 @@ class Resources:
 
 @contextlib.contextmanager
 def resources(workers: int | None = None, progress: Progress = no_progress) -> Iterator[Resources]:
-    """The caches are closed at the end."""
+    """The caches are closed, and processes end, at the end."""
     fingerprints, features, networks = (BlobCache(name) for name in CACHES)
+    processes = Processes(workers)
     try:
-        yield Resources(Threads(workers).map, fingerprints, features, networks, progress)
+        yield Resources(Threads(workers).map, processes.map, fingerprints, features, networks, progress)
     finally:
+        processes.close()
         for cache in (fingerprints, features, networks):
             cache.close()

@@ -187,9 +187,10 @@ def _show(
 def _look(paths: Sequence[Path], tools: Resources, workers: int, clock: _Clock) -> tuple[int, float]:
     """Photos that were looked at again, and processor seconds."""
     sample = paths[:: max(1, len(paths) // _LOOKED_AT)][:_LOOKED_AT]
-    look = RememberedLook(tools.fingerprints)
+    # In threads: their processor time is this process's.
+    look = RememberedLook(tools.fingerprints, tools.map, tools.map)
     with clock.piece(workers) as took:
-        for _facts in tools.map(look, sample):
+        for _seen in look(sample):
             pass
     look.save()
     return len(sample), took[1]

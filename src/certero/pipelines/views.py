@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from certero.cache import BlobCache
-from certero.data.alignment import VIEW_SIDE, Alignment, align
-from certero.data.alterations import ALTERATIONS, alter
+from certero.data.alignment import VIEW_SIDE, Alignment
+from certero.data.alterations import ALTERATIONS, score_altered
+from certero.data.first_look import look_closer_at
 from certero.data.near_copies import align_rows
-from certero.data.views import Measures, View, look, shrink_view
-from certero.errors import PhotoError, changed_since
+from certero.data.views import Measures, View
 from certero.pipelines.resources import Resources
-from certero.pixels import Decoded, decode, luma, read_camera
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,15 +26,17 @@ if TYPE_CHECKING:
 # Parts of the cache's keys: raise them when a view, an alteration or a score changes.
 _VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 3, 4, 5
 _COMMIT_EVERY = 512
+# A process takes so many at once.
+_LOOKS_A_TASK, _ALTERED_A_TASK = 4, 4
 #: Photos of which altered copies say what a copy scores.
 SAMPLE = 48
 # One neighbour of a photo: the first bytes of its content hash, score, mirrored.
 _NEIGHBOUR = np.dtype([("hash", "<u8"), ("score", "<f4"), ("mirrored", "?")])
 
 
-def view_entry(content_hash: str, data: bytes, photo: Decoded) -> tuple[str, bytes]:
-    """Key and view of a photo for the cache, for the first look at it."""
-    return _view_key(content_hash), _view(data, photo)
+def view_key(content_hash: str) -> str:
+    """Where the cache keeps a photo's view."""
+    return f"view:{_VIEW_VERSION}:{content_hash}"
 
 
 def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources) -> tuple[UInt8, list[Measures]]:
@@ -44,7 +46,7 @@ def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Res
         PhotoError: if a photo that could be read before cannot be read now.
     """
     with tools.timed("look closer"):
-        keys = {content: _view_key(content) for content in content_hashes}
+        keys = {content: view_key(content) for content in content_hashes}
         known = _recall(tools.fingerprints, list(keys.values()))
         files = dict(zip(content_hashes, paths, strict=True))
         missing = [content for content, key in keys.items() if key not in known]
@@ -52,7 +54,10 @@ def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Res
         done = len(paths) - len(missing)
         tools.progress("look closer", done, len(paths))
         try:
-            for content, blob in zip(missing, tools.map(_look_at, [files[c] for c in missing]), strict=True):
+            unseen = [files[content] for content in missing]
+            tasks = [unseen[start : start + _LOOKS_A_TASK] for start in range(0, len(unseen), _LOOKS_A_TASK)]
+            views = chain.from_iterable(tools.heavy_map(look_closer_at, tasks))
+            for content, blob in zip(missing, views, strict=True):
                 known[keys[content]] = blob
                 fresh.append((keys[content], blob))
                 if len(fresh) >= _COMMIT_EVERY:
@@ -79,8 +84,10 @@ def alter_sample(paths: Sequence[Path], content_hashes: Sequence[str], tools: Re
     keys = [f"altered:{_ALTERED_VERSION}:{content_hashes[row]}" for row in rows]
     known = _recall(tools.fingerprints, keys)
     missing = [number for number, key in enumerate(keys) if key not in known]
-    blobs = tools.map(_alter, [paths[rows[number]] for number in missing])
-    fresh = {keys[number]: blob for number, blob in zip(missing, blobs, strict=True)}
+    altered = [paths[rows[number]] for number in missing]
+    tasks = [altered[start : start + _ALTERED_A_TASK] for start in range(0, len(altered), _ALTERED_A_TASK)]
+    found = chain.from_iterable(tools.heavy_map(score_altered, tasks))
+    fresh = {keys[number]: row.tobytes() for number, row in zip(missing, found, strict=True)}
     tools.fingerprints.put_many(fresh.items())
     known |= fresh
     scores = np.array([np.frombuffer(known[key], np.float32) for key in keys]).reshape(-1, len(ALTERATIONS))
@@ -121,7 +128,7 @@ class RememberedAlignments:
                 score[places[hit]], mirrored[places[hit]] = listed["score"][at[hit]], listed["mirrored"][at[hit]]
                 known[places[hit]] = True
         missing = np.flatnonzero(~known)
-        fresh = align_rows(self._views, pairs[missing], self._tools.map, self._tools.progress)
+        fresh = align_rows(self._views, pairs[missing], self._tools.heavy_map, self._tools.progress)
         score[missing], mirrored[missing] = fresh.score, fresh.mirrored
         changed = set(pairs[missing, 0].tolist())
         entries: list[tuple[str, bytes]] = []
@@ -137,30 +144,3 @@ class RememberedAlignments:
 
 def _recall(cache: BlobCache, keys: Sequence[str]) -> dict[str, bytes]:
     return cache.get_many(list(dict.fromkeys(keys)))
-
-
-def _view_key(content_hash: str) -> str:
-    return f"view:{_VIEW_VERSION}:{content_hash}"
-
-
-def _view(data: bytes, photo: Decoded) -> bytes:
-    return look(photo.pixels, read_camera(data)).to_blob()
-
-
-def _look_at(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        return _view(data, decode(data))
-    except (OSError, PhotoError) as error:
-        raise changed_since(path, error) from error
-
-
-def _alter(path: Path) -> bytes:
-    try:
-        pixels = decode(path.read_bytes()).pixels
-    except (OSError, PhotoError) as error:
-        raise changed_since(path, error) from error
-    after = alter(pixels)
-    altered = np.stack([shrink_view(luma(after[name])) for name in ALTERATIONS])
-    own = np.broadcast_to(shrink_view(luma(pixels)), altered.shape)
-    return align(own, altered).score.tobytes()

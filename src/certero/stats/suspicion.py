@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from certero.records import Map
 from certero.stats.calibration import fit_temperature, softmax
 
 # Ridge penalties to choose from, as parts of the mean square of the features, up to the first that is worse.
@@ -38,7 +40,9 @@ class Suspicion:
     suspicious: npt.NDArray[np.bool_]
 
 
-def suspect(features: npt.NDArray[np.float32], truth: npt.NDArray[np.int64], folds: npt.NDArray[np.int64]) -> Suspicion:
+def suspect(
+    features: npt.NDArray[np.float32], truth: npt.NDArray[np.int64], folds: npt.NDArray[np.int64], map: Map
+) -> Suspicion:
     """Ranks labels by how much models that never saw the photo disagree with them.
 
     A photo is suspicious where its own class is less likely than that class usually is for its own photos, and another
@@ -48,9 +52,10 @@ def suspect(features: npt.NDArray[np.float32], truth: npt.NDArray[np.int64], fol
         features: float32 [n, D].
         truth: class index [n].
         folds: [n], the fold that holds each photo out; photos that belong together share one.
+        map: ordered parallel map, over folds.
     """
     n, classes = len(truth), int(truth.max()) + 1 if len(truth) else 0
-    probabilities = _held_out(features, truth, folds, classes)
+    probabilities = _held_out(features, truth, folds, classes, map)
     rows = np.arange(n)
     own = probabilities[rows, truth]
     others = probabilities.copy()
@@ -65,7 +70,11 @@ def suspect(features: npt.NDArray[np.float32], truth: npt.NDArray[np.int64], fol
 
 
 def _held_out(
-    features: npt.NDArray[np.float32], truth: npt.NDArray[np.int64], folds: npt.NDArray[np.int64], classes: int
+    features: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.int64],
+    folds: npt.NDArray[np.int64],
+    classes: int,
+    map: Map,
 ) -> npt.NDArray[np.float64]:
     """Calibrated out-of-fold probabilities [n, K]."""
     from scipy.linalg import solve
@@ -75,22 +84,30 @@ def _held_out(
     mean, deviation = _moments(features)
     products = np.zeros((len(numbers), columns, columns), np.float32)
     sums = np.zeros((len(numbers), columns, classes), np.float32)
-    for place, number in enumerate(numbers):
-        for rows in _slices(np.flatnonzero(folds == number)):
+
+    def add_up(place: int) -> None:
+        for rows in _slices(np.flatnonzero(folds == numbers[place])):
             part = _prepared(features[rows], mean, deviation)
             products[place] += part.T @ part
             sums[place] += part.T @ np.eye(classes, dtype=np.float32)[truth[rows]]
+
+    def answer(penalty: float, outputs: npt.NDArray[np.float64], place: int) -> None:
+        normal = whole - products[place]
+        normal[np.diag_indices(columns)] += penalty * (len(truth) + 1)
+        weights = solve(normal, total - sums[place], assume_a="pos", overwrite_a=True, check_finite=False)
+        weights = weights.astype(np.float32)
+        for rows in _slices(np.flatnonzero(folds == numbers[place])):
+            outputs[rows] = _prepared(features[rows], mean, deviation) @ weights
+
+    places = range(len(numbers))
+    for _done in map(add_up, places):
+        pass
     whole, total = products.sum(axis=0, dtype=np.float64), sums.sum(axis=0, dtype=np.float64)
     best, least = np.zeros((len(truth), classes)), np.inf
     for penalty in _PENALTIES:
         outputs = np.empty((len(truth), classes))
-        for place, number in enumerate(numbers):
-            normal = whole - products[place]
-            normal[np.diag_indices(columns)] += penalty * (len(truth) + 1)
-            weights = solve(normal, total - sums[place], assume_a="pos", overwrite_a=True, check_finite=False)
-            weights = weights.astype(np.float32)
-            for rows in _slices(np.flatnonzero(folds == number)):
-                outputs[rows] = _prepared(features[rows], mean, deviation) @ weights
+        for _done in map(partial(answer, penalty, outputs), places):
+            pass
         temperature = fit_temperature(outputs, truth)
         probabilities = softmax(outputs, temperature)
         loss = -float(np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12)).mean())
