@@ -114,6 +114,8 @@ def _fits(plan: Plan) -> str:
     if fits["epochs"] is not None:
         trainings = ngettext("{n} training", "{n} trainings", fits["total"]).format(n=count(fits["total"]))
         epochs = ngettext("{n} epoch", "{n} epochs", fits["epochs"]).format(n=count(fits["epochs"]))
+        if more := fits["refit_epochs"]:
+            epochs = _("{epochs}, then {n} on all photos").format(epochs=epochs, n=count(more))
         return _("{trainings} of {epochs}; the model's on {fitted} photos, judged on {judging} others").format(
             trainings=trainings,
             epochs=epochs,

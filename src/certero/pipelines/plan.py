@@ -154,6 +154,7 @@ def plan(data: str | Path, *, recipe: str = "probe", progress: Progress = no_pro
                 "strengths": len(resolved.strengths),
                 "total": work.fits,
                 "epochs": None,
+                "refit_epochs": None,
                 "batch_size": None,
                 "photos_fitted": None,
                 "photos_judging": None,

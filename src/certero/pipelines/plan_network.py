@@ -97,6 +97,7 @@ def plan_network(data: Path, settings: TrainSettings, tools: Resources) -> Plan:
             "strengths": None,
             "total": len(parts) + (settings.random_splits if judged else 0),
             "epochs": settings.epochs,
+            "refit_epochs": settings.refit_epochs,
             "batch_size": settings.batch_size,
             "photos_fitted": parts[-1].fitted,
             "photos_judging": parts[-1].judging,
@@ -161,7 +162,9 @@ def _expect_seconds(
     def training(part: _Part) -> float:
         epoch = part.fitted * tried.step_seconds + part.judging * tried.judge_seconds + save
         refit = (part.fitted + VAL_TIMES * part.judging) * tried.step_seconds + save
-        return settings.epochs * epoch + settings.refit_epochs * refit
+        # The last layer begins where a regression on what the others say of the photos ends.
+        begin = part.fitted * tried.judge_seconds if settings.start_strength and not settings.layers else 0.0
+        return begin + settings.epochs * epoch + settings.refit_epochs * refit
 
     seconds = {
         "start": _START_SECONDS,
