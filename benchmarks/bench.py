@@ -73,9 +73,12 @@ def _resident(pid: int) -> int:
     total = 0
     try:
         parent = psutil.Process(pid)
+        own = parent.cmdline()
         for process in (parent, *parent.children(recursive=True)):
             try:
-                total += process.memory_info().rss
+                # One that is being started has its parent's memory and name for a moment.
+                if process is parent or process.cmdline() != own:
+                    total += process.memory_info().rss
             except psutil.Error:
                 continue
     except psutil.Error:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # Parts of the cache's keys: raise them when a view, an alteration or a score changes.
 _VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 3, 4, 5
-_COMMIT_EVERY = 512
+_VIEWS_AT_ONCE = 1024
 # A process takes so many at once.
 _LOOKS_A_TASK, _ALTERED_A_TASK = 4, 4
 #: Photos of which altered copies say what a copy scores.
@@ -46,35 +46,38 @@ def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Res
         PhotoError: if a photo that could be read before cannot be read now.
     """
     with tools.timed("look closer"):
-        keys = {content: view_key(content) for content in content_hashes}
-        known = _recall(tools.fingerprints, list(keys.values()))
-        files = dict(zip(content_hashes, paths, strict=True))
-        missing = [content for content, key in keys.items() if key not in known]
-        fresh: list[tuple[str, bytes]] = []
-        done = len(paths) - len(missing)
-        tools.progress("look closer", done, len(paths))
-        try:
-            unseen = [files[content] for content in missing]
-            tasks = [unseen[start : start + _LOOKS_A_TASK] for start in range(0, len(unseen), _LOOKS_A_TASK)]
-            views = chain.from_iterable(tools.heavy_map(look_closer_at, tasks))
-            for content, blob in zip(missing, views, strict=True):
-                known[keys[content]] = blob
-                fresh.append((keys[content], blob))
-                if len(fresh) >= _COMMIT_EVERY:
-                    tools.fingerprints.put_many(fresh)
-                    fresh = []
-                done += 1
-                tools.progress("look closer", done, len(paths))
-        finally:
-            tools.fingerprints.put_many(fresh)
-        # One array, not as many as photos beside it: of 100,000 photos they take 410 MB.
+        # One array, not as many photos beside it, and a part of the blobs at a time: of 100,000 photos each is 410 MB.
         grey = np.empty((len(content_hashes), VIEW_SIDE, VIEW_SIDE), np.uint8)
         measures: list[Measures] = []
-        for row, content in enumerate(content_hashes):
-            view = View.from_blob(known[keys[content]])
-            grey[row] = view.grey
-            measures.append(view.measures)
+        tools.progress("look closer", 0, len(paths))
+        for start in range(0, len(paths), _VIEWS_AT_ONCE):
+            part = slice(start, start + _VIEWS_AT_ONCE)
+            blobs = _views(paths[part], content_hashes[part], tools)
+            for row, content in enumerate(content_hashes[part], start):
+                view = View.from_blob(blobs[content])
+                grey[row] = view.grey
+                measures.append(view.measures)
+            tools.progress("look closer", len(measures), len(paths))
         return grey, measures
+
+
+def _views(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources) -> dict[str, bytes]:
+    """`View` as bytes by content hash, remembered or looked at now."""
+    keys = {content: view_key(content) for content in content_hashes}
+    known = _recall(tools.fingerprints, list(keys.values()))
+    files = dict(zip(content_hashes, paths, strict=True))
+    missing = [content for content, key in keys.items() if key not in known]
+    unseen = [files[content] for content in missing]
+    tasks = [unseen[start : start + _LOOKS_A_TASK] for start in range(0, len(unseen), _LOOKS_A_TASK)]
+    fresh: dict[str, bytes] = {}
+    try:
+        views = chain.from_iterable(tools.heavy_map(look_closer_at, tasks))
+        for content, blob in zip(missing, views, strict=True):
+            fresh[keys[content]] = blob
+    finally:
+        tools.fingerprints.put_many(fresh.items())
+    known |= fresh
+    return {content: known[key] for content, key in keys.items()}
 
 
 def alter_sample(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources) -> dict[str, Floats]:
