@@ -26,6 +26,8 @@ R = TypeVar("R")
 
 # Once threads have spent so many seconds, added up, processes are started beside them.
 _ENOUGH_SECONDS = 1.0
+# More would wait for the one process that hands out the work and takes the answers.
+_MOST_PROCESSES = 8
 # Idle processes leave their memory after so long.
 _IDLE_SECONDS = 60
 _LOOK_FOR_PARENT_SECONDS = 1.0
@@ -37,7 +39,7 @@ class Processes:
     Where processes cannot be started, or one is killed, threads do all the work.
 
     Args:
-        workers: number of threads, and of processes; every usable core by default.
+        workers: number of threads, and of processes up to 8; every usable core by default.
         enough_seconds: what threads spend before processes are started.
     """
 
@@ -95,7 +97,7 @@ class Processes:
     def close(self) -> None:
         """Ends the processes."""
         if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
+            self._pool.shutdown(wait=True)
             self._pool = None
 
     def _processes(self) -> ProcessPoolExecutor | None:
@@ -112,10 +114,11 @@ class Processes:
 
             # Each process has one core: threads of a matrix product would only get in each other's way.
             one = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+            count = min(self.workers, _MOST_PROCESSES)
             self._pool = ProcessPoolExecutor(
-                self.workers, timeout=_IDLE_SECONDS, initializer=_begin, initargs=(os.getpid(),), env=one
+                count, timeout=_IDLE_SECONDS, initializer=_begin, initargs=(os.getpid(),), env=one
             )
-            self._starting = [self._pool.submit(os.getpid) for _ in range(self.workers)]
+            self._starting = [self._pool.submit(os.getpid) for _ in range(count)]
         except (ImportError, OSError, BrokenExecutor):  # no shared memory, no more processes allowed, not installed
             self._alone = True
 
