@@ -19,6 +19,8 @@ _LIST_LENGTH = 128
 _LISTS_A_QUERY = 12
 _SAMPLE_A_LIST = 40
 _ROWS_AT_ONCE = 1024
+# Each takes 40 bytes while the best of them are found.
+_COSINES_AT_ONCE = 1 << 22
 
 
 class Index:
@@ -63,8 +65,10 @@ class Index:
         for number in range(len(self._means)):
             members = self._order[self._ends[number] : self._ends[number + 1]]
             who = asked[ends[number] : ends[number + 1]] // lists.shape[1]
-            for start in range(0, len(who), _ROWS_AT_ONCE):
-                asking = who[start : start + _ROWS_AT_ONCE]
+            # Of look-alikes, a fixed camera's or drawn ones, a third can lie in one list.
+            size = max(1, min(_ROWS_AT_ONCE, _COSINES_AT_ONCE // max(1, len(members))))
+            for start in range(0, len(who), size):
+                asking = who[start : start + size]
                 found = queries[asking] @ self._vectors[members].T
                 both = np.concatenate([cosines[asking], found], axis=1)
                 names = np.concatenate([rows[asking], np.broadcast_to(members, found.shape)], axis=1)
