@@ -25,7 +25,7 @@ def fingerprint(data: bytes, show: Callable[[Decoded], None] | None = None) -> P
         data: the file's bytes.
         show: called with the photo if it can be read: decoding takes longer than most of what is done with it.
     """
-    content_hash = hashlib.sha256(data).hexdigest()[:32]
+    content_hash = hash_content(data)
     try:
         photo = decode(data)
     except PhotoError as error:
@@ -48,6 +48,11 @@ def fingerprint(data: bytes, show: Callable[[Decoded], None] | None = None) -> P
         brightness=round(float(grey.mean()) / 255, 6),
         captured_at=photo.captured_at,
     )
+
+
+def hash_content(data: bytes) -> str:
+    """32 hexadecimal digits of the SHA-256 of a file's bytes."""
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 def hash_pixels(pixels: UInt8) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from certero.data.fingerprints import fingerprint
+from certero.data.fingerprints import fingerprint, hash_content
 from certero.data.views import look
 from certero.errors import PhotoError, changed_since
 from certero.pixels import Decoded, decode
@@ -52,7 +51,7 @@ def identify(paths: Sequence[Path]) -> list[Identity | Seen]:
         except OSError as error:
             found.append(unreadable(error))
         else:
-            found.append(Identity(hashlib.sha256(data).hexdigest()[:32], len(data)))
+            found.append(Identity(hash_content(data), len(data)))
     return found
 
 
@@ -86,10 +85,9 @@ def look_closer_at(paths: Sequence[Path]) -> list[bytes]:
     return views
 
 
-def unreadable(error: Exception) -> Seen:
+def unreadable(error: OSError) -> Seen:
     """Of a file that cannot be opened (permission, vanished, a folder), with the reason."""
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return Seen(PhotoFacts("unreadable", reason, None, None, None, content_hash=""), None)
+    return Seen(PhotoFacts("unreadable", error.strerror or str(error), None, None, None, content_hash=""), None)
 
 
 def _keep_view(views: list[bytes], photo: Decoded) -> None:

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -25,7 +24,7 @@ from certero.data.split import assign, assign_folds, needs_cv
 from certero.data.table import Photos, development, held_out
 from certero.errors import ConfigError
 from certero.pipelines.openings import Opening, open_test_set
-from certero.pipelines.resources import Resources, resources
+from certero.pipelines.resources import Resources, map_several, resources
 from certero.records import Map, PhotoFacts, Progress, no_progress
 
 # Part of the cache's keys: raise it when a fingerprint or the verdict on a damaged file changes.
@@ -235,7 +234,7 @@ class RememberedLook:
         self._unsaved = {}
 
     def _identify(self, paths: Sequence[Path]) -> list[Identity | Seen]:
-        return list(chain.from_iterable(self._map(identify, _tasks(paths, _FILES_A_TASK))))
+        return list(map_several(self._map, identify, paths, _FILES_A_TASK))
 
     def _look(self, paths: Sequence[Path], identified: Sequence[Identity | Seen]) -> Iterator[Seen]:
         keys = {
@@ -250,7 +249,7 @@ class RememberedLook:
             if isinstance(known, Identity) and known.content_hash not in facts:
                 missing.setdefault(known.content_hash, path)
         look = partial(look_at, closer=self._view_key is not None)
-        fresh = chain.from_iterable(self._heavy_map(look, _tasks(list(missing.values()), _LOOKS_A_TASK)))
+        fresh = map_several(self._heavy_map, look, list(missing.values()), _LOOKS_A_TASK)
         for known in identified:
             if isinstance(known, Seen):
                 yield known
@@ -269,10 +268,6 @@ class RememberedLook:
             if seen.view is not None and self._view_key is not None:
                 self._unsaved[self._view_key(content)] = seen.view
         return seen.facts
-
-
-def _tasks(paths: Sequence[Path], size: int) -> list[Sequence[Path]]:
-    return [paths[start : start + size] for start in range(0, len(paths), size)]
 
 
 _FACT_NAMES = tuple(field.name for field in dataclasses.fields(PhotoFacts))

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import TypeVar
 
 from certero.cache import CACHES, BlobCache
 from certero.engine.processes import Processes
 from certero.engine.threads import Threads
 from certero.records import Map, Progress, no_progress
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(slots=True)
@@ -57,3 +62,9 @@ def resources(workers: int | None = None, progress: Progress = no_progress) -> I
         processes.close()
         for cache in (fingerprints, features, networks):
             cache.close()
+
+
+def map_several(map: Map, function: Callable[[Sequence[T]], Iterable[R]], items: Sequence[T], size: int) -> Iterator[R]:
+    """Yields what a function of several items answers to each, in order, handing so many over at a time."""
+    tasks = (items[start : start + size] for start in range(0, len(items), size))
+    return chain.from_iterable(map(function, tasks))

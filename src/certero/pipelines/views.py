@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from certero.data.alterations import ALTERATIONS, score_altered
 from certero.data.first_look import look_closer_at
 from certero.data.near_copies import align_rows
 from certero.data.views import Measures, View
-from certero.pipelines.resources import Resources
+from certero.pipelines.resources import Resources, map_several
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,10 +67,9 @@ def _views(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resource
     files = dict(zip(content_hashes, paths, strict=True))
     missing = [content for content, key in keys.items() if key not in known]
     unseen = [files[content] for content in missing]
-    tasks = [unseen[start : start + _LOOKS_A_TASK] for start in range(0, len(unseen), _LOOKS_A_TASK)]
     fresh: dict[str, bytes] = {}
     try:
-        views = chain.from_iterable(tools.heavy_map(look_closer_at, tasks))
+        views = map_several(tools.heavy_map, look_closer_at, unseen, _LOOKS_A_TASK)
         for content, blob in zip(missing, views, strict=True):
             fresh[keys[content]] = blob
     finally:
@@ -88,8 +86,7 @@ def alter_sample(paths: Sequence[Path], content_hashes: Sequence[str], tools: Re
     known = _recall(tools.fingerprints, keys)
     missing = [number for number, key in enumerate(keys) if key not in known]
     altered = [paths[rows[number]] for number in missing]
-    tasks = [altered[start : start + _ALTERED_A_TASK] for start in range(0, len(altered), _ALTERED_A_TASK)]
-    found = chain.from_iterable(tools.heavy_map(score_altered, tasks))
+    found = map_several(tools.heavy_map, score_altered, altered, _ALTERED_A_TASK)
     fresh = {keys[number]: row.tobytes() for number, row in zip(missing, found, strict=True)}
     tools.fingerprints.put_many(fresh.items())
     known |= fresh
