@@ -11,9 +11,9 @@ import bench
 import torch
 
 from certero.engine.threads import count_cores
-from certero.learn.convolutions import weight_gradient
 from certero.learn.depthwise import torch_gradient
 from certero.learn.heap import kept_memory
+from certero.learn.weight_gradients import weight_gradient
 
 #: Photos, channels in and out, side: of the source networks, and of a small one.
 SHAPES = ((16, 64, 128, 127), (16, 128, 256, 62), (32, 64, 64, 80))

@@ -7,6 +7,7 @@ split is what a careful reader would have asked for; the honest figure keeps pho
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import json
 import os
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import bench
+
+from certero.pipelines.run_folder import unfinished
 
 
 def main() -> None:
@@ -25,6 +28,11 @@ def main() -> None:
     )
     parser.add_argument("--grocery", type=Path, help="folder of the grocery photos, with grocery36.csv")
     parser.add_argument("--epochs", help="epochs of both, for a quick look; default: the recipes'")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="folder to keep the runs in: a run that was cut off there goes on, one that is done is read",
+    )
     parser.add_argument("--seed", default="0", help="seed of the networks (%(default)s)")
     arguments = parser.parse_args()
     if not arguments.barn and not arguments.grocery:
@@ -32,8 +40,9 @@ def main() -> None:
     bench.print_machine()
     more = ["--seed", arguments.seed, *(["--epochs", arguments.epochs] if arguments.epochs else [])]
     rows, weakest = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+    with contextlib.ExitStack() as stack:
+        place = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        place.mkdir(parents=True, exist_ok=True)
         if arguments.barn:
             data = _two_postures(arguments.barn, place)
             words = ["--recipe", "cow-cnn", "--class-weights", "standing=3,lying=2"]
@@ -63,7 +72,8 @@ def main() -> None:
 
 def _two_postures(barn: Path, folder: Path) -> Path:
     """A manifest of the cows alone, as the students had them; the photos stay where they are."""
-    (folder / "beds").symlink_to((barn / "beds").resolve(), target_is_directory=True)
+    if not (folder / "beds").exists():
+        (folder / "beds").symlink_to((barn / "beds").resolve(), target_is_directory=True)
     manifest = folder / "postures.csv"
     with (barn / "beds.csv").open(encoding="utf-8") as source, manifest.open("w", encoding="utf-8", newline="") as out:
         rows = csv.DictReader(source)
@@ -75,9 +85,13 @@ def _two_postures(barn: Path, folder: Path) -> Path:
 
 def _train(data: Path, folder: Path, words: list[str]) -> dict[str, Any]:
     output = folder / f"run-{data.stem}"
-    state = {"CERTERO_STATE": os.environ.get("CERTERO_STATE") or str(folder / "state")}
-    measured = bench.run([*bench.CERTERO, "train", str(data), "--output", str(output), "--quiet", *words], **state)
-    return json.loads((output / "metrics.json").read_text("utf-8")) | {"minutes": measured.seconds / 60}
+    minutes = None
+    if not output.exists():
+        state = {"CERTERO_STATE": os.environ.get("CERTERO_STATE") or str(folder / "state")}
+        place = "--resume" if unfinished(output).exists() else "--output"
+        measured = bench.run([*bench.CERTERO, "train", str(data), place, str(output), "--quiet", *words], **state)
+        minutes = measured.seconds / 60
+    return json.loads((output / "metrics.json").read_text("utf-8")) | {"minutes": minutes}
 
 
 def _row(name: str, metrics: dict[str, Any]) -> tuple[Any, ...]:

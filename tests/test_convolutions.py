@@ -6,29 +6,32 @@ from typing import Any
 
 import pytest
 
-from certero.learn import convolutions
-from certero.learn.convolutions import convolve, speed_up_convolutions, weight_gradient
+from certero.learn import convolutions, weight_gradients
+from certero.learn.convolutions import convolve, speed_up_convolutions
+from certero.learn.weight_gradients import weight_gradient
 
 torch = pytest.importorskip("torch", reason="training needs the [train] extra")
 
 
-@pytest.mark.parametrize(("kernel", "padding"), [(3, 0), (3, 1), (5, 2), (2, 0), (3, 2)])
-@pytest.mark.parametrize("bytes_at_once", [1, 64_000_000])
-@pytest.mark.parametrize("channels", [3, 16])
+@pytest.mark.parametrize(("kernel", "padding"), [((3, 3), 0), ((3, 3), 1), ((5, 5), 2), ((2, 3), 0), ((3, 3), 2)])
+@pytest.mark.parametrize("at_once", [1, 60, 300, 2048])
+@pytest.mark.parametrize(("channels", "side"), [(3, 9), (16, 9), (20, 9), (16, 3), (16, 40)])
 def test_the_gradient_of_the_weights_is_that_of_torch(
-    kernel: int, padding: int, bytes_at_once: int, channels: int, monkeypatch: pytest.MonkeyPatch
+    kernel: tuple[int, int], padding: int, at_once: int, channels: int, side: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also a photo at a time."""
-    monkeypatch.setattr(convolutions, "_BYTES_AT_ONCE", bytes_at_once)
+    """In bands of a row, bands of several rows, and several photos at once; in frames and written out."""
+    monkeypatch.setattr(weight_gradients, "_PLACES_AT_ONCE", at_once)
+    monkeypatch.setattr(weight_gradients, "_PATCHES_BYTES", 1000 * at_once)
     torch.manual_seed(0)
-    x = torch.randn(3, channels, 9, 11, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
-    weight = torch.randn(20, channels, kernel, kernel, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(7, channels, side, side + 2, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(20, channels, *kernel, dtype=torch.float64, requires_grad=True)
     out = torch.nn.functional.conv2d(x, weight, None, 1, padding)
     gradient = torch.randn_like(out).contiguous(memory_format=torch.channels_last)
     out.backward(gradient)
     found = weight_gradient(gradient, x, weight.detach(), padding)
     torch.testing.assert_close(found, weight.grad)
     assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(found, weight_gradient(gradient, x, weight.detach(), padding))  # or no run could be resumed
 
 
 def _network() -> Any:
@@ -45,7 +48,7 @@ def _network() -> Any:
 
 @pytest.mark.parametrize("faster", [False, True])
 def test_a_network_learns_the_same_and_answers_the_same(faster: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convolutions, "_channels_first_is_faster", lambda: faster)
+    monkeypatch.setattr(convolutions, "_products_are_faster", lambda: faster)
     calls: list[Any] = []
     monkeypatch.setattr(convolutions, "weight_gradient", lambda *given: calls.append(given) or weight_gradient(*given))
     plain, ours = _network(), _network()
@@ -64,7 +67,7 @@ def test_a_network_learns_the_same_and_answers_the_same(faster: bool, monkeypatc
 
 
 def test_frozen_weights_get_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convolutions, "_channels_first_is_faster", lambda: True)
+    monkeypatch.setattr(convolutions, "_products_are_faster", lambda: True)
     monkeypatch.setattr(convolutions, "weight_gradient", lambda *_given: pytest.fail("nobody asked for it"))
     layer = torch.nn.Conv2d(16, 16, 3).requires_grad_(False)
     x = torch.randn(2, 16, 8, 8, requires_grad=True)

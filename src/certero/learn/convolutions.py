@@ -1,8 +1,8 @@
 """Convolutions on a CPU with the gradients that are fast there; what is learnt stays the same.
 
 - In bfloat16 oneDNN has slow gradients of depthwise convolutions: see `depthwise`.
-- In float32 on a processor without AVX-512 its weights' gradient of 3x3 and larger kernels takes three to four times as
-  long as the forward pass where channels come last, and twice as long where they come first, the copies included.
+- In float32 on a processor with AVX2 alone its weights' gradient of 3x3 and larger kernels takes two to four times as
+  long as the forward pass: see `weight_gradients`.
 
 Measured by `benchmarks/backbone_step.py` and `benchmarks/convolution_gradients.py`.
 """
@@ -13,16 +13,13 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from certero.learn import depthwise
+from certero.learn.weight_gradients import FEW_CHANNELS, weight_gradient
 
 if TYPE_CHECKING:
     import torch
 
-# With fewer channels the copies cost more than they save.
+# With fewer channels products of matrices are too thin to be fast.
 _LEAST_CHANNELS = 16
-# Of the colours of photos, all patches can be written out.
-_FEW_CHANNELS = 4
-# Of input and gradient together, copied at once: about a processor's cache, and work enough for its cores.
-_BYTES_AT_ONCE = 64_000_000
 
 
 def speed_up_convolutions(network: torch.nn.Module) -> None:
@@ -58,7 +55,7 @@ def convolve(layer: torch.nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias
             offset = None if bias is None else bias.to(low)
             faster: torch.Tensor = _function().apply(x.to(low), weight.to(low), offset, stride, padding)
             return faster
-        if low is None and x.dtype == torch.float32 and _is_dense(layer) and _channels_first_is_faster():
+        if low is None and x.dtype == torch.float32 and _is_dense(layer) and _products_are_faster():
             result: torch.Tensor = _function().apply(x, weight, bias, stride, padding)
             return result
     return torch.nn.functional.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
@@ -68,7 +65,7 @@ def _is_dense(layer: torch.nn.Conv2d) -> bool:
     return (
         layer.groups == 1
         and layer.out_channels >= _LEAST_CHANNELS
-        and (layer.in_channels >= _LEAST_CHANNELS or layer.in_channels <= _FEW_CHANNELS)
+        and (layer.in_channels >= _LEAST_CHANNELS or layer.in_channels <= FEW_CHANNELS)
         and min(layer.kernel_size) > 1
         and layer.stride == (1, 1)
         and layer.dilation == (1, 1)
@@ -79,48 +76,10 @@ def _is_dense(layer: torch.nn.Conv2d) -> bool:
 
 
 @functools.cache
-def _channels_first_is_faster() -> bool:
+def _products_are_faster() -> bool:
     import torch
 
     return bool(torch.backends.cpu.get_cpu_capability() == "AVX2")
-
-
-def weight_gradient(gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, padding: int) -> torch.Tensor:
-    """Gradient of the weights of a convolution of stride 1, [C, c, k, k], channels last.
-
-    Args:
-        gradient: of the output, [N, C, h, w].
-        x: input, [N, c, H, W].
-        weight: of which only the shape is used, [C, c, k, k].
-        padding: zeros around the input, the same on all sides.
-    """
-    import torch
-
-    size = max(1, int(_BYTES_AT_ONCE // (4 * (x[0].numel() + gradient[0].numel()))))
-    total: torch.Tensor | None = None
-    for start in range(0, len(x), size):
-        part = slice(start, start + size)
-        if x.shape[1] <= _FEW_CHANNELS:
-            found = _by_patches(gradient[part], x[part], weight.shape[2], weight.shape[3], padding)
-        else:
-            found = depthwise.torch_gradient(
-                gradient[part].contiguous(), x[part].contiguous(), weight.contiguous(), 1, padding, 1, "weight"
-            )
-        total = found if total is None else total.add_(found)
-    assert total is not None
-    return total.contiguous(memory_format=torch.channels_last)
-
-
-def _by_patches(gradient: torch.Tensor, x: torch.Tensor, rows: int, columns: int, padding: int) -> torch.Tensor:
-    """The same as one product of matrices: patches of the input, written out, with the gradients of their outputs."""
-    import torch
-
-    height, width = gradient.shape[2:]
-    padded = torch.nn.functional.pad(x, [padding] * 4).permute(0, 2, 3, 1)
-    shifted = [padded[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
-    patches = torch.cat(shifted, dim=3).reshape(-1, rows * columns * x.shape[1])
-    product = patches.t() @ gradient.permute(0, 2, 3, 1).reshape(-1, gradient.shape[1])
-    return product.reshape(rows, columns, x.shape[1], -1).permute(3, 2, 0, 1)
 
 
 @functools.cache

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from certero.engine.blas import one_blas_thread
 from certero.learn.augment import DRAWS, Augmentation, augment
 from certero.learn.batches import deal
 from certero.learn.heap import kept_memory
 from certero.learn.loop import Examples, autocast
-from certero.learn.probe import fit_head, one_blas_thread
+from certero.learn.probe import fit_head
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

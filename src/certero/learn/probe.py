@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from certero.config import ClassWeights
+from certero.engine.blas import one_blas_thread
 from certero.errors import ConfigError
 from certero.learn.logistic import fit_logistic
 from certero.records import Map, Progress, no_progress
@@ -164,18 +165,6 @@ def fit_probe(
 def room_for_copies(rows: int, columns: int) -> AbstractContextManager[object]:
     """Lets only so many threads at once hold a copy of float32 [rows, columns] that all of them fit in memory."""
     return threading.BoundedSemaphore(max(1, _BYTES_OF_COPIES // max(1, 4 * rows * columns)))
-
-
-def one_blas_thread() -> AbstractContextManager[object]:
-    """Within it, linear algebra keeps to the calling thread.
-
-    Folds are fitted side by side, one a core: threads inside the small products would wait for each other, for tens of
-    times as long when another program is busy. The result then does not depend on the number of cores either.
-    """
-    import threadpoolctl
-
-    limits: AbstractContextManager[object] = threadpoolctl.threadpool_limits(1, user_api="blas")
-    return limits
 
 
 def fit_head(

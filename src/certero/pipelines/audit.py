@@ -25,9 +25,9 @@ from certero.data.strata import split_units
 from certero.data.table import SCHEMA, Photos
 from certero.data.views import Measures
 from certero.disk import write_whole
+from certero.engine.blas import one_blas_thread
 from certero.errors import DataError, MissingExtra
 from certero.language import Sentence, message, sentence, use_language
-from certero.learn.probe import one_blas_thread
 from certero.pipelines.prepare import find_copies, look_at_photos
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.tables import describe_photos, describe_separation

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from certero.learn.probe import fit_head, one_blas_thread, room_for_copies
+from certero.engine.blas import one_blas_thread
+from certero.learn.probe import fit_head, room_for_copies
 from certero.records import Map, Progress, Quantity, no_progress
 from certero.stats.intervals import FEWEST_GROUPS, percentile_interval, resample
 
