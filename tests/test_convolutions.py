@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from certero.learn import convolutions, weight_gradients
+from certero.learn import convolutions, cores, weight_gradients
 from certero.learn.convolutions import convolve, speed_up_convolutions
 from certero.learn.weight_gradients import weight_gradient
 
@@ -48,7 +48,7 @@ def _network() -> Any:
 
 @pytest.mark.parametrize("faster", [False, True])
 def test_a_network_learns_the_same_and_answers_the_same(faster: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convolutions, "_products_are_faster", lambda: faster)
+    monkeypatch.setattr(cores, "are_faster", lambda: faster)
     calls: list[Any] = []
     monkeypatch.setattr(convolutions, "weight_gradient", lambda *given: calls.append(given) or weight_gradient(*given))
     plain, ours = _network(), _network()
@@ -67,7 +67,7 @@ def test_a_network_learns_the_same_and_answers_the_same(faster: bool, monkeypatc
 
 
 def test_frozen_weights_get_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convolutions, "_products_are_faster", lambda: True)
+    monkeypatch.setattr(cores, "are_faster", lambda: True)
     monkeypatch.setattr(convolutions, "weight_gradient", lambda *_given: pytest.fail("nobody asked for it"))
     layer = torch.nn.Conv2d(16, 16, 3).requires_grad_(False)
     x = torch.randn(2, 16, 8, 8, requires_grad=True)

@@ -13,6 +13,7 @@ from certero.learn.activations import activate_in_place
 from certero.learn.backbones import Backbone, read_weights
 from certero.learn.cnn import Cnn, build_cnn
 from certero.learn.convolutions import speed_up_convolutions
+from certero.learn.dense import speed_up_dense_layers
 from certero.learn.first_block import find_first_block, run_in_parts
 from certero.learn.folding import fold_normalisations
 
@@ -83,6 +84,7 @@ def build_classifier(
         if isinstance(source, Cnn):
             body = build_cnn(source)
             speed_up_convolutions(body)
+            speed_up_dense_layers(body)
             activate_in_place(body, in_sequence=True)
             cut = source.map_layer + 1
             mean, deviation = NORMALISATIONS[normalise]

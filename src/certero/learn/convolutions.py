@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from certero.learn import depthwise
+from certero.learn import cores, depthwise
 from certero.learn.weight_gradients import FEW_CHANNELS, weight_gradient
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def convolve(layer: torch.nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias
             offset = None if bias is None else bias.to(low)
             faster: torch.Tensor = _function().apply(x.to(low), weight.to(low), offset, stride, padding)
             return faster
-        if low is None and x.dtype == torch.float32 and _is_dense(layer) and _products_are_faster():
+        if low is None and x.dtype == torch.float32 and _is_dense(layer) and cores.are_faster():
             result: torch.Tensor = _function().apply(x, weight, bias, stride, padding)
             return result
     return torch.nn.functional.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
@@ -73,13 +73,6 @@ def _is_dense(layer: torch.nn.Conv2d) -> bool:
         and not isinstance(layer.padding, str)
         and layer.padding[0] == layer.padding[1]
     )
-
-
-@functools.cache
-def _products_are_faster() -> bool:
-    import torch
-
-    return bool(torch.backends.cpu.get_cpu_capability() == "AVX2")
 
 
 @functools.cache

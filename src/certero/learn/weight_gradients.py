@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from certero.engine.blas import one_numpy_thread
+from certero.learn import cores
 
 if TYPE_CHECKING:
     import torch
@@ -60,14 +59,8 @@ def weight_gradient(gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tenso
     if x.shape[1] <= FEW_CHANNELS:
         return _by_patches(gradient, x, kernel, padding)
     gradients, photos = _channels_last(gradient), _channels_last(x)
-    workers = torch.get_num_threads()
-    bands = list(_bands(gradients.shape, photos.shape[2] + 2 * padding, kernel[0], workers))
-
-    def share(worker: int) -> Numbers:
-        return _by_shifts(gradients, photos, kernel, padding, bands[worker::workers])
-
-    with one_numpy_thread():
-        shares = list(_pool(workers).map(share, range(min(workers, len(bands)))))
+    bands = list(_bands(gradients.shape, photos.shape[2] + 2 * padding, kernel[0], torch.get_num_threads()))
+    shares = cores.share_out(lambda share: _by_shifts(gradients, photos, kernel, padding, share), bands)
     total = functools.reduce(np.add, shares)  # [k, l, C, c]
     return torch.from_numpy(np.ascontiguousarray(total.transpose(2, 0, 1, 3))).permute(0, 3, 1, 2)
 
@@ -116,7 +109,7 @@ def _bands(shape: tuple[int, ...], width: int, kernel_rows: int, workers: int) -
         yield _Band(slice(first, min(first + photos, n)), slice(0, height))
 
 
-def _by_shifts(gradient: Numbers, x: Numbers, kernel: tuple[int, int], padding: int, bands: list[_Band]) -> Numbers:
+def _by_shifts(gradient: Numbers, x: Numbers, kernel: tuple[int, int], padding: int, bands: Sequence[_Band]) -> Numbers:
     """What some bands add to the gradient, [k, l, C, c], by a product for each weight of the kernel."""
     rows, columns = kernel
     outputs, channels, width = gradient.shape[3], x.shape[3], x.shape[2] + 2 * padding
@@ -164,8 +157,3 @@ def _fill(frame: Numbers, x: Numbers, band: _Band, padding: int) -> None:
     frame[:, : start - first] = 0
     frame[:, stop - first :] = 0
     frame[:, start - first : stop - first, padding : padding + x.shape[2]] = x[band.photos, start:stop]
-
-
-@functools.cache
-def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="certero-gradients")

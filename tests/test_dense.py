@@ -1,0 +1,80 @@
+"""Large dense layers: the faster gradients are the gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from certero.learn import cores, dense
+from certero.learn.dense import dense_gradients, speed_up_dense_layers
+
+torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+
+
+@pytest.mark.parametrize("columns_at_once", [1, 7, 1024])
+@pytest.mark.parametrize("columns", [1, 30])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_the_gradients_are_those_of_torch(
+    columns_at_once: int, columns: int, transposed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the order in memory of what is given."""
+    monkeypatch.setattr(dense, "_COLUMNS_AT_ONCE", columns_at_once)
+    torch.manual_seed(0)
+    shapes = ((5, columns), (9, columns), (5, 9))
+    x, weight, gradient = (
+        torch.randn(shape[::-1], dtype=torch.float64).t() if transposed else torch.randn(shape, dtype=torch.float64)
+        for shape in shapes
+    )
+    x.requires_grad_(True)
+    weight.requires_grad_(True)
+    torch.nn.functional.linear(x, weight).backward(gradient)
+    found = dense_gradients(gradient, x, weight)
+    torch.testing.assert_close(found, (x.grad, weight.grad))
+    assert all(torch.equal(*pair) for pair in zip(found, dense_gradients(gradient, x, weight), strict=True))
+
+
+def _network() -> Any:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(40, 30), torch.nn.ReLU(), torch.nn.Linear(30, 4, bias=False))
+
+
+@pytest.mark.parametrize("faster", [False, True])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_network_learns_the_same_and_answers_the_same(
+    faster: bool, frozen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "are_faster", lambda: faster)
+    monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
+    calls: list[Any] = []
+    monkeypatch.setattr(dense, "dense_gradients", lambda *given: calls.append(given) or dense_gradients(*given))
+    plain, ours = _network(), _network()
+    speed_up_dense_layers(ours)
+    assert ["forward" in layer.__dict__ for layer in ours] == [True, False, False]
+    for network in (plain, ours):
+        network[0].weight.requires_grad_(not frozen)
+    x = torch.randn(6, 40)
+    inputs = [x.clone().requires_grad_(True) for _network_ in range(2)]
+    answers = [network(given) for network, given in zip((plain, ours), inputs, strict=True)]
+    assert torch.equal(*answers)
+    for answer in answers:
+        answer.square().mean().backward()
+    assert len(calls) == (1 if faster else 0)
+    torch.testing.assert_close(inputs[1].grad, inputs[0].grad)
+    for theirs, given in zip(ours.parameters(), plain.parameters(), strict=True):
+        assert (theirs.grad is None) == (given.grad is None)
+        if given.grad is not None:
+            torch.testing.assert_close(theirs.grad, given.grad)
+
+
+def test_asked_without_gradients_or_in_half_precision_torch_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "are_faster", lambda: True)
+    monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
+    monkeypatch.setattr(dense, "_function", lambda: pytest.fail("not for this"))
+    network = _network()
+    speed_up_dense_layers(network)
+    x = torch.randn(6, 40)
+    with torch.no_grad():
+        assert network(x).shape == (6, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network(x).dtype == torch.bfloat16
