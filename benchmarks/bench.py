@@ -55,7 +55,8 @@ def run(command: Sequence[str], **environment: str) -> Measured:
         peak = 0
         while process.poll() is None:
             peak = max(peak, _resident(process.pid))
-            time.sleep(_SAMPLE_SECONDS)
+            # Looking at every process takes milliseconds: of a long run more seldom.
+            time.sleep(min(max(_SAMPLE_SECONDS, (time.perf_counter() - start) / 50), 1.0))
         seconds = time.perf_counter() - start
         text = output.result()[0]
     if process.returncode != 0:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import functools
 import math
+import mmap
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,11 +30,12 @@ _PLACES_AT_ONCE = 2048
 FEW_CHANNELS = 4
 # Of patches written out at once: about a processor's cache.
 _PATCHES_BYTES = 32_000_000
-
 # Frames of so many times the places of the output are worth it; beyond, each weight's inputs are written out.
 _MOST_IN_FRAMES = 1.1
 
 Numbers = NDArray[Any]
+
+_own = threading.local()
 
 
 class _Band(NamedTuple):
@@ -60,9 +63,11 @@ def weight_gradient(gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tenso
         return _by_patches(gradient, x, kernel, padding)
     gradients, photos = _channels_last(gradient), _channels_last(x)
     bands = list(_bands(gradients.shape, photos.shape[2] + 2 * padding, kernel[0], torch.get_num_threads()))
+    # Made before what the cores work with, which would lie between it and the memory around it once that is given back.
+    found = torch.empty_like(weight, memory_format=torch.channels_last)
     shares = cores.share_out(lambda share: _by_shifts(gradients, photos, kernel, padding, share), bands)
-    total = functools.reduce(np.add, shares)  # [k, l, C, c]
-    return torch.from_numpy(np.ascontiguousarray(total.transpose(2, 0, 1, 3))).permute(0, 3, 1, 2)
+    found.permute(2, 3, 0, 1).numpy()[:] = functools.reduce(np.add, shares)
+    return found
 
 
 def _by_patches(gradient: torch.Tensor, x: torch.Tensor, kernel: tuple[int, int], padding: int) -> torch.Tensor:
@@ -115,18 +120,17 @@ def _by_shifts(gradient: Numbers, x: Numbers, kernel: tuple[int, int], padding: 
     outputs, channels, width = gradient.shape[3], x.shape[3], x.shape[2] + 2 * padding
     total = np.zeros((rows, columns, outputs, channels), gradient.dtype)
     product = np.empty((outputs, channels), gradient.dtype)
-    inputs: dict[tuple[int, ...], Numbers] = {}
-    frames: dict[tuple[int, ...], Numbers] = {}
+    key = (kernel, padding, gradient.dtype)
     for band in bands:
         photos, height = band.photos.stop - band.photos.start, band.rows.stop - band.rows.start
         ours = gradient[band.photos, band.rows]
-        theirs = _zeros(inputs, (photos, height + rows - 1, width, channels), x.dtype)
+        theirs = _zeros((photos, height + rows - 1, width, channels), ("input", *key))
         _fill(theirs, x, band, padding)
         places = (photos * (height + rows - 1) - rows + 1) * width
         in_frames = places <= _MOST_IN_FRAMES * ours.size / outputs
         if in_frames:
             # Zeros remain in the last rows and columns: there an input belongs to the next row or photo.
-            framed = _zeros(frames, (*theirs.shape[:3], outputs), gradient.dtype)
+            framed = _zeros((*theirs.shape[:3], outputs), ("gradient", *key))
             framed[:, :height, : ours.shape[2]] = ours
             ours, flat = framed, theirs.reshape(-1, channels)
         ours = ours.reshape(-1, outputs)[:places]
@@ -143,11 +147,17 @@ def _by_shifts(gradient: Numbers, x: Numbers, kernel: tuple[int, int], padding: 
     return total
 
 
-def _zeros(kept: dict[tuple[int, ...], Numbers], shape: tuple[int, ...], kind: Any) -> Numbers:
-    """An array of a shape, kept from band to band: zeros where nothing is written."""
-    if shape not in kept:
-        kept[shape] = np.zeros(shape, kind)
-    return kept[shape]
+def _zeros(shape: tuple[int, ...], key: tuple[Any, ...]) -> Numbers:
+    """An array of this thread's, the same for the same shape and key: zeros where those never write.
+
+    It lies apart from the memory that steps hand on from one to the next (`heap`), which it would cut into pieces.
+    """
+    frames: dict[Any, Numbers] = vars(_own).setdefault("frames", {})
+    if (shape, key) not in frames:
+        kind = np.dtype(key[-1])
+        memory = mmap.mmap(-1, math.prod(shape) * kind.itemsize)
+        frames[shape, key] = np.frombuffer(memory, kind).reshape(shape)
+    return frames[shape, key]
 
 
 def _fill(frame: Numbers, x: Numbers, band: _Band, padding: int) -> None:
