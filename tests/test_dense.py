@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -65,6 +66,28 @@ def test_a_network_learns_the_same_and_answers_the_same(
         assert (theirs.grad is None) == (given.grad is None)
         if given.grad is not None:
             torch.testing.assert_close(theirs.grad, given.grad)
+
+
+def test_the_gradient_lies_at_the_same_place_in_every_step_and_parts_of_a_batch_add_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cores, "are_faster", lambda: True)
+    monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
+    plain, ours = _network(), _network()
+    speed_up_dense_layers(ours)
+    copied = copy.deepcopy(ours)
+    x = torch.randn(6, 40)
+    places = []
+    for _step in range(2):
+        for network in (plain, ours, copied):
+            network.zero_grad(set_to_none=True)
+            for part in (x[:4], x[4:]):
+                network(part).square().sum().backward()
+                places.append(network[0].weight.grad.data_ptr())
+        torch.testing.assert_close(ours[0].weight.grad, plain[0].weight.grad)
+        torch.testing.assert_close(copied[0].weight.grad, plain[0].weight.grad)
+    assert places[2] == places[3] == places[8] == places[9]
+    assert places[4] == places[10] != places[2]
 
 
 def test_asked_without_gradients_or_in_half_precision_torch_answers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ alone that takes some half of the time of torch's product over everything (decis
 from __future__ import annotations
 
 import functools
+import mmap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,17 +31,43 @@ def speed_up_dense_layers(network: torch.nn.Module) -> None:
     def forward(layer: torch.nn.Linear, x: torch.Tensor) -> torch.Tensor:
         on_cpu = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
         if on_cpu and x.ndim == 2 and torch.is_grad_enabled() and cores.are_faster():
-            faster: torch.Tensor = _function().apply(x, layer.weight, layer.bias)
+            faster: torch.Tensor = _function().apply(x, layer.weight, layer.bias, layer.gradient_place)
             return faster
         return torch.nn.functional.linear(x, layer.weight, layer.bias)
 
     for layer in network.modules():
         if type(layer) is torch.nn.Linear and layer.weight.numel() >= _LEAST_WEIGHTS:
+            layer.gradient_place = Place()  # type: ignore[assignment]
             layer.forward = forward.__get__(layer)  # type: ignore[method-assign]
 
 
+class Place:
+    """Memory for the gradient of a layer's weights: the same in every step, apart from what steps hand on (`heap`).
+
+    Among that it would be the largest block by far, and fit into what other blocks leave free in some runs only.
+    """
+
+    def __init__(self) -> None:
+        self._memory: mmap.mmap | None = None
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Place:
+        return Place()
+
+    def take(self, weight: torch.Tensor) -> torch.Tensor:
+        """A tensor like the weights, whatever it holds; the memory is that of the one before."""
+        import torch
+
+        if self._memory is None:
+            self._memory = mmap.mmap(-1, weight.numel() * weight.element_size())
+        return torch.frombuffer(self._memory, dtype=weight.dtype).view(weight.shape)
+
+
 def dense_gradients(
-    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, wanted: tuple[bool, bool] = (True, True)
+    gradient: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    wanted: tuple[bool, bool] = (True, True),
+    place: Place | None = None,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Gradients of a dense layer's input, [N, c], and of its weights, [C, c]; None where not wanted.
 
@@ -49,11 +76,14 @@ def dense_gradients(
         x: input, [N, c].
         weight: [C, c].
         wanted: of the input, of the weights.
+        place: where to write that of the weights; new memory without.
     """
     import torch
 
     of_x = torch.empty_like(x, memory_format=torch.contiguous_format) if wanted[0] else None
-    of_weight = torch.empty_like(weight, memory_format=torch.contiguous_format) if wanted[1] else None
+    of_weight = None
+    if wanted[1]:
+        of_weight = torch.empty(weight.shape, dtype=weight.dtype) if place is None else place.take(weight)
     ours, given, weights = (tensor.detach().numpy() for tensor in (gradient.contiguous(), x, weight))
 
     def fill(starts: Sequence[int]) -> None:
@@ -75,15 +105,20 @@ def _function() -> Any:
 
     class Dense(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        def forward(
+            ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, place: Place
+        ) -> torch.Tensor:
             ctx.save_for_backward(x, weight)
+            ctx.place = place
             return torch.nn.functional.linear(x, weight, bias)
 
         @staticmethod
         def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
             x, weight = ctx.saved_tensors
-            wants_x, wants_weight, wants_bias = ctx.needs_input_grad
-            of_x, of_weight = dense_gradients(gradient, x, weight, (wants_x, wants_weight))
-            return of_x, of_weight, gradient.sum(0) if wants_bias else None
+            wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+            # The gradient of another part of the batch may be there, to which this one is added.
+            place = ctx.place if weight.grad is None else None
+            of_x, of_weight = dense_gradients(gradient, x, weight, (wants_x, wants_weight), place)
+            return of_x, of_weight, gradient.sum(0) if wants_bias else None, None
 
     return Dense
