@@ -20,7 +20,10 @@ def one_blas_thread() -> AbstractContextManager[object]:
 
 
 def one_numpy_thread() -> AbstractContextManager[object]:
-    """The same for NumPy alone: looking for every library takes milliseconds, too long for what is called in a loop."""
+    """The same in a loop, where looking for libraries takes too long, milliseconds: for those loaded at its first use.
+
+    NumPy's is one of them; SciPy's only if SciPy was imported before.
+    """
     limits: AbstractContextManager[object] = _loaded().limit(limits=1)
     return limits
 
