@@ -227,6 +227,12 @@ def build_cnn(cnn: Cnn) -> torch.nn.Sequential:
     """The torch module: float32 [N, 3, H, W] → logits [N, K], one child a layer, in the order of the plan."""
     from torch import nn
 
+    class Flatten(nn.Module):
+        """Place by place, each with all its channels, as Keras does: as maps lie in memory, so nothing is copied."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.permute(0, 2, 3, 1).flatten(1)
+
     def build(layer: Layer) -> nn.Module:
         given = layer.settings
         # In place: the values before the bend are not needed again, which saves a copy of every map.
@@ -247,7 +253,7 @@ def build_cnn(cnn: Cnn) -> torch.nn.Sequential:
             "global_average_pool": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
             "global_max_pool": lambda: nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()),
             "dropout": lambda: nn.Dropout(given["share"]),
-            "flatten": nn.Flatten,
+            "flatten": Flatten,
             "dense": lambda: nn.Linear(layer.before[0], given["units"], bias=given["bias"]),
         }
         make = makers.get(layer.kind)

@@ -1,8 +1,9 @@
-"""Convolutions on a CPU with the gradients that are fast there; what is learnt stays the same.
+"""Convolutions that train fast on a CPU; what is learnt stays the same.
 
 - In bfloat16 oneDNN has slow gradients of depthwise convolutions: see `depthwise`.
-- In float32 on a processor with AVX2 alone its weights' gradient of 3x3 and larger kernels takes two to four times as
-  long as the forward pass: see `weight_gradients`.
+- In float32 3x3 convolutions of many channels need a quarter of the multiplications: see `winograd`.
+- On a processor with AVX2 alone the weights' gradient of the others takes oneDNN two to four times as long as the
+  forward pass: see `weight_gradients`.
 
 Measured by `benchmarks/backbone_step.py` and `benchmarks/convolution_gradients.py`.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from certero.learn import cores, depthwise
+from certero.learn import cores, depthwise, winograd
 from certero.learn.weight_gradients import FEW_CHANNELS, weight_gradient
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ _LEAST_CHANNELS = 16
 
 
 def speed_up_convolutions(network: torch.nn.Module) -> None:
-    """Gives each convolution of a network the faster gradients, where they apply; in place.
+    """Gives each convolution of a network the faster ways to train, where they apply; in place.
 
-    The answers stay what they were: the forward pass is torch's own.
+    Answers are torch's own but for rounding, and to the last bit where no gradient is asked for.
     """
     import torch
 
@@ -38,7 +39,7 @@ def speed_up_convolutions(network: torch.nn.Module) -> None:
 
 
 def convolve(layer: torch.nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """What a convolution gives with other weights in place of its own, [N, C, h, w], with the faster gradients.
+    """What a convolution gives with other weights in place of its own, [N, C, h, w], in the faster ways to train.
 
     Args:
         layer: its stride, padding, dilation and groups; it pads with zeros.
@@ -53,11 +54,13 @@ def convolve(layer: torch.nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias
         low = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
         if low == torch.bfloat16 and depthwise.applies(layer):
             offset = None if bias is None else bias.to(low)
-            faster: torch.Tensor = _function().apply(x.to(low), weight.to(low), offset, stride, padding)
+            faster: torch.Tensor = _function().apply(x.to(low), weight.to(low), offset, stride, padding, False)
             return faster
-        if low is None and x.dtype == torch.float32 and _is_dense(layer) and cores.are_faster():
-            result: torch.Tensor = _function().apply(x, weight, bias, stride, padding)
-            return result
+        if low is None and x.dtype == torch.float32 and _is_dense(layer):
+            in_tiles = winograd.fits(layer) and winograd.gains(x, int(padding))
+            if in_tiles or cores.are_faster():
+                result: torch.Tensor = _function().apply(x, weight, bias, stride, padding, in_tiles)
+                return result
     return torch.nn.functional.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
 
 
@@ -84,10 +87,18 @@ def _function() -> Any:
     class Convolution(torch.autograd.Function):
         @staticmethod
         def forward(
-            ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: int, padding: int
+            ctx: Any,
+            x: torch.Tensor,
+            weight: torch.Tensor,
+            bias: torch.Tensor | None,
+            stride: int,
+            padding: int,
+            in_tiles: bool,
         ) -> torch.Tensor:
             ctx.save_for_backward(x, weight)
-            ctx.stride, ctx.padding = stride, padding
+            ctx.stride, ctx.padding, ctx.in_tiles = stride, padding, in_tiles
+            if in_tiles:
+                return winograd.convolve(x, weight, bias, padding)
             # One input channel a kernel is a depthwise one.
             ctx.groups = len(weight) if weight.shape[1] == 1 else 1
             return functional.conv2d(x, weight, bias, stride, padding, 1, ctx.groups)
@@ -97,6 +108,9 @@ def _function() -> Any:
             x, weight = ctx.saved_tensors
             gradient = gradient.contiguous(memory_format=torch.channels_last)
             wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+            if ctx.in_tiles:
+                wanted = (wants_x, wants_weight, wants_bias)
+                return *winograd.gradients(gradient, x, weight, ctx.padding, wanted), None, None, None
             of_x = of_weight = None
             if ctx.groups > 1:
                 if wants_x:
@@ -108,6 +122,6 @@ def _function() -> Any:
                     of_x = depthwise.torch_gradient(gradient, x, weight, 1, ctx.padding, 1, "input")
                 if wants_weight:
                     of_weight = weight_gradient(gradient, x, weight, ctx.padding)
-            return of_x, of_weight, gradient.sum((0, 2, 3)) if wants_bias else None, None, None
+            return of_x, of_weight, gradient.sum((0, 2, 3)) if wants_bias else None, None, None, None
 
     return Convolution

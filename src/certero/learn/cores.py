@@ -16,9 +16,19 @@ Result = TypeVar("Result")
 @functools.cache
 def are_faster() -> bool:
     """Whether gradients by products on each core beat torch's own: on processors with AVX2 and no AVX-512."""
+    return _capability() == "AVX2"
+
+
+@functools.cache
+def have_fast_products() -> bool:
+    """Whether NumPy's product of matrices runs near the limit of a core: measured with AVX2 and with AVX-512."""
+    return _capability() in ("AVX2", "AVX512")
+
+
+def _capability() -> str:
     import torch
 
-    return bool(torch.backends.cpu.get_cpu_capability() == "AVX2")
+    return str(torch.backends.cpu.get_cpu_capability())
 
 
 def share_out(work: Callable[[Sequence[Part]], Result], parts: Sequence[Part]) -> list[Result]:

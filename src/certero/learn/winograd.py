@@ -1,0 +1,336 @@
+"""3x3 convolutions with a quarter of the multiplications, forwards and backwards; the same numbers but for rounding.
+
+Sixteen outputs, 4x4, that see 6x6 inputs take 144 multiplications one by one and 36 after a change of basis on both
+sides: in the new basis a convolution is 36 products of matrices, one for each place of the 6x6. Changing the basis is
+a product of matrices, too. Some tiles at a time, each core for itself, so that a tile stays in the core's own cache
+from the photos to the answers. Gradients are the same three steps the other way.
+
+Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016, F(4x4, 3x3), for a minimal filter of
+Winograd, "Arithmetic complexity of computations", 1980. Rounding costs some four times that of adding up one by one:
+some 2e-6 of the answers' spread in float32.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import mmap
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from certero.learn import cores
+
+if TYPE_CHECKING:
+    import torch
+
+Numbers = NDArray[np.float32]
+
+# Outputs of a tile along each side, and inputs that they see.
+_OUT, _IN = 4, 6
+# Changes of basis of F(4, 3), one side: of inputs, of weights, of products back to outputs.
+_OF_INPUTS: list[list[float]] = [
+    [4, 0, -5, 0, 1, 0],
+    [0, -4, -4, 1, 1, 0],
+    [0, 4, -4, -1, 1, 0],
+    [0, -2, -1, 2, 1, 0],
+    [0, 2, -1, -2, 1, 0],
+    [0, 4, 0, -5, 0, 1],
+]
+_OF_WEIGHTS: list[list[float]] = [
+    [1 / 4, 0, 0],
+    [-1 / 6, -1 / 6, -1 / 6],
+    [-1 / 6, 1 / 6, -1 / 6],
+    [1 / 24, 1 / 12, 1 / 6],
+    [1 / 24, -1 / 12, 1 / 6],
+    [0, 0, 1],
+]
+_OF_OUTPUTS: list[list[float]] = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+# Tiles of each product: enough that reading the weights costs little, few enough for a core's own cache.
+_TILES_AT_ONCE = 64
+# Of these, in changes of basis.
+_COLUMNS_AT_ONCE = 256
+# With fewer channels the changes of basis cost more than the products save.
+_LEAST_CHANNELS, _LEAST_WEIGHTS = 64, 64 * 128
+# Nor do they where so large a part of the tiles lies beyond the maps (14 pixels: a quarter).
+_LEAST_COVER = 0.85
+
+_own = threading.local()
+
+
+class _Unit(NamedTuple):
+    """Whole photos that one core works on, some rows of their tiles at a time."""
+
+    photos: slice
+    rows: tuple[slice, ...]
+
+
+def fits(layer: torch.nn.Conv2d) -> bool:
+    """Whether a layer is of the kind: 3x3, stride 1, no groups, zeros around, and channels enough to gain by it."""
+    return (
+        layer.kernel_size == (3, 3)
+        and layer.stride == (1, 1)
+        and layer.dilation == (1, 1)
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+        and layer.padding in ((0, 0), (1, 1))
+        and min(layer.in_channels, layer.out_channels) >= _LEAST_CHANNELS
+        and layer.in_channels * layer.out_channels >= _LEAST_WEIGHTS
+    )
+
+
+def gains(x: torch.Tensor, padding: int) -> bool:
+    """Whether a layer that fits is faster on such maps: tiles of four must cover them with little to spare.
+
+    Args:
+        x: input, [N, c, H, W].
+        padding: zeros around the input, the same on all sides.
+    """
+    height, width = (length - 2 + 2 * padding for length in x.shape[2:])
+    covered = math.ceil(height / _OUT) * math.ceil(width / _OUT) * _OUT * _OUT
+    return height * width >= _LEAST_COVER * covered and cores.have_fast_products()
+
+
+def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: int) -> torch.Tensor:
+    """What a 3x3 convolution of stride 1 gives, float32 [N, C, H - 2 + 2 padding, W - 2 + 2 padding], channels last.
+
+    Equal to the last bit from run to run with the same number of torch's threads; so are the gradients.
+
+    Args:
+        x: input, float32 [N, c, H, W].
+        weight: float32 [C, c, 3, 3].
+        bias: float32 [C], or None.
+        padding: zeros around the input, the same on all sides, 0 or 1.
+    """
+    import torch
+
+    height, width = (length - 2 + 2 * padding for length in x.shape[2:])
+    size = (len(x), len(weight), height, width)
+    found = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
+    photos, answers = _channels_last(x), _channels_last(found)
+    kernels = _change_weights(weight)
+    offset = None if bias is None else bias.detach().numpy()
+
+    def work(units: Sequence[_Unit]) -> None:
+        for unit in units:
+            for rows in unit.rows:
+                inputs = _inputs(photos[unit.photos], rows, answers.shape[2], padding)
+                products = _scratch("outputs", (*inputs.shape[:-1], len(weight)))
+                np.matmul(_flat(inputs), kernels, out=_flat(products))
+                outputs = _change(_basis_of_outputs(), products, "changed")
+                if offset is not None:
+                    outputs += offset
+                _put(outputs, answers[unit.photos], rows, 0)
+
+    cores.share_out(work, list(_units(answers.shape)))
+    return found
+
+
+def gradients(
+    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, padding: int, wanted: tuple[bool, bool, bool]
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+    """Gradients of input, [N, c, H, W], weights, [C, c, 3, 3], channels last, and bias, [C]; None where not wanted.
+
+    Args:
+        gradient: of the output, float32 [N, C, h, w].
+        x: input, float32 [N, c, H, W].
+        weight: float32 [C, c, 3, 3].
+        padding: zeros around the input, the same on all sides, 0 or 1.
+        wanted: of the input, of the weights, of the bias.
+    """
+    import torch
+
+    outer, photos = _channels_last(gradient), _channels_last(x)
+    of_x = torch.empty_like(x, memory_format=torch.channels_last) if wanted[0] else None
+    of_weight = torch.empty_like(weight, memory_format=torch.channels_last) if wanted[1] else None
+    kernels = np.ascontiguousarray(_change_weights(weight).transpose(0, 2, 1))
+    shape = (_IN * _IN, x.shape[1], len(weight))
+
+    def work(units: Sequence[_Unit]) -> tuple[Numbers | None, Numbers]:
+        total = np.zeros(shape, np.float32) if wanted[1] else None
+        of_bias = np.zeros(len(weight), np.float32)
+        for unit in units:
+            if of_x is not None:
+                mine = _channels_last(of_x)[unit.photos]
+                mine[:] = 0
+            for rows in unit.rows:
+                outputs = _change(
+                    _basis_of_outputs().T, _take(outer[unit.photos], rows, outer.shape[2], _OUT, 0), "outputs"
+                )
+                # In the new basis this place is the sum of the tile: the point 1 on both sides.
+                of_bias += outputs[1, 1].sum((0, 1, 2))
+                if total is not None:
+                    inputs = _inputs(photos[unit.photos], rows, outer.shape[2], padding)
+                    product = _scratch("product", shape)
+                    np.matmul(_flat(inputs).transpose(0, 2, 1), _flat(outputs), out=product)
+                    total += product
+                if of_x is not None:
+                    inputs = _scratch("inputs", (*outputs.shape[:-1], x.shape[1]))
+                    np.matmul(_flat(outputs), kernels, out=_flat(inputs))
+                    _put(_change(_basis_of_inputs().T, inputs, "changed"), mine, rows, padding)
+        return total, of_bias
+
+    shares = cores.share_out(work, list(_units(outer.shape)))
+    if of_weight is not None:
+        total = functools.reduce(np.add, [share for share, _bias in shares if share is not None])
+        found = (_basis_of_weights().T @ total.reshape(_IN * _IN, -1)).reshape(3, 3, *shape[1:])
+        _channels_last(of_weight)[:] = found.transpose(3, 0, 1, 2)
+    of_bias = torch.from_numpy(functools.reduce(np.add, [bias for _share, bias in shares])) if wanted[2] else None
+    return of_x, of_weight, of_bias
+
+
+@functools.cache
+def _basis_of_inputs() -> Numbers:
+    """The change of basis of both sides at once, [36, 36]."""
+    return _both_sides(_OF_INPUTS)
+
+
+@functools.cache
+def _basis_of_weights() -> Numbers:
+    """[36, 9]."""
+    return _both_sides(_OF_WEIGHTS)
+
+
+@functools.cache
+def _basis_of_outputs() -> Numbers:
+    """[16, 36], from products back to outputs."""
+    return _both_sides(_OF_OUTPUTS)
+
+
+def _both_sides(one: Sequence[Sequence[float]]) -> Numbers:
+    basis: Numbers = np.kron(np.array(one), np.array(one)).astype(np.float32)
+    return basis
+
+
+def _change_weights(weight: torch.Tensor) -> Numbers:
+    """Weights in the new basis, [36, c, C]."""
+    outputs, inputs = weight.shape[:2]
+    flat = _channels_last(weight).transpose(1, 2, 3, 0).reshape(9, inputs * outputs)
+    changed: Numbers = (_basis_of_weights() @ flat).reshape(-1, inputs, outputs)
+    return changed
+
+
+def _channels_last(tensor: torch.Tensor) -> Numbers:
+    """The same memory as [N, H, W, C], where the tensor has its channels last; else a copy."""
+    numbers: Numbers = tensor.detach().permute(0, 2, 3, 1).contiguous().numpy()
+    return numbers
+
+
+def _flat(tiles: Numbers) -> Numbers:
+    """[k, k, photos, rows, columns, channels] as one matrix of tiles and channels for each place, [k k, tiles, c]."""
+    return tiles.reshape(tiles.shape[0] * tiles.shape[1], -1, tiles.shape[-1])
+
+
+def _units(shape: tuple[int, ...]) -> Iterator[_Unit]:
+    """Photos dealt to cores: one with some rows of tiles at a time, or several where a photo has few tiles.
+
+    Args:
+        shape: of the output, [N, h, w, C].
+    """
+    n, down, across = shape[0], math.ceil(shape[1] / _OUT), math.ceil(shape[2] / _OUT)
+    photos = max(1, _TILES_AT_ONCE // (down * across))
+    blocks = max(1, round(down * across / _TILES_AT_ONCE)) if photos == 1 else 1
+    rows = math.ceil(down / blocks)
+    slices = tuple(slice(top, min(top + rows, down)) for top in range(0, down, rows))
+    for first in range(0, n, photos):
+        yield _Unit(slice(first, min(first + photos, n)), slices)
+
+
+def _inputs(photos: Numbers, rows: slice, width: int, padding: int) -> Numbers:
+    """What tiles see, in the new basis, [6, 6, photos, rows, columns, c]."""
+    return _change(_basis_of_inputs(), _take(photos, rows, width, _IN, padding), "inputs")
+
+
+def _change(basis: Numbers, tiles: Numbers, name: str) -> Numbers:
+    """Tiles in another basis, a few columns at a time: such small products OpenBLAS has faster code for."""
+    side = math.isqrt(len(basis))
+    changed = _scratch(name, (side, side, *tiles.shape[2:]))
+    columns = tiles[0, 0].size
+    some = _COLUMNS_AT_ONCE if columns % _COLUMNS_AT_ONCE == 0 else tiles.shape[-1]
+    before, after = (one.reshape(-1, columns // some, some).transpose(1, 0, 2) for one in (tiles, changed))
+    np.matmul(basis, before, out=after)
+    return changed
+
+
+def _take(maps: Numbers, rows: slice, width: int, side: int, padding: int) -> Numbers:
+    """Tiles of maps, zeros beyond their edges.
+
+    Args:
+        maps: [photos, H, W, c].
+        rows: of tiles.
+        width: of the output, which says how many tiles lie side by side.
+        side: of a tile: each begins four places after the one before.
+        padding: how far before the map the first one begins.
+
+    Returns:
+        [side, side, photos, rows, columns, c].
+    """
+    shape = (side, side, len(maps), rows.stop - rows.start, math.ceil(width / _OUT), maps.shape[3])
+    frame, inside, places = _frame(shape, maps.shape, rows, padding)
+    if inside.shape != frame.shape:
+        frame[:] = 0
+    inside[:] = maps[places]
+    tiles = _scratch("tiles", shape)
+    tiles[:] = _windows(frame, shape)
+    return tiles
+
+
+def _put(tiles: Numbers, maps: Numbers, rows: slice, padding: int) -> None:
+    """Writes tiles, or adds them up where they overlap, to where `_take` has them from; nothing beyond the edges."""
+    frame, inside, places = _frame(tiles.shape, maps.shape, rows, padding)
+    windows = _windows(frame, tiles.shape)
+    if len(tiles) == _OUT:
+        windows[:] = tiles
+        maps[places] = inside
+        return
+    frame[:] = 0
+    for i in range(len(tiles)):
+        for j in range(len(tiles)):
+            windows[i, j] += tiles[i, j]
+    maps[places] += inside
+
+
+def _frame(
+    tiles: tuple[int, ...], maps: tuple[int, ...], rows: slice, padding: int
+) -> tuple[Numbers, Numbers, tuple[slice, ...]]:
+    """The part of the maps under some rows of tiles, to be put together in the core's cache.
+
+    Memory is read and written by whole rows: four places at a time, that would take three times as long.
+
+    Args:
+        tiles: shape, as `_take` gives them.
+        maps: shape, [photos, H, W, c].
+        rows: of tiles.
+        padding: how far before the map the first one begins.
+
+    Returns:
+        The frame, [photos, places down, places across, c]; what of it lies within the maps; where in them that is.
+    """
+    down, across = (_OUT * count + tiles[0] - _OUT for count in tiles[3:5])
+    frame = _scratch("frame", (maps[0], down, across, maps[3]))
+    top = _OUT * rows.start - padding
+    start, stop, right = max(0, top), min(maps[1], top + down), min(maps[2], across - padding)
+    inside = frame[:, start - top : stop - top, padding : padding + right]
+    return frame, inside, (slice(None), slice(start, stop), slice(0, right))
+
+
+def _windows(frame: Numbers, tiles: tuple[int, ...]) -> Numbers:
+    """A frame seen as tiles, of the shape that `_take` gives; they overlap where they are wider than four."""
+    photo, row, column, channel = frame.strides
+    strides = (row, column, photo, _OUT * row, _OUT * column, channel)
+    return np.lib.stride_tricks.as_strided(frame, tiles, strides)
+
+
+def _scratch(name: str, shape: tuple[int, ...]) -> Numbers:
+    """An array of this thread's, whatever it holds, in memory that the next of its name has again.
+
+    It lies apart from the memory that steps hand on from one to the next (`heap`), which it would cut into pieces.
+    """
+    frames: dict[str, Any] = vars(_own).setdefault("frames", {})
+    count = math.prod(shape)
+    if name not in frames or frames[name].size < count:
+        frames[name] = np.frombuffer(mmap.mmap(-1, 4 * count), np.float32)
+    return frames[name][:count].reshape(shape)  # type: ignore[no-any-return]
