@@ -1,8 +1,9 @@
 """Dense layers of millions of weights with gradients that are fast on a CPU; what is learnt stays the same.
 
 Such a layer's gradients need little arithmetic and much memory: all weights are read once, and as many numbers are
-written. Some columns at a time, each core for itself, what is being worked on stays in the core's own cache; with AVX2
-alone that takes some half of the time of torch's product over everything (decision 25).
+written. With AVX2 alone, some columns at a time, each core for itself, what is being worked on stays in the core's own
+cache: that takes some half of the time of torch's product over everything (decision 25). On every processor the
+weights' gradient has memory of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def speed_up_dense_layers(network: torch.nn.Module) -> None:
 
     def forward(layer: torch.nn.Linear, x: torch.Tensor) -> torch.Tensor:
         on_cpu = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        if on_cpu and x.ndim == 2 and torch.is_grad_enabled() and cores.are_faster():
+        if on_cpu and x.ndim == 2 and torch.is_grad_enabled():
             faster: torch.Tensor = _function().apply(x, layer.weight, layer.bias, layer.gradient_place)
             return faster
         return torch.nn.functional.linear(x, layer.weight, layer.bias)
@@ -84,6 +85,12 @@ def dense_gradients(
     of_weight = None
     if wanted[1]:
         of_weight = torch.empty(weight.shape, dtype=weight.dtype) if place is None else place.take(weight)
+    if not cores.are_faster():
+        if of_x is not None:
+            torch.mm(gradient.detach(), weight.detach(), out=of_x)
+        if of_weight is not None:
+            torch.mm(gradient.detach().t(), x.detach(), out=of_weight)
+        return of_x, of_weight
     ours, given, weights = (tensor.detach().numpy() for tensor in (gradient.contiguous(), x, weight))
 
     def fill(starts: Sequence[int]) -> None:

@@ -146,13 +146,19 @@ def gradients(
     outer, photos = _channels_last(gradient), _channels_last(x)
     of_x = torch.empty_like(x, memory_format=torch.channels_last) if wanted[0] else None
     of_weight = torch.empty_like(weight, memory_format=torch.channels_last) if wanted[1] else None
+    of_bias = torch.empty(len(weight)) if wanted[2] else None
     kernels = np.ascontiguousarray(_change_weights(weight).transpose(0, 2, 1))
     shape = (_IN * _IN, x.shape[1], len(weight))
 
-    def work(units: Sequence[_Unit]) -> tuple[Numbers | None, Numbers]:
-        total = np.zeros(shape, np.float32) if wanted[1] else None
-        of_bias = np.zeros(len(weight), np.float32)
-        for unit in units:
+    units = list(_units(outer.shape))
+    # A thread may get the shares of two cores, so each share has its own.
+    totals = _scratch("totals", (min(torch.get_num_threads(), len(units)), *shape))
+    sums = np.zeros((len(totals), len(weight)), np.float32)
+
+    def work(share: Sequence[_Unit]) -> None:
+        number = units.index(share[0])
+        totals[number] = 0
+        for unit in share:
             if of_x is not None:
                 mine = _channels_last(of_x)[unit.photos]
                 mine[:] = 0
@@ -161,24 +167,23 @@ def gradients(
                     _basis_of_outputs().T, _take(outer[unit.photos], rows, outer.shape[2], _OUT, 0), "outputs"
                 )
                 # In the new basis this place is the sum of the tile: the point 1 on both sides.
-                of_bias += outputs[1, 1].sum((0, 1, 2))
-                if total is not None:
+                sums[number] += outputs[1, 1].sum((0, 1, 2))
+                if wanted[1]:
                     inputs = _inputs(photos[unit.photos], rows, outer.shape[2], padding)
                     product = _scratch("product", shape)
                     np.matmul(_flat(inputs).transpose(0, 2, 1), _flat(outputs), out=product)
-                    total += product
+                    totals[number] += product
                 if of_x is not None:
                     inputs = _scratch("inputs", (*outputs.shape[:-1], x.shape[1]))
                     np.matmul(_flat(outputs), kernels, out=_flat(inputs))
                     _put(_change(_basis_of_inputs().T, inputs, "changed"), mine, rows, padding)
-        return total, of_bias
 
-    shares = cores.share_out(work, list(_units(outer.shape)))
+    cores.share_out(work, units)
     if of_weight is not None:
-        total = functools.reduce(np.add, [share for share, _bias in shares if share is not None])
-        found = (_basis_of_weights().T @ total.reshape(_IN * _IN, -1)).reshape(3, 3, *shape[1:])
+        found = (_basis_of_weights().T @ totals.sum(axis=0).reshape(_IN * _IN, -1)).reshape(3, 3, *shape[1:])
         _channels_last(of_weight)[:] = found.transpose(3, 0, 1, 2)
-    of_bias = torch.from_numpy(functools.reduce(np.add, [bias for _share, bias in shares])) if wanted[2] else None
+    if of_bias is not None:
+        of_bias.numpy()[:] = sums.sum(axis=0)
     return of_x, of_weight, of_bias
 
 
