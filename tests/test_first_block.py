@@ -31,7 +31,8 @@ def test_a_few_photos_at_a_time_give_the_same_scores_and_gradients(
     pool: str, bend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Room for the maps of two photos: the last part is a single one.
-    monkeypatch.setattr(first_block, "_BYTES_AT_ONCE", 2 * 4 * 6 * 20 * 20)
+    for limit in ("_BYTES_AT_ONCE", "_MOST_BYTES_AT_ONCE"):
+        monkeypatch.setattr(first_block, limit, 2 * 4 * 6 * 20 * 20)
     network = _network([CONV, {"layer": bend}, {"layer": pool, "size": 3}])
     x = torch.rand(5, 3, 20, 20, generator=torch.Generator().manual_seed(1)) * 255
     whole = network.last(network.features(x)[0])
@@ -44,6 +45,20 @@ def test_a_few_photos_at_a_time_give_the_same_scores_and_gradients(
     scores.square().sum().backward()
     for name, parameter in network.named_parameters():
         torch.testing.assert_close(parameter.grad, wanted[name], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("threads", "room", "most", "expected"), [(4, 5, 20, 8), (2, 1, 20, 2), (4, 5, 6, 5), (4, 0, 1, 1)]
+)
+def test_each_thread_gets_as_many_photos_where_there_is_room(
+    threads: int, room: int, most: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = 4 * 6 * 20 * 20
+    monkeypatch.setattr(first_block, "_BYTES_AT_ONCE", room * each)
+    monkeypatch.setattr(first_block, "_MOST_BYTES_AT_ONCE", most * each)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    block = find_first_block(_network([CONV, {"layer": "relu"}, {"layer": "max_pool", "size": 2}]).bottom)
+    assert first_block._photos_at_once(block, torch.empty(9, 3, 20, 20)) == expected
 
 
 @pytest.mark.parametrize(

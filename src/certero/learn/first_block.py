@@ -7,6 +7,7 @@ and takes a fraction of it. Source: Chen et al., "Training deep nets with sublin
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # Maps of so many bytes at once: about a processor's cache, and work enough for its cores.
 _BYTES_AT_ONCE = 32_000_000
+_MOST_BYTES_AT_ONCE = 4 * _BYTES_AT_ONCE
 
 
 def find_first_block(layers: torch.nn.Sequential) -> torch.nn.Sequential | None:
@@ -42,13 +44,20 @@ def run_in_parts(block: torch.nn.Sequential, x: torch.Tensor) -> torch.Tensor:
 
 
 def _photos_at_once(block: Any, x: torch.Tensor) -> int:
+    """Some for each thread, if they are not too large: torch pools a photo on one thread on the way back."""
+    import torch
+
     rows, columns = (
         (length + 2 * padding - kernel) // stride + 1
         for length, padding, kernel, stride in zip(
             x.shape[2:], block[0].padding, block[0].kernel_size, block[0].stride, strict=True
         )
     )
-    return max(1, int(_BYTES_AT_ONCE // (4 * block[0].out_channels * rows * columns)))
+    each = 4 * block[0].out_channels * rows * columns
+    threads = torch.get_num_threads()
+    some = max(1, _BYTES_AT_ONCE // each)
+    for_all = threads * math.ceil(some / threads)
+    return int(for_all if for_all * each <= _MOST_BYTES_AT_ONCE else some)
 
 
 def _run(block: Any, x: torch.Tensor) -> torch.Tensor:
