@@ -1,4 +1,8 @@
-"""Gradients of a 3x3 convolution's weights on this processor: torch's own, channels last, and certero's."""
+"""3x3 convolutions in training on this processor, float32: torch's own, channels last, and certero's two ways.
+
+`bands` is torch's convolution with the weights' gradient in bands; `tiles` a quarter of the multiplications, forwards
+and backwards. Each way takes its turn in every round.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,20 @@ import bench
 import torch
 
 from certero.engine.threads import count_cores
+from certero.learn import winograd
 from certero.learn.depthwise import torch_gradient
 from certero.learn.heap import kept_memory
 from certero.learn.weight_gradients import weight_gradient
 
-#: Photos, channels in and out, side: of the source networks, and of a small one.
-SHAPES = ((16, 64, 128, 127), (16, 128, 256, 62), (32, 64, 64, 80))
+#: Photos, channels in and out, side, padding: of the source networks, and of smaller maps.
+SHAPES = (
+    (32, 64, 128, 127, 0),
+    (32, 128, 256, 62, 0),
+    (32, 64, 128, 56, 1),
+    (32, 64, 64, 80, 0),
+    (32, 256, 256, 28, 1),
+    (32, 256, 512, 14, 1),
+)
 
 
 def main() -> None:
@@ -29,33 +41,71 @@ def main() -> None:
     torch.set_num_threads(count_cores())
     rows = []
     with kept_memory(), torch.no_grad():
-        for n, channels, outputs, side in SHAPES:
-            x, weight = (
-                torch.randn(shape).contiguous(memory_format=torch.channels_last)
-                for shape in ((n, channels, side, side), (outputs, channels, 3, 3))
-            )
-            gradient = torch.randn_like(torch.nn.functional.conv2d(x, weight))
-
-            ways: dict[str, Callable[[], object]] = {
-                "forward": lambda x=x, weight=weight: torch.nn.functional.conv2d(x, weight),
-                "torch": lambda x=x, weight=weight, gradient=gradient: torch_gradient(
-                    gradient, x, weight, 1, 0, 1, "weight"
-                ),
-                "certero": lambda x=x, weight=weight, gradient=gradient: weight_gradient(gradient, x, weight, 0),
-            }
-            seconds: dict[str, list[float]] = {way: [] for way in ways}
-            for round_number in range(arguments.rounds + 1):
-                for way, run in ways.items():
-                    start = time.perf_counter()
-                    run()
-                    if round_number:  # the first one fills what is kept
-                        seconds[way].append(time.perf_counter() - start)
-            found = {way: statistics.median(taken) for way, taken in seconds.items()}
-            shape = f"{n} photos, {channels} to {outputs} channels, {side}x{side}"
+        for n, channels, outputs, side, padding in SHAPES:
+            x = torch.randn(n, channels, side, side).relu().contiguous(memory_format=torch.channels_last)
+            weight = torch.randn(outputs, channels, 3, 3) / (9 * channels) ** 0.5
+            taken = _measure(x, weight.contiguous(memory_format=torch.channels_last), padding, arguments.rounds)
+            torch_s, bands, tiles = (sum(taken[way]) for way in ("torch", "bands", "tiles"))
+            layer = torch.nn.Conv2d(channels, outputs, 3, padding=padding)
+            used = winograd.fits(layer) and winograd.gains(x, padding)
             rows.append(
-                (shape, *(1000 * taken for taken in found.values()), f"{found['torch'] / found['certero']:.2f}")
+                (
+                    f"{n} photos, {channels} to {outputs} channels, {side}x{side}",
+                    *(" + ".join(f"{1000 * part:.0f}" for part in taken[way]) for way in ("torch", "bands", "tiles")),
+                    f"{torch_s / bands:.2f}",
+                    f"{torch_s / tiles:.2f}",
+                    "yes" if used else "no",
+                )
             )
-    bench.print_table(("convolution", "forward, ms", "weights' gradient, torch's, ms", "certero's, ms", "times"), rows)
+    header = (
+        "forward + gradients",
+        "torch, ms",
+        "bands, ms",
+        "tiles, ms",
+        "bands, times",
+        "tiles, times",
+        "tiles used",
+    )
+    bench.print_table(header, rows)
+
+
+def _measure(x: torch.Tensor, weight: torch.Tensor, padding: int, rounds: int) -> dict[str, tuple[float, float]]:
+    """Median seconds forwards and backwards, of each way."""
+    forward = torch.nn.functional.conv2d
+    gradient = torch.randn_like(forward(x, weight, padding=padding))
+
+    def in_bands() -> object:
+        return torch_gradient(gradient, x, weight, 1, padding, 1, "input"), weight_gradient(
+            gradient, x, weight, padding
+        )
+
+    def by_torch() -> object:
+        both = [True, True, False]
+        return torch.ops.aten.convolution_backward(
+            gradient, x, weight, None, [1, 1], [padding] * 2, [1, 1], False, [0, 0], 1, both
+        )
+
+    ways: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+        "torch": (lambda: forward(x, weight, padding=padding), by_torch),
+        "bands": (lambda: forward(x, weight, padding=padding), in_bands),
+        "tiles": (
+            lambda: winograd.convolve(x, weight, None, padding),
+            lambda: winograd.gradients(gradient, x, weight, padding, (True, True, False)),
+        ),
+    }
+    seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    for round_number in range(rounds + 1):
+        for way, runs in ways.items():
+            ends = [time.perf_counter()]
+            for run in runs:
+                run()
+                ends.append(time.perf_counter())
+            if round_number:  # the first one fills what is kept
+                seconds[way].append((ends[1] - ends[0], ends[2] - ends[1]))
+    return {
+        way: (statistics.median(there for there, _back in taken), statistics.median(back for _there, back in taken))
+        for way, taken in seconds.items()
+    }
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from certero.engine.blas import one_numpy_thread
 from certero.learn import cores
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ _TILES_AT_ONCE = 64
 # Of these, in changes of basis.
 _COLUMNS_AT_ONCE = 256
 # With fewer channels the changes of basis cost more than the products save.
-_LEAST_CHANNELS, _LEAST_WEIGHTS = 64, 64 * 128
+_LEAST_CHANNELS = 64
 # Nor do they where so large a part of the tiles lies beyond the maps (14 pixels: a quarter).
 _LEAST_COVER = 0.85
 
@@ -78,7 +79,6 @@ def fits(layer: torch.nn.Conv2d) -> bool:
         and layer.padding_mode == "zeros"
         and layer.padding in ((0, 0), (1, 1))
         and min(layer.in_channels, layer.out_channels) >= _LEAST_CHANNELS
-        and layer.in_channels * layer.out_channels >= _LEAST_WEIGHTS
     )
 
 
@@ -180,7 +180,8 @@ def gradients(
 
     cores.share_out(work, units)
     if of_weight is not None:
-        found = (_basis_of_weights().T @ totals.sum(axis=0).reshape(_IN * _IN, -1)).reshape(3, 3, *shape[1:])
+        with one_numpy_thread():
+            found = (_basis_of_weights().T @ totals.sum(axis=0).reshape(_IN * _IN, -1)).reshape(3, 3, *shape[1:])
         _channels_last(of_weight)[:] = found.transpose(3, 0, 1, 2)
     if of_bias is not None:
         of_bias.numpy()[:] = sums.sum(axis=0)
@@ -214,7 +215,9 @@ def _change_weights(weight: torch.Tensor) -> Numbers:
     """Weights in the new basis, [36, c, C]."""
     outputs, inputs = weight.shape[:2]
     flat = _channels_last(weight).transpose(1, 2, 3, 0).reshape(9, inputs * outputs)
-    changed: Numbers = (_basis_of_weights() @ flat).reshape(-1, inputs, outputs)
+    # NumPy's other threads would wait busily for more, beside the work that comes next.
+    with one_numpy_thread():
+        changed: Numbers = (_basis_of_weights() @ flat).reshape(-1, inputs, outputs)
     return changed
 
 
