@@ -283,7 +283,9 @@ def test_weights_of_another_network_are_refused_and_its_own_go_on(
         train(barn, recipe=str(wider), output=tmp_path / "other", weights=str(weights))
     more = train(barn, recipe=recipe, output=tmp_path / "more", weights=str(weights), epochs=1, workers=1, lr=1e-9)
     best = max(row["val_accuracy"] for row in run.metrics["training"]["history"])
-    assert more.metrics["training"]["history"][0]["val_accuracy"] == pytest.approx(best, abs=0.05)
+    # One photo may tip over: normalisations go on to move, and bfloat16 rounds.
+    one = 1.01 / more.metrics["training"]["photos_judging"]
+    assert more.metrics["training"]["history"][0]["val_accuracy"] == pytest.approx(best, abs=one)
 
 
 def test_a_loss_that_is_no_number_stops_the_training_and_says_what_to_try(barn: Path, tmp_path: Path) -> None:

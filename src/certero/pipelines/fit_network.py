@@ -274,9 +274,7 @@ class NetworkFitter:
             store = PhotoStore([paths[row] for row in others], self.preprocessing, self._tools.map, limit_bytes=0)
             keys = np.zeros(len(others), np.uint64)
             with using_threads(self.threads()):
-                found, _loss, _accuracy = judge(
-                    trained.network, Examples(store, keys, truth[others], truth[others]), *self._device()
-                )
+                found = self._answers(trained.network, Examples(store, keys, truth[others], truth[others]))
             right.append(found.argmax(axis=1) == truth[others])
         return claims_of(drawn, right, len(truth))
 
@@ -318,17 +316,21 @@ class NetworkFitter:
             if self._backbone is not None and settings.start_strength and not checkpoints.exist():
                 start_last_layer(network, train, weights, settings.start_strength, self.side, device, in_bf16)
             network, at = self._run(network, train, val, weights, settings, checkpoints)
-            val_logits, _loss, _accuracy = judge(network, val, device, in_bf16)
-            shipped_logits = val_logits
+            val_logits = shipped_logits = self._answers(network, val)
             if settings.refit_epochs:
                 places, before = _show_together(len(train_rows), len(val_rows))
                 both = show(Selection(learnt, places), fitted_rows[places])
                 both.keys[:] += before  # each time changed in another way
                 kept = Checkpoints(self._checkpoints / f"{name}-refit", hint)
                 network, _at = self._run(network, both, None, weights, _to_refit(settings), kept)
-                shipped_logits, _loss, _accuracy = judge(network, val, device, in_bf16)
+                shipped_logits = self._answers(network, val)
         sheet = augmented_sheet(train, self._augmentation, settings.seed, self.side)
         return Trained(network, at, val, val_rows, fitted_rows, val_logits, shipped_logits, parameters, sheet)
+
+    def _answers(self, network: Classifier, examples: Examples) -> NDArray[np.float64]:
+        """Logits of trained networks, [n, K], in float32 as the model file answers, whatever they were trained in."""
+        logits, _loss, _accuracy = judge(network, examples, self._device()[0], in_bf16=False)
+        return logits
 
     def _run(
         self,
