@@ -5,9 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from numpy.typing import NDArray
 
 from certero.engine.blas import one_numpy_thread
+
+if TYPE_CHECKING:
+    import torch
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -29,6 +34,12 @@ def _capability() -> str:
     import torch
 
     return str(torch.backends.cpu.get_cpu_capability())
+
+
+def channels_last(tensor: torch.Tensor) -> NDArray[Any]:
+    """[N, C, H, W] as [N, H, W, C]: the same memory where the tensor has its channels last, else a copy."""
+    numbers: NDArray[Any] = tensor.detach().permute(0, 2, 3, 1).contiguous().numpy()
+    return numbers
 
 
 def share_out(work: Callable[[Sequence[Part]], Result], parts: Sequence[Part]) -> list[Result]:

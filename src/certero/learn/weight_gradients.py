@@ -61,7 +61,7 @@ def weight_gradient(gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tenso
     kernel = (weight.shape[2], weight.shape[3])
     if x.shape[1] <= FEW_CHANNELS:
         return _by_patches(gradient, x, kernel, padding)
-    gradients, photos = _channels_last(gradient), _channels_last(x)
+    gradients, photos = cores.channels_last(gradient), cores.channels_last(x)
     bands = list(_bands(gradients.shape, photos.shape[2] + 2 * padding, kernel[0], torch.get_num_threads()))
     # Made before what the cores work with, which would lie between it and the memory around it once that is given back.
     found = torch.empty_like(weight, memory_format=torch.channels_last)
@@ -85,11 +85,6 @@ def _by_patches(gradient: torch.Tensor, x: torch.Tensor, kernel: tuple[int, int]
         total.addmm_(patches.t(), theirs.permute(0, 2, 3, 1).reshape(-1, gradient.shape[1]))
     found = total.reshape(rows, columns, x.shape[1], -1).permute(3, 2, 0, 1)
     return found.contiguous(memory_format=torch.channels_last)
-
-
-def _channels_last(tensor: torch.Tensor) -> Numbers:
-    numbers: Numbers = tensor.detach().permute(0, 2, 3, 1).contiguous().numpy()
-    return numbers
 
 
 def _bands(shape: tuple[int, ...], width: int, kernel_rows: int, workers: int) -> Iterator[_Band]:

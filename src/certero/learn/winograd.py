@@ -110,7 +110,7 @@ def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, p
     height, width = (length - 2 + 2 * padding for length in x.shape[2:])
     size = (len(x), len(weight), height, width)
     found = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
-    photos, answers = _channels_last(x), _channels_last(found)
+    photos, answers = cores.channels_last(x), cores.channels_last(found)
     kernels = _change_weights(weight)
     offset = None if bias is None else bias.detach().numpy()
 
@@ -143,7 +143,7 @@ def gradients(
     """
     import torch
 
-    outer, photos = _channels_last(gradient), _channels_last(x)
+    outer, photos = cores.channels_last(gradient), cores.channels_last(x)
     of_x = torch.empty_like(x, memory_format=torch.channels_last) if wanted[0] else None
     of_weight = torch.empty_like(weight, memory_format=torch.channels_last) if wanted[1] else None
     of_bias = torch.empty(len(weight)) if wanted[2] else None
@@ -160,7 +160,7 @@ def gradients(
         totals[number] = 0
         for unit in share:
             if of_x is not None:
-                mine = _channels_last(of_x)[unit.photos]
+                mine = cores.channels_last(of_x)[unit.photos]
                 mine[:] = 0
             for rows in unit.rows:
                 outputs = _change(
@@ -182,7 +182,7 @@ def gradients(
     if of_weight is not None:
         with one_numpy_thread():
             found = (_basis_of_weights().T @ totals.sum(axis=0).reshape(_IN * _IN, -1)).reshape(3, 3, *shape[1:])
-        _channels_last(of_weight)[:] = found.transpose(3, 0, 1, 2)
+        cores.channels_last(of_weight)[:] = found.transpose(3, 0, 1, 2)
     if of_bias is not None:
         of_bias.numpy()[:] = sums.sum(axis=0)
     return of_x, of_weight, of_bias
@@ -214,17 +214,11 @@ def _both_sides(one: Sequence[Sequence[float]]) -> Numbers:
 def _change_weights(weight: torch.Tensor) -> Numbers:
     """Weights in the new basis, [36, c, C]."""
     outputs, inputs = weight.shape[:2]
-    flat = _channels_last(weight).transpose(1, 2, 3, 0).reshape(9, inputs * outputs)
+    flat = cores.channels_last(weight).transpose(1, 2, 3, 0).reshape(9, inputs * outputs)
     # NumPy's other threads would wait busily for more, beside the work that comes next.
     with one_numpy_thread():
         changed: Numbers = (_basis_of_weights() @ flat).reshape(-1, inputs, outputs)
     return changed
-
-
-def _channels_last(tensor: torch.Tensor) -> Numbers:
-    """The same memory as [N, H, W, C], where the tensor has its channels last; else a copy."""
-    numbers: Numbers = tensor.detach().permute(0, 2, 3, 1).contiguous().numpy()
-    return numbers
 
 
 def _flat(tiles: Numbers) -> Numbers:
