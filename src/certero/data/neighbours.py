@@ -8,6 +8,8 @@ Source: H. Jégou, M. Douze, C. Schmid, "Product quantization for nearest neighb
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,8 +21,8 @@ _LIST_LENGTH = 128
 _LISTS_A_QUERY = 12
 _SAMPLE_A_LIST = 40
 _ROWS_AT_ONCE = 1024
-# Each takes 40 bytes while the best of them are found.
-_COSINES_AT_ONCE = 1 << 22
+# Of look-alikes, a fixed camera's or drawn ones, most can lie in one list.
+_MEMBERS_AT_ONCE = 256
 
 
 class Index:
@@ -32,9 +34,17 @@ class Index:
 
     def __init__(self, vectors: Floats) -> None:
         self._vectors = vectors
-        self._means: Floats | None = None
+        self._means = np.zeros((1, vectors.shape[1]), np.float32)
         if len(vectors) > EXACT:
-            self._deal()
+            self._means = _means(vectors)
+        home = np.empty(len(vectors), np.int64)
+        for some in _slices(len(vectors), _ROWS_AT_ONCE):
+            home[some] = self._closeness(vectors[some]).argmax(axis=1)
+        # Of vectors that are hardly apart many means are the same; an empty list would take a full one's turn.
+        used, home = np.unique(home, return_inverse=True)
+        self._means = self._means[used]
+        self._order = np.argsort(home, kind="stable")
+        self._ends = np.searchsorted(home[self._order], np.arange(len(used) + 1))
 
     def nearest(self, queries: Floats, k: int) -> tuple[npt.NDArray[np.int64], Floats]:
         """Rows [q, k] of the nearest vectors, nearest first, and their cosines [q, k]; -1 where there are fewer.
@@ -45,66 +55,69 @@ class Index:
         """
         rows = np.full((len(queries), k), -1, np.int64)
         cosines = np.full((len(queries), k), -1.0, np.float32)
-        if self._means is None:
-            for start in range(0, len(queries), _ROWS_AT_ONCE):
-                some = slice(start, start + _ROWS_AT_ONCE)
-                found = queries[some] @ self._vectors.T
-                _keep_best(
-                    found, np.broadcast_to(np.arange(len(self._vectors)), found.shape), rows[some], cosines[some]
-                )
-            return rows, cosines
         lists = np.empty((len(queries), min(_LISTS_A_QUERY, len(self._means))), np.int64)
-        for start in range(0, len(queries), _ROWS_AT_ONCE):
-            near = queries[start : start + _ROWS_AT_ONCE] @ self._means.T
-            lists[start : start + _ROWS_AT_ONCE] = np.argpartition(-near, lists.shape[1] - 1, axis=1)[
-                :, : lists.shape[1]
-            ]
+        for some in _slices(len(queries), _ROWS_AT_ONCE):
+            far = -self._closeness(queries[some])
+            lists[some] = np.argpartition(far, lists.shape[1] - 1, axis=1)[:, : lists.shape[1]]
         # List by list, so that each is one product of matrices.
         asked = np.argsort(lists, axis=None, kind="stable")
         ends = np.searchsorted(lists.ravel()[asked], np.arange(len(self._means) + 1))
         for number in range(len(self._means)):
             members = self._order[self._ends[number] : self._ends[number + 1]]
-            who = asked[ends[number] : ends[number + 1]] // lists.shape[1]
-            # Of look-alikes, a fixed camera's or drawn ones, a third can lie in one list.
-            size = max(1, min(_ROWS_AT_ONCE, _COSINES_AT_ONCE // max(1, len(members))))
-            for start in range(0, len(who), size):
-                asking = who[start : start + size]
-                found = queries[asking] @ self._vectors[members].T
-                both = np.concatenate([cosines[asking], found], axis=1)
-                names = np.concatenate([rows[asking], np.broadcast_to(members, found.shape)], axis=1)
-                kept_rows, kept = np.empty((len(asking), k), np.int64), np.empty((len(asking), k), np.float32)
-                _keep_best(both, names, kept_rows, kept)
-                rows[asking], cosines[asking] = kept_rows, kept
+            asking = asked[ends[number] : ends[number + 1]] // lists.shape[1]
+            for some in _slices(len(asking), _ROWS_AT_ONCE):
+                self._compare(queries, asking[some], members, rows, cosines)
         return rows, cosines
 
-    def _deal(self) -> None:
-        from sklearn.cluster import MiniBatchKMeans
+    def _closeness(self, vectors: Floats) -> Floats:
+        """The greater, the nearer the mean: less than 0 by half of the squared distance, but for the vector's length.
 
-        count = max(1, len(self._vectors) // _LIST_LENGTH)
-        rng = np.random.default_rng(0)
-        sample = rng.choice(len(self._vectors), min(len(self._vectors), count * _SAMPLE_A_LIST), replace=False)
-        means = MiniBatchKMeans(count, batch_size=4096, max_iter=5, n_init=1, init="random", random_state=0)
-        means.fit(self._vectors[sample])
-        self._means = np.asarray(means.cluster_centers_, np.float32)
-        half = 0.5 * np.square(self._means).sum(axis=1)
-        home = np.empty(len(self._vectors), np.int64)
-        for start in range(0, len(home), _ROWS_AT_ONCE):
-            part = self._vectors[start : start + _ROWS_AT_ONCE]
-            home[start : start + _ROWS_AT_ONCE] = (part @ self._means.T - half).argmax(axis=1)
-        self._order = np.argsort(home, kind="stable")
-        self._ends = np.searchsorted(home[self._order], np.arange(count + 1))
+        Returns:
+            float32 [n, lists].
+        """
+        return vectors @ self._means.T - 0.5 * np.square(self._means).sum(axis=1)
+
+    def _compare(
+        self,
+        queries: Floats,
+        asking: npt.NDArray[np.int64],
+        members: npt.NDArray[np.int64],
+        rows: npt.NDArray[np.int64],
+        cosines: Floats,
+    ) -> None:
+        """Writes what is nearer than the nearest so far into rows and cosines [q, k], for the queries that ask."""
+        vectors, best_rows, best = queries[asking], rows[asking], cosines[asking]
+        for some in _slices(len(members), _MEMBERS_AT_ONCE):
+            found = vectors @ self._vectors[members[some]].T
+            # After the first members hardly any is nearer than the k-th so far: only those are put in order.
+            query, column = np.divmod(np.flatnonzero(found > best[:, -1:]), found.shape[1])
+            if not len(query):
+                continue
+            counts = np.bincount(query, minlength=len(asking))
+            place = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts) + best.shape[1]
+            width = best.shape[1] + int(counts.max())
+            both, names = np.full((len(asking), width), -1.0, np.float32), np.full((len(asking), width), -1, np.int64)
+            both[:, : best.shape[1]], names[:, : best.shape[1]] = best, best_rows
+            both[query, place], names[query, place] = found[query, column], members[some][column]
+            order = np.argsort(-both, axis=1, kind="stable")[:, : best.shape[1]]
+            best_rows, best = np.take_along_axis(names, order, axis=1), np.take_along_axis(both, order, axis=1)
+        rows[asking], cosines[asking] = best_rows, best
 
 
-def _keep_best(found: Floats, names: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], cosines: Floats) -> None:
-    """Writes the best columns of `found` [q, m], best first, into rows and cosines [q, k]."""
-    k = min(rows.shape[1], found.shape[1])
-    best = (
-        np.argpartition(-found, k - 1, axis=1)[:, :k] if k < found.shape[1] else np.tile(np.arange(k), (len(found), 1))
-    )
-    order = np.argsort(-np.take_along_axis(found, best, axis=1), axis=1, kind="stable")
-    best = np.take_along_axis(best, order, axis=1)
-    rows[:, :k] = np.take_along_axis(names, best, axis=1)
-    cosines[:, :k] = np.take_along_axis(found, best, axis=1)
+def _means(vectors: Floats) -> Floats:
+    """Means of lists of `_LIST_LENGTH` vectors, float32 [lists, d]."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    count = max(1, len(vectors) // _LIST_LENGTH)
+    rng = np.random.default_rng(0)
+    sample = rng.choice(len(vectors), min(len(vectors), count * _SAMPLE_A_LIST), replace=False)
+    means = MiniBatchKMeans(count, batch_size=4096, max_iter=5, n_init=1, init="random", random_state=0)
+    means.fit(vectors[sample])
+    return np.asarray(means.cluster_centers_, np.float32)
+
+
+def _slices(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, count, size))
 
 
 def reduced(vectors: Floats, rows: npt.NDArray[np.int64] | None = None, dimensions: int = 64) -> Floats:
