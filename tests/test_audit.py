@@ -314,7 +314,7 @@ def test_the_index_finds_the_neighbours_that_comparing_all_finds() -> None:
 
 @pytest.mark.parametrize("spread", [1.0, 1e-7])
 def test_the_index_finds_every_vector_where_it_was_dealt(spread: float) -> None:
-    """Far apart, means differ in length; hardly apart, most means are the same and their lists empty: 2 % found nothing."""
+    """Far apart, means differ in length; hardly apart, most are the same and their lists empty: 2 % found nothing."""
     random = np.random.default_rng(0)
     scattered = random.normal(size=(3 * EXACT, 16))
     scattered[EXACT:] = scattered[0] + spread * scattered[EXACT:]

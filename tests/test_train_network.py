@@ -385,6 +385,11 @@ def test_a_killed_run_is_resumed_and_opens_its_test_photos_once(
     with pytest.raises(DataError, match=r"changed: |must be|must exist"):
         train(barn, resume=tmp_path / "run")
     photo.write_bytes(before)
+    state = json.loads((work / "resume.json").read_text("utf-8"))
+    (work / "resume.json").write_text(json.dumps(state | {"certero": "0.0.9"}), "utf-8")
+    with pytest.raises(OutputError, match=r"began with, 0\.0\.9; this is .* Install certero==0\.0\.9, or start"):
+        train(barn, resume=tmp_path / "run")
+    (work / "resume.json").write_text(json.dumps(state), "utf-8")
     done = train(barn, resume=tmp_path / "run", workers=1)
     assert done.metrics["openings"] == 0
     log = (tmp_path / "state" / "openings.jsonl").read_text().splitlines()

@@ -70,12 +70,12 @@ class Index:
         return rows, cosines
 
     def _closeness(self, vectors: Floats) -> Floats:
-        """The greater, the nearer the mean: less than 0 by half of the squared distance, but for the vector's length.
+        """The greater, the nearer: half of the squared distance to each mean, negated, without the vector's own length.
 
         Returns:
             float32 [n, lists].
         """
-        return vectors @ self._means.T - 0.5 * np.square(self._means).sum(axis=1)
+        return np.asarray(vectors @ self._means.T - 0.5 * np.square(self._means).sum(axis=1), np.float32)
 
     def _compare(
         self,

@@ -51,13 +51,15 @@ def settings_to_resume(place: Path, recipe: str | None, given: dict[str, Any]) -
         given: fields of the settings that were given again; those that are None were not.
 
     Raises:
-        OutputError: if there is no such run.
+        OutputError: if there is no such run, or another version of certero began it.
         ConfigError: if something was given that differs; all of it is named.
     """
     file = unfinished(place) / _STATE
     try:
         state: Json = json.loads(file.read_text("utf-8"))
-        stored = read_settings(state["settings"])
+        began = str(state["certero"])
+        if began == version():
+            stored = read_settings(state["settings"])
     except OSError:
         # The folder itself is asked for next, and says more.
         return resolve(recipe or "probe", **given)
@@ -65,6 +67,13 @@ def settings_to_resume(place: Path, recipe: str | None, given: dict[str, Any]) -
         raise OutputError(
             f"--resume must find the settings of the run; {file} cannot be read by this certero ({error}). Start anew."
         ) from error
+    if began != version():
+        # The same weights may mean something else to it: once the order in which a map is flattened had changed, and a
+        # run went on without complaint to answers of no worth.
+        raise OutputError(
+            f"--resume must go on with the certero that the run began with, {began}; this is {version()}, to which its "
+            f"weights may mean something else. Install certero=={began}, or start a new run."
+        )
     asked = resolve(recipe, **given) if recipe is not None else override(stored, given)
     changes = [
         f"{field.name} {_shown(getattr(stored, field.name))} → {_shown(getattr(asked, field.name))}"
