@@ -56,6 +56,9 @@ def convolve(layer: torch.nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias
             offset = None if bias is None else bias.to(low)
             faster: torch.Tensor = _function().apply(x.to(low), weight.to(low), offset, stride, padding, False)
             return faster
+        if low == torch.bfloat16 and winograd.fits(layer, low=True) and winograd.gains(x, int(padding), low=True):
+            in_low: torch.Tensor = _function().apply(x.to(low), weight, bias, stride, padding, True)
+            return in_low
         if low is None and x.dtype == torch.float32 and _is_dense(layer):
             in_tiles = winograd.fits(layer) and winograd.gains(x, int(padding))
             if in_tiles or cores.are_faster():

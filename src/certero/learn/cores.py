@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,8 +26,16 @@ def are_faster() -> bool:
 
 
 @functools.cache
-def have_fast_products() -> bool:
-    """Whether NumPy's product of matrices runs near the limit of a core: measured with AVX2 and with AVX-512."""
+def have_fast_products(low: bool = False) -> bool:
+    """Whether products of matrices on each core run near its limit: measured with AVX2 and with AVX-512.
+
+    Args:
+        low: in bfloat16; where a processor multiplies whole tiles of it, all beside the products would count.
+    """
+    import torch
+
+    if low:
+        return _capability() == "AVX512" and not torch.cpu._is_amx_tile_supported()
     return _capability() in ("AVX2", "AVX512")
 
 
@@ -43,7 +52,7 @@ def channels_last(tensor: torch.Tensor) -> NDArray[Any]:
 
 
 def share_out(work: Callable[[Sequence[Part]], Result], parts: Sequence[Part]) -> list[Result]:
-    """What a function makes of each core's share of the parts; within it, NumPy keeps to its thread.
+    """What a function makes of each core's share of the parts; within it, NumPy and torch keep to their thread.
 
     As many cores as torch has threads; which parts are a core's depends on nothing else, so sums come out the same.
     """
@@ -57,4 +66,16 @@ def share_out(work: Callable[[Sequence[Part]], Result], parts: Sequence[Part]) -
 
 @functools.cache
 def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="certero-gradients")
+    import torch
+
+    def keep_to_one() -> None:
+        torch.set_num_threads(1)
+        # A thread looks at the program's number once, when it is first asked: now.
+        torch.get_num_threads()
+
+    pool = ThreadPoolExecutor(workers, "certero-gradients", keep_to_one)
+    # It is the program's number, too, which is put back once all have begun.
+    begun = threading.Barrier(workers)
+    list(pool.map(lambda _: begun.wait(), range(workers)))
+    torch.set_num_threads(workers)
+    return pool

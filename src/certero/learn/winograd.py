@@ -29,33 +29,22 @@ if TYPE_CHECKING:
     import torch
 
 Numbers = NDArray[np.float32]
+#: Maps with their channels last, [N, H, W, C]: an array in float32, a tensor in bfloat16, which NumPy does not have.
+Maps = Any
 
 # Outputs of a tile along each side, and inputs that they see.
 _OUT, _IN = 4, 6
-# Changes of basis of F(4, 3), one side: of inputs, of weights, of products back to outputs.
-_OF_INPUTS: list[list[float]] = [
-    [4, 0, -5, 0, 1, 0],
-    [0, -4, -4, 1, 1, 0],
-    [0, 4, -4, -1, 1, 0],
-    [0, -2, -1, 2, 1, 0],
-    [0, 2, -1, -2, 1, 0],
-    [0, 4, 0, -5, 0, 1],
-]
-_OF_WEIGHTS: list[list[float]] = [
-    [1 / 4, 0, 0],
-    [-1 / 6, -1 / 6, -1 / 6],
-    [-1 / 6, 1 / 6, -1 / 6],
-    [1 / 24, 1 / 12, 1 / 6],
-    [1 / 24, -1 / 12, 1 / 6],
-    [0, 0, 1],
-]
-_OF_OUTPUTS: list[list[float]] = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+# Where the polynomials of F(4, 3) are evaluated, besides at infinity. Of the pairs of points that binary fractions hold
+# exactly, those that round least: in bfloat16 half of what 1 and 2 cost, which tables usually have.
+_POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)
 # Tiles of each product: enough that reading the weights costs little, few enough for a core's own cache.
 _TILES_AT_ONCE = 64
+# In bfloat16 products are so fast that adding up the weights' gradients counts.
+_TILES_AT_ONCE_LOW = 256
 # Of these, in changes of basis.
 _COLUMNS_AT_ONCE = 256
 # With fewer channels the changes of basis cost more than the products save.
-_LEAST_CHANNELS = 64
+_LEAST_CHANNELS, _LEAST_CHANNELS_LOW = 64, 128
 # Nor do they where so large a part of the tiles lies beyond the maps (14 pixels: a quarter).
 _LEAST_COVER = 0.85
 
@@ -69,8 +58,13 @@ class _Unit(NamedTuple):
     rows: tuple[slice, ...]
 
 
-def fits(layer: torch.nn.Conv2d) -> bool:
-    """Whether a layer is of the kind: 3x3, stride 1, no groups, zeros around, and channels enough to gain by it."""
+def fits(layer: torch.nn.Conv2d, low: bool = False) -> bool:
+    """Whether a layer is of the kind: 3x3, stride 1, no groups, zeros around, and channels enough to gain by it.
+
+    Args:
+        layer: a convolution.
+        low: in bfloat16, whose products are twice as fast, so that the changes of basis weigh more.
+    """
     return (
         layer.kernel_size == (3, 3)
         and layer.stride == (1, 1)
@@ -78,29 +72,31 @@ def fits(layer: torch.nn.Conv2d) -> bool:
         and layer.groups == 1
         and layer.padding_mode == "zeros"
         and layer.padding in ((0, 0), (1, 1))
-        and min(layer.in_channels, layer.out_channels) >= _LEAST_CHANNELS
+        and min(layer.in_channels, layer.out_channels) >= (_LEAST_CHANNELS_LOW if low else _LEAST_CHANNELS)
     )
 
 
-def gains(x: torch.Tensor, padding: int) -> bool:
+def gains(x: torch.Tensor, padding: int, low: bool = False) -> bool:
     """Whether a layer that fits is faster on such maps: tiles of four must cover them with little to spare.
 
     Args:
         x: input, [N, c, H, W].
         padding: zeros around the input, the same on all sides.
+        low: in bfloat16.
     """
     height, width = (length - 2 + 2 * padding for length in x.shape[2:])
     covered = math.ceil(height / _OUT) * math.ceil(width / _OUT) * _OUT * _OUT
-    return height * width >= _LEAST_COVER * covered and cores.have_fast_products()
+    return height * width >= _LEAST_COVER * covered and cores.have_fast_products(low)
 
 
 def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: int) -> torch.Tensor:
-    """What a 3x3 convolution of stride 1 gives, float32 [N, C, H - 2 + 2 padding, W - 2 + 2 padding], channels last.
+    """What a 3x3 convolution of stride 1 gives, [N, C, H - 2 + 2 padding, W - 2 + 2 padding], channels last.
 
     Equal to the last bit from run to run with the same number of torch's threads; so are the gradients.
 
     Args:
-        x: input, float32 [N, c, H, W].
+        x: input, float32 or bfloat16 [N, c, H, W]; so is what it gives. In bfloat16 the products are, too, and sums of
+            maps and weights in the new basis are rounded to it.
         weight: float32 [C, c, 3, 3].
         bias: float32 [C], or None.
         padding: zeros around the input, the same on all sides, 0 or 1.
@@ -110,8 +106,8 @@ def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, p
     height, width = (length - 2 + 2 * padding for length in x.shape[2:])
     size = (len(x), len(weight), height, width)
     found = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
-    photos, answers = cores.channels_last(x), cores.channels_last(found)
-    kernels = _change_weights(weight)
+    photos, answers = _maps(x), _maps(found)
+    kernels = _factor("kernels", _change_weights(weight), x.dtype)
     offset = None if bias is None else bias.detach().numpy()
 
     def work(units: Sequence[_Unit]) -> None:
@@ -119,13 +115,13 @@ def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, p
             for rows in unit.rows:
                 inputs = _inputs(photos[unit.photos], rows, answers.shape[2], padding)
                 products = _scratch("outputs", (*inputs.shape[:-1], len(weight)))
-                np.matmul(_flat(inputs), kernels, out=_flat(products))
+                _multiply(_factor("left", _flat(inputs), x.dtype), kernels, _flat(products))
                 outputs = _change(_basis_of_outputs(), products, "changed")
                 if offset is not None:
                     outputs += offset
                 _put(outputs, answers[unit.photos], rows, 0)
 
-    cores.share_out(work, list(_units(answers.shape)))
+    cores.share_out(work, list(_units(answers.shape, x.dtype)))
     return found
 
 
@@ -135,47 +131,42 @@ def gradients(
     """Gradients of input, [N, c, H, W], weights, [C, c, 3, 3], channels last, and bias, [C]; None where not wanted.
 
     Args:
-        gradient: of the output, float32 [N, C, h, w].
-        x: input, float32 [N, c, H, W].
-        weight: float32 [C, c, 3, 3].
+        gradient: of the output, float32 or bfloat16 [N, C, h, w].
+        x: input, of the same kind, [N, c, H, W]; so is its gradient.
+        weight: float32 [C, c, 3, 3]; so are its gradient and the bias's.
         padding: zeros around the input, the same on all sides, 0 or 1.
         wanted: of the input, of the weights, of the bias.
     """
     import torch
 
-    outer, photos = cores.channels_last(gradient), cores.channels_last(x)
+    kind = x.dtype
+    outer, photos = _maps(gradient), _maps(x)
     of_x = torch.empty_like(x, memory_format=torch.channels_last) if wanted[0] else None
     of_weight = torch.empty_like(weight, memory_format=torch.channels_last) if wanted[1] else None
-    of_bias = torch.empty(len(weight)) if wanted[2] else None
-    kernels = np.ascontiguousarray(_change_weights(weight).transpose(0, 2, 1))
+    kernels = _factor("kernels", np.ascontiguousarray(_change_weights(weight).transpose(0, 2, 1)), kind)
     shape = (_IN * _IN, x.shape[1], len(weight))
 
-    units = list(_units(outer.shape))
+    units = list(_units(outer.shape, kind))
     # A thread may get the shares of two cores, so each share has its own.
     totals = _scratch("totals", (min(torch.get_num_threads(), len(units)), *shape))
-    sums = np.zeros((len(totals), len(weight)), np.float32)
 
     def work(share: Sequence[_Unit]) -> None:
-        number = units.index(share[0])
-        totals[number] = 0
+        total = totals[units.index(share[0])]
+        total[:] = 0
         for unit in share:
             if of_x is not None:
-                mine = cores.channels_last(of_x)[unit.photos]
+                mine = _maps(of_x)[unit.photos]
                 mine[:] = 0
             for rows in unit.rows:
-                outputs = _change(
-                    _basis_of_outputs().T, _take(outer[unit.photos], rows, outer.shape[2], _OUT, 0), "outputs"
-                )
-                # In the new basis this place is the sum of the tile: the point 1 on both sides.
-                sums[number] += outputs[1, 1].sum((0, 1, 2))
+                taken = _take(outer[unit.photos], rows, outer.shape[2], _OUT, 0)
+                changed = _change(_basis_of_outputs().T, taken, "outputs")
+                outputs = _factor("right", _flat(changed), kind)
                 if wanted[1]:
                     inputs = _inputs(photos[unit.photos], rows, outer.shape[2], padding)
-                    product = _scratch("product", shape)
-                    np.matmul(_flat(inputs).transpose(0, 2, 1), _flat(outputs), out=product)
-                    totals[number] += product
+                    _multiply(_factor("left", _flat(inputs), kind).swapaxes(1, 2), outputs, total, add=True)
                 if of_x is not None:
-                    inputs = _scratch("inputs", (*outputs.shape[:-1], x.shape[1]))
-                    np.matmul(_flat(outputs), kernels, out=_flat(inputs))
+                    inputs = _scratch("inputs", (*changed.shape[:-1], x.shape[1]))
+                    _multiply(outputs, kernels, _flat(inputs))
                     _put(_change(_basis_of_inputs().T, inputs, "changed"), mine, rows, padding)
 
     cores.share_out(work, units)
@@ -183,30 +174,33 @@ def gradients(
         with one_numpy_thread():
             found = (_basis_of_weights().T @ totals.sum(axis=0).reshape(_IN * _IN, -1)).reshape(3, 3, *shape[1:])
         cores.channels_last(of_weight)[:] = found.transpose(3, 0, 1, 2)
-    if of_bias is not None:
-        of_bias.numpy()[:] = sums.sum(axis=0)
+    # In the maps' own kind: torch has fast code for that alone.
+    of_bias = gradient.sum((0, 2, 3)).float() if wanted[2] else None
     return of_x, of_weight, of_bias
 
 
 @functools.cache
 def _basis_of_inputs() -> Numbers:
     """The change of basis of both sides at once, [36, 36]."""
-    return _both_sides(_OF_INPUTS)
+    rows = [np.poly([other for other in _POINTS if other != point])[::-1] for point in _POINTS]
+    return _both_sides([*(np.append(row, 0) for row in rows), np.poly(_POINTS)[::-1]])
 
 
 @functools.cache
 def _basis_of_weights() -> Numbers:
     """[36, 9]."""
-    return _both_sides(_OF_WEIGHTS)
+    scales = [math.prod(point - other for other in _POINTS if other != point) for point in _POINTS]
+    rows = [[point**power / scale for power in range(3)] for point, scale in zip(_POINTS, scales, strict=True)]
+    return _both_sides([*rows, [0, 0, 1]])
 
 
 @functools.cache
 def _basis_of_outputs() -> Numbers:
     """[16, 36], from products back to outputs."""
-    return _both_sides(_OF_OUTPUTS)
+    return _both_sides([[*(point**power for point in _POINTS), int(power == 3)] for power in range(_OUT)])
 
 
-def _both_sides(one: Sequence[Sequence[float]]) -> Numbers:
+def _both_sides(one: Sequence[Any]) -> Numbers:
     basis: Numbers = np.kron(np.array(one), np.array(one)).astype(np.float32)
     return basis
 
@@ -226,22 +220,59 @@ def _flat(tiles: Numbers) -> Numbers:
     return tiles.reshape(tiles.shape[0] * tiles.shape[1], -1, tiles.shape[-1])
 
 
-def _units(shape: tuple[int, ...]) -> Iterator[_Unit]:
+def _maps(tensor: torch.Tensor) -> Maps:
+    """[N, C, H, W] as [N, H, W, C]: the same memory where the tensor has its channels last, else a copy."""
+    import torch
+
+    if tensor.dtype == torch.float32:
+        return cores.channels_last(tensor)
+    return tensor.detach().permute(0, 2, 3, 1).contiguous()
+
+
+def _factor(name: str, matrices: Numbers, kind: torch.dtype) -> Any:
+    """Matrices [36, m, n] as they are multiplied: themselves, or a tensor of their name, rounded to bfloat16."""
+    import torch
+
+    if kind == torch.float32:
+        return matrices
+    return _low(name, matrices.shape).copy_(torch.from_numpy(matrices))
+
+
+def _multiply(left: Any, right: Any, out: Numbers, add: bool = False) -> None:
+    """Products of factors [36, m, k] and [36, k, n], written into [36, m, n] or added to it."""
+    import torch
+
+    if isinstance(left, np.ndarray):
+        product = _scratch("product", out.shape) if add else out
+        np.matmul(left, right, out=product)
+        if add:
+            out += product
+        return
+    rounded = torch.bmm(left, right, out=_low("product", out.shape))
+    total = torch.from_numpy(out)
+    total.add_(rounded) if add else total.copy_(rounded)
+
+
+def _units(shape: tuple[int, ...], kind: torch.dtype) -> Iterator[_Unit]:
     """Photos dealt to cores: one with some rows of tiles at a time, or several where a photo has few tiles.
 
     Args:
         shape: of the output, [N, h, w, C].
+        kind: of the maps.
     """
+    import torch
+
+    some = _TILES_AT_ONCE if kind == torch.float32 else _TILES_AT_ONCE_LOW
     n, down, across = shape[0], math.ceil(shape[1] / _OUT), math.ceil(shape[2] / _OUT)
-    photos = max(1, _TILES_AT_ONCE // (down * across))
-    blocks = max(1, round(down * across / _TILES_AT_ONCE)) if photos == 1 else 1
+    photos = max(1, some // (down * across))
+    blocks = max(1, round(down * across / some)) if photos == 1 else 1
     rows = math.ceil(down / blocks)
     slices = tuple(slice(top, min(top + rows, down)) for top in range(0, down, rows))
     for first in range(0, n, photos):
         yield _Unit(slice(first, min(first + photos, n)), slices)
 
 
-def _inputs(photos: Numbers, rows: slice, width: int, padding: int) -> Numbers:
+def _inputs(photos: Maps, rows: slice, width: int, padding: int) -> Numbers:
     """What tiles see, in the new basis, [6, 6, photos, rows, columns, c]."""
     return _change(_basis_of_inputs(), _take(photos, rows, width, _IN, padding), "inputs")
 
@@ -257,7 +288,7 @@ def _change(basis: Numbers, tiles: Numbers, name: str) -> Numbers:
     return changed
 
 
-def _take(maps: Numbers, rows: slice, width: int, side: int, padding: int) -> Numbers:
+def _take(maps: Maps, rows: slice, width: int, side: int, padding: int) -> Numbers:
     """Tiles of maps, zeros beyond their edges.
 
     Args:
@@ -270,29 +301,40 @@ def _take(maps: Numbers, rows: slice, width: int, side: int, padding: int) -> Nu
     Returns:
         [side, side, photos, rows, columns, c].
     """
+    import torch
+
     shape = (side, side, len(maps), rows.stop - rows.start, math.ceil(width / _OUT), maps.shape[3])
     frame, inside, places = _frame(shape, maps.shape, rows, padding)
     if inside.shape != frame.shape:
         frame[:] = 0
-    inside[:] = maps[places]
+    if isinstance(maps, np.ndarray):
+        inside[:] = maps[places]
+    else:
+        torch.from_numpy(inside).copy_(maps[places])
     tiles = _scratch("tiles", shape)
     tiles[:] = _windows(frame, shape)
     return tiles
 
 
-def _put(tiles: Numbers, maps: Numbers, rows: slice, padding: int) -> None:
+def _put(tiles: Numbers, maps: Maps, rows: slice, padding: int) -> None:
     """Writes tiles, or adds them up where they overlap, to where `_take` has them from; nothing beyond the edges."""
+    import torch
+
     frame, inside, places = _frame(tiles.shape, maps.shape, rows, padding)
     windows = _windows(frame, tiles.shape)
+    values: Any = inside if isinstance(maps, np.ndarray) else torch.from_numpy(inside)
     if len(tiles) == _OUT:
         windows[:] = tiles
-        maps[places] = inside
+        maps[places] = values
         return
-    frame[:] = 0
-    for i in range(len(tiles)):
-        for j in range(len(tiles)):
-            windows[i, j] += tiles[i, j]
-    maps[places] += inside
+    own, over = slice(0, _OUT), slice(_OUT, None)
+    frame[:, _OUT - _IN :] = 0
+    frame[:, :, _OUT - _IN :] = 0
+    windows[own, own] = tiles[own, own]
+    # What lies over the tiles after it, below and on the right.
+    for part in ((over, own), (own, over), (over, over)):
+        windows[part] += tiles[part]
+    maps[places] += values
 
 
 def _frame(
@@ -336,3 +378,12 @@ def _scratch(name: str, shape: tuple[int, ...]) -> Numbers:
     if name not in frames or frames[name].size < count:
         frames[name] = np.frombuffer(mmap.mmap(-1, 4 * count), np.float32)
     return frames[name][:count].reshape(shape)  # type: ignore[no-any-return]
+
+
+def _low(name: str, shape: Sequence[int]) -> torch.Tensor:
+    """The same in bfloat16."""
+    import torch
+
+    count = math.prod(shape)
+    numbers = torch.from_numpy(_scratch(f"{name} in bfloat16", ((count + 1) // 2,)))
+    return numbers.view(torch.bfloat16)[:count].reshape(tuple(shape))
