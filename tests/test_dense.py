@@ -92,8 +92,29 @@ def test_the_gradient_lies_at_the_same_place_in_every_step_and_parts_of_a_batch_
     assert places[4] == places[10] != places[2]
 
 
-def test_asked_without_gradients_or_in_half_precision_torch_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "are_faster", lambda: True)
+@pytest.mark.parametrize("columns_at_once", [7, 16, 1000])
+def test_in_bfloat16_it_learns_as_torch_does_some_columns_at_a_time(
+    columns_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradients to the last bit; answers are sums of parts, each rounded, so that they differ by a rounding."""
+    monkeypatch.setattr(dense, "_COLUMNS_AT_ONCE_LOW", columns_at_once)
+    monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
+    plain, ours = _network(), _network()
+    speed_up_dense_layers(ours)
+    found = []
+    for network in (plain, ours):
+        x = torch.randn(6, 40, generator=torch.Generator().manual_seed(1)).requires_grad_(True)
+        with torch.autocast("cpu", torch.bfloat16):
+            answer = network[0](x)
+        answer.backward(torch.ones_like(answer))
+        found.append((answer, x.grad, network[0].weight.grad, network[0].bias.grad))
+    assert found[1][0].dtype == torch.bfloat16
+    assert found[1][2].dtype == torch.float32
+    torch.testing.assert_close(found[1][0], found[0][0], rtol=0.02, atol=0.02)
+    assert all(torch.equal(*pair) for pair in zip(found[0][1:], found[1][1:], strict=True))
+
+
+def test_asked_without_gradients_or_in_double_precision_torch_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
     monkeypatch.setattr(dense, "_function", lambda: pytest.fail("not for this"))
     network = _network()
@@ -101,5 +122,6 @@ def test_asked_without_gradients_or_in_half_precision_torch_answers(monkeypatch:
     x = torch.randn(6, 40)
     with torch.no_grad():
         assert network(x).shape == (6, 4)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert network(x).dtype == torch.bfloat16
+        with torch.autocast("cpu", torch.bfloat16):
+            assert network(x).dtype == torch.bfloat16
+    assert network.double()(x.double()).dtype == torch.float64
