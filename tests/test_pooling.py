@@ -1,33 +1,59 @@
-"""Mean pooling that goes back fast: the same to the last bit."""
+"""ReLU and mean pooling in one step: the same to the last bit, in the memory of the map."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from certero.learn.pooling import speed_up_pooling
+from certero.learn.pooling import join_activations_and_pooling
 
 torch = pytest.importorskip("torch", reason="training needs the [train] extra")
 
 
-@pytest.mark.parametrize(("side", "height", "width"), [(2, 12, 12), (2, 13, 9), (3, 10, 11), (1, 5, 4), (4, 4, 7)])
-@pytest.mark.parametrize("kind", ["bfloat16", "float32"])
-def test_answers_and_gradients_are_torchs_own_to_the_last_bit(side: int, height: int, width: int, kind: str) -> None:
+def _layers(pool: Any) -> Any:
     torch.manual_seed(0)
-    dtype = getattr(torch, kind)
-    x = torch.randn(3, 16, height, width).to(dtype).contiguous(memory_format=torch.channels_last)
-    theirs = torch.nn.AvgPool2d(side)
-    ours = torch.nn.Sequential(torch.nn.AvgPool2d(side))
-    speed_up_pooling(ours)
+    return torch.nn.Sequential(torch.nn.Conv2d(4, 16, 3, padding=1), torch.nn.ReLU(inplace=True), pool)
+
+
+@pytest.mark.parametrize(("side", "height", "width"), [(2, 12, 12), (2, 13, 9), (3, 10, 11), (1, 5, 4), (4, 4, 7)])
+@pytest.mark.parametrize("in_bf16", [False, True])
+@pytest.mark.parametrize("last", [False, True])
+def test_answers_and_gradients_are_torchs_own_to_the_last_bit(
+    side: int, height: int, width: int, in_bf16: bool, last: bool
+) -> None:
+    x = torch.randn(3, 4, height, width, generator=torch.Generator().manual_seed(1))
+    x = x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+    theirs, ours = _layers(torch.nn.AvgPool2d(side)), _layers(torch.nn.AvgPool2d(side))
+    join_activations_and_pooling(ours)
     found = []
-    for layer in (ours, theirs):
-        given = x.clone().requires_grad_(True)
-        answer = layer(given)
-        gradient = torch.randn(answer.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
-        answer.backward(gradient)
-        found.append((answer, given.grad))
-    own = type(found[0][0].grad_fn).__name__
-    assert ("MeanPooling" in own) == (kind == "bfloat16")
+    for layers in (ours, theirs):
+        with torch.autocast("cpu", torch.bfloat16, enabled=in_bf16):
+            answer = layers(x)
+        weights = torch.randn(answer.shape, generator=torch.Generator().manual_seed(2))
+        (answer.float() * weights).sum().backward()
+        found.append((answer, layers[0].weight.grad, layers[0].bias.grad))
+    assert "RectifiedMean" in type(found[0][0].grad_fn).__name__
     assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+    with torch.no_grad():
+        assert torch.equal(ours(x), theirs(x))
+
+
+def test_the_gradient_lies_where_the_map_was_and_is_taken_once() -> None:
+    layers = _layers(torch.nn.AvgPool2d(2))
+    join_activations_and_pooling(layers)
+    seen: list[int] = []
+
+    def look(_layer: Any, _given: Any, map: Any) -> None:
+        seen.append(map.data_ptr())
+        map.register_hook(lambda gradient: seen.append(gradient.data_ptr()))
+
+    layers[0].register_forward_hook(look)
+    answer = layers(torch.randn(2, 4, 8, 8)).sum()
+    answer.backward(retain_graph=True)
+    assert seen[0] == seen[1]
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        answer.backward()
 
 
 @pytest.mark.parametrize(
@@ -40,7 +66,7 @@ def test_answers_and_gradients_are_torchs_own_to_the_last_bit(side: int, height:
         {"kernel_size": 2, "divisor_override": 3},
     ],
 )
-def test_other_poolings_are_left_alone(words: dict[str, object]) -> None:
-    layer = torch.nn.AvgPool2d(**words)
-    speed_up_pooling(torch.nn.Sequential(layer))
-    assert "forward" not in vars(layer)
+def test_other_poolings_are_left_alone(words: dict[str, Any]) -> None:
+    layers = _layers(torch.nn.AvgPool2d(**words))
+    join_activations_and_pooling(layers)
+    assert all("forward" not in vars(layer) for layer in layers)

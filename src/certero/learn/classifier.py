@@ -16,7 +16,7 @@ from certero.learn.convolutions import speed_up_convolutions
 from certero.learn.dense import speed_up_dense_layers
 from certero.learn.first_block import find_first_block, run_in_parts
 from certero.learn.folding import fold_normalisations
-from certero.learn.pooling import speed_up_pooling
+from certero.learn.pooling import join_activations_and_pooling
 
 if TYPE_CHECKING:
     import torch
@@ -86,9 +86,9 @@ def build_classifier(
             body = build_cnn(source)
             speed_up_convolutions(body)
             speed_up_dense_layers(body)
-            speed_up_pooling(body)
             activate_in_place(body, in_sequence=True)
             cut = source.map_layer + 1
+            join_activations_and_pooling(body[:cut])
             mean, deviation = NORMALISATIONS[normalise]
         else:
             body = source.build()
