@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from numpy.typing import NDArray
-
 from certero.engine.blas import one_numpy_thread
 
 if TYPE_CHECKING:
     import torch
 
+#: Maps with their channels last, [N, H, W, C]: an array, or in bfloat16, which NumPy does not have, a tensor.
+Maps = Any
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
@@ -45,10 +45,12 @@ def _capability() -> str:
     return str(torch.backends.cpu.get_cpu_capability())
 
 
-def channels_last(tensor: torch.Tensor) -> NDArray[Any]:
+def channels_last(tensor: torch.Tensor) -> Maps:
     """[N, C, H, W] as [N, H, W, C]: the same memory where the tensor has its channels last, else a copy."""
-    numbers: NDArray[Any] = tensor.detach().permute(0, 2, 3, 1).contiguous().numpy()
-    return numbers
+    import torch
+
+    maps = tensor.detach().permute(0, 2, 3, 1).contiguous()
+    return maps if maps.dtype == torch.bfloat16 else maps.numpy()
 
 
 def share_out(work: Callable[[Sequence[Part]], Result], parts: Sequence[Part]) -> list[Result]:

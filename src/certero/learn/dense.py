@@ -10,13 +10,13 @@ but weights and gradient are never there a second time in bfloat16, a quarter of
 from __future__ import annotations
 
 import functools
-import mmap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from certero.learn import cores
+from certero.learn.heap import apart
 
 if TYPE_CHECKING:
     import torch
@@ -47,13 +47,10 @@ def speed_up_dense_layers(network: torch.nn.Module) -> None:
 
 
 class Place:
-    """Memory for the gradient of a layer's weights: the same in every step, apart from what steps hand on (`heap`).
-
-    Among that it would be the largest block by far, and fit into what other blocks leave free in some runs only.
-    """
+    """Memory for the gradient of a layer's weights: the same in every step, since it is the largest block by far."""
 
     def __init__(self) -> None:
-        self._memory: mmap.mmap | None = None
+        self._memory: Any = None
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Place:
         return Place()
@@ -63,7 +60,7 @@ class Place:
         import torch
 
         if self._memory is None:
-            self._memory = mmap.mmap(-1, weight.numel() * weight.element_size())
+            self._memory = apart(weight.numel() * weight.element_size())
         return torch.frombuffer(self._memory, dtype=weight.dtype).view(weight.shape)
 
 

@@ -1,4 +1,4 @@
-"""Memory that a training step gives back, kept for the next step.
+"""Memory of training steps: what one gives back is kept for the next, and what always stays lies apart from it.
 
 A step asks for the same hundreds of megabytes as the step before it. By default the C library returns each such block
 to the system and gets it anew, and the system fills it with zeros page by page: for a network of a hundred million
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import mmap
 import platform
 from collections.abc import Iterator
 
@@ -48,6 +49,14 @@ def give_back() -> None:
     """Returns to the system what this process has freed."""
     if (library := _gnu_library()) is not None:
         library.malloc_trim(0)
+
+
+def apart(size: int) -> mmap.mmap:
+    """So many bytes, zeros at first, that lie apart from what steps hand on from one to the next.
+
+    For blocks that stay: among the others they would cut what is free into pieces, or fit into it in some runs only.
+    """
+    return mmap.mmap(-1, size)
 
 
 def _gnu_library() -> ctypes.CDLL | None:

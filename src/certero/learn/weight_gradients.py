@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import math
-import mmap
 import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certero.learn import cores
+from certero.learn.heap import apart
 
 if TYPE_CHECKING:
     import torch
@@ -143,14 +143,11 @@ def _by_shifts(gradient: Numbers, x: Numbers, kernel: tuple[int, int], padding: 
 
 
 def _zeros(shape: tuple[int, ...], key: tuple[Any, ...]) -> Numbers:
-    """An array of this thread's, the same for the same shape and key: zeros where those never write.
-
-    It lies apart from the memory that steps hand on from one to the next (`heap`), which it would cut into pieces.
-    """
+    """An array of this thread's, the same for the same shape and key: zeros where those never write."""
     frames: dict[Any, Numbers] = vars(_own).setdefault("frames", {})
     if (shape, key) not in frames:
         kind = np.dtype(key[-1])
-        memory = mmap.mmap(-1, math.prod(shape) * kind.itemsize)
+        memory = apart(math.prod(shape) * kind.itemsize)
         frames[shape, key] = np.frombuffer(memory, kind).reshape(shape)
     return frames[shape, key]
 

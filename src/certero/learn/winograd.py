@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import math
-import mmap
 import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,13 +23,12 @@ from numpy.typing import NDArray
 
 from certero.engine.blas import one_numpy_thread
 from certero.learn import cores
+from certero.learn.heap import apart
 
 if TYPE_CHECKING:
     import torch
 
 Numbers = NDArray[np.float32]
-#: Maps with their channels last, [N, H, W, C]: an array in float32, a tensor in bfloat16, which NumPy does not have.
-Maps = Any
 
 # Outputs of a tile along each side, and inputs that they see.
 _OUT, _IN = 4, 6
@@ -106,7 +104,7 @@ def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, p
     height, width = (length - 2 + 2 * padding for length in x.shape[2:])
     size = (len(x), len(weight), height, width)
     found = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
-    photos, answers = _maps(x), _maps(found)
+    photos, answers = cores.channels_last(x), cores.channels_last(found)
     kernels = _factor("kernels", _change_weights(weight), x.dtype)
     offset = None if bias is None else bias.detach().numpy()
 
@@ -140,7 +138,7 @@ def gradients(
     import torch
 
     kind = x.dtype
-    outer, photos = _maps(gradient), _maps(x)
+    outer, photos = cores.channels_last(gradient), cores.channels_last(x)
     of_x = torch.empty_like(x, memory_format=torch.channels_last) if wanted[0] else None
     of_weight = torch.empty_like(weight, memory_format=torch.channels_last) if wanted[1] else None
     kernels = _factor("kernels", np.ascontiguousarray(_change_weights(weight).transpose(0, 2, 1)), kind)
@@ -155,7 +153,7 @@ def gradients(
         total[:] = 0
         for unit in share:
             if of_x is not None:
-                mine = _maps(of_x)[unit.photos]
+                mine = cores.channels_last(of_x)[unit.photos]
                 mine[:] = 0
             for rows in unit.rows:
                 taken = _take(outer[unit.photos], rows, outer.shape[2], _OUT, 0)
@@ -220,15 +218,6 @@ def _flat(tiles: Numbers) -> Numbers:
     return tiles.reshape(tiles.shape[0] * tiles.shape[1], -1, tiles.shape[-1])
 
 
-def _maps(tensor: torch.Tensor) -> Maps:
-    """[N, C, H, W] as [N, H, W, C]: the same memory where the tensor has its channels last, else a copy."""
-    import torch
-
-    if tensor.dtype == torch.float32:
-        return cores.channels_last(tensor)
-    return tensor.detach().permute(0, 2, 3, 1).contiguous()
-
-
 def _factor(name: str, matrices: Numbers, kind: torch.dtype) -> Any:
     """Matrices [36, m, n] as they are multiplied: themselves, or a tensor of their name, rounded to bfloat16."""
     import torch
@@ -272,7 +261,7 @@ def _units(shape: tuple[int, ...], kind: torch.dtype) -> Iterator[_Unit]:
         yield _Unit(slice(first, min(first + photos, n)), slices)
 
 
-def _inputs(photos: Maps, rows: slice, width: int, padding: int) -> Numbers:
+def _inputs(photos: cores.Maps, rows: slice, width: int, padding: int) -> Numbers:
     """What tiles see, in the new basis, [6, 6, photos, rows, columns, c]."""
     return _change(_basis_of_inputs(), _take(photos, rows, width, _IN, padding), "inputs")
 
@@ -288,7 +277,7 @@ def _change(basis: Numbers, tiles: Numbers, name: str) -> Numbers:
     return changed
 
 
-def _take(maps: Maps, rows: slice, width: int, side: int, padding: int) -> Numbers:
+def _take(maps: cores.Maps, rows: slice, width: int, side: int, padding: int) -> Numbers:
     """Tiles of maps, zeros beyond their edges.
 
     Args:
@@ -316,7 +305,7 @@ def _take(maps: Maps, rows: slice, width: int, side: int, padding: int) -> Numbe
     return tiles
 
 
-def _put(tiles: Numbers, maps: Maps, rows: slice, padding: int) -> None:
+def _put(tiles: Numbers, maps: cores.Maps, rows: slice, padding: int) -> None:
     """Writes tiles, or adds them up where they overlap, to where `_take` has them from; nothing beyond the edges."""
     import torch
 
@@ -369,14 +358,11 @@ def _windows(frame: Numbers, tiles: tuple[int, ...]) -> Numbers:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Numbers:
-    """An array of this thread's, whatever it holds, in memory that the next of its name has again.
-
-    It lies apart from the memory that steps hand on from one to the next (`heap`), which it would cut into pieces.
-    """
+    """An array of this thread's, whatever it holds, in memory that the next of its name has again."""
     frames: dict[str, Any] = vars(_own).setdefault("frames", {})
     count = math.prod(shape)
     if name not in frames or frames[name].size < count:
-        frames[name] = np.frombuffer(mmap.mmap(-1, 4 * count), np.float32)
+        frames[name] = np.frombuffer(apart(4 * count), np.float32)
     return frames[name][:count].reshape(shape)  # type: ignore[no-any-return]
 
 
