@@ -90,7 +90,7 @@ def _measure(x: torch.Tensor, weight: torch.Tensor, padding: int, rounds: int) -
         "bands": (lambda: forward(x, weight, padding=padding), in_bands),
         "tiles": (
             lambda: winograd.convolve(x, weight, None, padding),
-            lambda: winograd.gradients(gradient, x, weight, padding, (True, True, False)),
+            lambda: winograd.gradients(gradient, x, weight, padding),
         ),
     }
     seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}

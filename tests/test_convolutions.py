@@ -34,10 +34,10 @@ def test_the_gradient_of_the_weights_is_that_of_torch(
     assert torch.equal(found, weight_gradient(gradient, x, weight.detach(), padding))  # or no run could be resumed
 
 
-def _network() -> Any:
+def _network(channels: int) -> Any:
     torch.manual_seed(0)
     layers = [
-        torch.nn.Conv2d(3, 16, 3),
+        torch.nn.Conv2d(channels, 16, 3),
         torch.nn.ReLU(),
         torch.nn.Conv2d(16, 24, 3, padding=1, bias=False),
         torch.nn.ReLU(),
@@ -46,15 +46,18 @@ def _network() -> Any:
     return torch.nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("faster", [False, True])
-def test_a_network_learns_the_same_and_answers_the_same(faster: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_learns_the_same_and_answers_the_same(
+    faster: bool, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cores, "are_faster", lambda: faster)
     calls: list[Any] = []
     monkeypatch.setattr(convolutions, "weight_gradient", lambda *given: calls.append(given) or weight_gradient(*given))
-    plain, ours = _network(), _network()
+    plain, ours = _network(channels), _network(channels)
     speed_up_convolutions(ours)
     assert ["forward" in layer.__dict__ for layer in ours] == [True, False, True, False, True]
-    x = torch.randn(4, 3, 20, 20).contiguous(memory_format=torch.channels_last)
+    x = torch.randn(4, channels, 20, 20).contiguous(memory_format=torch.channels_last)
     inputs = [x.clone().requires_grad_(True) for _network_ in range(2)]
     answers = [network(given) for network, given in zip((plain, ours), inputs, strict=True)]
     assert torch.equal(*answers)

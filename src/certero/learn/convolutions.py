@@ -11,7 +11,8 @@ Measured by `benchmarks/backbone_step.py` and `benchmarks/convolution_gradients.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certero.learn import cores, depthwise, winograd
 from certero.learn.weight_gradients import FEW_CHANNELS, weight_gradient
@@ -49,22 +50,38 @@ def convolve(layer: torch.nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias
     """
     import torch
 
-    stride, padding = layer.stride[0], layer.padding[0]
-    if x.device.type == "cpu" and torch.is_grad_enabled():
-        low = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
-        if low == torch.bfloat16 and depthwise.applies(layer):
-            offset = None if bias is None else bias.to(low)
-            faster: torch.Tensor = _function().apply(x.to(low), weight.to(low), offset, stride, padding, False)
-            return faster
-        if low == torch.bfloat16 and winograd.fits(layer, low=True) and winograd.gains(x, int(padding), low=True):
-            in_low: torch.Tensor = _function().apply(x.to(low), weight, bias, stride, padding, True)
-            return in_low
-        if low is None and x.dtype == torch.float32 and _is_dense(layer):
-            in_tiles = winograd.fits(layer) and winograd.gains(x, int(padding))
-            if in_tiles or cores.are_faster():
-                result: torch.Tensor = _function().apply(x, weight, bias, stride, padding, in_tiles)
-                return result
+    low = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    if x.device.type == "cpu" and torch.is_grad_enabled() and (way := _way(layer, x, low)) is not None:
+        x = x.to(torch.bfloat16) if low else x
+        faster: torch.Tensor = _function().apply(x, weight, bias, layer.stride[0], layer.padding[0], way)
+        return faster
     return torch.nn.functional.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+class _Way(NamedTuple):
+    """How a convolution is computed.
+
+    Args:
+        answers: made of the input, weights and bias in float32, stride, and padding.
+        gradients: of input and weights, None where not wanted, made of the output's gradient, the same without the
+            bias, and which of the two are wanted. The weights' may be of the maps' kind.
+    """
+
+    answers: Callable[..., torch.Tensor]
+    gradients: Callable[..., tuple[torch.Tensor | None, torch.Tensor | None]]
+
+
+def _way(layer: torch.nn.Conv2d, x: torch.Tensor, low: bool) -> _Way | None:
+    """The fastest one that is known for a layer and its input; None where that is torch's own."""
+    import torch
+
+    if low and depthwise.applies(layer):
+        return _DEPTHWISE
+    if not low and (x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")):
+        return None
+    if winograd.fits(layer, low) and winograd.gains(x, int(layer.padding[0]), low):
+        return _TILES
+    return _BANDS if not low and cores.are_faster() and _is_dense(layer) else None
 
 
 def _is_dense(layer: torch.nn.Conv2d) -> bool:
@@ -81,11 +98,63 @@ def _is_dense(layer: torch.nn.Conv2d) -> bool:
     )
 
 
+def _tile_answers(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, _stride: int, padding: int
+) -> torch.Tensor:
+    return winograd.convolve(x, weight, bias, padding)
+
+
+def _tile_gradients(
+    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, _stride: int, padding: int, wanted: tuple[bool, bool]
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    return winograd.gradients(gradient, x, weight, padding, wanted)
+
+
+def _depthwise_answers(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: int, padding: int
+) -> torch.Tensor:
+    import torch
+
+    offset = None if bias is None else bias.to(x.dtype)
+    return torch.nn.functional.conv2d(x, weight.to(x.dtype), offset, stride, padding, 1, len(weight))
+
+
+def _depthwise_gradients(
+    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int, wanted: tuple[bool, bool]
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    given = (gradient, x, weight.to(x.dtype), stride, padding)
+    return (
+        depthwise.input_gradient(*given) if wanted[0] else None,
+        depthwise.weight_gradient(*given) if wanted[1] else None,
+    )
+
+
+def _band_answers(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: int, padding: int
+) -> torch.Tensor:
+    import torch
+
+    return torch.nn.functional.conv2d(x, weight, bias, stride, padding)
+
+
+def _band_gradients(
+    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int, wanted: tuple[bool, bool]
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    return (
+        depthwise.torch_gradient(gradient, x, weight, stride, padding, 1, "input") if wanted[0] else None,
+        weight_gradient(gradient, x, weight, padding) if wanted[1] else None,
+    )
+
+
+_TILES = _Way(_tile_answers, _tile_gradients)
+_DEPTHWISE = _Way(_depthwise_answers, _depthwise_gradients)
+_BANDS = _Way(_band_answers, _band_gradients)
+
+
 @functools.cache
 def _function() -> Any:
     """The autograd function, made at its first use: torch is loaded by then."""
     import torch
-    from torch.nn import functional
 
     class Convolution(torch.autograd.Function):
         @staticmethod
@@ -96,35 +165,20 @@ def _function() -> Any:
             bias: torch.Tensor | None,
             stride: int,
             padding: int,
-            in_tiles: bool,
+            way: _Way,
         ) -> torch.Tensor:
             ctx.save_for_backward(x, weight)
-            ctx.stride, ctx.padding, ctx.in_tiles = stride, padding, in_tiles
-            if in_tiles:
-                return winograd.convolve(x, weight, bias, padding)
-            # One input channel a kernel is a depthwise one.
-            ctx.groups = len(weight) if weight.shape[1] == 1 else 1
-            return functional.conv2d(x, weight, bias, stride, padding, 1, ctx.groups)
+            ctx.stride, ctx.padding, ctx.way = stride, padding, way
+            return way.answers(x, weight, bias, stride, padding)
 
         @staticmethod
         def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
             x, weight = ctx.saved_tensors
             gradient = gradient.contiguous(memory_format=torch.channels_last)
-            wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
-            if ctx.in_tiles:
-                wanted = (wants_x, wants_weight, wants_bias)
-                return *winograd.gradients(gradient, x, weight, ctx.padding, wanted), None, None, None
-            of_x = of_weight = None
-            if ctx.groups > 1:
-                if wants_x:
-                    of_x = depthwise.input_gradient(gradient, x, weight, ctx.stride, ctx.padding)
-                if wants_weight:
-                    of_weight = depthwise.weight_gradient(gradient, x, weight, ctx.stride, ctx.padding)
-            else:
-                if wants_x:
-                    of_x = depthwise.torch_gradient(gradient, x, weight, 1, ctx.padding, 1, "input")
-                if wants_weight:
-                    of_weight = weight_gradient(gradient, x, weight, ctx.padding)
-            return of_x, of_weight, gradient.sum((0, 2, 3)) if wants_bias else None, None, None, None
+            *wanted, wants_bias = ctx.needs_input_grad[:3]
+            of_x, of_weight = ctx.way.gradients(gradient, x, weight, ctx.stride, ctx.padding, tuple(wanted))
+            # In the maps' own kind: torch has fast code for that alone.
+            of_bias = gradient.sum((0, 2, 3)).to(weight.dtype) if wants_bias else None
+            return of_x, None if of_weight is None else of_weight.to(weight.dtype), of_bias, None, None, None
 
     return Convolution

@@ -124,16 +124,20 @@ def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, p
 
 
 def gradients(
-    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, padding: int, wanted: tuple[bool, bool, bool]
-) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
-    """Gradients of input, [N, c, H, W], weights, [C, c, 3, 3], channels last, and bias, [C]; None where not wanted.
+    gradient: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    padding: int,
+    wanted: tuple[bool, bool] = (True, True),
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Gradients of input, [N, c, H, W], and weights, [C, c, 3, 3], channels last; None where not wanted.
 
     Args:
         gradient: of the output, float32 or bfloat16 [N, C, h, w].
         x: input, of the same kind, [N, c, H, W]; so is its gradient.
-        weight: float32 [C, c, 3, 3]; so are its gradient and the bias's.
+        weight: float32 [C, c, 3, 3]; so is its gradient.
         padding: zeros around the input, the same on all sides, 0 or 1.
-        wanted: of the input, of the weights, of the bias.
+        wanted: of the input, of the weights.
     """
     import torch
 
@@ -172,9 +176,7 @@ def gradients(
         with one_numpy_thread():
             found = (_basis_of_weights().T @ totals.sum(axis=0).reshape(_IN * _IN, -1)).reshape(3, 3, *shape[1:])
         cores.channels_last(of_weight)[:] = found.transpose(3, 0, 1, 2)
-    # In the maps' own kind: torch has fast code for that alone.
-    of_bias = gradient.sum((0, 2, 3)).float() if wanted[2] else None
-    return of_x, of_weight, of_bias
+    return of_x, of_weight
 
 
 @functools.cache
