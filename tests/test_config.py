@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.main import get_command
 
+from certero import config
+from certero.cli import train
 from certero.config import (
     TrainSettings,
     cache_folder,
@@ -97,6 +102,47 @@ def test_a_setting_that_cannot_be_is_one_clear_line(given: dict[str, Any], said:
     with pytest.raises(ConfigError, match=said) as raised:
         resolve("probe", **given)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "said"),
+    [
+        ("probe", {"epochs": 10}, "--epochs must stand beside a recipe that trains a network; this one fits a probe"),
+        ("probe", {"lr": 0.1, "augment": "strong"}, "--lr, --augment must stand"),
+        ("probe", {"label_also": ["fine"]}, "--label-also must stand"),
+        ("cnn", {"backbone": "efficientnet_lite2"}, "--backbone must stand beside a recipe without layers"),
+        ('layers = [{ layer = "flatten" }]\nmixup = 0.2\n', {}, "layers, mixup must stand beside a recipe that trains"),
+        ('fitting = "network"\nnormalise = "imagenet"\n', {}, "normalise must stand beside a recipe with layers"),
+        ('fitting = "network"\nstrengths = [0.1]\n', {}, "strengths must stand"),
+    ],
+)
+def test_a_setting_that_nothing_would_look_at_is_one_clear_line(
+    recipe: str, given: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    """`--epochs 50` beside the probe: the run would not be what its user believes."""
+    if "=" in recipe:
+        (tmp_path / "mine.toml").write_text(recipe)
+        recipe = str(tmp_path / "mine.toml")
+    with pytest.raises(ConfigError, match=re.escape(said)) as raised:
+        resolve(recipe, **given)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("recipe", ["probe", "finetune", "cnn", "cow-cnn", "grocery-cnn-1", "grocery-cnn-2"])
+def test_the_settings_that_a_run_wrote_are_a_recipe(recipe: str, tmp_path: Path) -> None:
+    written = resolve(recipe, workers=2)
+    file = tmp_path / "config.toml"
+    file.write_text(written.to_toml())
+    assert dataclasses.replace(resolve(str(file)), recipe=recipe) == written
+
+
+def test_a_setting_is_named_as_the_command_line_names_it() -> None:
+    app = typer.Typer()
+    app.command()(train.command)
+    options = {option for parameter in get_command(app).params for option in parameter.opts}
+    for field in dataclasses.fields(TrainSettings):
+        flag = config._flag(field.name)
+        assert (flag in options) == flag.startswith("--") or field.name == "open_test", flag
 
 
 def test_the_default_recipe_is_what_the_settings_document() -> None:

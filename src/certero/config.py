@@ -184,12 +184,16 @@ def resolve(recipe: str, **given: Any) -> TrainSettings:
         given: fields of `TrainSettings`; text is parsed (`block="1h"`, `class_weights="balanced"`).
 
     Raises:
-        ConfigError: for an unknown recipe, an unknown word or a value out of range.
+        ConfigError: for an unknown recipe, an unknown word, a value out of range, or one that would change nothing.
     """
-    values: dict[str, Any] = {**_read_recipe(recipe), **{k: v for k, v in given.items() if v is not None}}
+    named = {name: value for name, value in given.items() if value is not None}
+    values: dict[str, Any] = {**_read_recipe(recipe), **named}
     values = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
     values["recipe"] = recipe
-    return _checked(values)
+    settings = _checked(values)
+    # A recipe may be the complete `config.toml` of a run; of that only what differs from the defaults is meant.
+    _check_use(settings, [name for name in values if name in named or getattr(settings, name) != _DEFAULTS[name]])
+    return settings
 
 
 def override(settings: TrainSettings, given: dict[str, Any]) -> TrainSettings:
@@ -309,8 +313,40 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 
 
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainSettings)}
+_NAMES = list(_DEFAULTS)
+# They stand together in the settings, in the order of the reference.
+_OF_NETWORKS = _NAMES[_NAMES.index("layers") : _NAMES.index("random_splits")]
+_OF_BACKBONES = ("backbone", "layer_decay", "start_strength", "frozen_stages", "keep_statistics")
+
+
+def _check_use(settings: TrainSettings, named: list[str]) -> None:
+    """Refuses what somebody wrote and nothing would look at: the run would not be what they believe.
+
+    Args:
+        settings: resolved.
+        named: what stands on the command line or in the recipe.
+    """
+    if settings.fitting == "probe":
+        idle, where = _OF_NETWORKS, "a recipe that trains a network; this one fits a probe"
+        mend = 'Take --recipe finetune or cnn, write fitting = "network" into your own'
+    elif settings.layers:
+        idle, where = ["strengths", *_OF_BACKBONES], "a recipe without layers; this one has its own"
+        mend = "Take --recipe finetune"
+    else:
+        idle, where = ["strengths", "normalise"], "a recipe with layers; this one trains a backbone"
+        mend = "Take --recipe cnn"
+    if found := [_flag(name) for name in idle if name in named]:
+        raise ConfigError(f"{', '.join(found)} must stand beside {where}. {mend}, or leave it out.")
+
+
+# Of a network most settings are for a recipe alone: they are named without the dashes of an option.
+_OPTIONS = ("epochs", "batch_size", "lr", "optimizer", "augment", "patience", "class_cap", "label_also")
+_RECIPE_ONLY = {"strengths", "fitting", "assumed", *_OF_NETWORKS} - {*_OPTIONS}
+
+
 def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    return name if name in _RECIPE_ONLY else "--" + name.replace("_", "-")
 
 
 # What a recipe file may hold, and how to say so; a command line gives text that Typer has read already.

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: What `units` of the last dense layer says: one output a class.
 CLASSES = "classes"
+# Of filters, units and sides: what lies beyond is a slip of the hand.
+_MOST = 1_000_000
 
 _ACTIVATIONS = {
     "relu": "ReLU",
@@ -163,8 +165,8 @@ def _check_value(name: str, value: object, where: str) -> None:
         return
     else:
         least = 0 if name == "padding" else 1
-        good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= 1_000_000
-        wanted = f"a whole number from {least} on" + (f' or "{CLASSES}"' if name == "units" else "")
+        good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MOST
+        wanted = f"a whole number from {least} to {_MOST}" + (f' or "{CLASSES}"' if name == "units" else "")
     if not good:
         raise ConfigError(f"{where}: {name} must be {wanted}; found {value!r}.")
 

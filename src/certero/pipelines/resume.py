@@ -62,7 +62,7 @@ def settings_to_resume(place: Path, recipe: str | None, given: dict[str, Any]) -
             stored = read_settings(state["settings"])
     except OSError:
         # The folder itself is asked for next, and says more.
-        return resolve(recipe or "probe", **given)
+        return resolve("probe")
     except (ValueError, KeyError, ConfigError) as error:
         raise OutputError(
             f"--resume must find the settings of the run; {file} cannot be read by this certero ({error}). Start anew."
