@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -40,14 +41,20 @@ class Resources:
     networks: BlobCache
     progress: Progress = no_progress
     seconds: dict[str, float] = field(default_factory=dict)
+    _running: threading.local = field(default_factory=threading.local)
 
     @contextlib.contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Adds the block's wall time to the stage."""
+        """Adds the block's wall time to the stage; within another one of this thread it is a part of that."""
+        if vars(self._running):
+            yield
+            return
+        self._running.stage = stage
         start = time.perf_counter()
         try:
             yield
         finally:
+            del self._running.stage
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 3)
 
 
