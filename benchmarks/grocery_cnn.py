@@ -2,7 +2,8 @@
 
 Every way trains the same network on the same photos in memory, in a process of its own, one after the other. `loop` is
 certero's whole loop, photos drawn and dealt by it; `steps` the same updates on one batch that never changes: what lies
-between the two is what the loader adds.
+between the two is what the loader adds. A machine's speed may change by a fifth within minutes: with `--rounds` all
+ways are run in turns, and a ratio is the median of those within a round.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import bench
@@ -53,6 +55,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30, help="timed steps (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=32, help="photos a step (%(default)s)")
     parser.add_argument("--tensorflow", type=Path, help="python of an environment with tensorflow-cpu; else left out")
+    parser.add_argument("--rounds", type=int, default=1, help="so many times each, in turns (%(default)s)")
+    parser.add_argument("--only", nargs="+", metavar="WAY", help='ways to run, such as "Keras fp32" "loop bf16"')
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--pixels", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -88,26 +92,37 @@ def main() -> None:
             *(f"{part} {precision}" for precision in precisions for part in ("steps", "loop")),
         ):
             commands[way] = [*ours, "--way", way]
-        results = {}
-        for way, command in commands.items():
-            results[way] = _run(command)
-            print(way, results[way], flush=True)  # minutes each: what is measured should not be lost
-    base = results.get("Keras fp32", (None,))[0]
-    rows = [
-        (way, found["photos_per_second"], base and found["photos_per_second"] / base["photos_per_second"], peak)
-        for way, (found, peak) in results.items()
-    ]
+        if arguments.only:
+            commands = {way: command for way, command in commands.items() if way in arguments.only}
+        speeds: dict[str, list[float]] = {way: [] for way in commands}
+        peaks = dict.fromkeys(commands, 0.0)
+        for _round in range(arguments.rounds):
+            for way, command in commands.items():
+                found, peak = _run(command)
+                speeds[way].append(found["photos_per_second"])
+                peaks[way] = max(peaks[way], peak)
+                print(way, found, f"{peak:.0f} MB", flush=True)  # minutes each: what is measured should not be lost
+    rows = [(way, median(speeds[way]), _ratio(speeds, way, "Keras fp32"), peaks[way]) for way in commands]
     bench.print_table(("way", "photos/s", "times Keras fp32", "peak memory, MB"), rows)
     for precision in precisions:
-        steps, loop = (results[f"{way} {precision}"][0]["photos_per_second"] for way in ("steps", "loop"))
-        print(f"the loader adds {steps / loop - 1:.1%} to the steps in {precision}")
+        if (times := _ratio(speeds, f"steps {precision}", f"loop {precision}")) is not None:
+            print(f"the loader adds {times - 1:.1%} to the steps in {precision}")
+    if "loop fp32" not in commands:
+        return
     cnn = plan_cnn(settings.layers, _CLASSES, side)
     # Parameters, gradients, two moments; and what each layer must keep for the way back.
     state = 16 * cnn.parameters
     kept = 4 * arguments.batch_size * sum(int(np.prod(layer.after)) for layer in cnn.layers if layer.kind != "relu")
-    peak = results["loop fp32"][1]
+    peak = peaks["loop fp32"]
     print(f"needed at least: {state / 1e6:.0f} MB of state, {kept / 1e6:.0f} MB of activations; peak {peak:.0f} MB,")
     print(f"that is {peak * 1e6 / (state + kept):.2f} times (the peak counts Python and the libraries, too)")
+
+
+def _ratio(speeds: dict[str, list[float]], way: str, other: str) -> float | None:
+    """How many times as fast one way is as another, the median of the rounds; None if one of them was not run."""
+    if way not in speeds or other not in speeds:
+        return None
+    return median(ours / theirs for ours, theirs in zip(speeds[way], speeds[other], strict=True))
 
 
 def _run(command: list[str]) -> tuple[dict[str, Any], float]:
