@@ -20,9 +20,10 @@ torch = pytest.importorskip("torch", reason="training needs the [train] extra")
 def test_the_gradients_are_those_of_torch(
     columns_at_once: int, columns: int, transposed: bool, faster: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the order in memory of what is given; by columns on each core, and where torch's own is faster."""
+    """Whatever the order in memory of what is given; by columns on each core, with NumPy's product or torch's."""
     monkeypatch.setattr(cores, "are_faster", lambda: faster)
     monkeypatch.setattr(dense, "_COLUMNS_AT_ONCE", columns_at_once)
+    monkeypatch.setattr(dense, "_COLUMNS_OF_TORCH", columns_at_once)
     torch.manual_seed(0)
     shapes = ((5, columns), (9, columns), (5, 9))
     x, weight, gradient = (

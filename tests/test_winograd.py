@@ -22,7 +22,7 @@ def _case(n: int, channels: int, outputs: int, height: int, width: int) -> tuple
     return x, weight, torch.randn(outputs)
 
 
-@pytest.mark.parametrize("tiles_at_once", [1, 7, 64])
+@pytest.mark.parametrize(("tiles_at_once", "product"), [(1, 1e6), (7, 20_000), (64, 70_000)])
 @pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize(
     ("n", "channels", "outputs", "height", "width"),
@@ -36,6 +36,7 @@ def _case(n: int, channels: int, outputs: int, height: int, width: int) -> tuple
 )
 def test_answers_and_gradients_are_those_of_a_convolution(
     tiles_at_once: int,
+    product: float,
     padding: int,
     n: int,
     channels: int,
@@ -44,8 +45,10 @@ def test_answers_and_gradients_are_those_of_a_convolution(
     width: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Beside double precision: within some times what torch's own rounding costs."""
+    """Beside double precision: within some times what torch's own rounding costs; products whole and in parts."""
     monkeypatch.setattr(winograd, "_TILES_AT_ONCE", tiles_at_once)
+    monkeypatch.setattr(winograd, "_MANY_PAIRS", 66 * 70)
+    monkeypatch.setattr(cores, "largest_fast_product", lambda: product)
     x, weight, bias = _case(n, channels, outputs, height, width)
     exact = [tensor.double().requires_grad_(True) for tensor in (x, weight, bias)]
     wanted = torch.nn.functional.conv2d(*exact, padding=padding)

@@ -37,6 +37,8 @@ _OUT, _IN = 4, 6
 _POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)
 # Tiles of each product: enough that reading the weights costs little, few enough for a core's own cache.
 _TILES_AT_ONCE = 64
+# Twice as many where the weights, from so many pairs of channels on, are read from beyond that cache each time.
+_MANY_PAIRS = 16_384
 # In bfloat16 products are so fast that adding up the weights' gradients counts.
 _TILES_AT_ONCE_LOW = 256
 # Of these, in changes of basis.
@@ -119,7 +121,7 @@ def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, p
                     outputs += offset
                 _put(outputs, answers[unit.photos], rows, 0)
 
-    cores.share_out(work, list(_units(answers.shape, x.dtype)))
+    cores.share_out(work, list(_units(answers.shape, x.shape[1], x.dtype)))
     return found
 
 
@@ -148,7 +150,7 @@ def gradients(
     kernels = _factor("kernels", np.ascontiguousarray(_change_weights(weight).transpose(0, 2, 1)), kind)
     shape = (_IN * _IN, x.shape[1], len(weight))
 
-    units = list(_units(outer.shape, kind))
+    units = list(_units(outer.shape, x.shape[1], kind))
     # A thread may get the shares of two cores, so each share has its own.
     totals = _scratch("totals", (min(torch.get_num_threads(), len(units)), *shape))
 
@@ -235,7 +237,14 @@ def _multiply(left: Any, right: Any, out: Numbers, add: bool = False) -> None:
 
     if isinstance(left, np.ndarray):
         product = _scratch("product", out.shape) if add else out
-        np.matmul(left, right, out=product)
+        rows = _rows_at_once(left.shape[1], left.shape[2] * right.shape[2])
+        whole = left.shape[1] - left.shape[1] % rows
+        blocks, into = (
+            numbers[:, :whole].reshape(len(numbers), -1, rows, numbers.shape[2]) for numbers in (left, product)
+        )
+        np.matmul(blocks, right[:, None], out=into)
+        if whole < left.shape[1]:
+            np.matmul(left[:, whole:], right, out=product[:, whole:])
         if add:
             out += product
         return
@@ -244,16 +253,25 @@ def _multiply(left: Any, right: Any, out: Numbers, add: bool = False) -> None:
     total.add_(rounded) if add else total.copy_(rounded)
 
 
-def _units(shape: tuple[int, ...], kind: torch.dtype) -> Iterator[_Unit]:
+def _rows_at_once(rows: int, multiplications: int) -> int:
+    """Rows of about equal parts of a product, each as large as is still fast; a row takes so many multiplications."""
+    parts = math.ceil(rows * multiplications / cores.largest_fast_product())
+    return math.ceil(rows / max(1, parts))
+
+
+def _units(shape: tuple[int, ...], channels: int, kind: torch.dtype) -> Iterator[_Unit]:
     """Photos dealt to cores: one with some rows of tiles at a time, or several where a photo has few tiles.
 
     Args:
         shape: of the output, [N, h, w, C].
+        channels: of the input.
         kind: of the maps.
     """
     import torch
 
-    some = _TILES_AT_ONCE if kind == torch.float32 else _TILES_AT_ONCE_LOW
+    some = _TILES_AT_ONCE * (2 if channels * shape[3] >= _MANY_PAIRS else 1)
+    if kind != torch.float32:
+        some = _TILES_AT_ONCE_LOW
     n, down, across = shape[0], math.ceil(shape[1] / _OUT), math.ceil(shape[2] / _OUT)
     photos = max(1, some // (down * across))
     blocks = max(1, round(down * across / some)) if photos == 1 else 1
