@@ -93,6 +93,8 @@ def main() -> None:
         ):
             commands[way] = [*ours, "--way", way]
         if arguments.only:
+            if unknown := sorted({*arguments.only} - {*commands}):
+                parser.error(f"--only must name some of {', '.join(commands)}; found {', '.join(unknown)}")
             commands = {way: command for way, command in commands.items() if way in arguments.only}
         speeds: dict[str, list[float]] = {way: [] for way in commands}
         peaks = dict.fromkeys(commands, 0.0)

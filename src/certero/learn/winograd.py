@@ -269,9 +269,9 @@ def _units(shape: tuple[int, ...], channels: int, kind: torch.dtype) -> Iterator
     """
     import torch
 
-    some = _TILES_AT_ONCE * (2 if channels * shape[3] >= _MANY_PAIRS else 1)
-    if kind != torch.float32:
-        some = _TILES_AT_ONCE_LOW
+    some = _TILES_AT_ONCE_LOW
+    if kind == torch.float32:
+        some = 2 * _TILES_AT_ONCE if channels * shape[3] >= _MANY_PAIRS else _TILES_AT_ONCE
     n, down, across = shape[0], math.ceil(shape[1] / _OUT), math.ceil(shape[2] / _OUT)
     photos = max(1, some // (down * across))
     blocks = max(1, round(down * across / some)) if photos == 1 else 1

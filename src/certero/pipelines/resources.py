@@ -49,12 +49,12 @@ class Resources:
         if vars(self._running):
             yield
             return
-        self._running.stage = stage
+        self._running.outermost = True
         start = time.perf_counter()
         try:
             yield
         finally:
-            del self._running.stage
+            del self._running.outermost
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 3)
 
 
