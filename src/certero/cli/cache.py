@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from certero.cli.options import Lang
 from certero.cli.output import check_target, say, write
 from certero.config import cache_folder, parse_duration, parse_size
 from certero.errors import ConfigError
+from certero.interchange import json_text
 from certero.language import _, ngettext, use_language
 
 _ACTIONS = ("show", "prune")
@@ -63,7 +63,7 @@ def command(
             "caches": [cache_json(facts) for facts in caches],
             "pruned": None if pruned is None else {"entries": pruned.entries, "bytes": pruned.bytes},
         }
-        write(json.dumps(body, indent=1, ensure_ascii=False) + "\n", as_json)
+        write(json_text(body, indent=1) + "\n", as_json)
     if as_json == "-":
         return
     if pruned is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import textwrap
 from typing import Annotated
@@ -12,6 +11,7 @@ import typer
 from certero.cli.options import Lang
 from certero.cli.output import check_target, say, write
 from certero.errors import UserError
+from certero.interchange import json_text
 from certero.language import _, ngettext, use_language
 from certero.pipelines.doctor import Check, Diagnosis, diagnose
 
@@ -39,7 +39,7 @@ def command(
     check_target(as_json, "--json")
     diagnosis = diagnose()
     if as_json is not None:
-        write(json.dumps(diagnosis.to_json(), indent=1, ensure_ascii=False) + "\n", as_json)
+        write(json_text(diagnosis.to_json(), indent=1) + "\n", as_json)
     if as_json != "-":
         say("\n".join(show(diagnosis, shutil.get_terminal_size().columns)))
     if strict and diagnosis.status == "problem":

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +14,11 @@ from certero.cli.options import Lang, Quiet, Workers
 from certero.cli.output import STDOUT, check_target, say, write
 from certero.cli.progress import show_progress
 from certero.errors import ConfigError, UserError
+from certero.interchange import class_columns, csv_text, json_text
 from certero.language import _, ngettext, use_language
 from certero.records import Prediction
+
+_CSV_FOR = ("programs", "spreadsheet")
 
 
 class UnreadablePhotos(UserError):
@@ -40,6 +41,13 @@ def command(
         str | None,
         typer.Option("--csv", metavar="FILE", help="Write CSV with one column a class; - is standard output."),
     ] = None,
+    csv_for: Annotated[
+        str | None,
+        typer.Option(
+            metavar="programs|spreadsheet",
+            help="spreadsheet: an apostrophe before texts that one would run as a formula. Default: programs.",
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if any photo could not be read.")] = False,
     workers: Workers = None,
     quiet: Quiet = False,
@@ -50,6 +58,10 @@ def command(
     asked = [(name, target) for name, target in (("json", as_json), ("jsonl", as_jsonl), ("csv", as_csv)) if target]
     if len({target for _name, target in asked}) < len(asked):
         raise ConfigError("--json, --jsonl and --csv must go to different places; two go to the same. Name two files.")
+    if csv_for not in (None, *_CSV_FOR):
+        raise ConfigError(f"--csv-for must be one of {', '.join(_CSV_FOR)}; found {csv_for!r}.")
+    if csv_for is not None and as_csv is None:
+        raise ConfigError("--csv-for says what reads the CSV; found no --csv beside it. Add --csv FILE.")
     for name, target in asked:
         check_target(target, f"--{name}")
     from certero.pipelines.predict import load
@@ -62,9 +74,12 @@ def command(
             predictions.append(prediction)
             if as_they_come:
                 write(_json_line(prediction), STDOUT)
-    for name, target in asked:
-        if not (as_they_come and name == "jsonl"):
-            write("".join(_FORMATS[name](predictions, predictor.classes)), target)
+    if as_json:
+        write(json_text([prediction.to_json() for prediction in predictions], indent=1) + "\n", as_json)
+    if as_jsonl and not as_they_come:
+        write("".join(map(_json_line, predictions)), as_jsonl)
+    if as_csv:
+        write(_to_csv(predictions, predictor.classes, csv_for == "spreadsheet"), as_csv)
     if not asked:
         _print_table(predictions)
     broken = [prediction for prediction in predictions if prediction.error is not None]
@@ -84,34 +99,16 @@ def command(
         print(message % counts, file=sys.stderr)
 
 
-def _to_json(predictions: Iterable[Prediction], _classes: Iterable[str]) -> Iterator[str]:
-    yield json.dumps([prediction.to_json() for prediction in predictions], ensure_ascii=False, indent=1) + "\n"
-
-
-def _to_jsonl(predictions: Iterable[Prediction], _classes: Iterable[str]) -> Iterator[str]:
-    for prediction in predictions:
-        yield _json_line(prediction)
-
-
 def _json_line(prediction: Prediction) -> str:
-    return json.dumps(prediction.to_json(), ensure_ascii=False) + "\n"
+    return json_text(prediction.to_json()) + "\n"
 
 
-def _to_csv(predictions: Iterable[Prediction], classes: Iterable[str]) -> Iterator[str]:
-    names = list(classes)
-    yield _csv_line(["path", "label", "probability", "abstained", "error", *names])
+def _to_csv(predictions: Sequence[Prediction], classes: Sequence[str], for_spreadsheet: bool) -> str:
+    rows: list[list[object]] = [["path", "label", "probability", "abstained", "error", *class_columns(classes)]]
     for row in predictions:
-        each = [row.probabilities[name] for name in names] if row.probabilities else [None] * len(names)
-        yield _csv_line([row.path, row.label, row.probability, row.abstained, row.error, *each])
-
-
-_FORMATS = {"json": _to_json, "jsonl": _to_jsonl, "csv": _to_csv}
-
-
-def _csv_line(cells: list[object]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(["" if cell is None else cell for cell in cells])
-    return buffer.getvalue()
+        each = [row.probabilities[name] for name in classes] if row.probabilities else [None] * len(classes)
+        rows.append([row.path, row.label, row.probability, row.abstained, row.error, *each])
+    return csv_text(rows, for_spreadsheet=for_spreadsheet)
 
 
 def _print_table(predictions: list[Prediction]) -> None:

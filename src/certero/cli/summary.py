@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 
 from certero.cli.output import say, write
 from certero.errors import UserError
+from certero.interchange import json_text
 from certero.language import _, message, ngettext, translate
 from certero.records import Json
 
@@ -29,7 +29,7 @@ class RequirementNotMet(UserError):
 
 def print_json(metrics: Json, target: str) -> None:
     """Writes metrics to a file, or to standard output for `-`."""
-    write(json.dumps(metrics, indent=1, ensure_ascii=False) + "\n", target)
+    write(json_text(metrics, indent=1) + "\n", target)
 
 
 def print_summary(metrics: Json) -> None:

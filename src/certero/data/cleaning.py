@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from certero.data.duplicates import HOW, Link
 from certero.data.files import printable
 from certero.data.table import SCHEMA, Photos
 from certero.errors import OutputError
+from certero.interchange import csv_text
 from certero.language import message
 from certero.records import USED
 
@@ -77,9 +76,9 @@ def check_manifest_place(target: Path, root: Path) -> None:
         )
 
 
-def cleaned_manifest(photos: Photos, rows: Sequence[int], target: Path) -> str:
+def cleaned_manifest(photos: Photos, chosen: Sequence[int], target: Path) -> str:
     """The CSV of these rows, with paths relative to the folder of `target`."""
-    table = photos.table[list(rows)]
+    table = photos.table[list(chosen)]
     folder = os.path.relpath(photos.root.resolve(), target.absolute().parent.resolve())
     prefix = "" if folder == "." else Path(folder).as_posix() + "/"
     columns = ["label"]
@@ -87,14 +86,12 @@ def cleaned_manifest(photos: Photos, rows: Sequence[int], target: Path) -> str:
     if "manifest" in set(table["captured_from"]):
         columns.append("captured_at")
     columns += [name for name in table.columns if name not in SCHEMA]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", *columns])
+    rows: list[list[object]] = [["path", *columns]]
     for row in table.iter_rows(named=True):
         cells = [row[name] for name in columns]
-        shown = [cell.isoformat() if hasattr(cell, "isoformat") else "" if cell is None else cell for cell in cells]
-        writer.writerow([prefix + row["path"], *shown])
-    return text.getvalue()
+        shown = [cell.isoformat() if hasattr(cell, "isoformat") else cell for cell in cells]
+        rows.append([prefix + row["path"], *shown])
+    return csv_text(rows)
 
 
 def _clusters(n: int, links: Sequence[Link]) -> list[list[int]]:

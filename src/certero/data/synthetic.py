@@ -25,6 +25,7 @@ from pathlib import Path
 from certero.data.barn_drawing import Barn
 from certero.data.barn_plan import Settings
 from certero.errors import OutputError
+from certero.interchange import json_text
 from certero.records import Map, Progress, no_progress
 
 #: A barn of another version is other photos: raise it with any change to what is drawn.
@@ -146,7 +147,7 @@ def _render_into(folder: Path, settings: Settings, progress: Progress, run: Map)
         "frames": len(times),
         "labels": {label: labels[label] for label in LABELS},
     }
-    (folder / _MARK).write_text(json.dumps(mark, indent=1) + "\n", encoding="utf-8")
+    (folder / _MARK).write_text(json_text(mark, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
 
 
 def _write_frame(folder: Path, barn: Barn, number: int, time: datetime) -> list[tuple[str | int, ...]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from certero.config import state_folder
 from certero.disk import lock_descriptor
 from certero.errors import OutputError
+from certero.interchange import json_text
 from certero.records import Json
 
 # Enough to tell photos apart (2^-64 a pair), short enough to log thousands of photos at each opening.
@@ -61,7 +62,7 @@ def open_test_set(pixel_hashes: Sequence[str], *, purpose: str, data: str, run: 
             }
             # A line cut by a power failure must not swallow this one.
             cut = logged != b"" and not logged.endswith(b"\n")
-            line = (("\n" if cut else "") + json.dumps(record) + "\n").encode()
+            line = (("\n" if cut else "") + json_text(record, ensure_ascii=True) + "\n").encode()
             # One write in append mode: where files cannot be locked, lines of two runs at once do not mix either.
             # An almost full disk takes the beginning of a line without an error.
             if file.write(line) < len(line):

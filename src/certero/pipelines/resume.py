@@ -16,6 +16,7 @@ import polars as pl
 from certero.config import TrainSettings, override, read_settings, resolve, version
 from certero.disk import write_whole
 from certero.errors import ConfigError, DataError, OutputError
+from certero.interchange import json_text
 from certero.pipelines.interruption import Interrupted
 from certero.pipelines.openings import Opening
 from certero.pipelines.run_folder import RunFolder, unfinished
@@ -144,7 +145,7 @@ def earlier_opening(folder: RunFolder) -> Opening | None:
 
 def keep_opening(folder: RunFolder, opening: Opening) -> None:
     """Writes the opening into the run at once: a run that goes on later has not opened them twice."""
-    write_whole(folder.work / _OPENING, json.dumps(opening.record) + "\n")
+    write_whole(folder.work / _OPENING, json_text(opening.record, ensure_ascii=True) + "\n")
 
 
 def resume_command(folder: RunFolder, data: Path) -> str:

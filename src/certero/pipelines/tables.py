@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +16,7 @@ from certero.data.separation import Separation
 from certero.data.table import SCHEMA, Photos
 from certero.disk import write_whole
 from certero.errors import PhotoError
+from certero.interchange import class_columns, csv_text
 from certero.records import SPLITS, Json
 from certero.report.page import MOST_PICTURES
 from certero.report.pictures import Mistake, thumbnail
@@ -137,21 +136,19 @@ def write_predictions(
     classes: Sequence[str],
     decide: float | None,
 ) -> None:
-    """predictions.csv: path, split, label, predicted, probability, one column a class.
+    """predictions.csv: path, split, label, predicted, probability, one column a class (`class_columns`).
 
     The split of a cross-validated photo is the fold that judged it: `cv-1`, `cv-2`, ...
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["path", "split", "label", "predicted", "probability", *classes])
+    rows: list[list[object]] = [["path", "split", "label", "predicted", "probability", *class_columns(classes)]]
     for table, probabilities in parts:
         columns = zip(table["path"], table["split"], table["fold"], table["label"], probabilities, strict=True)
         for photo, split, fold, label, row in columns:
             best = int(row.argmax())
             predicted = classes[best] if decide is None or row[best] >= decide else ""
             where = split if fold is None else f"cv-{fold + 1}"
-            writer.writerow([photo, where, label, predicted, f"{row[best]:.8g}", *(f"{p:.8g}" for p in row)])
-    write_whole(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
+            rows.append([photo, where, label, predicted, f"{row[best]:.8g}", *(f"{p:.8g}" for p in row)])
+    write_whole(path, csv_text(rows).encode("utf-8", "surrogateescape"))
 
 
 def collect_mistakes(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import shlex
 import threading
 import tomllib
@@ -23,6 +22,7 @@ from certero.data.split import fold_training_mask
 from certero.data.table import Photos
 from certero.disk import write_whole
 from certero.errors import ConfigError
+from certero.interchange import json_text
 from certero.language import sentence, use_language
 from certero.learn.probe import check_class_weights, load_solver
 from certero.pipelines.fit import Development, Everything, Fitted, encode, versions
@@ -201,7 +201,7 @@ def _train(
             mistakes = _mistakes(prepared, classes, judged)
         metrics["seconds"] = {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)}
         config = tomllib.loads(resolved.to_toml()) | {"data": str(data), "command": shlex.join(command or ())}
-        write_whole(work / "metrics.json", json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
+        write_whole(work / "metrics.json", json_text(metrics, indent=1) + "\n")
         write_report(work / "report.html", metrics=metrics, config=config, mistakes=mistakes, augmented=_sheet(fitted))
         forget(folder)
     return Run(folder.place, metrics)

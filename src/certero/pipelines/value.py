@@ -22,6 +22,7 @@ from certero.business.worth import accept, cash, compare, measure
 from certero.config import parse_duration
 from certero.disk import write_whole
 from certero.errors import ConfigError, DataError, ModelFileError
+from certero.interchange import class_columns
 from certero.language import sentence, use_language
 from certero.pipelines.evaluate import answer_photos, keep_known, list_judged
 from certero.pipelines.openings import open_test_set
@@ -298,18 +299,22 @@ def read_run(path: Path) -> Candidate:
 
 
 def _read_predictions(file: Path, classes: Sequence[str]) -> pl.DataFrame:
-    """path, split, label and the probabilities by position: a class may be called like a column."""
+    """path, split, label and the probabilities of the classes p0, p1, ... by position.
+
+    Raises:
+        ModelFileError: if the file's columns are not those of the model.
+    """
+    # By position: in the runs of older versions two columns may be called alike.
     try:
-        table = pl.read_csv(file, infer_schema=False, has_header=False, skip_rows=1)
-    except pl.exceptions.NoDataError:
-        table = pl.DataFrame()
-    if table.is_empty():
-        names = ["path", "split", "label", *(f"p{k}" for k in range(len(classes)))]
-        return pl.DataFrame({name: [] for name in names}, schema=dict.fromkeys(names, pl.String))
-    if table.width != 5 + len(classes):
+        table = pl.read_csv(file, infer_schema=False, has_header=False)
+    except pl.exceptions.PolarsError as error:
+        raise ModelFileError(f"{file} must be as the run wrote it; it is no table any more. Train again.") from error
+    header, table = table.row(0)[5:], table[1:]
+    if list(header) not in (class_columns(classes), list(classes)):
         raise ModelFileError(
-            f"{file} must have a column for each of the model's {len(classes)} classes; found {table.width - 5}. "
-            "Model and predictions are of different runs: train again."
+            f"{file} must have a column for each of the model's {len(classes)} classes ({', '.join(classes)}); found "
+            f"{', '.join(str(name) for name in header) or 'none'}. Model and predictions are of different runs: train "
+            "again."
         )
     columns = table.columns  # numbered from 0 or 1, by the version of Polars
     return table.select(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from certero.disk import write_whole
+from certero.interchange import json_text
 from certero.language import _, language
 from certero.records import Json
 from certero.report import money
@@ -78,7 +78,7 @@ def render_section(answer: Json, page: Json) -> tuple[str, str]:
             controls=controls(answer, page) if script else [],
             shares=list((answer["class_shares"] or {}).items()),
             MOST_SHARES=MOST_SHARES,
-            data=_safe(json.dumps(data, ensure_ascii=False)),
+            data=_safe(json_text(data)),
             script=script,
             percent=percent,
             money=lambda value, **more: money.money(value, case, **more),

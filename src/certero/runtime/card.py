@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from certero.errors import ModelFileError
+from certero.interchange import json_text
 from certero.records import Json, Preprocessing
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class Card:
         data["schema"] = max(self.schema, CARD_SCHEMA if isinstance(self.threshold, dict) else 1)
         data["preprocessing"] = self.preprocessing.to_json()
         data["fingerprints"] = self.fingerprints.to_json()
-        return json.dumps(data, sort_keys=True, ensure_ascii=False)
+        return json_text(data, sort_keys=True)
 
     @classmethod
     def from_text(cls, text: str, where: str) -> Card:
