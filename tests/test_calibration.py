@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from certero.errors import DataError
-from certero.stats.calibration import expected_calibration_error, fit_temperature, reliability, softmax
+from certero.stats.calibration import (
+    ABSENT,
+    FEWEST_PHOTOS,
+    calibrate,
+    expected_calibration_error,
+    fit_temperature,
+    reliability,
+    softmax,
+)
 
 
 def _sample(n: int, k: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -62,6 +70,98 @@ def test_a_weight_of_two_counts_like_two_photos() -> None:
     assert fit_temperature(logits, truth, weights) == pytest.approx(
         fit_temperature(logits[twice], truth[twice]), rel=1e-3
     )
+
+
+def _without(logits: np.ndarray, truth: np.ndarray, lacking: np.ndarray, missing: int) -> np.ndarray:
+    """The logits as models have them that some of the photos meet without having been shown a class."""
+    given = logits.copy()
+    given[lacking & (truth != missing), missing] = ABSENT
+    return given
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_a_class_that_a_fold_lacks_does_not_move_the_temperature(temperature: float) -> None:
+    """Its logit of -10,000 could only be explained by the highest temperature that is allowed, 20."""
+    logits, truth = _sample(3000, 4, temperature)
+    given = _without(logits, truth, np.arange(3000) % 5 == 0, 3)
+    assert fit_temperature(given, truth) == pytest.approx(temperature, rel=0.1)
+    # Photos of the class itself, met by a model that was never shown it, tell nothing either.
+    worse = given.copy()
+    worse[(truth == 3) & (np.arange(3000) % 5 == 0), 3] = ABSENT
+    assert fit_temperature(worse, truth) == pytest.approx(temperature, rel=0.1)
+
+
+def test_probes_of_which_one_was_never_shown_the_rare_class_are_calibrated_as_the_others_are() -> None:
+    from certero.learn.probe import fit_probe, weigh_classes
+
+    random = np.random.default_rng(0)
+    truth = np.r_[np.zeros(300, int), np.ones(150, int), np.full(12, 2)]
+    features = (random.standard_normal((3, 20))[truth] + random.standard_normal((462, 20))).astype(np.float32)
+    fold = np.r_[np.arange(450) % 5, np.zeros(12, int)]  # all photos of the rare class lie in one fold
+    probe = fit_probe(
+        features,
+        truth,
+        3,
+        [(fold != number, fold == number) for number in range(5)],
+        (0.001, 0.003, 0.01, 0.03, 0.1),
+        weigh_classes(truth, list("abc"), "balanced"),
+        map,
+    )
+    held = probe.held_out
+    assert (probe.oof_logits[held] <= ABSENT).any(axis=1).sum() == 90
+    found = calibrate(probe.oof_logits[held], truth[held])
+    assert 0.2 < found.temperature < 2
+    assert expected_calibration_error(softmax(probe.oof_logits[held], found.temperature), truth[held]) < 0.03
+
+
+@pytest.mark.parametrize("n", [1, 5, 24, FEWEST_PHOTOS - 1])
+def test_too_few_photos_are_not_calibrated_on_and_the_reason_is_given(n: int) -> None:
+    logits, truth = _sample(n, 3, 3.0)
+    found = calibrate(logits, truth)
+    assert found.temperature == 1
+    assert str(found.reason).startswith(f"too few photos to calibrate the probabilities: {n} of the 50")
+    assert found.log_loss_after == found.log_loss_before
+
+
+def test_two_units_are_too_few_where_three_are_asked_for() -> None:
+    logits, truth = _sample(200, 3, 3.0)
+    found = calibrate(logits, truth, np.arange(200) % 2, fewest_units=3)
+    assert found.temperature == 1
+    assert str(found.reason).startswith("too few separate times or groups to calibrate the probabilities: 2 of the 3")
+    assert calibrate(logits, truth, np.arange(200) % 3, fewest_units=3).temperature > 2
+    assert calibrate(logits, truth, np.arange(200), fewest_units=3).temperature > 2
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_calibration_never_makes_the_log_loss_worse(seed: int) -> None:
+    """Neither of the photos that it is fitted on nor, by temperatures fitted without them, of those that it is not."""
+    from sklearn.metrics import log_loss
+
+    random = np.random.default_rng(seed)
+    n, k = int(random.integers(50, 300)), int(random.integers(2, 8))
+    logits, truth = _sample(n, k, float(random.choice([0.3, 0.9, 1.0, 1.1, 4.0])), seed)
+    if seed % 2:  # all but some are named rightly, and with great confidence
+        logits += random.choice([5, 20, 200]) * np.eye(k)[truth]
+    if seed % 3 == 0:
+        logits = _without(logits, truth, np.arange(n) % 4 == 0, k - 1)
+    units = np.arange(n) // int(random.integers(1, 30))
+    found = calibrate(logits, truth, units)
+    after, before = (softmax(logits, temperature).clip(1e-300) for temperature in (found.temperature, 1.0))
+    labels = list(range(k))
+    assert log_loss(truth, after, labels=labels) <= log_loss(truth, before, labels=labels) + 1e-12
+    assert found.log_loss_before == pytest.approx(log_loss(truth, before, labels=labels), abs=1e-9)
+    assert found.log_loss_after <= found.log_loss_before
+    assert (found.reason is None) == (found.temperature != 1)
+
+
+def test_a_temperature_that_fails_on_units_held_out_of_it_is_not_used() -> None:
+    """Photos of one unit repeat each other: what sharpens nine units rightly would have made the tenth far worse."""
+    logits = np.tile([4.0, 0.0], (100, 1))
+    truth = np.r_[np.zeros(90, int), np.ones(10, int)]
+    units = np.arange(100) // 10
+    assert fit_temperature(logits, truth) != pytest.approx(1, abs=0.2)
+    assert calibrate(logits, truth, units).temperature == 1
+    assert calibrate(logits, truth, np.arange(100)).temperature == pytest.approx(fit_temperature(logits, truth))
 
 
 @pytest.mark.parametrize("logits", [np.zeros((0, 3)), np.zeros((5, 1)), np.full((5, 2), np.nan)])

@@ -350,6 +350,32 @@ def test_the_real_barn_is_judged_in_pooled_folds_separated_by_time(caetec: Path,
     assert random_split > honest
 
 
+def test_the_real_barn_in_three_blocks_is_not_calibrated_to_something_worse(caetec: Path, tmp_path: Path) -> None:
+    """Nearly all standing cows lie in one block: models without them drove the temperature to its bound."""
+    metrics = train(caetec / "beds.csv", output=tmp_path / "run", **QUICK | {"block": "6h", "random_splits": 0}).metrics
+    test, calibration = metrics["test"], metrics["calibration"]
+    assert metrics["cv"]["folds"] == 3
+    assert test["ece"]["value"] < 0.1
+    assert test["ece"]["value"] <= test["before_calibration"]["ece"] + 0.01
+    assert calibration["log_loss_after"] <= calibration["log_loss_before"]
+
+
+def test_a_tiny_set_is_not_calibrated_and_says_so(tmp_path: Path) -> None:
+    data = tmp_path / "tiny"
+    for number in range(24):
+        colour = ((200, 60, 50), (60, 60, 200))[number % 2]
+        noise = np.random.default_rng(number).integers(-50, 50, (64, 64, 3))
+        (data / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray((noise + colour).clip(0, 255).astype(np.uint8)).save(data / "ab"[number % 2] / f"{number}.png")
+    run = train(data, output=tmp_path / "run", **QUICK | {"random_splits": 0})
+    calibration = run.metrics["calibration"]
+    assert (calibration["temperature"], calibration["method"]) == (1.0, "none")
+    assert "too few photos to calibrate" in calibration["reason"]
+    assert any("too few photos to calibrate" in note for note in run.metrics["notes"])
+    assert "too few photos to calibrate" in run.report.read_text("utf-8")
+    assert run.metrics["test"]["ece"]["value"] == pytest.approx(run.metrics["test"]["before_calibration"]["ece"])
+
+
 # ---- what the files say ----------------------------------------------------------------------------------------
 
 QUANTITY = {"value", "low", "high", "method", "n"}

@@ -22,6 +22,7 @@ from certero.engine.blas import one_blas_thread
 from certero.errors import ConfigError
 from certero.learn.logistic import fit_logistic
 from certero.records import Map, Progress, no_progress
+from certero.stats.calibration import ABSENT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -189,7 +190,7 @@ def fit_head(
     mean, deviation = _standardise(standardised, rooted)
     present, numbers = np.unique(truth, return_inverse=True)
     coefficients = np.zeros((n_classes, features.shape[1]))
-    intercepts = np.full(n_classes, -1e4)
+    intercepts = np.full(n_classes, ABSENT)
     if len(present) == 1:
         intercepts[present] = 0.0
         return Head(mean, deviation, coefficients, intercepts)

@@ -37,7 +37,7 @@ from certero.runtime.card import Card, Fingerprints
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
 from certero.stats.abstention import answer_thresholds
-from certero.stats.calibration import expected_calibration_error, fit_temperature, reliability, softmax
+from certero.stats.calibration import calibrate, expected_calibration_error, reliability, softmax
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 _FOLDS = 5
 # Photos on which an 8-bit network is held against the exact one.
 _COMPARED = 64
+# Separated units whose out-of-fold answers may calibrate a model that learns from all of them.
+_FEWEST_UNITS = 3
 # A given val split this large, with every class in it, is a better judge than folds of train (docs/decisions/0005).
 _VAL_PHOTOS = 100
 
@@ -412,13 +414,17 @@ def fit_temperature_of(
         source: `oof` or `val`.
         units: which of the photos are not independent.
     """
-    temperature = fit_temperature(logits, labels)
-    before, after = softmax(logits), softmax(logits, temperature)
+    # With two units the models asked had learnt from half of what the shipped one learns, and from one unit alone.
+    found = calibrate(logits, labels, units, fewest_units=_FEWEST_UNITS if source == "oof" else 1)
+    before, after = softmax(logits), softmax(logits, found.temperature)
     return {
         "source": source,
-        "method": "temperature",
-        "temperature": temperature,
+        "method": "temperature" if found.reason is None else "none",
+        "reason": found.reason,
+        "temperature": found.temperature,
         "n": len(labels),
+        "log_loss_before": found.log_loss_before,
+        "log_loss_after": found.log_loss_after,
         "ece_before": expected_calibration_error(before, labels),
         "ece_after": expected_calibration_error(after, labels),
         "thresholds": answer_thresholds(after.max(axis=1)),

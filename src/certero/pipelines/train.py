@@ -397,7 +397,7 @@ def _describe(prepared: Prepared, classes: Sequence[str], fitted: Fitted, settin
         },
         "training": fitted.training,
         "versions": versions(),
-        "notes": list(photos.notes),
+        "notes": [*photos.notes, *([fitted.calibration["reason"]] if fitted.calibration["reason"] else [])],
     }
 
 

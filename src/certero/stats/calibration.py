@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import DataError
+from certero.language import Sentence, sentence
 from certero.records import Json
 from certero.stats.intervals import group_codes, proportion
 
@@ -16,8 +18,13 @@ Integers = NDArray[np.int64]
 
 #: Sharpening or softening beyond this is a fault of the data, not of the network's confidence.
 TEMPERATURES = (0.05, 20.0)
+#: The logit of a class that a model was never shown: finite, because a network's file must hold it, and never the most.
+ABSENT = -1e4
+#: A temperature fitted on fewer photos does harm about as often as good (docs/decisions/0030).
+FEWEST_PHOTOS = 50
 #: The usual number of bins (Guo et al. 2017).
 BINS = 15
+_FOLDS = 5
 
 
 def softmax(logits: ArrayLike, temperature: float = 1.0) -> Floats:
@@ -36,15 +43,120 @@ def _log_softmax(scaled: Floats) -> Floats:
     return logs
 
 
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How logits become probabilities, and whether that was worth it.
+
+    Args:
+        temperature: what they are divided by; 1 leaves them as they are.
+        log_loss_before: mean log loss of the photos without it; None where no photo's class was known to its model.
+        log_loss_after: with temperatures fitted without the photo's unit; never above `log_loss_before`.
+        reason: why the temperature is 1; None where it was fitted.
+    """
+
+    temperature: float
+    log_loss_before: float | None
+    log_loss_after: float | None
+    reason: Sentence | None
+
+
+def calibrate(
+    logits: ArrayLike, truth: ArrayLike, units: ArrayLike | None = None, *, fewest_units: int = 1
+) -> Calibration:
+    """The temperature of `fit_temperature`, or 1 where that would not bring the probabilities nearer the truth.
+
+    It must lower the log loss of the photos that it is fitted on, and that of photos that it is not: a temperature
+    fitted without some of the units is asked about them.
+
+    Args:
+        logits: float [n, K] of photos that the classifier was not fitted on, K at least 2; see `ABSENT`.
+        truth: int [n], index of the class.
+        units: int or str [n], photos that are not independent share one; None for independent photos.
+        fewest_units: from how many of them on a temperature is fitted.
+
+    Raises:
+        DataError: no photos, fewer than 2 classes, or logits that are not finite.
+    """
+    scores, labels = _checked(logits), np.asarray(truth, dtype=np.int64)
+    told = _told(scores, labels)
+    n = int(told.sum())
+    before = _log_loss(scores[told], labels[told], 1.0) if n else None
+    if n < FEWEST_PHOTOS:
+        few = sentence(
+            "too few photos to calibrate the probabilities: %(photos)d of the %(least)d that it takes",
+            photos=n,
+            least=FEWEST_PHOTOS,
+        )
+        return Calibration(1.0, before, before, few)
+    assert before is not None
+    scores, labels = scores[told], labels[told]
+    codes = group_codes(None if units is None else np.asarray(units)[told], n)
+    if codes is not None and codes.max() + 1 < fewest_units:
+        alike = sentence(
+            "too few separate times or groups to calibrate the probabilities: %(units)d of the %(least)d that it takes",
+            units=int(codes.max()) + 1,
+            least=fewest_units,
+        )
+        return Calibration(1.0, before, before, alike)
+    temperature = fit_temperature(scores, labels)
+    folds = _deal(codes, n)
+    after = 0.0
+    for fold in range(int(folds.max()) + 1):
+        outside = folds == fold
+        without = fit_temperature(scores[~outside], labels[~outside])
+        after += float(outside.mean()) * _log_loss(scores[outside], labels[outside], without)
+    if after < before and _log_loss(scores, labels, temperature) < before:
+        return Calibration(temperature, before, after, None)
+    useless = sentence(
+        "the probabilities are left as they are: calibrated, they would be no nearer the truth on photos held out of it"
+    )
+    return Calibration(1.0, before, before, useless)
+
+
+def _deal(codes: Integers | None, n: int) -> Integers:
+    """The fold of each photo, int [n]: whole units, the largest first, each to the fold with the fewest photos."""
+    if codes is None or codes.max() == 0:
+        # Independent photos, or one unit: folds within it are too easy, and all there is.
+        codes = np.arange(n)
+    sizes = np.bincount(codes)
+    held = np.zeros(min(_FOLDS, len(sizes)))
+    fold_of = np.zeros(len(sizes), dtype=np.int64)
+    for unit in np.argsort(-sizes, kind="stable"):
+        fold_of[unit] = held.argmin()
+        held[fold_of[unit]] += sizes[unit]
+    return fold_of[codes]
+
+
+def _checked(logits: ArrayLike) -> Floats:
+    scores = np.asarray(logits, dtype=np.float64)
+    if scores.ndim != 2 or scores.shape[0] == 0 or scores.shape[1] < 2:
+        raise DataError(f"calibration needs logits of at least 1 photo and 2 classes; found shape {scores.shape}")
+    if not np.isfinite(scores).all():
+        raise DataError("calibration needs finite logits; found NaN or infinity, so check the features")
+    return scores
+
+
+def _told(scores: Floats, labels: Integers) -> NDArray[np.bool_]:
+    """Which photos are of a class that their model was shown, bool [n]."""
+    told: NDArray[np.bool_] = scores[np.arange(len(labels)), labels] > ABSENT / 2
+    return told
+
+
+def _log_loss(scores: Floats, labels: Integers, temperature: float) -> float:
+    return -float(_log_softmax(scores / temperature)[np.arange(len(labels)), labels].mean())
+
+
 def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None) -> float:
     """The temperature, within 0.05 and 20, that makes the logits' probabilities likeliest.
 
     One wrong photo more than there are is assumed (the truth counts (n + 1)/(n + 2), the rest is spread over
-    the other classes). On photos that are all classified rightly the likeliest temperature would otherwise be
-    0 and every probability 1; on others this is hardly felt.
+    the other classes that the photo's model knew). On photos that are all classified rightly the likeliest temperature
+    would otherwise be 0 and every probability 1; on others this is hardly felt.
 
     Args:
-        logits: float [n, K] of photos that the classifier was not fitted on, K at least 2.
+        logits: float [n, K] of photos that the classifier was not fitted on, K at least 2. `ABSENT` is that of a class
+            which the photo's model was never shown: nothing is expected of it, for the one wrong photo there could
+            only be explained by a temperature without end. Photos of such a class are passed over.
         truth: int [n], index of the class.
         weights: float [n], how much each photo counts; default 1.
 
@@ -56,21 +168,20 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | No
     """
     from scipy.optimize import minimize_scalar  # here, because it takes a quarter of a second to import
 
-    scores = np.asarray(logits, dtype=np.float64)
-    if scores.ndim != 2 or scores.shape[0] == 0 or scores.shape[1] < 2:
-        raise DataError(f"calibration needs logits of at least 1 photo and 2 classes; found shape {scores.shape}")
-    if not np.isfinite(scores).all():
-        raise DataError("calibration needs finite logits; found NaN or infinity, so check the features")
-    n, k = scores.shape
-    labels = np.asarray(truth, dtype=np.int64)
-    shares = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
-    shares = shares / shares.sum()
-    doubt = 1 / (n + 2)
+    scores, labels = _checked(logits), np.asarray(truth, dtype=np.int64)
+    shares = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
+    told = _told(scores, labels)
+    if not told.any():
+        return 1.0
+    scores, labels, shares = scores[told], labels[told], shares[told] / shares[told].sum()
+    known = scores > ABSENT / 2
+    others = np.maximum(known.sum(axis=1) - 1, 1)
+    doubt = 1 / (len(labels) + 2)
 
     def loss(log_temperature: float) -> float:
         log_probabilities = _log_softmax(scores / math.exp(log_temperature))
-        right = log_probabilities[np.arange(n), labels]
-        wrong = (log_probabilities.sum(axis=1) - right) / (k - 1)
+        right = log_probabilities[np.arange(len(labels)), labels]
+        wrong = (np.where(known, log_probabilities, 0.0).sum(axis=1) - right) / others
         return -float(shares @ ((1 - doubt) * right + doubt * wrong))
 
     # The loss is convex in 1/T, so it has one valley in log T and a bounded search cannot miss it.
