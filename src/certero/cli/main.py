@@ -104,7 +104,9 @@ def _invoke(verb: str, arguments: list[str]) -> int:
     from typer.main import get_command
 
     from certero.cli.output import say
+    from certero.runtime import deadline
 
+    deadline.when_stuck = _end_stuck
     # Plain help: importing Rich for its boxes would double the time to the first line.
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(name=verb, context_settings={"help_option_names": ["-h", "--help"]})(
@@ -124,6 +126,14 @@ def _invoke(verb: str, arguments: list[str]) -> int:
         message = " ".join(error.format_message().split()).rstrip(".")
         return _fail(f"{message}. See: certero {verb} --help", EXIT_MISTAKE)
     return 0
+
+
+def _end_stuck(model: str) -> None:
+    """Ends the process from beside: nothing can be raised into a network's layer that does not come back."""
+    import os
+
+    said = f"ModelFileError: MODEL must answer; {model} does not come back. Its network is not made for photos."
+    os._exit(_fail(said, EXIT_MISTAKE))
 
 
 def _fault(error: BaseException) -> int:

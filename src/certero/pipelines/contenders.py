@@ -14,10 +14,10 @@ from certero.errors import ConfigError
 from certero.pipelines.predict import find_model
 from certero.records import Json, Map, Preprocessing, Quantity
 from certero.runtime.card import Fingerprints
+from certero.runtime.checked import CheckedNetwork
 from certero.runtime.foreign import ForeignClassifier
 from certero.runtime.inference import Answer, Photo, Runs, infer
 from certero.runtime.model_file import is_foreign, read_model, take_stock
-from certero.runtime.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,7 +125,7 @@ def _open_own(letter: str, name: str, model: Path) -> Contender:
         model=model,
         run=run,
         classes=card.classes,
-        network=Network(data, str(model)),
+        network=CheckedNetwork(data, card, str(model)),
         outputs=("probabilities", "embedding"),
         preprocessing=card.preprocessing,
         fingerprints=card.fingerprints,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from certero.errors import ModelFileError
 from certero.interchange import json_text
 from certero.records import Json, Preprocessing
+from certero.runtime.card_check import check_card
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,14 +77,15 @@ class Fingerprints:
 
         n = int(data["n"])
 
-        def read(name: str, kind: str = "|u1") -> NDArray[Any] | None:
-            return np.frombuffer(base64.b64decode(data[name]), kind) if name in data else None
+        def read(name: str, kind: str = "|u1") -> NDArray[Any]:
+            return np.frombuffer(base64.b64decode(data[name], validate=True), kind)
 
-        minutes, sketches, centre = read("minutes"), read("sketches"), read("centre", "<f4")
+        newer = {"minutes": "|u1", "sketches": "|u1", "centre": "<f4"}
+        minutes, sketches, centre = (read(name, kind) if name in data else None for name, kind in newer.items())
         return cls(
-            np.frombuffer(base64.b64decode(data["pixel_hashes"]), np.uint8).reshape(n, 16),
-            np.frombuffer(base64.b64decode(data["perceptual_hashes"]), "<u8").astype(np.uint64).reshape(n),
-            np.frombuffer(base64.b64decode(data["descriptors"]), np.uint8).reshape(n, 32),
+            read("pixel_hashes").reshape(n, 16),
+            read("perceptual_hashes", "<u8").astype(np.uint64).reshape(n),
+            read("descriptors").reshape(n, 32),
             None if minutes is None else minutes.reshape(n),
             None if sketches is None else sketches.reshape(n, 16),
             None if centre is None else centre.astype(np.float32),
@@ -140,20 +142,32 @@ class Card:
             ModelFileError: if the card is of a newer certero or lacks a part.
         """
         try:
-            data = json.loads(text)
-            if data["schema"] > CARD_SCHEMA:
+            data = json.loads(text, parse_constant=_refuse_constant)
+            schema = data.get("schema") if isinstance(data, dict) else None
+            if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+                raise ValueError("schema must be a whole number from 1")
+            if schema > CARD_SCHEMA:
                 raise ModelFileError(
-                    f"{where} must have a card of version {CARD_SCHEMA} or older; found {data['schema']}. "
+                    f"{where} must have a card of version {CARD_SCHEMA} or older; found {str(schema)[:20]}. "
                     "It was made by a newer certero: upgrade this one."
                 )
+            check_card(data)
             data["classes"] = tuple(data["classes"])
             data["preprocessing"] = Preprocessing.from_json(data["preprocessing"])
             data["fingerprints"] = Fingerprints.from_json(data["fingerprints"])
             # A newer certero may add what an older one can do without; what it cannot raises the schema.
             known = {field.name for field in dataclasses.fields(cls)}
             return cls(**{name: value for name, value in data.items() if name in known})
-        except (ValueError, KeyError, TypeError) as error:
-            raise ModelFileError(f"{where} must carry a whole certero card; its card is damaged ({error}).") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ModelFileError(
+                f"{where} must carry a whole certero card; its card is damaged ({reason}). "
+                "Copy it again from where it was made."
+            ) from error
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"a number must be finite; found {name}")
 
 
 def _encode(array: NDArray[np.generic]) -> str:

@@ -93,7 +93,7 @@ class ForeignClassifier:
         except OSError as error:
             raise ModelFileError(f"MODEL must be a readable ONNX file; {model}: {error.strerror}.") from error
         self.size_bytes, self.parameters = take_stock(data, model)
-        network = Network(data, str(model), model.parent.resolve())
+        network = Network(data, str(model), model.parent.resolve(), trusted=False)
         self.card = _read_card(card, network, model)
         self.classes = self.card.classes
         self._map = map
@@ -137,15 +137,15 @@ class _Adapter:
             images = images.transpose(0, 3, 1, 2)
         if self._fixed and n < self._fixed:
             images = np.concatenate([images, np.repeat(images[-1:], self._fixed - n, axis=0)])
-        try:
-            (found,) = self._network.run(np.ascontiguousarray(images), [card.output])
-        except Exception as error:  # onnxruntime's exceptions share no base class.
-            reason = " ".join(str(error).split())[:160]
+        advice = f". Check height, width and layout in {self._file}."
+        (found,) = self._network.run(np.ascontiguousarray(images), [card.output], advice)
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu" or found.shape[:1] != (len(images),):
+            kind = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else type(found).__name__
             raise ModelFileError(
-                f"MODEL must answer photos prepared as its card says; {self._model} failed: {reason}. "
-                f"Check height, width and layout in {self._file}."
-            ) from error
-        return [self._to_probabilities(np.asarray(found)[:n].astype(np.float64))]
+                f"MODEL must give a row of numbers a photo; {card.output} of {self._model} is {kind} for "
+                f"{len(images)} photos. Name another output in {self._file}, or export the model anew."
+            )
+        return [self._to_probabilities(found[:n].astype(np.float64))]
 
     def _to_probabilities(self, found: NDArray[np.float64]) -> NDArray[np.float32]:
         card, k = self._card, len(self._card.classes)

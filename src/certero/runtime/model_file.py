@@ -19,6 +19,9 @@ _HASH_KEY = "certero_sha256"
 # Field numbers of ModelProto and StringStringEntryProto: onnx/onnx.proto.
 _GRAPH, _METADATA = 7, 14
 _KEY, _VALUE = 1, 2
+# Of NodeProto and AttributeProto: what holds a graph within the graph, a loop's body or the branches of a condition.
+_NODE, _ATTRIBUTE, _OPERATOR, _ONE_GRAPH, _GRAPHS = 1, 5, 4, 6, 11
+_FUNCTIONS = 25
 # Of GraphProto and TensorProto; the types that weights are stored in: floats of every width, and 8 bits.
 _INITIALIZER, _DIMS, _DATA_TYPE, _EXTERNAL_DATA = 5, 1, 2, 13
 _WEIGHT_TYPES = frozenset({1, 2, 3, 10, 11, 16})
@@ -48,7 +51,47 @@ def read_model(path: Path) -> tuple[bytes, Card]:
             f"MODEL must be whole; {path} does not match its own checksum, so it was damaged or edited. "
             "Copy it again from where it was made."
         )
-    return data, Card.from_text(text, str(path))
+    card = Card.from_text(text, str(path))
+    _check_network(model, path)
+    return data, card
+
+
+def _check_network(model: bytes, path: Path) -> None:
+    """Refuses what certero never writes and what lets a file run for ever, or reach for others.
+
+    Raises:
+        ModelFileError: if the network loops or branches, calls functions of its own, or keeps its weights elsewhere.
+    """
+    found: str | None = None
+    view = memoryview(model)
+    try:
+        for field, _start, body, end in _fields(view):
+            if field == _FUNCTIONS:
+                found = "functions of its own"
+            for inner, _s, at, after in _fields(view[body:end]) if field == _GRAPH else ():
+                part = view[body:end][at:after]
+                if inner == _NODE and (operator := _operator_with_graph(part)):
+                    found = f"a part that repeats or branches ({operator})"
+                elif inner == _INITIALIZER and _tensor(part)[2] is not None:
+                    found = "weights in another file"
+    except (ValueError, IndexError) as error:
+        raise ModelFileError(f"MODEL must be a whole ONNX file; {path} is damaged or something else.") from error
+    if found:
+        raise ModelFileError(
+            f"MODEL must be a model.onnx as certero writes it; {path} holds {found}, which certero never writes. "
+            "Do not trust this file: train one with certero train DATA."
+        )
+
+
+def _operator_with_graph(node: memoryview) -> str | None:
+    """The name of the operator of a node that holds a graph; None for all others."""
+    operator, holds = "", False
+    for field, _start, body, end in _fields(node):
+        if field == _OPERATOR:
+            operator = bytes(node[body:end]).decode("ascii", "replace")[:40]
+        elif field == _ATTRIBUTE:
+            holds |= any(inner in (_ONE_GRAPH, _GRAPHS) for inner, _s, _b, _e in _fields(node[body:end]))
+    return operator or "unnamed" if holds else None
 
 
 def is_foreign(path: Path) -> bool:
@@ -72,15 +115,21 @@ def take_stock(model: bytes, path: Path) -> tuple[int, int]:
     Args:
         model: the file's bytes.
         path: of the file; its weights may lie beside it.
+
+    Raises:
+        ModelFileError: if it is no whole ONNX file.
     """
     numbers, beside = 0, set()
     view = memoryview(model)
-    for field, _start, body, end in _fields(view):
-        for inner, _s, tensor, after in _fields(view[body:end]) if field == _GRAPH else ():
-            if inner == _INITIALIZER:
-                count, kind, location = _tensor(view[body:end][tensor:after])
-                numbers += count if kind in _WEIGHT_TYPES else 0
-                beside.add(location)
+    try:
+        for field, _start, body, end in _fields(view):
+            for inner, _s, tensor, after in _fields(view[body:end]) if field == _GRAPH else ():
+                if inner == _INITIALIZER:
+                    count, kind, location = _tensor(view[body:end][tensor:after])
+                    numbers += count if kind in _WEIGHT_TYPES else 0
+                    beside.add(location)
+    except (ValueError, IndexError) as error:
+        raise ModelFileError(f"MODEL must be a whole ONNX file; {path} is damaged or something else.") from error
     files = [path.parent / name for name in beside if name is not None]
     return len(model) + sum(file.stat().st_size for file in files if file.is_file()), numbers
 

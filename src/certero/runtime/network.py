@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certero.errors import ModelFileError
-from certero.machine import instructions
+from certero.machine import instructions, memory_free
+from certero.runtime.deadline import CALL_SECONDS, PHOTO_SECONDS, ended_after
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Metadata key of a network in 8 bits whose weights were chosen so that no sum of two products overflows 16 bits.
 PAIRS_FIT = "certero_pairs_fit_16_bits"
+
+# Memory of all networks that are not trusted: large ones take some hundreds of megabytes, with weights and activations.
+_LEAST_BYTES, _MOST_BYTES = 2**30, 2**33
+_one_pool = threading.Lock()
 
 
 class Network:
@@ -29,12 +36,16 @@ class Network:
         model: bytes of an ONNX file with one input.
         where: what to call it when it cannot be loaded.
         folder: of the files beside it that hold its weights, where it has any.
+        trusted: whether this process made it. Others may loop or allocate without end: their calls get a limit of time
+            and of memory.
 
     Raises:
         ModelFileError: if ONNX Runtime cannot load it.
     """
 
-    def __init__(self, model: bytes, where: str = "the model", folder: Path | None = None) -> None:
+    def __init__(
+        self, model: bytes, where: str = "the model", folder: Path | None = None, *, trusted: bool = True
+    ) -> None:
         # ONNX Runtime reports usage to its makers since 1.29 unless told not to before it is imported.
         os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
@@ -49,25 +60,91 @@ class Network:
             options.add_session_config_entry("session.x64quantprecision", "1")
         if folder is not None:
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+        if not trusted:
+            with _one_pool:
+                _limit_memory()
+            options.add_session_config_entry("session.use_env_allocators", "1")
+        # What hangs on no photo is computed while loading, which may take for ever, too.
+        watched = contextlib.nullcontext() if trusted else ended_after(CALL_SECONDS, onnxruntime.RunOptions(), where)
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            with watched:
+                self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no base class.
-            reason = " ".join(str(error).split())[:200]
-            raise ModelFileError(f"MODEL must be a network that ONNX Runtime can run; {where}: {reason}") from error
+            raise ModelFileError(
+                f"MODEL must be a network that ONNX Runtime can run; {where}: {_reason(error)}"
+            ) from error
         self.outputs = tuple(output.name for output in self._session.get_outputs())
         self._input = self._session.get_inputs()[0].name
         #: Of each input: name, type as ONNX Runtime writes it, and shape; a number that may vary is a text or None.
         self.inputs = tuple((each.name, each.type, tuple(each.shape)) for each in self._session.get_inputs())
-        # Layers that lead only to outputs that nobody asked for are not computed.
-        self._asked_alone = onnxruntime.RunOptions()
-        self._asked_alone.only_execute_path_to_fetches = True
+        self._new_options = onnxruntime.RunOptions
+        self._asked_alone = self._ask_alone()
+        self._where, self._trusted = where, trusted
         # Photos a call: as many as leave their activations in the cache of one core (benchmarks/results.md).
         self.batch_size = 8 if b"QuantizeLinear" in model else 2
 
-    def run(self, rows: NDArray[Any], outputs: Sequence[str]) -> list[NDArray[Any]]:
-        """The named outputs for the network's one input (`image` uint8 [N, H, W, 3]), each with N rows."""
-        results: list[NDArray[Any]] = self._session.run(list(outputs), {self._input: rows}, self._asked_alone)
-        return results
+    def run(self, rows: NDArray[Any], outputs: Sequence[str], advice: str = "") -> list[NDArray[Any]]:
+        """The named outputs for the network's one input (`image` uint8 [N, H, W, 3]), each with N rows.
+
+        Args:
+            rows: what the network takes.
+            outputs: names of outputs.
+            advice: what to look at where it could not answer.
+
+        Raises:
+            ModelFileError: if a network that is not trusted took too long, or could not answer.
+        """
+        if self._trusted:
+            results: list[NDArray[Any]] = self._session.run(list(outputs), {self._input: rows}, self._asked_alone)
+            return results
+        options, seconds = self._ask_alone(), CALL_SECONDS + PHOTO_SECONDS * len(rows)
+        with ended_after(seconds, options, self._where) as was_ended:
+            try:
+                found: list[NDArray[Any]] = self._session.run(list(outputs), {self._input: rows}, options)
+                return found
+            except Exception as error:  # onnxruntime's exceptions share no base class.
+                if was_ended():
+                    raise ModelFileError(
+                        f"MODEL must answer within {seconds:.0f} seconds; {self._where} did not come back. "
+                        "Its network repeats itself, or is too large for this machine."
+                    ) from error
+                raise ModelFileError(
+                    f"MODEL must answer photos; {self._where} failed: {_reason(error)}{advice}"
+                ) from error
+
+    def _ask_alone(self) -> Any:
+        """Options of a call: layers that lead only to outputs that nobody asked for are not computed."""
+        options = self._new_options()
+        options.only_execute_path_to_fetches = True
+        return options
+
+
+@functools.cache
+def _limit_memory() -> None:
+    """Networks that are not trusted share one pool of memory with a limit, instead of taking what they ask for."""
+    import onnxruntime
+
+    free = memory_free()
+    limit = _MOST_BYTES if free is None else max(_LEAST_BYTES, min(_MOST_BYTES, free // 2))
+    info = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    # -1: as ONNX Runtime does it without a limit.
+    pool = {
+        "max_mem": limit,
+        "arena_extend_strategy": -1,
+        "initial_chunk_size_bytes": -1,
+        "max_dead_bytes_per_chunk": -1,
+    }
+    onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg(pool))
+
+
+def _reason(error: Exception) -> str:
+    """What ONNX Runtime says, without the places in its own source."""
+    words = " ".join(str(error).split())
+    if "bfc_arena" in words or isinstance(error, MemoryError) or "bad_alloc" in words:
+        return "it asks for more memory than a network for photos needs, or than there is"
+    return words[:200]
 
 
 @functools.cache

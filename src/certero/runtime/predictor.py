@@ -10,9 +10,9 @@ import numpy as np
 
 from certero.errors import PhotoError
 from certero.records import Map, Prediction, Progress, no_progress
+from certero.runtime.checked import CheckedNetwork
 from certero.runtime.inference import Answer, Photo, infer
 from certero.runtime.model_file import read_model
-from certero.runtime.network import Network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class Predictor:
 
     def __init__(self, path: str | Path, map: Map) -> None:
         data, self.card = read_model(Path(path))
-        self.network = Network(data, str(path))
+        self.network = CheckedNetwork(data, self.card, str(path))
         self._map = map
 
     @property

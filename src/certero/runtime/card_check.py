@@ -1,0 +1,144 @@
+"""What a card must look like, checked before anything is made of it: a model file may come from anywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+#: Pixels of a side of the input. Networks for photos take some hundreds.
+LARGEST_SIDE = 4096
+
+#: Bytes a photo of each array of the fingerprints; those that older files lack come last.
+_BYTES_A_PHOTO = {"pixel_hashes": 16, "perceptual_hashes": 8, "descriptors": 32, "minutes": 1, "sketches": 16}
+_OLDEST_PRINTS = 3
+_MOST_CLASSES = 100_000
+_LONGEST_NAME = 1_000
+_SHOWN = 60
+
+
+def check_card(data: Any) -> None:
+    """Passes a card, as parsed from JSON, in which every part that certero reads has its type, size and range.
+
+    Parts that this version does not know are left alone: a newer certero may have added them.
+
+    Raises:
+        ValueError: which part is wrong, what it must be, and what was found.
+    """
+    _expect(isinstance(data, Mapping), "the card", "a table", data)
+    classes = data.get("classes")
+    _expect(isinstance(classes, list) and 1 <= len(classes) <= _MOST_CLASSES, "classes", "a list of names", classes)
+    for name in classes:
+        good = isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and _is_text(name)
+        _expect(good, "a class", f"a name of 1 to {_LONGEST_NAME} letters", name)
+    _expect(len(set(classes)) == len(classes), "classes", "different names", _first_twice(classes))
+    _check_preprocessing(data.get("preprocessing"))
+    for part in ("calibration", "training", "versions", "fingerprints"):
+        _expect(isinstance(data.get(part), Mapping), part, "a table", data.get(part))
+    metrics = data.get("metrics")
+    _expect(metrics is None or isinstance(metrics, Mapping), "metrics", "a table", metrics)
+    _check_calibration(data["calibration"])
+    _check_threshold(data.get("threshold"), classes)
+    for key, value in data["training"].items():
+        if key in ("recipe", "backbone", "shipped"):
+            _expect(value is None or isinstance(value, str), f"{key} in training", "a text", value)
+    _check_fingerprints(data["fingerprints"])
+
+
+def _check_preprocessing(given: Any) -> None:
+    _expect(isinstance(given, Mapping), "preprocessing", "a table", given)
+    for side in ("height", "width"):
+        value = given.get(side)
+        _expect(_is_whole(value, 1, LARGEST_SIDE), side, f"a whole number from 1 to {LARGEST_SIDE}", value)
+    _choose(given, "fit", ("letterbox", "stretch", "crop"), "letterbox")
+    _choose(given, "filter", ("bilinear", "bicubic"), "bilinear")
+    pad = given.get("pad", 127)
+    _expect(_is_whole(pad, 0, 255), "pad", "a grey level from 0 to 255", pad)
+    shorter = given.get("shorter_side")
+    _expect(shorter is None or _is_whole(shorter, 1, LARGEST_SIDE), "shorter_side", "a whole number of pixels", shorter)
+
+
+def _check_calibration(given: Mapping[str, Any]) -> None:
+    temperature = given.get("temperature")
+    _expect(temperature is None or _is_number(temperature, above=0.0), "temperature", "a number above 0", temperature)
+    for key in ("ece_before", "ece_after"):
+        _expect(given.get(key) is None or _is_share(given[key]), key, "a number from 0 to 1", given.get(key))
+    thresholds = given.get("thresholds")
+    _expect(thresholds is None or isinstance(thresholds, Mapping), "thresholds", "a table", thresholds)
+    for share, value in (thresholds or {}).items():
+        _expect(value is None or _is_share(value), f"the threshold of {share}", "a number from 0 to 1", value)
+
+
+def _check_threshold(given: Any, classes: list[str]) -> None:
+    if isinstance(given, Mapping):
+        for name, value in given.items():
+            _expect(name in classes, "a class of the threshold", "one of the classes", name)
+            _expect(_is_share(value), f"the threshold of {name}", "a number from 0 to 1", value)
+    else:
+        _expect(given is None or _is_share(given), "the threshold", "a number from 0 to 1", given)
+
+
+def _check_fingerprints(given: Mapping[str, Any]) -> None:
+    n: Any = given.get("n")
+    _expect(_is_whole(n, 0, 2**40), "n in fingerprints", "a number of photos", n)
+    for place, (name, size) in enumerate(_BYTES_A_PHOTO.items()):
+        if place < _OLDEST_PRINTS or name in given:
+            found = _count_bytes(given.get(name))
+            _expect(found == size * n, f"{name} in fingerprints", f"{size * n} bytes in base64", found)
+    if "centre" in given:
+        found = _count_bytes(given["centre"])
+        _expect(found is not None and found > 0 and found % 4 == 0, "centre in fingerprints", "32-bit numbers", found)
+    near = given.get("near")
+    if near is not None:
+        _expect(isinstance(near, Mapping), "near in fingerprints", "a table", near)
+        distance, reason = near.get("distance"), near.get("reason")
+        _expect(distance is None or _is_whole(distance, 0, 2**16), "distance in near", "a whole number", distance)
+        _expect(reason is None or isinstance(reason, str), "reason in near", "a text", reason)
+        for key in ("falsely", "recognised"):
+            _expect(near.get(key) is None or _is_share(near[key]), f"{key} in near", "a number from 0 to 1", near[key])
+
+
+def _count_bytes(text: Any) -> int | None:
+    """How many bytes a text in base64 holds by its length, which decoding will prove; None where it cannot be one."""
+    if not isinstance(text, str) or len(text) % 4:
+        return None
+    return len(text) // 4 * 3 - text[-2:].count("=")
+
+
+def _choose(given: Mapping[str, Any], key: str, allowed: tuple[str, ...], default: str) -> None:
+    value = given.get(key, default)
+    _expect(isinstance(value, str) and value in allowed, key, " or ".join(allowed), value)
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_number(value: Any, *, above: float = -math.inf) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value) and value > above
+
+
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written down: lone surrogates, which JSON can hold, cannot."""
+    return not any(0xD800 <= ord(letter) < 0xE000 for letter in name)
+
+
+def _first_twice(names: list[str]) -> str:
+    return next((name for name in names if names.count(name) > 1), "") if len(names) < _LONGEST_NAME else ""
+
+
+def _expect(good: bool, what: str, must: str, found: object) -> None:
+    if not good:
+        shown = "nothing" if found is None else ascii(found)  # ASCII: the name may hold anything
+        raise ValueError(f"{what} must be {must}; found {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '...'}")
