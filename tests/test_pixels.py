@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cykooz_resizer import CpuExtensions
 from PIL import Image, ImageOps
 
 from certero import pixels
 from certero.errors import PhotoError
-from certero.pixels import decode, fit, prepare, resize, shrink_grey
+from certero.pixels import decode, fit, prepare, shrink_grey
 from certero.records import Preprocessing
 
 # pytest restores the warning filters that the module under test sets once; the subprocess test below checks them.
@@ -376,37 +375,10 @@ def test_stretch_fills_the_input_and_equal_sizes_change_nothing() -> None:
     photo = np.asarray(scene(120, 180))
     stretched = fit(photo, Preprocessing(height=50, width=40, fit="stretch", filter="bicubic"))
     expected = np.asarray(Image.fromarray(photo).resize((40, 50), Image.Resampling.BICUBIC))
-    difference = np.abs(stretched.astype(int) - expected)  # see the test of `resize`
+    difference = np.abs(stretched.astype(int) - expected)  # see tests/test_resizing.py
     assert difference.mean() < 0.5
     assert difference.max() <= 12
     assert (fit(photo, Preprocessing(height=120, width=180)) == photo).all()
-    assert (resize(photo, 120, 180) == photo).all()
-
-
-@pytest.mark.parametrize(("size", "target"), [((348, 348), (224, 224)), ((480, 640), (168, 224)), ((31, 47), (90, 64))])
-def test_resizing_agrees_with_pillow(size: tuple[int, int], target: tuple[int, int]) -> None:
-    photo = np.asarray(scene(*size))
-    for ours, theirs in (("bilinear", Image.Resampling.BILINEAR), ("bicubic", Image.Resampling.BICUBIC)):
-        expected = np.asarray(Image.fromarray(photo).resize(target[::-1], theirs)).astype(int)
-        difference = np.abs(resize(photo, *target, ours) - expected)
-        # The two round between their passes in different places.
-        assert difference.mean() < 0.5
-        assert difference.max() <= 12
-        grey = np.ascontiguousarray(photo[:, :, 1])
-        assert (resize(grey, *target, ours) == resize(photo, *target, ours)[:, :, 1]).all()
-
-
-def test_resizing_gives_the_same_bits_without_vector_instructions() -> None:
-    photo = np.asarray(scene(348, 290))
-    found = [resize(photo, 224, 187, "bicubic")]
-    before = pixels._threads.resizer.cpu_extensions
-    try:
-        pixels._threads.resizer.cpu_extensions = CpuExtensions.none
-        found.append(resize(photo, 224, 187, "bicubic"))
-    finally:
-        pixels._threads.resizer.cpu_extensions = before
-    assert before != CpuExtensions.none, "this processor has no vector instructions to compare with"
-    assert (found[0] == found[1]).all()
 
 
 def test_extreme_shapes_keep_at_least_one_row() -> None:

@@ -8,13 +8,11 @@ decoder complained about but whose pixels are all there is returned with `damage
 from __future__ import annotations
 
 import dataclasses
-import functools
 import io
 import logging
 import math
 import re
 import struct
-import threading
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
@@ -25,12 +23,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image, UnidentifiedImageError
 
 from certero import jpeg, jpeg_entropy
 from certero.errors import PhotoError
 from certero.records import Preprocessing
+from certero.resizing import resize
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -50,8 +48,6 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 #: Raised when the same bytes give other pixels than before: what was computed from pixels is then computed anew.
 PATH_VERSION = 2
 
-_FILTERS = {"bilinear": FilterType.bilinear, "bicubic": FilterType.catmull_rom}
-_PIXEL_TYPES = {2: PixelType.U8, 3: PixelType.U8x3}
 _ORIENTATION, _EXIF_FOLDER, _TAKEN_AT = 0x0112, 0x8769, 0x9003
 _MAKE, _MODEL = 0x010F, 0x0110
 _SUBFILE_TYPE, _DNG_VERSION, _COMPRESSION = 254, 50706, 259
@@ -162,20 +158,6 @@ def prepare(data: bytes, preprocessing: Preprocessing) -> UInt8:
     return fit(decode(data, at_least=at_least).pixels, preprocessing)
 
 
-def resize(pixels: UInt8, height: int, width: int, filter: str = "bilinear") -> UInt8:
-    """Resize uint8 [h, w, 3] or [h, w] with antialiasing; `filter` is `bilinear` or `bicubic` (Catmull-Rom).
-
-    The result is the same to the last bit whatever vector instructions the processor has.
-    """
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    kind = _PIXEL_TYPES[pixels.ndim]
-    source = ImageData(pixels.shape[1], pixels.shape[0], kind, pixels.tobytes())
-    target = ImageData(width, height, kind)
-    _threads.resizer.resize(source, target, _resize_options(filter))
-    return np.frombuffer(target.get_buffer(), np.uint8).reshape(height, width, *pixels.shape[2:])
-
-
 def luma(pixels: UInt8) -> UInt8:
     """Luma (ITU-R 601) of RGB uint8 [h, w, 3], uint8 [h, w]."""
     return np.asarray(Image.fromarray(pixels).convert("L"))
@@ -194,21 +176,6 @@ def shrink_grey(pixels: UInt8, height: int, width: int) -> UInt8:
 def rotate(pixels: UInt8, degrees: float) -> UInt8:
     """Pixels uint8 [height, width, 3] turned about their middle, corners cut off and filled with black."""
     return np.asarray(Image.fromarray(pixels).rotate(degrees, Image.Resampling.BILINEAR))
-
-
-class _Threads(threading.local):
-    """One resizer a thread: it keeps its working memory, without which it takes three times as long."""
-
-    def __init__(self) -> None:
-        self.resizer = Resizer()
-
-
-_threads = _Threads()
-
-
-@functools.cache
-def _resize_options(filter: str) -> ResizeOptions:
-    return ResizeOptions(resize_alg=ResizeAlg.convolution(_FILTERS[filter]), use_alpha=False)
 
 
 def _fitted_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:

@@ -13,7 +13,13 @@ from pathlib import Path
 from certero.errors import DataError
 
 #: Suffixes of photos, compared in lower case.
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+PHOTO_SUFFIXES = frozenset(
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
+        *(".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs"),
+        *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm"),
+    )
+)
 
 _ESCAPED_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
 

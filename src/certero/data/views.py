@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from certero.data.alignment import VIEW_SIDE
-from certero.pixels import UInt8, count_levels, luma, resize
+from certero.pixels import UInt8, count_levels, luma
+from certero.resizing import resize
 
 #: Longer side of the picture that sharpness is measured on, pixels: blur that people see is some pixels wide here.
 MEASURED_SIDE = 256

@@ -175,7 +175,9 @@ def _requirements(extra: str) -> Iterator[tuple[Requirement, str | None]]:
     for line in metadata.requires("certero") or []:
         requirement = Requirement(line)
         marker = requirement.marker
-        needed = marker is None if extra == "" else marker is not None and marker.evaluate({"extra": extra})
+        # A part's marker names it; others say on which machines a requirement holds, of whatever part.
+        always = marker is None or marker.evaluate({"extra": ""})
+        needed = always if extra == "" else not always and marker is not None and marker.evaluate({"extra": extra})
         # `certero[report]` within `[train]` is a part with a line of its own.
         if needed and requirement.name != "certero":
             requirement.marker = None

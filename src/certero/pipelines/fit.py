@@ -440,7 +440,7 @@ def without_tables(calibration: Json) -> Json:
 
 def versions() -> Json:
     """Of certero, Python and the libraries that shape a model."""
-    names = ("numpy", "onnxruntime", "scikit-learn", "torch", "timm", "Pillow", "simplejpeg", "polars")
+    names = ("numpy", "onnxruntime", "scikit-learn", "torch", "timm", "Pillow", "simplejpeg", "pi-heif", "polars")
     found: Json = {"certero": version(), "python": ".".join(str(part) for part in sys.version_info[:3])}
     for name in names:
         try:
