@@ -197,7 +197,7 @@ def beds() -> Json:
             "damaged": 1,
             "leaked": 0,
             "purged": 14,
-            "passed_over": {".txt": 3, "": 1},
+            "passed_over": {".txt": 3, "(no suffix)": 1},
         },
         listed={
             "unreadable": [

@@ -221,7 +221,7 @@ def test_one_class_is_refused(mistake: Mistake, tmp_path: Path) -> None:
 
 def test_a_class_with_one_photo_is_refused(mistake: Mistake, tmp_path: Path) -> None:
     line = mistake("train", _classes(tmp_path / "data", cow=4, calf=1), "-q")
-    assert "class calf has 1" in line
+    assert "1 class has fewer: calf (1)" in line
 
 
 def test_photos_that_are_all_broken_are_refused(mistake: Mistake, small_run: Run, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_photos_are_found_whatever_their_suffix_case_and_hidden_ones_are_not(tmp
     (tmp_path / "Makefile").write_text("x")
     walk = walk_photos(tmp_path)
     assert walk.photos == ["Z.tiff", "a.Png", "b.JPG", "sub/c.JFIF"]
-    assert walk.passed_over == {"(no suffix)": 1, ".txt": 1}
+    assert walk.passed_over == {"(hidden)": 2, "(no suffix)": 1, ".txt": 1}
     assert find_photos(tmp_path) == [tmp_path / name for name in walk.photos]
 
 
@@ -217,7 +217,7 @@ def test_every_kind_of_manifest_reads_the_same(tmp_path: Path, kind: str) -> Non
         ("path,label\n,a\n", "needs a path"),
         ("path,label\n../p0.jpg,a\n", "outside"),
         ("path,label\n/etc/hosts,a\n", "outside"),
-        ("path,label,split\np0.jpg,a,dev\n", "(first: dev)"),
+        ("path,label,split\np0.jpg,a,maybe\n", "(first: maybe)"),
         ("path,label,captured_at\np0.jpg,a,yesterday\n", "(first: p0.jpg: yesterday)"),
         ("path,label,captured_at\np0.jpg,a,2024-01-12\n", "a date and a time"),
         ("path,label,captured_at\np0.jpg,a,2024-13-12T05:00:00\n", "a date and a time"),
@@ -338,7 +338,7 @@ def test_what_cannot_be_trained_on_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"at least 2 classes.*found 1 \(cow\)"):
         check_classes(scanned(tmp_path))
     photo(tmp_path / "dog" / "c.jpg")
-    with pytest.raises(DataError, match=r"class dog has 1"):
+    with pytest.raises(DataError, match=r"1 class has fewer: dog \(1\)"):
         check_classes(scanned(tmp_path))
     for path in find_photos(tmp_path):
         path.write_bytes(b"no photo")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from certero.errors import ConfigError
+from certero.names import class_name
 
 ClassWeights = Literal["none", "balanced"] | dict[str, float]
 
@@ -62,6 +63,7 @@ class TrainSettings:
         split_seed: seed of the split, and of nothing else.
         split_from: an earlier run whose test photos stay in test.
         label_level: which folder below the split names the class: 1, 2, ... or `leaf`.
+        min_photos: classes with fewer readable photos are left out; None refuses those with fewer than 2.
         keep_leaks: trains on photos that are copies of given val or test photos.
         seed: seed of everything but the split.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -122,6 +124,7 @@ class TrainSettings:
     split_seed: int = 0
     split_from: str | None = None
     label_level: int | Literal["leaf"] | None = None
+    min_photos: int | None = None
     keep_leaks: bool = False
     seed: int = 0
     device: str = "auto"
@@ -245,7 +248,7 @@ def _checked(values: dict[str, Any]) -> TrainSettings:
     if isinstance(values.get("class_weights"), str):
         values["class_weights"] = parse_class_weights(values["class_weights"])
     elif isinstance(values.get("class_weights"), dict):
-        values["class_weights"] = {name: _weight(name, w) for name, w in values["class_weights"].items()}
+        values["class_weights"] = {class_name(name): _weight(name, w) for name, w in values["class_weights"].items()}
     if values.get("label_level") is not None:
         values["label_level"] = parse_label_level(str(values["label_level"]))
     for name in ("strengths", "require", "layers", "label_also", "assumed", "train_scale"):
@@ -254,6 +257,7 @@ def _checked(values: dict[str, Any]) -> TrainSettings:
     settings = TrainSettings(**values)
     _check("--image-size", settings.image_size, 32, 1024)
     _check("--workers", settings.workers, 1, 1024)
+    _check("--min-photos", settings.min_photos, 2, 10**9)
     if settings.decide is not None and not 0 < settings.decide <= 1:
         raise ConfigError(f"--decide must lie above 0 and at most 1; found {settings.decide}.")
     _check("--seed", settings.seed, 0, 2**32 - 1)
@@ -446,7 +450,8 @@ def parse_class_weights(text: str) -> ClassWeights:
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, _equals, value = part.rpartition("=")
-        weights[name.strip()] = _weight(name.strip(), value, part)
+        name = class_name(name)
+        weights[name] = _weight(name, value, part)
     return weights
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from certero.errors import ConfigError
+from certero.names import find_class
 from certero.records import Json
 
 if TYPE_CHECKING:
@@ -216,6 +217,18 @@ def _check_figures_fit(case: Case) -> None:
         )
     if case.figures.counts is not None:
         check_classes(case, list(case.figures.counts))
+
+
+def spell_classes(case: Case, classes: Sequence[str]) -> Case:
+    """The case with the classes that it names spelled as the model spells them."""
+
+    def spell(by_class: Any) -> Any:
+        if not isinstance(by_class, dict):
+            return by_class
+        return {find_class(name, classes) or name: spell(value) for name, value in by_class.items()}
+
+    named = ("error_minutes", "error_cost", "class_shares")
+    return dataclasses.replace(case, **{name: spell(getattr(case, name)) for name in named})
 
 
 def check_classes(case: Case, classes: Sequence[str]) -> None:

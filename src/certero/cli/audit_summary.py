@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from certero.cli.summary import say_passed_over
 from certero.data.findings import KINDS
 from certero.language import _, message, ngettext, translate
 from certero.records import Json
@@ -15,6 +16,8 @@ def summarise(answer: Json) -> list[str]:
     """The lines, in the language in use: a kind of finding each, the worst first, with examples and what to do."""
     counts = answer["counts"]
     lines = [_("Note: %(note)s.") % {"note": translate(note)} for note in answer["notes"]]
+    if counts["passed_over"]:
+        lines.append(say_passed_over(counts["passed_over"]))
     if answer["near_copies"]["reason"]:
         text = _("Near copies cannot be told apart here: %(reason)s.")
         lines.append(text % {"reason": translate(answer["near_copies"]["reason"])})

@@ -12,7 +12,7 @@ import typer
 from certero.cli.options import DataBlock, DataGroupBy, DataSplit, Lang, Quiet, Workers
 from certero.cli.output import check_target, say
 from certero.cli.progress import show_progress
-from certero.cli.summary import print_json, print_places
+from certero.cli.summary import print_json, print_places, say_passed_over
 from certero.language import _, translate
 from certero.records import Json
 
@@ -90,6 +90,8 @@ def print_comparison(answer: Json) -> None:
         say(_("Note: %(note)s.") % {"note": translate(note)})
     if unreadable := (answer["counts"] or {}).get("unreadable"):
         say(_("Photos that could not be read and were not judged: %(count)d.") % {"count": unreadable})
+    if passed_over := (answer["counts"] or {}).get("passed_over"):
+        say(say_passed_over(passed_over))
     say("")
     _print_table(answer)
     say("")

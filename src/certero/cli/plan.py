@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from certero.amounts import count, duration, size
 from certero.cli.output import say
+from certero.data.files import describe_passed_over
 from certero.language import _, ngettext, translate
 from certero.pipelines.plan import Plan
 
@@ -60,7 +61,7 @@ def _left_out(plan: Plan) -> list[str]:
     }
     found = [text.format(n=count(plan.counts[name])) for name, text in reasons.items() if plan.counts[name]]
     if plan.counts["passed_over"]:
-        others = ", ".join(f"{number} {reason}" for reason, number in plan.counts["passed_over"].items())
+        others = ", ".join(map(translate, describe_passed_over(plan.counts["passed_over"])))
         found.append(_("files that are no photos of the data: {list}").format(list=others))
     return found
 

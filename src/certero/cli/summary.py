@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from certero.cli.output import say, write
 from certero.errors import UserError
@@ -171,6 +171,13 @@ def _word(key: str) -> str:
     return _(_WORDS[key]) if key in _WORDS else key.replace("_", " ")
 
 
+def say_passed_over(passed_over: Mapping[str, int]) -> str:
+    """One line about the files beside the photos."""
+    from certero.data.files import describe_passed_over
+
+    return _("Passed over: %(list)s.") % {"list": ", ".join(map(translate, describe_passed_over(passed_over)))}
+
+
 def _left_out(counts: Json) -> list[str]:
     # Purged and leaked photos have their note.
     lines = []
@@ -188,4 +195,6 @@ def _left_out(counts: Json) -> list[str]:
             count,
         )
         lines.append(text % {"count": count})
+    if passed_over := counts.get("passed_over"):
+        lines.append(say_passed_over(passed_over))
     return lines

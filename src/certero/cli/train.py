@@ -79,6 +79,10 @@ def command(
     split_seed: Annotated[int | None, typer.Option(help="Seed of the split alone.")] = None,
     split_from: Annotated[Path | None, typer.Option(help="Run whose test photos stay in test.")] = None,
     label_level: LabelLevel = None,
+    min_photos: Annotated[
+        int | None,
+        typer.Option(help="Leave out classes with fewer readable photos. Default: refuse those with fewer than 2."),
+    ] = None,
     keep_leaks: Annotated[
         bool, typer.Option("--keep-leaks", help="Train on copies of given val and test photos too.")
     ] = False,
@@ -123,6 +127,7 @@ def command(
         "split_seed": split_seed,
         "split_from": None if split_from is None else str(split_from),
         "label_level": label_level,
+        "min_photos": min_photos,
         "keep_leaks": keep_leaks or None,
         "seed": seed,
         "device": device,

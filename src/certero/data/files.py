@@ -1,16 +1,19 @@
-"""Photos on disk: which files below a folder are photos, and what was passed over."""
+"""Photos on disk: which files below a folder are photos, which pictures cannot be read, and what else is there."""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from certero.errors import DataError
+from certero.language import Sentence, message, sentence
+from certero.pixels import sniff
 
 #: Suffixes of photos, compared in lower case.
 PHOTO_SUFFIXES = frozenset(
@@ -21,34 +24,104 @@ PHOTO_SUFFIXES = frozenset(
     )
 )
 
+#: Suffixes of archives, which are unpacked first.
+ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
+
+RAW = "camera raw"
+# Suffixes of pictures that are not read, with what they are.
+_FOREIGN = {
+    **dict.fromkeys((".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc"), RAW),
+    **dict.fromkeys((".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl"), RAW),
+    **dict.fromkeys((".sr2", ".srf", ".srw", ".x3f"), RAW),
+    ".jxl": "JPEG XL",
+    **dict.fromkeys((".jxr", ".wdp", ".hdp"), "JPEG XR"),
+    **dict.fromkeys((".psd", ".psb"), "Photoshop"),
+    **dict.fromkeys((".dcm", ".dicom"), "DICOM"),
+    **dict.fromkeys((".svg", ".svgz"), "SVG"),
+    **{"." + name.lower(): name for name in ("XCF", "TGA", "PCX", "EXR", "HDR", "DDS", "ICO", "QOI", "BPG", "FLIF")},
+}
+#: What pictures that are not read are, as the column `format` names them.
+FOREIGN_FORMATS = frozenset(_FOREIGN.values())
+
+# How such files begin, whatever they are called.
+_BEGINNINGS = (
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"II\xbc", "JPEG XR"),
+    (b"8BPS", "Photoshop"),
+    (b"FUJIFILMCCD-RAW", RAW),
+    (b"IIU\0", RAW),
+    (b"IIRO", RAW),
+    (b"IIRS", RAW),
+    (b"FOVb", RAW),
+)
+_BEGINNING_BYTES = 512
+# Sizes of the header that follows a BMP's own: two letters alone may begin any text.
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
+
+# What systems and storage devices put beside photos: thumbnails, deleted files, halves of files of another system.
+_SYSTEM_FOLDERS = frozenset(
+    {
+        *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler"),
+        *("system volume information", "__macosx", "lost+found", "found.000", "picasaoriginals"),
+    }
+)
+
+_HIDDEN, _NO_SUFFIX, _NO_FILE = "(hidden)", "(no suffix)", "(not a file)"
+_LOOP, _RAW_TWIN, _FOLDER = "(folder loop)", "(camera raw beside its photo)", "(folder "
+NO_CLASS, NO_SPLIT = "(photo without a class folder)", "(photo outside the split folders)"
+CLOSED_FOLDER, RARE_CLASS = "(folder that could not be opened)", "(photo of a class left out)"
+_SAID = {
+    _HIDDEN: message("%(count)s hidden"),
+    _NO_SUFFIX: message("%(count)s without a suffix"),
+    _NO_FILE: message("%(count)s not a file"),
+    _LOOP: message("%(count)s folder loop"),
+    _RAW_TWIN: message("%(count)s camera raw beside its photo"),
+    NO_CLASS: message("%(count)s photo without a class folder"),
+    NO_SPLIT: message("%(count)s photo outside the split folders"),
+    CLOSED_FOLDER: message("%(count)s folder that could not be opened"),
+    RARE_CLASS: message("%(count)s photo of a class left out"),
+}
+
 _ESCAPED_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """What a walk through a folder met; hidden files and folders are not part of it.
+    """What a walk through a folder met.
 
     Args:
         root: the folder walked.
         photos: photos as POSIX paths relative to root, sorted by code point; undecodable bytes of a name are
             lone surrogates, as `os.fsdecode` gives them.
-        passed_over: how many other files there were, by lower-case suffix, `(no suffix)`, `(not a file)` for
-            pipes and devices, `(folder loop)` for links back to a folder above.
+        foreign: pictures that cannot be read, likewise, with what they are, see `why_foreign`.
+        others: every other file with its kind: lower-case suffix, `(no suffix)`, `(hidden)`, `(not a file)` for
+            pipes and devices, `(folder loop)` for links back to a folder above, `(folder @eaDir)` and the like for
+            what a system put there.
+        folders: every folder below root that was opened.
         unreadable_folders: relative path and reason of each folder that could not be opened.
     """
 
     root: Path
     photos: list[str]
-    passed_over: dict[str, int]
+    foreign: dict[str, str]
+    others: list[tuple[str, str]]
+    folders: list[str]
     unreadable_folders: list[str]
+
+    @property
+    def passed_over(self) -> dict[str, int]:
+        """How many other files there are, by kind."""
+        return dict(sorted(Counter(kind for _name, kind in self.others).items()))
 
 
 def walk_photos(root: Path) -> Walk:
-    """Every photo below root, and a count of what else is there.
+    """Every photo below root, every picture that cannot be read, and what else is there.
 
-    Links to folders are followed, except back to a folder on the way down. Hidden names (a leading dot, so
-    `.ipynb_checkpoints` too) are ignored. A dangling link with a photo's name counts as a photo: opening it
-    tells the reason later, so that it is listed instead of lost.
+    A file is a photo by its suffix, or by how it begins. Links to folders are followed, except back to a folder on
+    the way down. Hidden names (a leading dot, so `.ipynb_checkpoints` too) and what systems put beside photos are
+    passed over whole. A dangling link with a photo's name counts as a photo: opening it tells the reason later, so
+    that it is listed instead of lost.
 
     Raises:
         DataError: root is not a folder.
@@ -57,7 +130,9 @@ def walk_photos(root: Path) -> Walk:
     if not root.is_dir():
         raise DataError(f"a folder of photos is needed; {printable(str(root))} is not one. Check the path.")
     photos: list[str] = []
-    passed_over: Counter[str] = Counter()
+    foreign: dict[str, str] = {}
+    others: list[tuple[str, str]] = []
+    folders: list[str] = []
     unreadable: list[str] = []
     open_folders = [("", frozenset[tuple[int, int]]())]
     while open_folders:
@@ -66,27 +141,60 @@ def walk_photos(root: Path) -> Walk:
             status = os.stat(root / folder)  # noqa: PTH116
             identity = (status.st_dev, status.st_ino)
             if identity in above:
-                passed_over["(folder loop)"] += 1
+                others.append((folder, _LOOP))
                 continue
             with os.scandir(root / folder) as listing:
                 entries = list(listing)
         except OSError as error:
             unreadable.append(f"{printable(folder) or '.'}: {error.strerror}")
             continue
+        if folder:
+            folders.append(folder)
+        found, strange = [], []
         for entry in entries:
-            if entry.name.startswith("."):
-                continue
             name = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.name.startswith("."):
+                others.append((name, _HIDDEN))
+                continue
             kind = _kind(entry)
-            if kind == "folder":
+            if kind == "folder" and entry.name.lower() in _SYSTEM_FOLDERS:
+                others.append((name, f"{_FOLDER}{entry.name})"))
+            elif kind == "folder":
                 open_folders.append((name, above | {identity}))
             elif kind == "other":
-                passed_over["(not a file)"] += 1
-            elif (suffix := Path(entry.name).suffix.lower()) in PHOTO_SUFFIXES:
-                photos.append(name)
+                others.append((name, _NO_FILE))
+            elif Path(entry.name).suffix.lower() in PHOTO_SUFFIXES:
+                found.append(name)
             else:
-                passed_over[suffix or "(no suffix)"] += 1
-    return Walk(root, sorted(photos), dict(sorted(passed_over.items())), sorted(unreadable))
+                strange.append(name)
+        stems = {os.path.splitext(name)[0].lower() for name in found}  # noqa: PTH122
+        for name in strange:
+            what = _recognise(root / name)
+            if what == "photo":
+                found.append(name)
+            elif what is None:
+                others.append((name, Path(name).suffix.lower() or _NO_SUFFIX))
+            elif what == RAW and os.path.splitext(name)[0].lower() in stems:  # noqa: PTH122
+                others.append((name, _RAW_TWIN))
+            else:
+                foreign[name] = what
+        photos += found
+    return Walk(
+        root, sorted(photos), dict(sorted(foreign.items())), sorted(others), sorted(folders), sorted(unreadable)
+    )
+
+
+def check_folders(walk: Walk) -> None:
+    """Raises unless every folder below the walk's root could be opened.
+
+    Raises:
+        DataError: naming the first.
+    """
+    if walk.unreadable_folders:
+        raise DataError(
+            f"every folder must be readable; {len(walk.unreadable_folders)} below {printable(str(walk.root))} could "
+            f"not be opened (first: {walk.unreadable_folders[0]}). Change the permissions or move it away."
+        )
 
 
 def find_photos(root: Path) -> list[Path]:
@@ -96,12 +204,28 @@ def find_photos(root: Path) -> list[Path]:
         DataError: root is not a folder, or a folder below it cannot be opened.
     """
     walk = walk_photos(root)
-    if walk.unreadable_folders:
-        raise DataError(
-            f"every folder must be readable; {len(walk.unreadable_folders)} below {printable(str(root))} could "
-            f"not be opened (first: {walk.unreadable_folders[0]}). Change the permissions or move it away."
-        )
+    check_folders(walk)
     return [walk.root / name for name in walk.photos]
+
+
+def why_foreign(name: str, what: str) -> str:
+    """Why a picture is not read, and what to do."""
+    suffix = Path(name).suffix.lower()
+    return f"{what}{f' ({suffix})' if suffix else ''} is not read: convert it to JPEG"
+
+
+def describe_passed_over(counts: Mapping[str, int]) -> list[Sentence]:
+    """What was passed over, a few words a kind: `3 .txt`, `2 without suffix`."""
+    words: list[Sentence] = []
+    for kind, count in counts.items():
+        if kind.startswith(_FOLDER) and kind not in _SAID:
+            name = kind.removeprefix(_FOLDER).removesuffix(")")
+            words.append(sentence("%(count)s folder %(name)s", count=count, name=name))
+        elif kind in _SAID:
+            words.append(sentence(_SAID[kind], count=count))
+        else:
+            words.append(Sentence("%(count)s %(kind)s", None, {"count": count, "kind": kind.strip("()")}))
+    return words
 
 
 def printable(name: str) -> str:
@@ -114,11 +238,26 @@ def printable(name: str) -> str:
 
 
 def on_disk(root: Path, name: str) -> Path:
-    r"""The file that `printable` named: the inverse, trying the name as it is first."""
+    r"""The file that `printable` named, or that somebody typed: the name as it is first.
+
+    Then with its bytes that are no UTF-8, then by names that differ in how accents are stored (composed, or apart as
+    macOS does it).
+    """
     path = root / name
-    if _ESCAPED_BYTE.search(name) and not os.path.lexists(path):
-        return root / _ESCAPED_BYTE.sub(lambda match: chr(0xDC00 + int(match[1], 16)), name)
-    return path
+    escaped = _ESCAPED_BYTE.search(name)
+    if (name.isascii() and not escaped) or os.path.lexists(path):
+        return path
+    if escaped:
+        raw = root / _ESCAPED_BYTE.sub(lambda match: chr(0xDC00 + int(match[1], 16)), name)
+        if os.path.lexists(raw):
+            return raw
+    return _same_but_for_accents(root, Path(name).parts) or path
+
+
+def typed(path: str | Path) -> Path:
+    """The file or folder that a user named: as typed, else the one whose accents are merely stored otherwise."""
+    given = Path(path)
+    return on_disk(Path(given.anchor), str(given.relative_to(given.anchor) if given.anchor else given))
 
 
 def first_and_count(names: Iterable[str], noun: str) -> str:
@@ -126,6 +265,25 @@ def first_and_count(names: Iterable[str], noun: str) -> str:
     listed = list(names)
     plural = "" if len(listed) == 1 else "s"
     return f"{len(listed)} {noun}{plural} (first: {listed[0]})" if listed else f"0 {noun}s"
+
+
+def _same_but_for_accents(root: Path, parts: Sequence[str]) -> Path | None:
+    """The path below root whose every name composes to what the parts compose to; None where there is none."""
+    here = root
+    for part in parts:
+        if os.path.lexists(here / part):
+            here = here / part
+            continue
+        wanted = unicodedata.normalize("NFC", part)
+        try:
+            names = os.listdir(here)  # noqa: PTH208
+        except OSError:
+            return None
+        same = [name for name in names if unicodedata.normalize("NFC", name) == wanted]
+        if not same:
+            return None
+        here = here / min(same)
+    return here
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
@@ -137,3 +295,22 @@ def _kind(entry: os.DirEntry[str]) -> str:
     if stat.S_ISDIR(mode):
         return "folder"
     return "file" if stat.S_ISREG(mode) else "other"
+
+
+def _recognise(path: Path) -> str | None:
+    """`photo`, one of `FOREIGN_FORMATS`, or None, of a file without a photo's suffix."""
+    named = _FOREIGN.get(path.suffix.lower())
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(_BEGINNING_BYTES)
+    except OSError:
+        return named
+    found = sniff(beginning)
+    if found == "bmp" and int.from_bytes(beginning[14:18], "little") not in _BMP_HEADERS:
+        found = None
+    if found is not None and not (found == "tiff" and named == RAW):  # most cameras' raw files are TIFFs to look at
+        return "photo"
+    for start, what in _BEGINNINGS:
+        if beginning.startswith(start):
+            return what
+    return RAW if beginning[4:12] == b"ftypcrx " else named

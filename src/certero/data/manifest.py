@@ -6,7 +6,6 @@ import io
 import os
 import posixpath
 import re
-import unicodedata
 from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
@@ -14,12 +13,14 @@ from pathlib import Path
 import polars as pl
 
 from certero.data.files import first_and_count, on_disk, printable
+from certero.data.layout import split_named
+from certero.data.spellings import settle_classes
 from certero.data.table import SCHEMA, Photos, conform
 from certero.errors import DataError
 from certero.language import Sentence, sentence
+from certero.names import class_name
 from certero.records import SPLITS
 
-SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
 
 _MANIFEST_COLUMNS = ("path", "label", "split", "group", "captured_at")
@@ -50,21 +51,22 @@ def list_manifest(manifest: Path) -> Photos:
         raise DataError(f"a manifest must list at least one photo; {shown} has no rows. Add rows.")
     table = table.rename({name: f"manifest_{name}" for name in table.columns if _is_ours(name)})
     paths = _manifest_paths(manifest, table["path"].to_list())
-    labels = [unicodedata.normalize("NFC", label or "") for label in table["label"]]
+    labels = [class_name(label or "") for label in table["label"]]
     _check_rows(shown, paths, labels)
-    splits = [(word or "").lower() for word in table["split"]] if "split" in table.columns else None
-    if splits is not None and (unknown := [word for word in splits if word and word not in SPLIT_WORDS]):
+    splits = [word or "" for word in table["split"]] if "split" in table.columns else None
+    if splits is not None and (unknown := [word for word in splits if word and split_named(word) is None]):
         raise DataError(
-            f"split must be train, val, valid, validation, test or empty; {shown} has "
+            f"split must be train, val, test, another word for one of them, or empty; {shown} has "
             f"{first_and_count(unknown, 'other word')}. Correct the column."
         )
     columns = [pl.Series("path", paths), pl.Series("label", labels)]
     if splits is not None:
-        columns.append(pl.Series("split", [SPLIT_WORDS.get(word) for word in splits], dtype=pl.String))
+        columns.append(pl.Series("split", [split_named(word) for word in splits], dtype=pl.String))
     if "captured_at" in table.columns:
         columns.append(_manifest_times(shown, paths, table["captured_at"].to_list()))
     listed = conform(table.with_columns(columns))
-    return Photos(manifest.parent, listed, "manifest", {}, tuple(classes_missing(listed)))
+    settled = settle_classes(Photos(manifest.parent, listed, "manifest"))
+    return settled.noted(classes_missing(settled.table))
 
 
 def time_in_name(name: str) -> datetime | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,11 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from certero.data.files import on_disk
+from certero.data.files import FOREIGN_FORMATS, RARE_CLASS, on_disk, printable
+from certero.data.layout import some, where_classes_are
 from certero.errors import DataError
+from certero.language import sentence
 from certero.records import USED
 
 Mask = npt.NDArray[np.bool_]
+
+_MOST_RARE = 20
 
 #: Columns of `data.parquet`. Further columns of a manifest follow them, as text.
 #:
@@ -58,6 +62,7 @@ class Photos:
         passed_over: files that are no photos of the data set, counted by suffix or reason.
         notes: sentences for people about what was found or done.
         split_source: `given` when the data named val or test photos, `own` when certero cut them, None before.
+        empty_classes: class folders without a photo: what they hold instead, as `passed_over`.
     """
 
     root: Path
@@ -66,6 +71,7 @@ class Photos:
     passed_over: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     split_source: Literal["given", "own"] | None = None
+    empty_classes: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def used_mask(self) -> Mask:
         """Boolean [rows]: photos that may be trained on or tested with."""
@@ -117,19 +123,66 @@ def check_classes(photos: Photos) -> None:
             f"DATA must hold readable photos; none of {photos.table.height} can be used "
             f"(first: {first['path']}: {first['problem']}). Check that the files are complete photos."
         )
-    labels = sorted(photos.table["label"].drop_nulls().unique().to_list())
+    # A folder of pictures that are all of a kind that is not read makes no class; a note tells of it.
+    read = photos.table.filter(~pl.col("format").is_in(FOREIGN_FORMATS).fill_null(False))
+    labels = sorted(read["label"].drop_nulls().unique().to_list())
     if len(labels) < 2:
-        raise DataError(
-            f"DATA must hold at least 2 classes, one folder or label each; found {len(labels)} "
-            f"({', '.join(labels)}). Add photos of another class, or point to the folder above."
-        )
+        raise DataError(_too_few_classes(photos, labels))
     counts = dict(used.group_by("label").len().iter_rows())
-    for label in labels:
-        if counts.get(label, 0) < 2:
-            raise DataError(
-                f"every class needs at least 2 readable photos; class {label} has {counts.get(label, 0)}. "
-                "Add photos of it, or leave the class out."
-            )
+    if rare := [label for label in labels if counts.get(label, 0) < 2]:
+        raise DataError(_rare_classes(photos.table, rare, counts))
+
+
+def leave_out_rare(photos: Photos, least: int) -> Photos:
+    """The photos without the classes of which fewer can be used; a note names these."""
+    counts = dict(photos.used().group_by("label").len().iter_rows())
+    rare = sorted(label for label in photos.table["label"].drop_nulls().unique() if counts.get(label, 0) < least)
+    if not rare:
+        return photos
+    gone = photos.table["label"].is_in(rare).fill_null(False)
+    note = sentence(
+        "classes with fewer than %(least)d readable photos were left out: %(labels)s",
+        least=least,
+        labels=", ".join(f"{label} ({counts.get(label, 0)})" for label in rare),
+    )
+    passed_over = photos.passed_over | {RARE_CLASS: int(gone.sum())}
+    kept = dataclasses.replace(photos, table=photos.table.filter(~gone), passed_over=passed_over)
+    return kept.noted([note])
+
+
+def _too_few_classes(photos: Photos, labels: Sequence[str]) -> str:
+    lost = sorted({*photos.table["label"].drop_nulls(), *photos.empty_classes} - set(labels))
+    place = where_classes_are(photos.table["path"].to_list()) if photos.source != "manifest" and not lost else None
+    what = f"DATA must hold at least 2 classes, one folder or label each; found {len(labels)} ({', '.join(labels)})"
+    if lost:
+        return (
+            f"{what}; no photo can be read of {some(lost)}. Convert the photos to JPEG, or add photos of another class."
+        )
+    if place is None:
+        return f"{what}. Add photos of another class, or point to the folder above."
+    folder, inside = place
+    below = f"{printable(str(photos.root / folder))} holds {len(inside)} folders with photos ({some(inside)})"
+    return f"{what}. Add photos of another class, or point to the folder below: {below}."
+
+
+def _rare_classes(table: pl.DataFrame, rare: Sequence[str], counts: Mapping[str, int]) -> str:
+    """Every class that has too few readable photos, with why."""
+    told: list[str] = []
+    for label in rare[:_MOST_RARE]:
+        rows = table.filter(pl.col("label") == label)
+        problems = rows.filter(pl.col("status") == "unreadable")["problem"].drop_nulls()
+        there, read = rows.height, counts.get(label, 0)
+        told.append(
+            f"{label} ({read} of {there} readable: {problems.mode().sort()[0]})"
+            if len(problems)
+            else f"{label} ({read})"
+        )
+    more = f" and {len(rare) - _MOST_RARE} more" if len(rare) > _MOST_RARE else ""
+    one = len(rare) == 1
+    return (
+        f"every class needs at least 2 readable photos; {len(rare)} {'class has' if one else 'classes have'} fewer: "
+        f"{', '.join(told)}{more}. Add photos of {'it' if one else 'them'}, or leave classes out with --min-photos 2."
+    )
 
 
 def development(photos: Photos) -> pl.DataFrame:

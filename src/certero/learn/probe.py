@@ -21,6 +21,7 @@ from certero.config import ClassWeights
 from certero.engine.blas import one_blas_thread
 from certero.errors import ConfigError
 from certero.learn.logistic import fit_logistic
+from certero.names import find_class
 from certero.records import Map, Progress, no_progress
 from certero.stats.calibration import ABSENT
 
@@ -277,7 +278,8 @@ def weigh_classes(truth: NDArray[np.int64], classes: Sequence[str], class_weight
         return np.asarray(len(truth) / (np.count_nonzero(counts) * np.maximum(counts, 1)), dtype=np.float64)
     check_class_weights(classes, class_weights)
     assert isinstance(class_weights, dict)
-    return np.array([class_weights.get(name, 1.0) for name in classes])
+    weights = {find_class(name, classes): weight for name, weight in class_weights.items()}
+    return np.array([weights.get(name, 1.0) for name in classes])
 
 
 def check_class_weights(classes: Sequence[str], class_weights: ClassWeights) -> None:
@@ -286,7 +288,8 @@ def check_class_weights(classes: Sequence[str], class_weights: ClassWeights) -> 
     Raises:
         ConfigError: naming the unknown ones.
     """
-    unknown = sorted(set(class_weights) - set(classes)) if isinstance(class_weights, dict) else []
+    named = class_weights if isinstance(class_weights, dict) else {}
+    unknown = sorted(name for name in named if find_class(name, classes) is None)
     if unknown:
         raise ConfigError(
             f"--class-weights must name classes of the data ({', '.join(classes)}); found {', '.join(unknown)}. "

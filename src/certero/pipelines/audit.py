@@ -16,10 +16,11 @@ from certero.data.balance import judge_balance, judge_conditions, tabulate
 from certero.data.cleaning import check_manifest_place, choose_rows, cleaned_manifest
 from certero.data.duplicates import Link, count_leaks, describe_copies, link_copies
 from certero.data.findings import Finding, Severity, concerning, count_kinds, rank
+from certero.data.layout import LabelLevel
 from certero.data.near_copies import NearCopies, find_near_copies
 from certero.data.neighbours import reduced
 from certero.data.quality import judge_quality
-from certero.data.scan import LabelLevel, list_photos
+from certero.data.scan import list_photos
 from certero.data.separation import join, separate, with_units
 from certero.data.strata import split_units
 from certero.data.table import SCHEMA, Photos

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from certero.config import parse_duration, version
-from certero.data.scan import LabelLevel
+from certero.data.layout import LabelLevel
 from certero.data.table import SCHEMA
 from certero.errors import ConfigError, DataError
 from certero.language import Sentence, sentence, sentences, use_language

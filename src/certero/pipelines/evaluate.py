@@ -13,11 +13,14 @@ import numpy as np
 import polars as pl
 
 from certero.config import parse_duration
-from certero.data.scan import LabelLevel, list_photos
+from certero.data.files import printable, typed
+from certero.data.layout import LabelLevel, some, split_named, where_classes_are
+from certero.data.scan import list_photos
 from certero.data.separation import Separation
 from certero.data.table import Photos
 from certero.errors import ConfigError, DataError
-from certero.language import sentences, use_language
+from certero.language import sentence, sentences, use_language
+from certero.names import find_class
 from certero.pipelines.openings import open_test_set
 from certero.pipelines.predict import load
 from certero.pipelines.prepare import look_at_photos, separate_judged
@@ -132,14 +135,26 @@ def evaluate(
 
 def list_judged(data: Path, classes: Sequence[str], label: str | None, label_level: LabelLevel | None) -> Photos:
     """The listed photos; a folder that is itself named after a class, without class folders in it, is that class."""
-    if label is not None and label not in classes:
+    data = typed(data)
+    named = None if label is None else find_class(label, classes)
+    if label is not None and named is None:
         raise ConfigError(f"--label must be a class of the model ({', '.join(classes)}); found {label!r}.")
-    name = data.resolve().name
-    if label is None and data.is_dir() and label_level is None and name in classes:
-        inside = {folder.name for folder in data.iterdir() if folder.is_dir()}
-        if not inside & {*classes, *SPLITS}:
-            label = name
-    return list_photos(data, label_level=label_level, single_label=label)
+    if label is None and data.is_dir() and label_level is None:
+        inside = [folder.name for folder in data.iterdir() if folder.is_dir()]
+        if not any(split_named(name) or find_class(name, classes) for name in inside):
+            named = find_class(data.resolve().name, classes)
+    return _spelled(list_photos(data, label_level=label_level, single_label=named, classes=classes), classes)
+
+
+def _spelled(photos: Photos, classes: Sequence[str]) -> Photos:
+    """The photos with the labels that the model spells otherwise in its own spelling, and a note of them."""
+    found = {label: find_class(label, classes) for label in sorted(set(photos.table["label"].drop_nulls()))}
+    spelled = {label: name for label, name in found.items() if name is not None and name != label}
+    notes = [
+        sentence("%(labels)s are taken as one class, %(chosen)s", labels=label, chosen=name)
+        for label, name in spelled.items()
+    ]
+    return photos.with_columns(pl.col("label").replace(spelled)).noted(notes) if spelled else photos
 
 
 def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Photos:
@@ -166,9 +181,11 @@ def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Pho
     ]
     table = table.filter(pl.col("label").is_in(list(classes)))
     if table.is_empty():
+        place = where_classes_are(photos.table["path"].to_list()) if photos.source != "manifest" else None
+        below = f" ({printable(str(photos.root / place[0]))} holds {some(place[1])})" if place else ""
         raise DataError(
             f"DATA must hold classes that the model knows ({', '.join(classes)}); "
-            f"found {', '.join(sorted(unknown['label']))}. Point to the folder that holds the class folders, "
+            f"found {', '.join(sorted(unknown['label']))}. Point to the folder that holds the class folders{below}, "
             "name the class of all photos with --label, or count how many the model refuses with --unknown."
         )
     kept = dataclasses.replace(photos, table=table).noted(notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from certero.data.files import typed
 from certero.engine.threads import Threads
 from certero.errors import ModelFileError
 from certero.runtime.model_file import read_model
@@ -38,7 +39,7 @@ def find_model(model: str | Path) -> Path:
     Raises:
         ModelFileError: if a folder holds none.
     """
-    path = Path(model)
+    path = typed(model)
     if not path.is_dir():
         return path
     if not (path / "model.onnx").exists():

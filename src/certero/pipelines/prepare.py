@@ -17,11 +17,12 @@ from certero.cache import BlobCache
 from certero.config import TrainSettings
 from certero.data import copies as copying
 from certero.data.first_look import Identity, Seen, identify, look_at
-from certero.data.scan import LabelLevel, list_photos
+from certero.data.layout import LabelLevel
+from certero.data.scan import list_photos
 from certero.data.scan import scan as scan_listed
 from certero.data.separation import Separation, separate, with_units
 from certero.data.split import assign, assign_folds, needs_cv
-from certero.data.table import Photos, development, held_out
+from certero.data.table import Photos, development, held_out, leave_out_rare
 from certero.errors import ConfigError
 from certero.pipelines.openings import Opening, open_test_set
 from certero.pipelines.resources import Resources, map_several, resources
@@ -138,6 +139,8 @@ def prepare(data: Path, settings: TrainSettings, tools: Resources) -> Prepared:
         SplitError: if they cannot be separated as asked.
     """
     photos = look_at_photos(list_photos(data, label_level=settings.label_level), tools)
+    if settings.min_photos is not None:
+        photos = leave_out_rare(photos, settings.min_photos)
     with tools.timed("separate"):
         copies = find_copies(photos)
         separation = separate(photos, copies, group_by=settings.group_by, block=settings.block, gap=settings.gap)

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from certero.business import outcomes as results
-from certero.business.case import Case, check_classes, read_case
+from certero.business.case import Case, check_classes, read_case, spell_classes
 from certero.business.outcomes import Outcomes, outcomes_of_figures, outcomes_of_photos
 from certero.business.sensitivity import analyse
 from certero.business.studentised import LEAST_ERROR, student_quantiles
@@ -122,6 +122,7 @@ def value(
             notes.append(sentence("the figures of the case are not used: the model's own take their place"))
         rows, ruled = [], []
         for candidate in candidates:
+            resolved = spell_classes(resolved, candidate.judged.classes)
             check_classes(resolved, candidate.judged.classes)
             chosen = _choose(resolved, candidate, threshold, per_class, save_threshold, notes)
             rows.append(_worth(resolved, candidate, candidate.judged, chosen["rule"], chosen))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from certero.data.files import describe_passed_over
 from certero.disk import write_whole
 from certero.errors import MissingExtra
 from certero.language import _, language, ngettext, translate
@@ -113,6 +114,7 @@ def environment() -> jinja2.Environment:
         "minutes": charts.lag_words,
         "said": lambda text: translate(text) if isinstance(text, str) else text,
         "slice_words": figures.slice_words,
+        "passed_over": lambda counts: ", ".join(map(translate, describe_passed_over(counts))),
     }
     environment.tests |= {"known": figures.known, "with_interval": figures.has_interval, "weak_part": is_weak_part}
     environment.globals |= {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from certero.errors import ConfigError, ModelFileError, PhotoError
+from certero.names import class_name
 from certero.records import Json, Map, Preprocessing
 from certero.runtime.inference import Photo, infer
 from certero.runtime.model_file import take_stock
@@ -248,6 +249,7 @@ def _classes(given: Json, file: Path) -> tuple[str, ...]:
             ) from error
     if not isinstance(listed, list) or len(listed) < 2 or not all(isinstance(name, str) and name for name in listed):
         raise ConfigError(f'{file} must name at least 2 classes in the order of the outputs: classes = ["a", "b"].')
+    listed = [class_name(name) for name in listed]
     if twice := sorted({name for name in listed if listed.count(name) > 1}):
         raise ConfigError(f"classes in {file} must differ; found twice: {', '.join(twice)}.")
     return tuple(listed)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from certero.errors import ConfigError
+from certero.names import class_name, find_class
 from certero.records import Json
 
 _AVERAGED = tuple(f"{row}_{f}" for row in ("macro", "micro", "weighted") for f in ("precision", "recall", "f1"))
@@ -56,11 +57,12 @@ def parse_requirement(text: str, classes: Sequence[str] | None = None) -> Requir
     figure, op = match["figure"], match["op"]
     if figure not in FIGURES:
         raise ConfigError(f"--require {text!r}: unknown figure {figure!r}; known are {', '.join(FIGURES)}")
-    label = match["bracket"] or match["colon"]
+    asked = match["bracket"] or match["colon"]
+    label = None if asked is None else class_name(asked)
     if label is not None and figure not in PER_CLASS:
         raise ConfigError(f"--require {text!r}: only {', '.join(PER_CLASS)} can be asked of one class")
     if label is not None and classes is not None:
-        _check_class(text, label, classes)
+        label = _find_class(text, label, classes)
     try:
         bar = float(match["bar"])
     except ValueError:
@@ -106,9 +108,8 @@ def _quantities(requirement: Requirement, test_metrics: Json) -> list[tuple[str 
     figure = requirement.figure
     if figure in PER_CLASS:
         per_class = test_metrics["per_class"]
-        if requirement.label is not None:
-            _check_class(requirement.text, requirement.label, list(per_class))
-        names = list(per_class) if requirement.label is None else [requirement.label]
+        label = requirement.label
+        names = list(per_class) if label is None else [_find_class(requirement.text, label, list(per_class))]
         return [(name, per_class[name][figure]) for name in names]
     if figure in _AVERAGED:
         row, _, name = figure.partition("_")
@@ -125,7 +126,9 @@ def _verdict(requirement: Requirement, quantity: Json) -> str:
     return MET if all(meeting) else CANNOT_TELL if any(meeting) else NOT_MET
 
 
-def _check_class(text: str, label: str, classes: Sequence[str]) -> None:
-    if label not in classes:
+def _find_class(text: str, label: str, classes: Sequence[str]) -> str:
+    found = find_class(label, classes)
+    if found is None:
         known = ", ".join(list(classes)[:20]) + (", ..." if len(classes) > 20 else "")
         raise ConfigError(f"--require {text!r}: unknown class {label!r}; the model knows {known}")
+    return found

@@ -1,0 +1,34 @@
+"""Archives that somebody names in place of the folder they unpack to: where the photos in one lie."""
+
+from __future__ import annotations
+
+import itertools
+import zipfile
+from pathlib import Path
+
+from certero.data.files import PHOTO_SUFFIXES
+from certero.data.layout import some, where_classes_are
+
+_MOST_NAMES = 200_000
+
+
+def look_inside(archive: Path) -> str:
+    """What to point to once the archive is unpacked, for a message; its photos are not read."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            names = [info.filename for info in itertools.islice(opened.infolist(), _MOST_NAMES)]
+    except (OSError, zipfile.BadZipFile, NotImplementedError, UnicodeError, ValueError):
+        return "Unpack it and point to the folder that holds one folder a class."
+    photos = [
+        name
+        for name in (name.replace("\\", "/") for name in names)
+        if Path(name).suffix.lower() in PHOTO_SUFFIXES and not name.startswith("__MACOSX/")
+    ]
+    if not photos:
+        return "It holds no photos: give another one, unpacked."
+    place = where_classes_are(photos)
+    if place is None:
+        return "Unpack it and point to the folder that it becomes."
+    folder, inside = place
+    holds = f"{len(inside)} folders with photos ({some(inside)})"
+    return f"Unpack it and point to the folder {folder} in it, which holds {holds}."

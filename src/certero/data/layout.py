@@ -1,0 +1,264 @@
+"""What the folders of a data set mean: which are splits, which name the classes, and where people meant to point."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from certero.data.folder_words import CONDITION_WORDS, SPLIT_OF_WORD, WORDS_BESIDE
+from certero.errors import DataError
+from certero.language import sentence
+from certero.names import class_name, find_class, look, without_accents
+
+LabelLevel = int | Literal["leaf"]
+Folders = tuple[str, ...]
+
+_SHOWN = 6
+
+
+def split_named(name: str) -> str | None:
+    """The split that a folder or a cell of a table names, in English or Spanish; None where it names none.
+
+    >>> [split_named(name) for name in ("Training", "seg_test", "valid-images", "validación", "dev", "testtube")]
+    ['train', 'test', 'val', 'val', 'val', None]
+    """
+    words = _letters(name)
+    joined = "".join(words)
+    if joined in SPLIT_OF_WORD:  # hold-out, train val
+        return SPLIT_OF_WORD[joined]
+    telling = [word for word in words if word not in WORDS_BESIDE]
+    return SPLIT_OF_WORD.get(telling[0]) if len(telling) == 1 else None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a photo's folders tell its split and its class.
+
+    Args:
+        splits: whether the folders hold given splits; a photo outside them then belongs to no split.
+        read: the folders of a photo below the root -> (split, class), either None where there is none.
+        notes: what people should know of it.
+    """
+
+    splits: bool
+    read: Callable[[Folders], tuple[str | None, str | None]]
+    notes: tuple[str, ...] = ()
+
+
+def read_layout(
+    photos: Iterable[Folders], opened: Collection[str], label_level: LabelLevel | None, classes: Sequence[str] = ()
+) -> Layout:
+    """What the folders mean.
+
+    Args:
+        photos: of each photo, the folders that it lies in below the root.
+        opened: names of the folders directly below the root, those without photos included.
+        label_level: which folder names the class, counted below the split's; None where the user did not say.
+        classes: those of a model that is to judge the photos, where there is one: they tell which folders are meant.
+
+    Raises:
+        DataError: folders that look like splits and hold different classes; folders that repeat each other, where the
+            user has to say which of them are the classes.
+    """
+    tree = _Tree(set(photos))
+    level: LabelLevel = 1 if label_level is None else label_level
+    words = {name: split for name in sorted(opened) if (split := split_named(name))}
+    if len(set(words.values())) > 1 and _hold_classes(tree, words, level):
+        tops = {name: tree.below(name, words[name]) for name in words}
+        return Layout(True, lambda folders: _below_split(folders, words, tops, level))
+    if label_level in (None, 1) and _split_inside(tree):
+        return Layout(True, _class_above_split)
+    notes: tuple[str, ...] = ()
+    if label_level is None:
+        level, notes = _level_of_repeated(tree, words, classes)
+    return Layout(False, lambda folders: (None, _label(folders, level)), notes)
+
+
+def where_classes_are(paths: Sequence[str]) -> tuple[str, list[str]] | None:
+    """The folder, relative and POSIX, in which the photos' folders part, and those folders; None where none do.
+
+    Args:
+        paths: of the photos, relative and POSIX.
+
+    >>> where_classes_are(["photos/red/1.jpg", "photos/blue/2.jpg"])
+    ('photos', ['blue', 'red'])
+    """
+    folders = [path.split("/")[:-1] for path in paths]
+    depth = 0
+    while True:
+        names = {parts[depth] if len(parts) > depth else "" for parts in folders}
+        if len(names) != 1 or "" in names:
+            break
+        depth += 1
+    inside = sorted(names - {""})
+    return ("/".join(folders[0][:depth]), inside) if folders and depth and len(inside) > 1 else None
+
+
+def some(names: Collection[str]) -> str:
+    """The names for a message, not too many of them."""
+    shown = sorted(names)
+    return ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")
+
+
+class _Tree:
+    """The folders that hold photos.
+
+    Args:
+        folders: of each photo, the folders that it lies in.
+    """
+
+    def __init__(self, folders: set[Folders]) -> None:
+        self._by_top: dict[str, set[Folders]] = defaultdict(set)
+        for parts in folders:
+            if parts:
+                self._by_top[parts[0]].add(parts[1:])
+
+    @property
+    def tops(self) -> list[str]:
+        """Folders directly below the root that hold photos somewhere."""
+        return sorted(self._by_top)
+
+    def below(self, top: str, split: str) -> int:
+        """How many folders to go down for the classes of a split: 2 where `seg_train` holds just `seg_train`."""
+        inside = self._by_top.get(top, set())
+        depth = 1
+        while inside and all(inside):
+            (first, *more) = {parts[0] for parts in inside}
+            if more or split_named(first) != split:
+                break
+            inside = {parts[1:] for parts in inside}
+            depth += 1
+        return depth
+
+    def labels(self, top: str, depth: int, level: LabelLevel) -> set[str]:
+        """Names of the classes below a folder."""
+        return {label for parts in self._by_top.get(top, set()) if (label := _label((top, *parts)[depth:], level))}
+
+    def loose(self, top: str) -> bool:
+        """Whether photos lie directly in the folder."""
+        return () in self._by_top.get(top, set())
+
+
+def _hold_classes(tree: _Tree, words: Mapping[str, str], level: LabelLevel) -> bool:
+    """Whether folders that are called like splits are some; False where they are rather classes called so.
+
+    Raises:
+        DataError: each holds other classes, or none holds any.
+    """
+    labels = {name: tree.labels(name, tree.below(name, split), level) for name, split in words.items()}
+    holding = [name for name, found in labels.items() if found]
+    if not holding:
+        others = [name for name in tree.tops if name not in words]
+        if others or not any(tree.loose(name) for name in words):
+            return False
+        raise DataError(
+            f"splits must hold one folder a class (DATA/train/CLASS/photo.jpg); the folders {some(words)} hold photos "
+            "and no class folders. Move the photos into folders named after their class, list them in a table with the "
+            f"columns path, label and split, or rename {some(words)} if they are the classes."
+        )
+    by_split: dict[str, set[str]] = defaultdict(set)
+    for name in holding:
+        by_split[words[name]] |= {look(label) for label in labels[name]}
+    sets = list(by_split.values())
+    if len(sets) > 1 and not any(a & b for i, a in enumerate(sets) for b in sets[:i]):
+        told = "; ".join(f"{name}: {some(labels[name])}" for name in holding)
+        raise DataError(
+            f"splits must hold the same class folders; the folders {some(words)} look like splits and share none "
+            f"({told}). Give the folders of a class one name in each, or rename {some(words)} if they are the classes."
+        )
+    return True
+
+
+def _below_split(
+    folders: Folders, words: Mapping[str, str], depths: Mapping[str, int], level: LabelLevel
+) -> tuple[str | None, str | None]:
+    split = words.get(folders[0]) if folders else None
+    return (None, None) if split is None else (split, _label(folders[depths[folders[0]] :], level))
+
+
+def _split_inside(tree: _Tree) -> bool:
+    """Whether every class folder holds the splits, instead of the other way round."""
+    found = [tree.labels(top, 0, 2) for top in tree.tops]
+    words = [{split_named(name) for name in names} for names in found]
+    return (
+        bool(words)
+        and all(each and None not in each for each in words)
+        and len(set().union(*words)) > 1
+        and not any(tree.loose(top) for top in tree.tops)
+    )
+
+
+def _class_above_split(folders: Folders) -> tuple[str | None, str | None]:
+    return (split_named(folders[1]), folders[0]) if len(folders) > 1 else (None, None)
+
+
+def _level_of_repeated(
+    tree: _Tree, words: Mapping[str, str], classes: Sequence[str]
+) -> tuple[LabelLevel, tuple[str, ...]]:
+    """Which folders name the classes, where the first ones may repeat the second ones, and what to note of it.
+
+    Raises:
+        DataError: the second ones probably do.
+    """
+    tops = tree.tops
+    inside = {top: tree.labels(top, 0, 2) for top in tops}
+    repeating = [
+        top for top in tops if any(_alike(inside[top]) & _alike(inside[other]) for other in tops if other != top)
+    ]
+    if len(repeating) < 2:
+        return 1, ()
+    second = set().union(*(inside[top] for top in repeating))
+    if classes:
+        known = [sum(find_class(name, classes) is not None for name in names) for names in (tops, second)]
+        return (2 if known[1] > known[0] else 1), ()
+    named = [top for top in repeating if top in words]
+    circumstances = [_are_conditions(repeating), _are_conditions(second)]
+    if named or circumstances == [True, False]:
+        splits = ", or rename the folders train and test if they are splits" if named else ""
+        raise DataError(
+            f"it must be clear which folders name the classes; {some(repeating)} each hold the same folders "
+            f"({some(second)}). If those are the classes, say --label-level 2; if {some(repeating)} are, say "
+            f"--label-level 1{splits}."
+        )
+    if circumstances == [False, True]:
+        return 1, ()
+    told = sentence(
+        "%(first)s hold the same folders (%(second)s); if those are the classes, say --label-level 2",
+        first=some(repeating),
+        second=some(second),
+    )
+    return 1, (told,)
+
+
+def _alike(names: Iterable[str]) -> set[str]:
+    return {look(name) for name in names}
+
+
+def _are_conditions(names: Collection[str]) -> bool:
+    """Whether folders are called like times, places, cameras or numbers: bed1 and bed2, monday and tuesday."""
+    letters = {tuple(_letters(name)) for name in names}
+    numbered = all(re.search(r"\d", name) for name in names)
+    return (numbered and len(letters) == 1) or all(
+        any(map(_is_condition, words))
+        and all(_is_condition(word) or word in WORDS_BESIDE or len(word) == 1 for word in words)
+        for words in letters
+    )
+
+
+def _is_condition(word: str) -> bool:
+    return word in CONDITION_WORDS or word.removesuffix("s") in CONDITION_WORDS
+
+
+def _letters(name: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", without_accents(name))
+
+
+def _label(folders: Folders, level: LabelLevel) -> str | None:
+    if level == "leaf":
+        name = folders[-1] if folders else None
+    else:
+        name = folders[level - 1] if 1 <= level <= len(folders) else None
+    return None if name is None else class_name(name)

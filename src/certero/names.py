@@ -1,0 +1,63 @@
+"""Names of classes as people type them and as disks keep them: which are one name, and which look like one."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+# Shown as nothing: zero-width spaces, soft hyphen, byte order mark, marks of the direction of writing. Joiners stay:
+# in Persian and Hindi they make another word.
+_INVISIBLE = dict.fromkeys(
+    [0x00AD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
+)
+# Small Cyrillic and Greek letters that are drawn, small or capital, as Latin ones are.
+# Source: Unicode Technical Standard 39, confusables.txt.
+_DRAWN_AS = str.maketrans("авекмнорстухіјѕԁԛԝһαβεζηικμνορτυχ", "abekmhopctyxijsdqwhabezhikmnoptyx")
+
+
+def class_name(text: str) -> str:
+    """The one spelling of a class's name: composed accents, single spaces, nothing that cannot be seen.
+
+    What is typed and what a folder or a table says go through this before they are compared.
+
+    >>> class_name("cafe\\u0301  con leche ")
+    'café con leche'
+    """
+    composed = unicodedata.normalize("NFC", text.translate(_INVISIBLE))
+    return " ".join(composed.split()) or text
+
+
+def look(text: str) -> str:
+    """What names have in common that a reader may take for one: capitals, width and foreign look-alikes aside.
+
+    >>> look("ＲＥＤ") == look("red") == look("rеd")  # the last with a Cyrillic letter
+    True
+    """
+    wide = unicodedata.normalize("NFKC", class_name(text))
+    return unicodedata.normalize("NFC", wide.casefold().translate(_DRAWN_AS))
+
+
+def without_accents(text: str) -> str:
+    """`look` without accents.
+
+    >>> without_accents("Validación")
+    'validacion'
+    """
+    apart = unicodedata.normalize("NFD", look(text))
+    return "".join(letter for letter in apart if not unicodedata.combining(letter))
+
+
+def find_class(name: str, classes: Iterable[str]) -> str | None:
+    """The class that is meant: of this name, else the only one that looks like it; None where there is none.
+
+    >>> find_class("red ", ["Red", "red"]), find_class("RED", ["Red", "blue"]), find_class("RED", ["Red", "red"])
+    ('red', 'Red', None)
+    """
+    known = list(classes)
+    if name in known:
+        return name
+    for spell in (class_name, look):
+        alike = [each for each in known if spell(each) == spell(name)]
+        if alike:
+            return alike[0] if len(alike) == 1 else None
+    return None
