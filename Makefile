@@ -2,13 +2,15 @@
 #   make demo    install, render a synthetic barn, train on it, report
 #   make test    install, run the whole test suite
 #   make check   style, types, layers, doctests
+#   make platforms   see that every kind of machine gets all it needs from wheels
+#   make lowest  run the quick tests with the oldest versions that pyproject.toml allows, without torch
 #   make catalogue   find new messages for the translators, compile what is translated
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check catalogue clean
+.PHONY: demo test check platforms lowest catalogue clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.train
@@ -23,6 +25,15 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q --doctest-modules src
+
+platforms: $(VENV)/.dev
+	$(BIN)/python tests/platforms.py
+
+LOWEST := .venv-lowest
+lowest: $(VENV)/.dev
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct --only-binary :all: --no-binary certero --editable '.[test]'
+	$(LOWEST)/bin/python -m pytest -q -m 'not slow'
 
 # New messages appear in the .po files with an empty msgstr; translate them there and run this again.
 LOCALE := src/certero/locale
@@ -47,4 +58,4 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m pip install --user --quiet virtualenv && $(PYTHON) -m virtualenv $(VENV); }
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-* build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

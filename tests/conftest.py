@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from certero.pipelines.train import Run
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leaves out what only torch can do where it is not installed."""
+    if item.get_closest_marker("networks") and find_spec("torch") is None:
+        pytest.skip("needs torch, of the [networks] extra")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -61,7 +68,7 @@ def small_barn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_run(small_barn: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A model trained on the small barn, once a test session."""
-    pytest.importorskip("torch", reason="training needs the [train] extra")
+    pytest.importorskip("onnx", reason="training needs the [train] extra")
     from certero.pipelines.train import train
 
     return train(small_barn / "beds.csv", output=tmp_path_factory.mktemp("small") / "run")

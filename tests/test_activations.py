@@ -12,7 +12,7 @@ from certero.learn.activations import activate_in_place
 from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
 
-torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 X = [-1.0, -0.0, 0.0, 1e-7, 3.0, 6.0, 7.0]
 

@@ -76,7 +76,7 @@ def planted(grocery: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def answer(planted: Path) -> Answer:
     """The audit of the planted folder, with the network."""
-    pytest.importorskip("torch", reason="labels are judged with the [train] extra")
+    pytest.importorskip("onnx", reason="labels are judged with the [train] extra")
     target = planted.parent
     return certero.audit(planted, fix=target / "clean.csv", report=target / "audit.html")
 

@@ -10,7 +10,7 @@ import pytest
 from certero.errors import ConfigError
 from certero.learn.augment import PRESETS, Augmentation, augment, blend, draw, read_augmentation
 
-torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 KEYS = [5, 2**63 + 9, 77, 5_000_000_000]
 

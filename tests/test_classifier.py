@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 from certero.learn.backbones import find_backbone  # noqa: E402
 from certero.learn.classifier import build_classifier  # noqa: E402

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("polars", reason="training needs the [train] extra")
-pytest.importorskip("torch", reason="training needs the [train] extra")
+pytest.importorskip("onnx", reason="training needs the [train] extra")
 
 from PIL import Image
 

@@ -128,7 +128,7 @@ def test_other_class_counts_change_the_last_layer_alone(name: str) -> None:
     ids=["cow-cnn", "cnn", "every kind"],
 )
 def test_shapes_and_counts_are_those_of_the_module_that_is_built(layers: tuple[dict[str, Any], ...]) -> None:
-    torch = pytest.importorskip("torch", reason="building needs the [train] extra")
+    torch = pytest.importorskip("torch", reason="building needs the [networks] extra")
     cnn = plan_cnn(layers, 3, 64)
     module = build_cnn(cnn).eval()
     assert sum(p.numel() for p in module.parameters()) == cnn.parameters

@@ -10,7 +10,7 @@ from certero.learn import convolutions, cores, weight_gradients
 from certero.learn.convolutions import convolve, speed_up_convolutions
 from certero.learn.weight_gradients import weight_gradient
 
-torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 
 @pytest.mark.parametrize(("kernel", "padding"), [((3, 3), 0), ((3, 3), 1), ((5, 5), 2), ((2, 3), 0), ((3, 3), 2)])

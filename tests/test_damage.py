@@ -194,7 +194,7 @@ def _lay_out(barn: Path, folder: Path) -> tuple[Path, dict[str, str]]:
 
 
 def test_the_same_pixels_reach_training_predict_and_evaluate(small_barn: Path, tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="training needs the [train] extra")
+    pytest.importorskip("onnx", reason="training needs the [train] extra")
     import polars as pl
 
     from certero.pipelines.evaluate import evaluate

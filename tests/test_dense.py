@@ -10,7 +10,7 @@ import pytest
 from certero.learn import cores, dense
 from certero.learn.dense import dense_gradients, speed_up_dense_layers
 
-torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 
 @pytest.mark.parametrize("columns_at_once", [1, 7, 1024])

@@ -9,7 +9,7 @@ import pytest
 from certero.learn.convolutions import speed_up_convolutions
 from certero.learn.depthwise import input_gradient, weight_gradient
 
-torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 SHAPES = [
     (kernel, stride, side)

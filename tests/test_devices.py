@@ -17,7 +17,7 @@ from certero.learn.cnn import plan_cnn
 from certero.learn.devices import Trainer, choose_trainer
 from certero.learn.loop import autocast, is_out_of_memory, train_network
 
-torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 
 def _claim(monkeypatch: pytest.MonkeyPatch, *, cuda: bool = False, bf16: bool = False, mps: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from importlib import metadata
@@ -111,6 +112,15 @@ def test_a_version_below_the_floor_is_a_problem(tmp_path: Path) -> None:
     check = _diagnose(first=_pretend(tmp_path, "numpy", "1.21.0"))["by_name"]["runtime"]
     assert check["status"] == "problem"
     assert "numpy>=1.26 (1.21.0)" in check["found"]
+
+
+def test_what_only_some_machines_need_is_asked_of_those_alone(tmp_path: Path) -> None:
+    markers = {"numpy": "platform_machine == 'none'", "Pillow": f"platform_machine == '{platform.machine()}'"}
+    lines = [f"Requires-Dist: {name}>=99; {marker}" for name, marker in markers.items()]
+    check = _diagnose(first=_pretend(tmp_path, "certero", "0.1.0", *lines))["by_name"]["runtime"]
+    assert check["status"] == "problem"
+    assert "Pillow>=99" in check["found"]
+    assert "numpy" not in check["found"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

@@ -30,7 +30,7 @@ from certero.pipelines.train import train
 from certero.records import Preprocessing
 from certero.runtime.network import Network
 
-pytest.importorskip("torch", reason="features need the [train] extra")
+pytest.importorskip("onnx", reason="features need the [train] extra")
 
 SIDE = 64
 EXACT = Engine("cpu", "fp32")

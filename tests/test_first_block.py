@@ -15,7 +15,7 @@ from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
 from certero.learn.first_block import find_first_block
 
-torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 CONV = {"layer": "conv", "filters": 6, "kernel": 3, "stride": 1, "padding": 1}
 REST = [CONV, {"layer": "relu"}, {"layer": "flatten"}, {"layer": "dense", "units": "classes"}]

@@ -12,7 +12,7 @@ from certero.learn.backbones import find_backbone
 from certero.learn.classifier import build_classifier
 from certero.learn.folding import fold_normalisations
 
-torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 
 def _gradients(network: Any, x: Any) -> tuple[Any, dict[str, Any]]:

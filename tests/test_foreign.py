@@ -116,7 +116,7 @@ def test_a_photo_that_cannot_be_read_has_its_reason(tmp_path: Path, photos: list
 
 
 def test_the_crop_is_torchvisions(tmp_path: Path) -> None:
-    transforms = pytest.importorskip("torchvision.transforms", reason="needs torchvision, of the [train] extra")
+    transforms = pytest.importorskip("torchvision.transforms", reason="needs torchvision, of the [networks] extra")
     from PIL import Image
 
     generator = np.random.default_rng(1)

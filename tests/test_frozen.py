@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 from certero.learn.backbones import find_backbone  # noqa: E402
 from certero.learn.classifier import build_classifier, run_frozen_apart  # noqa: E402

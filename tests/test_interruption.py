@@ -26,7 +26,7 @@ import pytest
 
 from certero.cache import BlobCache
 
-pytest.importorskip("torch", reason="training needs the [train] extra")
+pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from certero.learn.classifier import build_classifier
 from certero.learn.last_layer import start_last_layer
 from training_process import CLASSES, SIDE
 
-torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 
 def test_the_last_layer_starts_as_a_logistic_regression_on_the_embeddings(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from certero.learn.weights import read_arrays
 from certero.records import Preprocessing
 from certero.runtime.network import Network
 
-torch = pytest.importorskip("torch", reason="the oracle is timm's module, of the [train] extra")
+torch = pytest.importorskip("torch", reason="the oracle is timm's module, of the [networks] extra")
 
 
 def _bundled() -> Path:

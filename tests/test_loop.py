@@ -24,7 +24,7 @@ from certero.learn.optimisers import build_optimiser, rate
 from certero.learn.trial import time_steps
 from training_process import CLASSES, LAYERS, SIDE, settings
 
-torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 WITHOUT_NORMALISATION = tuple(layer for layer in LAYERS if layer["layer"] not in ("batch_norm", "dropout"))
 

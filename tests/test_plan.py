@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("polars", reason="training needs the [train] extra")
-pytest.importorskip("torch", reason="training needs the [train] extra")
+pytest.importorskip("onnx", reason="training needs the [train] extra")
 
 import certero
 from certero.cli.main import main

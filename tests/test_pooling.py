@@ -8,7 +8,7 @@ import pytest
 
 from certero.learn.pooling import join_activations_and_pooling
 
-torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 
 def _layers(pool: Any) -> Any:

@@ -17,7 +17,6 @@ from certero.learn.photo_blocks import read_in_blocks
 from certero.learn.quantise import Channels, NotQuantisable, largest_pairs, quantise
 from certero.runtime.network import Network, _adds_bytes_exactly
 
-pytest.importorskip("torch", reason="networks are exported by the [train] extra")
 onnx = pytest.importorskip("onnx", reason="networks are exported by the [train] extra")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper
 

@@ -132,7 +132,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
 @pytest.fixture(scope="module")
 def trained(watched: Watched, small_barn: Path) -> Trace:
     """A model trained from nothing: the cache is empty, so that torch and the weights are at work too."""
-    pytest.importorskip("torch", reason="training needs the [train] extra")
+    pytest.importorskip("onnx", reason="training needs the [train] extra")
     options = ("--output", str(watched.folder / "output" / "run"), "--image-size", "64", "--cv", "0", "--block", "1h")
     (watched.folder / "output").mkdir()
     return watched.run(*_CERTERO, "train", str(small_barn / "beds.csv"), *options)

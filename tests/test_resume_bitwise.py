@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("torch", reason="training needs the [train] extra")
+pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 import training_process
 

@@ -22,7 +22,7 @@ from certero.pipelines.resources import Resources
 from certero.pipelines.train import train
 from certero.runtime.model_file import read_model
 
-pytest.importorskip("torch", reason="training needs the [train] extra")
+pytest.importorskip("onnx", reason="training needs the [train] extra")
 
 # The smallest input and one strength: what is shown here depends on neither.
 QUICK = {"image_size": 64, "strengths": (0.03,)}

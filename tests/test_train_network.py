@@ -32,7 +32,7 @@ from certero.runtime.network import Network
 from test_docs import _documented, _keys
 from test_seal import copy_barn
 
-pytest.importorskip("torch", reason="training needs the [train] extra")
+pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 TINY = """
 fitting = "network"

@@ -9,7 +9,7 @@ import pytest
 from certero.learn import convolutions, cores, winograd
 from certero.learn.convolutions import convolve
 
-torch = pytest.importorskip("torch", reason="training needs the [train] extra")
+torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
 
 def _case(n: int, channels: int, outputs: int, height: int, width: int) -> tuple[Any, ...]:

@@ -36,4 +36,11 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'certero' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    from certero.errors import EXTRAS, missing_part
+
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if name not in EXTRAS or (error.name or "certero").startswith("certero"):
+            raise
+        raise missing_part(error.name or "", f"certero.{name}", name) from error

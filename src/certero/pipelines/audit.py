@@ -116,7 +116,7 @@ def audit(
         single = np.unique(join(used.height, pairs))
         grey = grey[single]
         embeddings = None if embed is None else embed(photos.paths(used), used["content_hash"].to_list())
-        why_not = None if embeddings is not None else _NO_TORCH if network else _WITHOUT_NETWORK
+        why_not = None if embeddings is not None else _NO_PARTS if network else _WITHOUT_NETWORK
         # scikit-learn takes a second or two to load, and the choice of pairs leaves most of a core to it.
         stack.enter_context(ThreadPoolExecutor(1)).submit(load_trees)
         near, altered = _find_near(photos, used, single, grey, embeddings, tools)
@@ -159,7 +159,7 @@ def audit(
 _WITHOUT_NETWORK = sentence(
     "the network was left out: labels are not judged, and photos that were cropped or turned may be missed"
 )
-_NO_TORCH = sentence(
+_NO_PARTS = sentence(
     "parts that are not installed are needed to judge labels and to find cropped and turned copies: "
     "pip install 'certero[train]'"
 )

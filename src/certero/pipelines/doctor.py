@@ -40,6 +40,8 @@ _EXTRAS = {
     "": "certero predict",
     "report": "certero evaluate",
     "train": "certero train, certero demo",
+    "networks": "certero train --recipe finetune",
+    "tune": "certero tune",
     "serve": "certero serve",
     "watch": "certero watch",
     "postgres": "certero watch, PostgreSQL",
@@ -281,7 +283,8 @@ def _device() -> Iterator[Check]:
         yield Check(_("device"), "ok", _("cpu: no driver of a GPU is there, and none is needed"))
         return
     if torch is None:
-        yield Check(_("device"), "ok", _("cpu: torch, which alone would use a GPU, is not installed"))
+        advice = _("For {purpose}: {install}").format(purpose="GPU", install="pip install 'certero[networks]'")
+        yield Check(_("device"), "ok", _("cpu: torch, which alone would use a GPU, is not installed"), advice)
         return
     try:
         answer = subprocess.run(

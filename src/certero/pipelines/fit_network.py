@@ -23,7 +23,7 @@ from certero.learn.batches import PhotoStore, Selection, available_bytes, cap_cl
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.classifier import Classifier, build_classifier, count_outputs, run_frozen_apart
 from certero.learn.cnn import Cnn, plan_cnn
-from certero.learn.devices import Trainer, choose_trainer
+from certero.learn.devices import Trainer, choose_trainer, require_library
 from certero.learn.export import calibrate_classifier, export_classifier
 from certero.learn.last_layer import start_last_layer
 from certero.learn.loop import Examples, Progression, StopRequested, judge, train_network, typical_side, using_threads
@@ -120,9 +120,12 @@ class NetworkFitter:
 
     Raises:
         ConfigError: for augmentation, weights or a backbone that cannot be had.
+        MissingExtra: if torch is not installed.
     """
 
     def __init__(self, settings: TrainSettings, tools: Resources, checkpoints: Path, resume_with: str) -> None:
+        for name in ("torch",) if settings.layers else ("torch", "timm"):
+            require_library(name, f"--recipe {settings.recipe}")
         self._settings = settings
         self._tools = tools
         self._checkpoints = checkpoints
