@@ -153,3 +153,16 @@ def test_class_weights_have_an_effect() -> None:
     plain = fit_head(features, truth, 2, 1.0, np.array([1.0, 1.0])[truth])
     heavy = fit_head(features, truth, 2, 1.0, np.array([1.0, 20.0])[truth])
     assert (heavy.logits(features).argmax(axis=1) == 1).sum() > (plain.logits(features).argmax(axis=1) == 1).sum()
+
+
+def test_classes_that_the_last_fold_lacks_are_fitted_as_well_as_from_nothing() -> None:
+    rng = np.random.default_rng(2)
+    truth = np.arange(80) % 40
+    centres = rng.normal(size=(40, 200))
+    features, new = ((centres[truth] + rng.normal(size=(80, 200))).astype(np.float32) for _ in range(2))
+    # All photos of five classes are held out by the last fold, whose head the final fit begins with.
+    numbers = np.where(truth >= 35, 3, np.arange(80) // 20)
+    probe = fit_probe(features, truth, 40, _cut(numbers), (1.0,), np.ones(40), map)
+    alone = fit_head(features, truth, 40, 1.0, np.ones(80))
+    assert np.abs(softmax(probe.head.logits(new)) - softmax(alone.logits(new))).max() < 0.015
+    assert np.abs(probe.head.intercepts).max() < 1.0

@@ -145,6 +145,7 @@ def fit_probe(
     losses: dict[float, float] = {}
     best, best_oof, start = ordered[0], np.zeros((len(truth), n_classes)), None
     done = 0
+    load_solver()  # before its threads are counted
     with one_blas_thread():
         for strength in ordered:
             oof = np.zeros((len(truth), n_classes))
@@ -183,7 +184,7 @@ def fit_head(
     """One weighted multinomial logistic regression; classes absent from `truth` get a logit that never wins.
 
     Args:
-        start: a head fitted on the same rows, to start the optimiser from; the optimum is the same.
+        start: a head fitted on many of the same rows, to start the optimiser from; the optimum is the same.
         overwrite: lets the features be overwritten, which saves a copy of them.
         rooted: whether the head acts on signed square roots, or on the features as they are.
     """
@@ -203,9 +204,24 @@ def fit_head(
         row_weights,
         tolerance=_TOLERANCE,
         max_steps=_MAX_STEPS,
-        start=None if start is None else (start.coefficients[present], start.intercepts[present]),
+        start=None if start is None else _begin(start, present),
     )
     return Head(mean, deviation, coefficients, intercepts)
+
+
+def _begin(start: Head, present: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Coefficients and intercepts of the present classes in a head that was fitted before.
+
+    One that the head lacks begins as the rarest of the others: from a logit that never wins the optimiser would end
+    before it has found the way, and the class would stay without an answer.
+    """
+    intercepts = start.intercepts[present]
+    known = intercepts > ABSENT
+    if known.any():
+        intercepts[~known] = intercepts[known].min()
+    else:
+        intercepts[:] = 0.0
+    return start.coefficients[present], intercepts
 
 
 def time_fitting(n_rows: int, n_features: int, n_classes: int, workers: int, map: Map) -> float:
@@ -229,6 +245,7 @@ def time_fitting(n_rows: int, n_features: int, n_classes: int, workers: int, map
         )
         return (time.thread_time() - start) / max(1, steps)
 
+    load_solver()
     # Around all threads: what a thread does to the filters, another one may undo.
     with one_blas_thread():
         return float(np.mean(list(map(fit, range(workers))))) / n_rows

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from certero.engine.blas import one_blas_thread
-from certero.learn.probe import fit_head, room_for_copies
+from certero.learn.probe import fit_head, load_solver, room_for_copies
 from certero.records import Map, Progress, Quantity, no_progress
 from certero.stats.intervals import FEWEST_GROUPS, percentile_interval, resample
 
@@ -69,6 +69,7 @@ def claim_at_random(
         return np.asarray(head.logits(_take(features, ~inside)).argmax(axis=1) == truth[~inside])
 
     right: list[NDArray[np.bool_]] = []
+    load_solver()
     with one_blas_thread():
         for answers in map(judge, drawn):
             right.append(answers)
