@@ -24,6 +24,7 @@ from certero.pipelines.prepare import look_at_photos, separate_judged
 from certero.pipelines.recognition import recognise_each
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.stopwatch import time_contenders
+from certero.pipelines.stored import read_table
 from certero.pipelines.tables import describe_photos, describe_units
 from certero.pipelines.value import read_run
 from certero.records import SPLITS, Json, Progress, no_progress
@@ -347,7 +348,7 @@ def _stored_answers(contender: Contender, answer: Json) -> pl.DataFrame:
         }
     )
     assert contender.run is not None
-    facts = pl.read_parquet(contender.run / "data.parquet").drop("label")
+    facts = read_table(contender.run).drop("label")
     return (
         named.join(facts, on="path", how="inner")
         .sort("path")

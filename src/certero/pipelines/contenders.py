@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from certero.errors import ConfigError
 from certero.pipelines.predict import find_model
+from certero.pipelines.stored import read_metrics
 from certero.records import Json, Map, Preprocessing, Quantity
 from certero.runtime.card import Fingerprints
 from certero.runtime.checked import CheckedNetwork
@@ -116,7 +116,7 @@ def _letter(number: int) -> str:
 def _open_own(letter: str, name: str, model: Path) -> Contender:
     data, card = read_model(model)
     run = model.parent if (model.parent / "predictions.csv").is_file() else None
-    metrics = _read_metrics(model.parent) if run is not None else {}
+    metrics = read_metrics(model.parent) if run is not None else {}
     file_bytes, numbers = take_stock(data, model)
     training = card.training
     return Contender(
@@ -134,7 +134,7 @@ def _open_own(letter: str, name: str, model: Path) -> Contender:
             "recipe": training.get("recipe"),
             "backbone": training.get("backbone"),
             "image_size": card.preprocessing.width,
-            "parameters": metrics.get("parameters") or numbers,
+            "parameters": parameters if isinstance(parameters := metrics.get("parameters"), int) else numbers,
             "file_bytes": file_bytes,
             "training_photos": len(card.fingerprints),
             "epochs": None if run is None else _read_epochs(run, metrics),
@@ -169,26 +169,19 @@ def _open_foreign(letter: str, name: str, model: Path, card: Path, map: Map) -> 
     )
 
 
-def _read_metrics(run: Path) -> Json:
-    try:
-        metrics = json.loads((run / "metrics.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return metrics if isinstance(metrics, dict) else {}
-
-
 def _read_epochs(run: Path, metrics: Json) -> Json | None:
     """What history.csv tells of a network's epochs; None for the probe, which has none."""
     try:
         with (run / "history.csv").open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
-    except OSError:
+        if not rows or "epoch" not in rows[0]:
+            return None
+        accuracies, seconds = _column(rows, "val_accuracy"), _column(rows, "seconds")
+    except (OSError, ValueError, csv.Error):  # no longer as the run wrote it
         return None
-    if not rows or "epoch" not in rows[0]:
-        return None
-    accuracies, seconds = _column(rows, "val_accuracy"), _column(rows, "seconds")
-    judging = (metrics.get("training") or {}).get("photos_judging") or 0
-    shipped = (metrics.get("training") or {}).get("shipped_epoch")
+    training = metrics.get("training")
+    training = training if isinstance(training, dict) else {}
+    judging, shipped = training.get("photos_judging") or 0, training.get("shipped_epoch")
     return {
         "count": len(rows),
         "shipped": shipped,

@@ -23,9 +23,10 @@ from certero.data.scan import scan as scan_listed
 from certero.data.separation import Separation, separate, with_units
 from certero.data.split import assign, assign_folds, needs_cv
 from certero.data.table import Photos, development, held_out, leave_out_rare
-from certero.errors import ConfigError
+from certero.errors import ConfigError, ModelFileError
 from certero.pipelines.openings import Opening, open_test_set
 from certero.pipelines.resources import Resources, map_several, resources
+from certero.pipelines.stored import read_table
 from certero.records import Map, PhotoFacts, Progress, no_progress
 
 # Part of the cache's keys: raise it when a fingerprint or the verdict on a damaged file changes.
@@ -197,8 +198,8 @@ def _earlier_run(run: str | None) -> pl.DataFrame | None:
     if run is None:
         return None
     try:
-        return pl.read_parquet(Path(run) / "data.parquet")
-    except Exception as error:  # Polars raises its own kinds beside OSError.
+        return read_table(Path(run))
+    except ModelFileError as error:
         raise ConfigError(f"--split-from must be the folder of a run with a data.parquet; {run} is none.") from error
 
 

@@ -21,8 +21,7 @@ from certero.business.threshold import ALWAYS_ASK, best_threshold, best_threshol
 from certero.business.worth import accept, cash, compare, measure
 from certero.config import parse_duration
 from certero.disk import write_whole
-from certero.errors import ConfigError, DataError, ModelFileError
-from certero.interchange import class_columns
+from certero.errors import ConfigError, DataError
 from certero.language import sentence, use_language
 from certero.pipelines.evaluate import answer_photos, keep_known, list_judged
 from certero.pipelines.openings import open_test_set
@@ -30,6 +29,7 @@ from certero.pipelines.predict import find_model, load
 from certero.pipelines.prepare import look_at_photos, separate_judged
 from certero.pipelines.recognition import recognise_each
 from certero.pipelines.resources import resources
+from certero.pipelines.stored import read_answers, read_table
 from certero.records import Json, Progress, no_progress
 from certero.report.value import add_to_report
 from certero.runtime.card import Card
@@ -283,8 +283,13 @@ def read_run(path: Path) -> Candidate:
             f"MODEL must lie in the folder of its run, with predictions.csv and data.parquet; {folder} lacks them. "
             "Name labelled photos with --data."
         )
-    units = dict(pl.read_parquet(folder / "data.parquet", columns=["path", "unit"]).iter_rows())
-    table = _read_predictions(folder / "predictions.csv", card.classes)
+    units = dict(read_table(folder).select("path", "unit").iter_rows())
+    table = read_answers(folder / "predictions.csv", card.classes)
+    if strange := next((path for path in table["path"] if path not in units), None):
+        raise DataError(
+            f"predictions.csv and data.parquet of a run must be of the same photos; in {folder} the second lacks "
+            f"{strange}. They are of different runs: train again."
+        )
     judged = table.filter((pl.col("split") == "test") | pl.col("split").str.starts_with("cv-"))
     if judged.is_empty():
         raise DataError(
@@ -293,35 +298,10 @@ def read_run(path: Path) -> Candidate:
         )
     held_out = None
     if (folder / "held_out.csv").is_file():
-        rows = _read_predictions(folder / "held_out.csv", card.classes)
+        rows = read_answers(folder / "held_out.csv", card.classes)
         held_out = None if rows.is_empty() else _outcomes(rows, card.classes, units)
     evaluation = "cv" if judged["split"][0].startswith("cv-") else "test"
     return Candidate(str(path), model, card, _outcomes(judged, card.classes, units), held_out, evaluation)
-
-
-def _read_predictions(file: Path, classes: Sequence[str]) -> pl.DataFrame:
-    """path, split, label and the probabilities of the classes p0, p1, ... by position.
-
-    Raises:
-        ModelFileError: if the file's columns are not those of the model.
-    """
-    # By position: in the runs of older versions two columns may be called alike.
-    try:
-        table = pl.read_csv(file, infer_schema=False, has_header=False)
-    except pl.exceptions.PolarsError as error:
-        raise ModelFileError(f"{file} must be as the run wrote it; it is no table any more. Train again.") from error
-    header, table = table.row(0)[5:], table[1:]
-    if list(header) not in (class_columns(classes), list(classes)):
-        raise ModelFileError(
-            f"{file} must have a column for each of the model's {len(classes)} classes ({', '.join(classes)}); found "
-            f"{', '.join(str(name) for name in header) or 'none'}. Model and predictions are of different runs: train "
-            "again."
-        )
-    columns = table.columns  # numbered from 0 or 1, by the version of Polars
-    return table.select(
-        *(pl.col(columns[k]).fill_null("").alias(name) for k, name in enumerate(("path", "split", "label"))),
-        *(pl.col(columns[5 + k]).cast(pl.Float64).alias(f"p{k}") for k in range(len(classes))),
-    )
 
 
 def _outcomes(rows: pl.DataFrame, classes: Sequence[str], units: Mapping[str, str | None]) -> Outcomes:
@@ -377,7 +357,7 @@ def _held_out(model: Path, card: Card) -> Outcomes | None:
     file = model.parent / "held_out.csv"
     if not file.is_file():
         return None
-    rows = _read_predictions(file, card.classes)
+    rows = read_answers(file, card.classes)
     return None if rows.is_empty() else _outcomes(rows, card.classes, {})
 
 
