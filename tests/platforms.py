@@ -1,7 +1,7 @@
 """Whether each kind of machine that certero is for gets it from wheels alone. `make platforms` runs it.
 
-Nothing is installed: uv resolves what `pip install` would take there, with the markers of that machine, and refuses what
-would have to be compiled.
+Nothing is installed: uv resolves what `pip install` would take there, with the markers of that machine, and refuses
+what would have to be compiled.
 """
 
 from __future__ import annotations
