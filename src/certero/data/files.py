@@ -13,7 +13,6 @@ from pathlib import Path
 
 from certero.errors import DataError
 from certero.language import Sentence, message, sentence
-from certero.pixels import sniff
 
 #: Suffixes of photos, compared in lower case.
 PHOTO_SUFFIXES = frozenset(
@@ -299,6 +298,9 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 def _recognise(path: Path) -> str | None:
     """`photo`, one of `FOREIGN_FORMATS`, or None, of a file without a photo's suffix."""
+    # Here and not above: reports name files without ever looking into one.
+    from certero.pixels import sniff
+
     named = _FOREIGN.get(path.suffix.lower())
     try:
         with path.open("rb") as file:
