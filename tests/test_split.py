@@ -284,7 +284,7 @@ def test_too_few_groups_say_what_to_do() -> None:
     with pytest.raises(SplitError, match=r"leaves 2 groups; --cv 5 needs at least 5. Use --cv 2, or"):
         assign(photos, separate(photos, [], group_by="group"), cv=5)
     short = photos_of(captured_at=[START + timedelta(seconds=index) for index in range(40)])
-    with pytest.raises(SplitError, match=r"--block 1h leaves 1 block; .* Use a shorter --block"):
+    with pytest.raises(SplitError, match=r"in blocks of 1h, leaves 1 block; .* Use a shorter --block.* --times ignore"):
         assign(short, separate(short, []))
 
 
@@ -371,3 +371,32 @@ def test_the_real_grocery_split_is_the_publishers() -> None:
     done = assign(photos, separate(photos, []))
     assert sizes(done) == {"train": 2407, "val": 291, "test": 2266}
     assert done.table["split"].equals(photos.table["split"])
+
+
+@pytest.mark.parametrize("cv", [None, 2])
+def test_one_class_a_group_is_refused_and_one_among_others_is_noted(cv: int | None) -> None:
+    labels, days = ["abc"[index % 3] for index in range(60)], [START + timedelta(days=index) for index in range(60)]
+    own = photos_of(label=labels, group=labels)
+    said = r"each class lies in one group of --group-by group \(a, b, c\). Group by camera, animal or place"
+    with pytest.raises(SplitError, match=said):
+        assign(own, separate(own, [], group_by="group"), cv=cv)
+    at_once = photos_of(label=labels, captured_at=[START + timedelta(days=ord(label)) for label in labels])
+    with pytest.raises(SplitError, match=r"each class lies in one block of 1h .* at several times"):
+        assign(at_once, separate(at_once, []), cv=cv)
+    nearly = photos_of(label=labels, group=[f"{i}" if label == "a" else label for i, label in enumerate(labels)])
+    with pytest.raises(SplitError, match=r"2 of 3 classes lie in one group"):
+        assign(nearly, separate(nearly, [], group_by="group"), cv=cv)
+    mixed = photos_of(label=labels, group=["c" if label == "c" else f"{i}" for i, label in enumerate(labels)])
+    notes = assign(mixed, separate(mixed, [], group_by="group"), cv=cv).notes
+    assert "class c lies in one group: never both trained and tested" in notes
+    timed = photos_of(label=labels, captured_at=days)
+    assert assign(timed, separate(timed, []), cv=cv).notes == ()
+    in_turn = photos_of(label=sorted(labels), captured_at=days)
+    notes = assign(in_turn, separate(in_turn, []), cv=cv).notes
+    assert any("each class was photographed at a time of its own" in note for note in notes)
+
+
+def test_one_class_a_group_is_no_matter_where_the_splits_are_given() -> None:
+    labels, splits = ["ab"[index % 2] for index in range(40)], ["train"] * 20 + ["test"] * 20
+    photos = photos_of(label=labels, group=labels, split=splits)
+    assert sizes(assign(photos, separate(photos, [], group_by="group"))) == {"train": 20, "test": 20}

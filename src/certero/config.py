@@ -19,6 +19,9 @@ from typing import Any, Literal
 from certero.errors import ConfigError
 from certero.names import class_name
 
+#: Where capture times are taken from; `auto`: of each photo the manifest's, else EXIF's, else its name's.
+Times = Literal["auto", "ignore", "name", "exif", "manifest"]
+TIMES: tuple[Times, ...] = ("auto", "ignore", "name", "exif", "manifest")
 ClassWeights = Literal["none", "balanced"] | dict[str, float]
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -59,6 +62,8 @@ class TrainSettings:
         group_by: manifest column, `parent`, or a regular expression over the path; None separates by time or copies.
         block: length of a time block; None derives it from the photos.
         gap: photos closer than this to a photo of another split are dropped (time blocks only).
+        times: where capture times are taken from: `name`, `exif` or `manifest` alone, `ignore`, or `auto`, which takes
+            a photo's from the manifest, else EXIF, else its name, and none of a clock that was never set.
         cv: number of outer folds; 0 forbids cross-validation, None decides by the size of the data.
         split_seed: seed of the split, and of nothing else.
         split_from: an earlier run whose test photos stay in test.
@@ -120,6 +125,7 @@ class TrainSettings:
     group_by: str | None = None
     block: timedelta | None = None
     gap: timedelta = timedelta(minutes=10)
+    times: Times = "auto"
     cv: int | None = None
     split_seed: int = 0
     split_from: str | None = None
@@ -282,7 +288,8 @@ def _checked(values: dict[str, Any]) -> TrainSettings:
     return settings
 
 
-_CHOICES = {
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "times": TIMES,
     "fit": ("letterbox", "stretch"),
     "precision": ("auto", "int8", "fp32", "bf16"),
     "device": ("auto", "cpu", "cuda", "mps"),
@@ -356,7 +363,9 @@ def _flag(name: str) -> str:
 # What a recipe file may hold, and how to say so; a command line gives text that Typer has read already.
 _TEXT, _WHOLE, _NUMBER = "a text", "a whole number", "a number"
 _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
-    **dict.fromkeys(("backbone", "weights", "fit", "group_by", "split_from", "device", "precision"), (_TEXT, (str,))),
+    **dict.fromkeys(
+        ("backbone", "weights", "fit", "group_by", "times", "split_from", "device", "precision"), (_TEXT, (str,))
+    ),
     **dict.fromkeys(("fitting", "normalise", "optimizer", "schedule", "sampling"), (_TEXT, (str,))),
     **dict.fromkeys(("image_size", "cv", "split_seed", "seed", "workers"), (_WHOLE, (int,))),
     **dict.fromkeys(
@@ -466,6 +475,14 @@ def _weight(name: str, value: object, found: str | None = None) -> float:
             f"found {found if found is not None else f'{name}={value}'!r}."
         )
     return weight
+
+
+def parse_times(text: str) -> Times:
+    """One of the words of `Times`."""
+    for times in TIMES:
+        if text == times:
+            return times
+    raise ConfigError(f"--times must be one of {', '.join(TIMES)}; found {text!r}.")
 
 
 def parse_label_level(text: str) -> int | Literal["leaf"]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from certero.cli.audit_summary import summarise
-from certero.cli.options import GroupBy, LabelLevel, Lang, Quiet, Workers
+from certero.cli.options import GroupBy, LabelLevel, Lang, Quiet, Times, Workers
 from certero.cli.output import check_target, say
 from certero.cli.progress import show_progress
 from certero.cli.summary import print_json, print_places
@@ -25,6 +25,7 @@ def command(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled photos: folders or a manifest.")],
     label_level: LabelLevel = None,
     group_by: GroupBy = None,
+    times: Times = None,
     network: Annotated[
         bool,
         typer.Option("--network/--no-network", help="Judge labels and find cropped and turned copies by a network."),
@@ -56,6 +57,7 @@ def command(
             data,
             label_level=None if label_level is None else parse_label_level(label_level),
             group_by=group_by,
+            times=times or "auto",
             network=network,
             image_size=image_size,
             fix=fix,

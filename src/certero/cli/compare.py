@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import DataBlock, DataGroupBy, DataSplit, Lang, Quiet, Workers
+from certero.cli.options import DataBlock, DataGroupBy, DataSplit, DataTimes, Lang, Quiet, Workers
 from certero.cli.output import check_target, say
 from certero.cli.progress import show_progress
 from certero.cli.summary import print_json, print_places, say_passed_over
@@ -40,6 +40,7 @@ def command(
     ] = None,
     group_by: DataGroupBy = None,
     block: DataBlock = None,
+    times: DataTimes = None,
     speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure how fast each model is here.")] = True,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page to this file.")] = None,
     as_json: Annotated[
@@ -65,6 +66,7 @@ def command(
             label_level=None if label_level is None else parse_label_level(label_level),
             group_by=group_by,
             block=block,
+            times=times,
             speed=speed,
             report=report,
             workers=workers,

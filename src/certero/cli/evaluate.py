@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import GroupBy, LabelLevel, Lang, Quiet, Workers
+from certero.cli.options import GroupBy, LabelLevel, Lang, Quiet, Times, Workers
 from certero.cli.output import check_target
 from certero.cli.progress import show_progress
 from certero.cli.summary import check_strict, print_json, print_places, print_summary, print_warning
@@ -29,6 +29,7 @@ def command(
     block: Annotated[
         str | None, typer.Option(help="Photos taken within one such block count as alike, e.g. 1h.")
     ] = None,
+    times: Times = None,
     decide: Annotated[
         float | None, typer.Option(help="Give a label only from this probability on; other photos get none.")
     ] = None,
@@ -61,6 +62,7 @@ def command(
             label=label,
             label_level=None if label_level is None else parse_label_level(label_level),
             group_by=group_by,
+            times=times or "auto",
             block=block,
             decide=decide,
             require=tuple(require or ()),

@@ -19,6 +19,9 @@ GroupBy = Annotated[
     str | None,
     typer.Option("--group-by", help="Photos that belong together: a column, 'parent', or a regular expression."),
 ]
+_TIMES = "Where capture times are from: auto, ignore, name, exif or manifest."
+Times = Annotated[str | None, typer.Option("--times", metavar="SOURCE", help=_TIMES)]
+DataTimes = Annotated[str | None, typer.Option("--times", metavar="SOURCE", help="Of the photos of --data. " + _TIMES)]
 DataSplit = Annotated[str | None, typer.Option("--split", help="One split of --data: train, val or test.")]
 DataGroupBy = Annotated[
     str | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import LabelLevel, Lang, Quiet, Workers
+from certero.cli.options import LabelLevel, Lang, Quiet, Times, Workers
 from certero.cli.output import check_target
 from certero.cli.progress import show_progress
 from certero.cli.summary import check_strict, print_json, print_places, print_summary
@@ -70,6 +70,7 @@ def command(
         typer.Option(help="Photos taken within one such block stay together, e.g. 1h. Default: from the photos."),
     ] = None,
     gap: Annotated[str | None, typer.Option(help="Least time between photos of two splits; default 10m.")] = None,
+    times: Times = None,
     cv: Annotated[
         int | None,
         typer.Option(
@@ -123,6 +124,7 @@ def command(
         "group_by": group_by,
         "block": block,
         "gap": gap,
+        "times": times,
         "cv": cv,
         "split_seed": split_seed,
         "split_from": None if split_from is None else str(split_from),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import DataBlock, DataGroupBy, DataSplit, Lang, Quiet, Workers
+from certero.cli.options import DataBlock, DataGroupBy, DataSplit, DataTimes, Lang, Quiet, Workers
 from certero.cli.output import check_target, say
 from certero.cli.progress import show_progress
 from certero.cli.summary import print_json
@@ -36,6 +36,7 @@ def command(
     split: DataSplit = None,
     group_by: DataGroupBy = None,
     block: DataBlock = None,
+    times: DataTimes = None,
     threshold: Annotated[
         str,
         typer.Option(
@@ -77,6 +78,7 @@ def command(
             split=split,
             group_by=group_by,
             block=block,
+            times=times,
             threshold=rule,
             per_class=per_class,
             save_threshold=save_threshold,

@@ -2,33 +2,61 @@
 
 from __future__ import annotations
 
-import io
 import os
 import posixpath
 import re
 from collections import Counter
-from datetime import date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
+from certero.data.cells import Cells, name_columns, read_cells
 from certero.data.files import first_and_count, on_disk, printable
 from certero.data.layout import split_named
 from certero.data.spellings import settle_classes
-from certero.data.table import SCHEMA, Photos, conform
+from certero.data.table import SCHEMA, WORKING_COLUMNS, Photos, conform
+from certero.data.times import Stamp, shift, stamp_in_cell, zones
 from certero.errors import DataError
-from certero.language import Sentence, sentence
+from certero.interchange import apart
+from certero.language import Sentence, message, sentence
 from certero.names import class_name
 from certero.records import SPLITS
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
+SPREADSHEET_SUFFIXES = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 
 _MANIFEST_COLUMNS = ("path", "label", "split", "group", "captured_at")
-# Year to second, whatever stands between; milliseconds may follow. Ranges are checked by datetime itself.
-_TIME_IN_NAME = re.compile(
-    r"(?<!\d)((?:19|20)\d\d)[-_.]?(\d\d)[-_.]?(\d\d)(?:[-_.T ]| at )?(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)"
-    r"(?:[.,]?\d{3})?(?!\d)"
-)
+#: What a column of a manifest cannot be called, because certero's own tables have one of that name.
+_TAKEN = ({*SCHEMA} | {*WORKING_COLUMNS}) - {*_MANIFEST_COLUMNS}
+# Other words for the two that every manifest needs, as tools and spreadsheets of the field write them.
+_SYNONYMS = {
+    "path": frozenset(
+        {
+            *(
+                "file",
+                "filename",
+                "file_name",
+                "file_path",
+                "filepath",
+                "image",
+                "image_path",
+                "image_file",
+                "image_name",
+            ),
+            *("image_filename", "img", "img_path", "photo", "photo_path", "archivo", "ruta", "imagen", "foto"),
+        }
+    ),
+    "label": frozenset(
+        {
+            *("class", "class_name", "classname", "label_name", "labels", "category", "category_name"),
+            *("etiqueta", "clase", "categoria", "categoría"),
+        }
+    ),
+}
+_KNOWN = frozenset({*_MANIFEST_COLUMNS}).union(*_SYNONYMS.values())
+_LIST = re.compile(r"[\[({].*[,;].*[\])}]", re.DOTALL)
 
 
 def list_manifest(manifest: Path) -> Photos:
@@ -38,51 +66,35 @@ def list_manifest(manifest: Path) -> Photos:
         DataError: the manifest cannot be read or does not hold together.
     """
     shown = printable(manifest.name)
-    table = _read_manifest(manifest)
-    names = {name: name.strip().lower() for name in table.columns}
-    table = table.rename({old: new for old, new in names.items() if new in _MANIFEST_COLUMNS and old != new})
-    missing = [name for name in ("path", "label") if name not in table.columns]
-    if missing:
-        raise DataError(
-            f"a manifest must have the columns path and label; {shown} lacks {' and '.join(missing)} "
-            f"(found: {', '.join(table.columns) or 'nothing'}). Add a header line path,label."
-        )
-    if table.is_empty():
+    cells = read_cells(manifest, _KNOWN)
+    columns, notes = _name_columns(shown, cells)
+    if not cells.lines:
         raise DataError(f"a manifest must list at least one photo; {shown} has no rows. Add rows.")
-    table = table.rename({name: f"manifest_{name}" for name in table.columns if _is_ours(name)})
-    paths = _manifest_paths(manifest, table["path"].to_list())
-    labels = [class_name(label or "") for label in table["label"]]
-    _check_rows(shown, paths, labels)
-    splits = [word or "" for word in table["split"]] if "split" in table.columns else None
-    if splits is not None and (unknown := [word for word in splits if word and split_named(word) is None]):
-        raise DataError(
-            f"split must be train, val, test, another word for one of them, or empty; {shown} has "
-            f"{first_and_count(unknown, 'other word')}. Correct the column."
-        )
-    columns = [pl.Series("path", paths), pl.Series("label", labels)]
-    if splits is not None:
-        columns.append(pl.Series("split", [split_named(word) for word in splits], dtype=pl.String))
-    if "captured_at" in table.columns:
-        columns.append(_manifest_times(shown, paths, table["captured_at"].to_list()))
-    listed = conform(table.with_columns(columns))
-    settled = settle_classes(Photos(manifest.parent, listed, "manifest"))
+    paths = _manifest_paths(manifest, cells, columns.pop("path"))
+    labels = [class_name(label or "") for label in columns.pop("label")]
+    _check_rows(shown, cells, paths, labels)
+    table: dict[str, pl.Series] = {
+        "path": pl.Series("path", paths, dtype=pl.String),
+        "label": pl.Series("label", labels, dtype=pl.String),
+    }
+    if "split" in columns:
+        splits = [word or "" for word in columns.pop("split")]
+        if unknown := [cells.at(row, word) for row, word in enumerate(splits) if word and split_named(word) is None]:
+            raise DataError(
+                f"split must be train, val, test, another word for one of them, or empty; {shown} has "
+                f"{first_and_count(unknown, 'other word')}. Correct the column."
+            )
+        table["split"] = pl.Series("split", [split_named(word) for word in splits], dtype=pl.String)
+    if "captured_at" in columns:
+        times, zone_notes = _manifest_times(shown, cells, columns.pop("captured_at"))
+        table["captured_at"] = pl.Series("captured_at", times, dtype=pl.Datetime("us"))
+        notes += zone_notes
+    names = list(columns)
+    for name, column in zip(apart(names, _TAKEN, "manifest_"), columns.values(), strict=True):
+        table[name] = pl.Series(name, column, dtype=pl.String)
+    listed = conform(pl.DataFrame(table))
+    settled = settle_classes(Photos(manifest.parent, listed, "manifest", {}, tuple(notes)))
     return settled.noted(classes_missing(settled.table))
-
-
-def time_in_name(name: str) -> datetime | None:
-    """The capture time that a file's name states, to the second; a date alone is no time.
-
-    >>> time_in_name("bed1_2024-01-12-05-40-04.jpg")
-    datetime.datetime(2024, 1, 12, 5, 40, 4)
-    >>> time_in_name("IMG_20240112.jpg") is None
-    True
-    """
-    for match in _TIME_IN_NAME.finditer(name):
-        try:
-            return datetime(*(int(number) for number in match.groups()))  # type: ignore[arg-type]
-        except ValueError:
-            continue
-    return None
 
 
 def classes_missing(table: pl.DataFrame) -> list[Sentence]:
@@ -104,79 +116,137 @@ def classes_missing(table: pl.DataFrame) -> list[Sentence]:
     return notes
 
 
-def _is_ours(name: str) -> bool:
-    return name in SCHEMA and name not in _MANIFEST_COLUMNS
+def _name_columns(shown: str, cells: Cells) -> tuple[dict[str, list[str | None]], list[Sentence]]:
+    """The columns under the names of the contract, and a note for each that goes by another word.
+
+    Raises:
+        DataError: there is no path or no label, or it is not certain which column holds them.
+    """
+    plain = {name: re.sub(r"[\s_-]+", "_", name.lower()) for name in cells.columns}
+    chosen = {name: word for name, word in plain.items() if word in _MANIFEST_COLUMNS}
+    if doubled := [word for word, count in Counter(chosen.values()).items() if count > 1]:
+        both = ", ".join(name for name, word in chosen.items() if word == doubled[0])
+        raise DataError(
+            f"every column of a manifest needs a name of its own; {shown} has {both}, which are one. Rename one."
+        )
+    notes: list[Sentence] = [
+        *cells.notes,
+        *(
+            sentence(_NESTED_NOTES[kind], name=name)
+            for name, kind in cells.nested.items()
+            if name.lower() not in ("path", "label")
+        ),
+    ]
+    for wanted in ("path", "label"):
+        if wanted in chosen.values():
+            continue
+        others = [name for name, word in plain.items() if word in _SYNONYMS[wanted]]
+        if len(others) != 1:
+            raise _missing(shown, cells, wanted, others)
+        chosen[others[0]] = wanted
+        notes.append(sentence("column %(name)s of the manifest is read as %(meant)s", name=others[0], meant=wanted))
+    columns = {chosen.get(name, name): column for name, column in cells.columns.items()}
+    return columns, notes
 
 
-def _read_manifest(manifest: Path) -> pl.DataFrame:
-    """The manifest as text columns, stripped, empty cells null, empty lines left out."""
-    shown = printable(manifest.name)
-    try:
-        if manifest.suffix.lower() == ".parquet":
-            # From memory: a memory-mapped file that changes under the reader would crash the process.
-            table = pl.read_parquet(io.BytesIO(manifest.read_bytes()))
-            if isinstance(kind := table.schema.get("captured_at"), pl.Datetime) and kind.time_zone:
-                table = table.with_columns(pl.col("captured_at").dt.replace_time_zone(None))
-        else:
-            text = manifest.read_bytes().decode("utf-8-sig")
-            header = text.partition("\n")[0]
-            tabs, semicolons = manifest.suffix.lower() == ".tsv" or "\t" in header, ";" in header
-            separator = "\t" if tabs else ";" if semicolons and "," not in header else ","
-            table = pl.read_csv(text.encode(), separator=separator, infer_schema=False)
-        table = table.with_columns(pl.all().cast(pl.String).str.strip_chars().replace("", None))
-        return table.filter(~pl.all_horizontal(pl.all().is_null())) if table.width else table
-    except OSError as error:
-        raise DataError(f"a manifest must be readable; {shown}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"a manifest must be UTF-8; {shown} is not. Save it as CSV UTF-8.") from error
-    except pl.exceptions.NoDataError as error:
-        raise DataError(f"a manifest must list at least one photo; {shown} is empty. Add rows.") from error
-    except pl.exceptions.PolarsError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise DataError(f"a manifest must be a table with one row a photo; {shown}: {reason}") from error
+# What a column of a Parquet file may hold that is no text (`Cells.nested`).
+_NESTED_NOTES = {
+    "lists": message("column %(name)s of the manifest holds lists and is not used"),
+    "tables": message("column %(name)s of the manifest holds tables and is not used"),
+    "bytes": message("column %(name)s of the manifest holds bytes and is not used"),
+}
 
 
-def _manifest_paths(manifest: Path, listed: list[str | None]) -> list[str]:
+def _missing(shown: str, cells: Cells, wanted: str, others: Sequence[str]) -> DataError:
+    nested = {name.lower(): kind for name, kind in cells.nested.items()}
+    kinds = [nested[name] for name in (wanted, *_SYNONYMS[wanted]) if name in nested]
+    if kinds:
+        return DataError(
+            f"a photo has one {wanted}, written as text; the column of {shown} holds {kinds[0]}. certero knows one "
+            "label a photo: write a column with one text in each row."
+        )
+    advice = f"Rename one of {', '.join(others)} to {wanted}." if others else _ADVICE[wanted]
+    return DataError(
+        f"a manifest must have the columns path and label; {shown} lacks {wanted} "
+        f"(found: {name_columns([*cells.columns, *cells.nested])}). {advice}"
+    )
+
+
+_ADVICE = {
+    "path": "Call the column with the photos' files path, or add a header line path,label.",
+    "label": "Call the column with the classes label, or add a header line path,label.",
+}
+
+
+def _manifest_paths(manifest: Path, cells: Cells, listed: Sequence[str | None]) -> list[str]:
     """The paths relative to the manifest's folder, each an existing file inside it."""
     shown, root = printable(manifest.name), manifest.parent
-    if None in listed:
-        raise DataError(f"every row of a manifest needs a path; {shown} has {listed.count(None)} without. Add them.")
-    paths = [posixpath.normpath(path or "") for path in listed]
-    outside = [path for path in paths if path.startswith("/") or path.split("/")[0] == ".."]
-    if outside:
+    if without := [row for row, path in enumerate(listed) if path is None]:
         raise DataError(
-            f"paths must be relative to the manifest and stay in its folder; {shown} has "
-            f"{first_and_count(outside, 'path')} outside. Move the manifest to the folder above the photos."
+            f"every row of a manifest needs a path; {shown} has {len(without)} without (first: {cells.counted} "
+            f"{cells.lines[without[0]]}). Add them."
         )
-    # Manifests written on Windows: the slash is tried only where the name itself is no file.
-    paths = [path if "\\" not in path or _is_file(root, path) else path.replace("\\", "/") for path in paths]
-    unknown = [path for path in paths if not _is_file(root, path)]
-    if unknown:
+    roots = [root.absolute(), root.resolve()]
+    paths = [_inside(roots, path or "") for path in listed]
+    if outside := [cells.at(row, listed[row]) for row, path in enumerate(paths) if path is None]:
+        raise DataError(
+            f"paths must lie in the folder of the manifest, {printable(str(roots[0]))}, or below; {shown} has "
+            f"{first_and_count(outside, 'path')} elsewhere. Move the manifest to a folder above the photos."
+        )
+    found = [_spelled(root, path or "") for path in paths]
+    if unknown := [cells.at(row, paths[row]) for row, path in enumerate(found) if path is None]:
         raise DataError(
             f"every path of a manifest must be a file; {shown} has {first_and_count(unknown, 'path')} that "
             f"does not exist in {printable(str(root))}. Correct the paths: they are relative to the manifest."
         )
-    return paths
+    return [path for path in found if path is not None]
+
+
+def _inside(roots: Sequence[Path], path: str) -> str | None:
+    """The path relative to the manifest's folder; None for one that leads out of it."""
+    if Path(path).is_absolute() or re.match(r"[A-Za-z]:[\\/]", path):
+        whole = Path(os.path.normpath(path))
+        return next((whole.relative_to(root).as_posix() for root in roots if whole.is_relative_to(root)), None)
+    path = posixpath.normpath(path)
+    return None if path.replace("\\", "/").split("/")[0] == ".." else path
+
+
+def _spelled(root: Path, path: str) -> str | None:
+    """The path as `on_disk` finds it; None where there is no such file."""
+    # Manifests of Windows: the slash is tried only where the name itself is no file.
+    return next((each for each in dict.fromkeys((path, path.replace("\\", "/"))) if _is_file(root, each)), None)
 
 
 def _is_file(root: Path, path: str) -> bool:
-    return os.path.lexists(file := on_disk(root, path)) and not file.is_dir()
+    try:
+        return os.path.lexists(file := on_disk(root, path)) and not file.is_dir()
+    except OSError:  # a name that is longer than any name
+        return False
 
 
-def _check_rows(shown: str, paths: list[str], labels: list[str]) -> None:
+def _check_rows(shown: str, cells: Cells, paths: list[str], labels: list[str]) -> None:
     if "" in labels:
+        first = labels.index("")
         raise DataError(
             f"every row of a manifest needs a label; {shown} has {labels.count('')} without "
-            f"(first: {paths[labels.index('')]}). Add the labels or remove the rows."
+            f"(first: {cells.at(first, paths[first])}). Add the labels or remove the rows."
         )
-    first_label = dict(zip(reversed(paths), reversed(labels), strict=True))
-    pairs = zip(paths, labels, strict=True)
-    contradicted = [f"{path}: {first_label[path]}, {label}" for path, label in pairs if label != first_label[path]]
+    if several := [cells.at(row, labels[row]) for row in _rows_of_several(labels)]:
+        raise DataError(
+            f"certero knows one label a photo; {shown} has {first_and_count(several, 'row')} with several. Keep the "
+            "one that matters, or train once for each kind of label; if it is the name of one class, rename it."
+        )
+    first_row: dict[str, int] = {}
+    contradicted: list[str] = []
+    for row, (path, label) in enumerate(zip(paths, labels, strict=True)):
+        earlier = labels[first_row.setdefault(path, row)]
+        if label != earlier:
+            contradicted.append(cells.at(row, f"{path}: {earlier}, {label}"))
     if contradicted:
         raise DataError(
             f"a photo has one label; {shown} gives two to {first_and_count(contradicted, 'photo')}. Keep the right one."
         )
-    repeated = [path for path, count in Counter(paths).items() if count > 1]
+    repeated = [cells.at(row, path) for row, path in enumerate(paths) if first_row[path] != row]
     if repeated:
         raise DataError(
             f"a photo is listed once; {shown} lists {first_and_count(repeated, 'photo')} again. Remove the "
@@ -184,31 +254,52 @@ def _check_rows(shown: str, paths: list[str], labels: list[str]) -> None:
         )
 
 
-def _manifest_times(shown: str, paths: list[str], cells: list[str | None]) -> pl.Series:
-    times: list[datetime | None] = []
-    wrong: list[str] = []
-    for path, cell in zip(paths, cells, strict=True):
-        time = None if cell is None else _parse_time(cell)
-        if cell is not None and time is None:
-            wrong.append(f"{path}: {cell}")
-        times.append(time)
-    if wrong:
+def _rows_of_several(labels: Sequence[str]) -> list[int]:
+    """Rows whose cell names several classes: `red|round`, a list, or names that all stand alone or elsewhere, too."""
+    found = {row for row, label in enumerate(labels) if "|" in label or _LIST.fullmatch(label)}
+    for sign in (";", ","):
+        parts = {label: frozenset(part.strip() for part in label.split(sign)) for label in set(labels)}
+        seen = Counter(part for split in parts.values() for part in split)
+        found |= {
+            row
+            for row, label in enumerate(labels)
+            if len(parts[label]) > 1 and all(parts[label]) and all(seen[part] > 1 for part in parts[label])
+        }
+    return sorted(found)
+
+
+def _manifest_times(
+    shown: str, cells: Cells, written: Sequence[str | None]
+) -> tuple[list[datetime | None], list[Sentence]]:
+    """Naive local times, and how zones were read.
+
+    Raises:
+        DataError: a cell is no date and time, or only some have a zone.
+    """
+    stamps = [None if cell is None else stamp_in_cell(cell) for cell in written]
+    if wrong := [cells.at(row, cell) for row, cell in enumerate(written) if cell is not None and stamps[row] is None]:
         raise DataError(
             f"captured_at must be a date and a time such as 2024-01-12T05:40:04; {shown} has "
             f"{first_and_count(wrong, 'other value')}. Correct them, leave them empty, or use --group-by."
         )
-    return pl.Series("captured_at", times, dtype=pl.Datetime("us"))
-
-
-def _parse_time(text: str) -> datetime | None:
-    """The local wall clock: the zone, if any, is dropped without shifting the time."""
-    try:
-        date.fromisoformat(text)
-        return None  # A date alone.
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=None)
-    except ValueError:
-        text = text.replace(":", "-")  # As EXIF writes it.
-        return time_in_name(text) if _TIME_IN_NAME.fullmatch(text) else None
+    known: Mapping[int, Stamp] = {row: stamp for row, stamp in enumerate(stamps) if stamp is not None}
+    naive = [row for row, stamp in known.items() if stamp.offset is None]
+    if naive and len(naive) < len(known):
+        zoned = next(row for row, stamp in known.items() if stamp.offset is not None)
+        raise DataError(
+            f"captured_at must state a zone for every time or for none; {shown} has {len(naive)} without (first: "
+            f"{cells.at(naive[0], written[naive[0]])}) and {len(known) - len(naive)} with (first: "
+            f"{cells.at(zoned, written[zoned])}). Write all of them as local times."
+        )
+    times, zone = shift(stamps)
+    if zone is None:
+        return times, []
+    if (count := zones(stamps)) > 1:
+        return times, [
+            sentence(
+                "capture times of %(zones)d zones were shifted to %(zone)s, the commonest: hours and days are its own",
+                zones=count,
+                zone=zone,
+            )
+        ]
+    return times, [sentence("capture times are those of the zone %(zone)s: hours and days are its own", zone=zone)]

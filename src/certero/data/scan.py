@@ -5,12 +5,13 @@ from __future__ import annotations
 import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
+from certero.config import Times
 from certero.data.archives import look_inside
 from certero.data.files import (
     ARCHIVE_SUFFIXES,
@@ -29,11 +30,12 @@ from certero.data.files import (
 )
 from certero.data.first_look import Seen
 from certero.data.layout import LabelLevel, Layout, read_layout, some, where_classes_are
-from certero.data.manifest import MANIFEST_SUFFIXES, classes_missing, list_manifest, time_in_name
+from certero.data.manifest import MANIFEST_SUFFIXES, SPREADSHEET_SUFFIXES, classes_missing, list_manifest
 from certero.data.spellings import settle_classes
 from certero.data.table import SCHEMA, Photos, conform
+from certero.data.times import Stamp, never_set, shift, stamp_in_name, zones
 from certero.errors import DataError
-from certero.language import sentence
+from certero.language import sentence, sentences
 from certero.names import class_name, find_class
 from certero.records import Progress, no_progress
 
@@ -76,6 +78,11 @@ def list_photos(
         raise DataError(f"DATA must be a folder of photos or a manifest; {shown} does not exist. Check the path.")
     if data.suffix.lower() in ARCHIVE_SUFFIXES:
         raise DataError(f"DATA must be a folder of photos or a manifest; {shown} is an archive. {look_inside(data)}")
+    if data.suffix.lower() in SPREADSHEET_SUFFIXES:
+        raise DataError(
+            f"DATA must be a folder of photos or a {', '.join(MANIFEST_SUFFIXES)} manifest; {shown} is a spreadsheet. "
+            "Open it and take Save as, CSV UTF-8."
+        )
     if data.suffix.lower() not in MANIFEST_SUFFIXES:
         raise DataError(
             f"DATA must be a folder of photos or a {', '.join(MANIFEST_SUFFIXES)} manifest; found the file {shown}. "
@@ -90,20 +97,38 @@ def list_photos(
 
 
 def scan(
-    photos: Photos, *, look: Callable[[Sequence[Path]], Iterable[Seen]], progress: Progress = no_progress
+    photos: Photos,
+    *,
+    look: Callable[[Sequence[Path]], Iterable[Seen]],
+    times: Times = "auto",
+    progress: Progress = no_progress,
 ) -> Photos:
     """The photos with every column that one look at the files fills.
 
     A file that cannot be opened (permission, vanished, a folder) becomes `unreadable` with the reason. The
-    capture time is the manifest's, else EXIF's, else the file name's. Pictures of a kind that is not read are
-    `unreadable` as listed. Classes that lost all or most of their photos are noted.
+    capture time is the manifest's, else EXIF's, else the file name's; those of a clock that was never set are left
+    out, unless `times` names their source. Pictures of a kind that is not read are `unreadable` as listed. Classes that
+    lost all or most of their photos are noted.
 
     Args:
         photos: from `list_photos`.
         look: what the files tell, in order.
+        times: where capture times are taken from.
         progress: called with the stage `scan`.
+
+    Raises:
+        DataError: no photo has a time of the source that `times` names.
     """
     table = photos.table
+    listed = table["captured_at"].to_list() if times in ("auto", "manifest") else [None] * table.height
+    named = [stamp_in_name(posixpath.basename(path)) if times in ("auto", "name") else None for path in table["path"]]
+    if times == "manifest" and not any(listed):
+        raise DataError("--times manifest needs a column captured_at with times in it; DATA has none. Add one.")
+    if times == "name" and not any(named):
+        raise DataError(
+            "--times name needs names with date and time such as 2024-01-12-05-40-04.jpg; found none among "
+            f"{first_and_count(table['path'], 'photo')}. Leave --times out."
+        )
     schema = {name: SCHEMA[name] for name in _SEEN}
     chunks: list[pl.DataFrame] = [pl.DataFrame(schema=schema)]
     rows: list[tuple[Any, ...]] = []
@@ -120,29 +145,69 @@ def scan(
             rows.clear()
         progress("scan", done, table.height)
     facts = pl.concat(chunks).with_columns(pl.col("content_hash").replace("", None))
-    times, sources = _capture_times(table, facts["captured_at"].to_list())
+    exif = facts["captured_at"].to_list() if times in ("auto", "exif") else [None] * table.height
+    if times == "exif" and not any(exif):
+        raise DataError(
+            f"--times exif needs photos with EXIF times; none of {table.height} has one. Leave --times out."
+        )
+    captured, sources, said = _capture_times(listed, exif, named, times)
     problems, misnamed = _wrong_suffixes(table["path"].to_list(), facts)
     scanned = photos.with_columns(
         *(facts[name] for name in _SEEN if name not in ("captured_at", "problem")),
-        pl.Series("captured_at", times, dtype=pl.Datetime("us")),
+        pl.Series("captured_at", captured, dtype=pl.Datetime("us")),
         pl.Series("captured_from", sources, dtype=pl.String),
         pl.Series("problem", problems, dtype=pl.String),
     )
-    notes = [f"names that do not match the content: {first_and_count(misnamed, 'photo')}"] if misnamed else []
-    return scanned.noted([*notes, *_lost(scanned.table)])
+    if misnamed:
+        said.append(f"names that do not match the content: {first_and_count(misnamed, 'photo')}")
+    return scanned.noted([*said, *_lost(scanned.table)])
 
 
 def _capture_times(
-    table: pl.DataFrame, exif: Sequence[datetime | None]
-) -> tuple[list[datetime | None], list[str | None]]:
-    times: list[datetime | None] = []
-    sources: list[str | None] = []
-    listed = zip(table["captured_at"], table["path"], exif, strict=True)
-    for given, path, from_exif in listed:
-        from_name = None if given or from_exif else time_in_name(posixpath.basename(path))
-        times.append(given or from_exif or from_name)
-        sources.append("manifest" if given else "exif" if from_exif else "name" if from_name else None)
-    return times, sources
+    given: Sequence[datetime | None], exif: Sequence[datetime | None], named: Sequence[Stamp | None], asked: Times
+) -> tuple[list[datetime | None], list[str | None], list[str]]:
+    """Each photo's naive local time, where it is from, and what there is to say about them."""
+    stamps = [None if a or b else stamp for a, b, stamp in zip(given, exif, named, strict=True)]
+    from_names, zone = shift(stamps)
+    times = [a or b or c for a, b, c in zip(given, exif, from_names, strict=True)]
+    sources = [
+        "manifest" if a else "exif" if b else "name" if c else None
+        for a, b, c in zip(given, exif, from_names, strict=True)
+    ]
+    notes: list[str] = []
+    if zone is not None:
+        zoned = sum(stamp is not None and stamp.offset is not None for stamp in stamps)
+        notes.append(
+            sentence("%(count)d names state a time with a zone: shifted to %(zone)s", count=zoned, zone=zone)
+            if zones(stamps) > 1
+            else sentence("%(count)d names state a time with the zone %(zone)s", count=zoned, zone=zone)
+        )
+        if others := sum(time is not None for time in times) - zoned:
+            notes.append(
+                sentence("%(count)d photos state a time without a zone: taken for times of that zone", count=others)
+            )
+    wrong, told = never_set(times, sources)
+    for finding in told:
+        notes.append(
+            sentence("%(finding)s: not used as times", finding=finding)
+            if asked == "auto"
+            else sentence("%(finding)s: used as --times asks", finding=finding)
+        )
+    if asked == "auto":
+        times = [None if bad else time for bad, time in zip(wrong, times, strict=True)]
+        sources = [None if bad else source for bad, source in zip(wrong, sources, strict=True)]
+    # A day of grace: the clock's zone may be ahead of this machine's.
+    soon = datetime.now() + timedelta(days=1)
+    if ahead := [time for time in times if time is not None and time > soon]:
+        notes.append(
+            sentences(
+                "%(count)d photo states a time in the future (%(time)s)",
+                "%(count)d photos state a time in the future (the last: %(time)s)",
+                count=len(ahead),
+                time=max(ahead).isoformat(" "),
+            )
+        )
+    return times, sources, notes
 
 
 def _wrong_suffixes(paths: list[str], seen: pl.DataFrame) -> tuple[list[str | None], list[str]]:

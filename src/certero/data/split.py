@@ -59,7 +59,7 @@ def assign(
 
     Raises:
         DataError: fewer than 2 classes, or a class of one photo.
-        SplitError: too few units, or wishes that contradict each other.
+        SplitError: too few units, no two classes in more than one unit, or wishes that contradict each other.
     """
     check_classes(photos)
     given = photos.table["split"].is_in(["val", "test"]).fill_null(False)
@@ -82,7 +82,7 @@ def assign_folds(photos: Photos, separation: Separation, folds: int, split_seed:
 
     Raises:
         DataError: fewer than 2 classes, or a class of one photo.
-        SplitError: fewer units than folds.
+        SplitError: fewer units than folds, or no two classes in more than one unit.
     """
     check_classes(photos)
     if folds < 2:
@@ -92,19 +92,14 @@ def assign_folds(photos: Photos, separation: Separation, folds: int, split_seed:
         raise _too_few(separation, folds, f"--cv {folds} needs at least {folds}")
     photos = with_units(photos, separation)
     used = photos.used()
+    alone = _check_spread(used, separation)
     rows = np.flatnonzero(photos.used_mask())
     fold = np.full(photos.table.height, -1, dtype=np.int8)
     fold[rows] = split_units(used["label"].to_list(), used["unit"].to_list(), folds, split_seed)
     series = pl.Series("fold", [int(number) if number >= 0 else None for number in fold], dtype=pl.Int8)
     split = pl.Series("split", ["train" if number >= 0 else None for number in fold], dtype=pl.String)
     photos = dataclasses.replace(photos.with_columns(series, split), split_source="own")
-    spread = photos.used().group_by("label").agg(pl.col("fold").n_unique())
-    alone = sorted(label for label, count in spread.iter_rows() if count < 2)
-    one = _UNIT_WORDS[separation.rule][0]
-    return photos.noted(
-        sentence("class %(label)s lies in one %(unit)s: never both trained and tested", label=label, unit=sentence(one))
-        for label in alone
-    )
+    return photos.noted(alone)
 
 
 def needs_cv(photos: Photos) -> str | None:
@@ -182,6 +177,60 @@ _UNIT_WORDS = {
     "time": (message("block"), "blocks"),
     "copies": (message("set of copies"), "units"),
 }
+
+
+def _check_spread(table: pl.DataFrame, separation: Separation) -> list[Sentence]:
+    """A note for each class that lies in one unit, and one where the classes were photographed one after the other.
+
+    Args:
+        table: the rows to be split, with their units.
+        separation: of these photos.
+
+    Raises:
+        SplitError: fewer than two classes lie in more than one unit: what tells them apart cannot be learnt and judged.
+    """
+    spread = dict(table.group_by("label").agg(pl.col("unit").n_unique()).iter_rows())
+    alone = sorted(label for label, units in spread.items() if units < 2)
+    one, _many = _UNIT_WORDS[separation.rule]
+    if len(spread) - len(alone) < 2:
+        raise _one_unit_a_class(separation, alone, len(spread))
+    notes = [
+        sentence("class %(label)s lies in one %(unit)s: never both trained and tested", label=label, unit=sentence(one))
+        for label in alone
+    ]
+    if separation.rule == "time" and _follow_each_other(table):
+        notes.append(
+            sentence(
+                "each class was photographed at a time of its own, one after the other: its light or background may "
+                "tell it as well as what is in the photo"
+            )
+        )
+    return notes
+
+
+def _follow_each_other(table: pl.DataFrame) -> bool:
+    """Whether the last photo of each class was taken before the first of the next."""
+    time = pl.col("captured_at")
+    spans = table.group_by("label").agg(time.min().alias("first"), time.max().alias("last"), pl.len()).sort("first")
+    after = spans["first"][1:] > spans["last"][:-1]
+    return bool(after.all()) and not after.null_count() and int(spans["len"].min() or 0) > 1  # type: ignore[arg-type]
+
+
+def _one_unit_a_class(separation: Separation, alone: list[str], classes: int) -> SplitError:
+    one, _many = _UNIT_WORDS[separation.rule]
+    which = "each class lies" if len(alone) == classes else f"{len(alone)} of {classes} classes lie"
+    if separation.rule == "group":
+        where, mend = f" of --group-by {separation.group_by}", "Group by camera, animal or place instead"
+    elif separation.rule == "time":
+        where = f" of {duration(separation.block)}" if separation.block else ""
+        mend = "Photograph every class at several times, use a shorter --block, or separate with --group-by"
+    else:
+        where, mend = "", "Add photos that are no copies of each other"
+    named = ", ".join(alone[:5]) + (f" and {len(alone) - 5} more" if len(alone) > 5 else "")
+    return SplitError(
+        f"two classes at least must lie in more than one {one}, or what tells them apart is never both learnt and "
+        f"tested; {which} in one {one}{where} ({named}). {mend}."
+    )
 
 
 def _own_split(
@@ -282,11 +331,12 @@ def _cut(
             "--split-from keeps old test photos in test; hardly anything else is left to train on. Add photos, or "
             "leave --split-from out."
         )
+    alone = _check_spread(table, separation)
     parts = split_units(table["label"].to_list(), table["unit"].to_list(), fractions, seed, fixed)
     split = photos.table["split"].to_list()
     for row, part in zip(np.flatnonzero(pool).tolist(), parts.tolist(), strict=True):
         split[row] = SPLITS[part]
-    return photos.with_columns(pl.Series("split", split, dtype=pl.String))
+    return photos.with_columns(pl.Series("split", split, dtype=pl.String)).noted(alone)
 
 
 def _leave_out_leaks(photos: Photos, leaks: list[tuple[int, int]]) -> Photos:
@@ -364,8 +414,9 @@ def _too_few(separation: Separation, needed: int, need: str, count: int | None =
         timed = separation.counts["timed"] >= 0.9 * separation.counts["photos"]
         other = "separate by time with --block 1h" if timed else "group by something finer"
     elif separation.rule == "time":
-        rule = f"--block {duration(separation.block)}" if separation.block else "time"
-        other = "use a shorter --block (and --gap), or separate with --group-by"
+        # Not as an option: most often nobody gave one.
+        rule = f"time, in blocks of {duration(separation.block)}," if separation.block else "time"
+        other = "use a shorter --block (and --gap), separate with --group-by, or leave times out with --times ignore"
     else:
         rule, other = "keeping copies together", "add photos that are no copies of each other"
     advice = folds + (other if folds else other[0].upper() + other[1:])

@@ -49,6 +49,9 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "fold": pl.Int8,
 }
 
+#: Columns that stages add for themselves: `prepare`, `recognition` and `compare`.
+WORKING_COLUMNS = ("row", "used", "copy", "named", *(f"named_{number}" for number in range(26)))
+
 
 @dataclass(frozen=True)
 class Photos:

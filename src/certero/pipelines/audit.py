@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from certero.config import parse_times
 from certero.data.balance import judge_balance, judge_conditions, tabulate
 from certero.data.cleaning import check_manifest_place, choose_rows, cleaned_manifest
 from certero.data.duplicates import Link, count_leaks, describe_copies, link_copies
@@ -58,6 +59,7 @@ def audit(
     *,
     label_level: LabelLevel | None = None,
     group_by: str | None = None,
+    times: str = "auto",
     network: bool = True,
     image_size: int | None = None,
     fix: str | Path | None = None,
@@ -73,6 +75,7 @@ def audit(
         data: folder of class folders, pre-split folder, or manifest.
         label_level: which folder names the class; see `TrainSettings`.
         group_by: which photos are not independent; see `TrainSettings`.
+        times: where capture times are taken from; see `TrainSettings`.
         network: False does without the network: labels are not judged, and fewer altered copies are found.
         image_size: side of the network's input, pixels; None takes the network's own.
         fix: cleaned manifest to write; photos are never touched.
@@ -90,12 +93,13 @@ def audit(
     """
     use_language(lang)
     data = Path(data)
+    source_of_times = parse_times(times)
     with resources(workers, progress) as tools, contextlib.ExitStack() as stack:
         listed = list_photos(data, label_level=label_level)
         if fix is not None:
             check_manifest_place(Path(fix), listed.root)
         embed = _start_network(image_size, tools, stack) if network else None
-        photos = look_at_photos(listed, tools, view_key=view_key)
+        photos = look_at_photos(listed, tools, source_of_times, view_key)
         used = photos.used()
         if used.is_empty():
             first = photos.table.row(0, named=True)

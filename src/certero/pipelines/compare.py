@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from certero.config import parse_duration, version
+from certero.config import Times, parse_duration, parse_times, version
 from certero.data.layout import LabelLevel
 from certero.data.table import SCHEMA
 from certero.errors import ConfigError, DataError
@@ -70,6 +70,7 @@ def compare(
     label_level: LabelLevel | None = None,
     group_by: str | None = None,
     block: str | timedelta | None = None,
+    times: str | None = None,
     speed: bool = True,
     report: str | Path | None = None,
     workers: int | None = None,
@@ -88,6 +89,7 @@ def compare(
         label: the class of every photo of the data, whatever the folders are called.
         label_level: which folder of the data names the class.
         group_by: which photos of the data are not independent; see `TrainSettings`.
+        times: where capture times of the data are taken from; see `TrainSettings`.
         block: length of a time block of the data.
         speed: measure latency and throughput on this machine.
         report: HTML file to write.
@@ -105,8 +107,10 @@ def compare(
     use_language(lang)
     if split is not None and split not in SPLITS:
         raise ConfigError(f"--split must be one of {', '.join(SPLITS)}; found {split!r}.")
-    if data is None and (split, label, label_level, group_by, block) != (None,) * 5:
-        raise ConfigError("--split, --label, --label-level, --group-by and --block speak of --data; name the photos.")
+    if data is None and (split, label, label_level, group_by, block, times) != (None,) * 6:
+        raise ConfigError(
+            "--split, --label, --label-level, --group-by, --block and --times speak of --data; name the photos."
+        )
     length = parse_duration(block, "--block") if isinstance(block, str) else block
     with resources(workers, progress) as tools:
         contenders = open_contenders(models, card, tools.map)
@@ -116,7 +120,12 @@ def compare(
             judged = _join_runs(contenders, classes, answer)
         else:
             judged = _judge_data(
-                contenders, classes, Path(data), (split, label, label_level, group_by, length), tools, answer
+                contenders,
+                classes,
+                Path(data),
+                (split, label, label_level, group_by, length, parse_times(times or "auto")),
+                tools,
+                answer,
             )
         with tools.timed("score"):
             if judged is not None:
@@ -210,13 +219,13 @@ def _judge_data(
     contenders: Sequence[Contender],
     classes: Sequence[str],
     data: Path,
-    asked: tuple[str | None, str | None, LabelLevel | None, str | None, timedelta | None],
+    asked: tuple[str | None, str | None, LabelLevel | None, str | None, timedelta | None, Times],
     tools: Resources,
     answer: Json,
 ) -> Judged:
     """Every model on the labelled photos, without those that any of them was trained on."""
-    split, label, label_level, group_by, block = asked
-    photos = look_at_photos(list_judged(data, classes, label, label_level), tools)
+    split, label, label_level, group_by, block, times = asked
+    photos = look_at_photos(list_judged(data, classes, label, label_level), tools, times)
     photos = keep_known(photos, classes, split)
     with tools.timed("separate"):
         photos, separation = separate_judged(photos, group_by, block)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from certero.config import parse_duration
+from certero.config import parse_duration, parse_times
 from certero.data.files import printable, typed
 from certero.data.layout import LabelLevel, some, split_named, where_classes_are
 from certero.data.scan import list_photos
@@ -48,6 +48,7 @@ def evaluate(
     label_level: LabelLevel | None = None,
     group_by: str | None = None,
     block: str | timedelta | None = None,
+    times: str = "auto",
     decide: float | None = None,
     require: Sequence[str] = (),
     unknown: bool = False,
@@ -67,6 +68,7 @@ def evaluate(
         label_level: which folder names the class.
         group_by: which photos are not independent; see `TrainSettings`.
         block: length of a time block.
+        times: where capture times are taken from; see `TrainSettings`.
         decide: probability a photo needs to get a label; default: the model's own threshold.
         require: bars such as `precision>=0.85`.
         unknown: no photo shows a class of the model, whatever the folders are called: count how many it refuses.
@@ -89,6 +91,7 @@ def evaluate(
     requirements = [parse_requirement(text, predictor.classes) for text in require]
     if split is not None and split not in SPLITS:
         raise ConfigError(f"--split must be one of {', '.join(SPLITS)}; found {split!r}.")
+    source_of_times = parse_times(times)
     length = parse_duration(block, "--block") if isinstance(block, str) else block
     if unknown:
         asked = {"--label": label, "--decide": decide, "--require": require or None, "--report": report}
@@ -96,9 +99,11 @@ def evaluate(
             raise ConfigError(f"--unknown counts refusals alone; found {' and '.join(given)} beside it. Leave it out.")
         with resources(workers, progress) as tools:
             listed = list_photos(data, label_level=label_level, single_label="unknown" if data.is_dir() else None)
-            return judge_unknown(predictor, look_at_photos(listed, tools), split, tools, group_by, length)
+            return judge_unknown(
+                predictor, look_at_photos(listed, tools, source_of_times), split, tools, group_by, length
+            )
     with resources(workers, progress) as tools:
-        listed = look_at_photos(list_judged(data, predictor.classes, label, label_level), tools)
+        listed = look_at_photos(list_judged(data, predictor.classes, label, label_level), tools, source_of_times)
         photos = keep_known(listed, predictor.classes, split)
         strange = keep_unknown(listed, predictor.classes, split)
         with tools.timed("separate"):

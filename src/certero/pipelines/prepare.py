@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from certero.cache import BlobCache
-from certero.config import TrainSettings
+from certero.config import Times, TrainSettings, parse_times
 from certero.data import copies as copying
 from certero.data.first_look import Identity, Seen, identify, look_at
 from certero.data.layout import LabelLevel
@@ -98,6 +98,7 @@ def scan(
     data: str | Path,
     *,
     label_level: LabelLevel | None = None,
+    times: str = "auto",
     workers: int | None = None,
     progress: Progress = no_progress,
 ) -> pl.DataFrame:
@@ -106,6 +107,7 @@ def scan(
     Args:
         data: folder of class folders, pre-split folder, or manifest.
         label_level: which folder below the split names the class; see `TrainSettings`.
+        times: where capture times are taken from; see `TrainSettings`.
         workers: threads; every core by default.
         progress: told how many photos are done.
 
@@ -113,21 +115,24 @@ def scan(
         DataError: if there is nothing to scan or a manifest does not hold together.
     """
     with resources(workers, progress) as tools:
-        return look_at_photos(list_photos(Path(data), label_level=label_level), tools).table
+        return look_at_photos(list_photos(Path(data), label_level=label_level), tools, parse_times(times)).table
 
 
-def look_at_photos(photos: Photos, tools: Resources, view_key: Callable[[str], str] | None = None) -> Photos:
+def look_at_photos(
+    photos: Photos, tools: Resources, times: Times = "auto", view_key: Callable[[str], str] | None = None
+) -> Photos:
     """The listed photos with facts and fingerprints, computed or remembered by content.
 
     Args:
         photos: from `list_photos`.
         tools: cores, caches, progress.
+        times: where capture times are taken from.
         view_key: where to remember the views of photos that are decoded here; see `RememberedLook`.
     """
     with tools.timed("scan"):
         look = RememberedLook(tools.fingerprints, tools.map, tools.heavy_map, view_key)
         try:
-            return scan_listed(photos, look=look, progress=tools.progress)
+            return scan_listed(photos, look=look, times=times, progress=tools.progress)
         finally:
             look.save()
 
@@ -139,7 +144,7 @@ def prepare(data: Path, settings: TrainSettings, tools: Resources) -> Prepared:
         DataError: if the data do not hold what training needs.
         SplitError: if they cannot be separated as asked.
     """
-    photos = look_at_photos(list_photos(data, label_level=settings.label_level), tools)
+    photos = look_at_photos(list_photos(data, label_level=settings.label_level), tools, settings.times)
     if settings.min_photos is not None:
         photos = leave_out_rare(photos, settings.min_photos)
     with tools.timed("separate"):

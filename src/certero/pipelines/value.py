@@ -19,7 +19,7 @@ from certero.business.sensitivity import analyse
 from certero.business.studentised import LEAST_ERROR, student_quantiles
 from certero.business.threshold import ALWAYS_ASK, best_threshold, best_thresholds_per_class, curve
 from certero.business.worth import accept, cash, compare, measure
-from certero.config import parse_duration
+from certero.config import Times, parse_duration, parse_times
 from certero.disk import write_whole
 from certero.errors import ConfigError, DataError
 from certero.language import sentence, use_language
@@ -70,6 +70,7 @@ def value(
     split: str | None = None,
     group_by: str | None = None,
     block: str | timedelta | None = None,
+    times: str | None = None,
     threshold: float | str = "best",
     per_class: bool = False,
     save_threshold: bool = False,
@@ -88,6 +89,7 @@ def value(
         split: of these photos, `train`, `val` or `test`.
         group_by: which of these photos are not independent; see `TrainSettings`.
         block: length of a time block of these photos.
+        times: where their capture times are taken from; see `TrainSettings`.
         threshold: `best` on photos held out from training, `model` for the model's own, `none`, or a number.
         per_class: choose one threshold for each predicted class.
         save_threshold: write the threshold into the model file, so that `predict` abstains by it.
@@ -104,7 +106,7 @@ def value(
     """
     use_language(lang)
     resolved = read_case(case)
-    _check_options(models, resolved, data, (split, group_by, block), threshold, per_class, save_threshold)
+    _check_options(models, resolved, data, (split, group_by, block, times), threshold, per_class, save_threshold)
     if not models:
         judged = outcomes_of_figures(_figures_of(resolved))
         found = _worth(resolved, None, judged, None, None) | {"models": [], "notes": _figure_notes(resolved)}
@@ -115,7 +117,14 @@ def value(
             candidates = [read_run(Path(model)) for model in models]
         else:
             candidates = _judge_on(
-                [Path(model) for model in models], Path(data), split, group_by, length, workers, progress
+                [Path(model) for model in models],
+                Path(data),
+                split,
+                group_by,
+                length,
+                parse_times(times or "auto"),
+                workers,
+                progress,
             )
         candidates, notes = _on_the_same_photos(candidates)
         if resolved.figures is not None:
@@ -160,7 +169,9 @@ def _check_options(
     if per_class and threshold != "best":
         raise ConfigError(f"--per-class chooses thresholds; found --threshold {threshold} beside it. Leave one out.")
     if data is None and any(option is not None for option in about_data):
-        raise ConfigError("--split, --group-by and --block tell about the photos of --data; found no --data. Add it.")
+        raise ConfigError(
+            "--split, --group-by, --block and --times tell about the photos of --data; found no --data. Add it."
+        )
     if not models:
         _figures_of(case)
         if data is not None or save_threshold:
@@ -318,6 +329,7 @@ def _judge_on(
     split: str | None,
     group_by: str | None,
     block: timedelta | None,
+    times: Times,
     workers: int | None,
     progress: Progress,
 ) -> list[Candidate]:
@@ -325,7 +337,7 @@ def _judge_on(
     predictors = [load(model, workers=workers) for model in models]
     classes = predictors[0].classes
     with resources(workers, progress) as tools:
-        photos = look_at_photos(list_judged(data, classes, None, None), tools)
+        photos = look_at_photos(list_judged(data, classes, None, None), tools, times)
         photos = keep_known(photos, classes, split)
         photos, _separation = separate_judged(photos, group_by, block)
         used = photos.used()
