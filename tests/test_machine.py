@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from certero.engine.threads import count_cores
-from certero.machine import core_limit, instructions, memory_free, memory_limit, memory_total, processor
+from certero.machine import (
+    available_bytes,
+    core_limit,
+    instructions,
+    memory_free,
+    memory_limit,
+    memory_total,
+    processor,
+)
 
 
 def _system(folder: Path, **files: str) -> Path:
@@ -93,3 +104,69 @@ def test_this_machine_has_cores_and_memory() -> None:
     assert 1 <= count_cores() <= (os.cpu_count() or 1)
     assert (memory_total() or 1) > 0
     assert processor()
+
+
+def test_what_a_group_holds_already_is_not_free_but_files_in_memory_give_way(tmp_path: Path) -> None:
+    system = _system(
+        tmp_path,
+        proc__self__cgroup="0::/farm/watch\n",
+        proc__meminfo=_MEMINFO,
+        sys__fs__cgroup__farm__memory_dot_max="1000000000\n",
+        sys__fs__cgroup__farm__memory_dot_current="900000000\n",
+        sys__fs__cgroup__farm__memory_dot_stat="anon 500000000\ninactive_file 300000000\n",
+        sys__fs__cgroup__farm__watch__memory_dot_max="800000000\n",
+        sys__fs__cgroup__farm__watch__memory_dot_current="100000000\n",
+    )
+    # 800 MB are granted, but the group above has only 400 MB left.
+    assert memory_limit(system) == 800000000
+    assert memory_free(system) == available_bytes(system) == 400000000
+
+
+def test_memory_is_guessed_where_the_system_does_not_say(tmp_path: Path) -> None:
+    assert memory_free(tmp_path) is None
+    assert available_bytes(_system(tmp_path, proc__meminfo="MemTotal: 8000000 kB\n")) == 4000000 * 1024
+
+
+def _run(code: str, *before: str) -> list[int]:
+    found = subprocess.run([*before, sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return [int(word) for word in found.stdout.split()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone holds a process to its addresses")
+def test_a_limit_of_the_shell_is_what_may_be_used() -> None:
+    code = "from certero.machine import available_bytes; print(available_bytes())"
+    (left,) = _run(code, "sh", "-c", 'ulimit -v 1000000; exec "$@"', "sh")
+    assert 500_000_000 < left < 1_024_000_000
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A control group of 300 MB."""
+    made = {"memory": "memory.limit_in_bytes", "": "memory.max", "unified": "memory.max"}
+    for controller, limit in made.items():
+        folder = Path("/sys/fs/cgroup", controller, f"certero-test-{os.getpid()}")
+        try:
+            folder.mkdir()
+        except OSError:
+            continue
+        try:
+            (folder / limit).write_text("300000000")
+        except OSError:
+            folder.rmdir()
+            continue
+        yield folder
+        folder.rmdir()
+        return
+    pytest.skip("this machine lets nobody make a control group")
+
+
+def test_a_process_in_a_control_group_has_what_the_group_leaves_it(group: Path) -> None:
+    code = (
+        "from certero.machine import available_bytes, memory_limit; import os\n"
+        "before = available_bytes(); kept = b'1' * 100_000_000\n"
+        "print(memory_limit(), before, available_bytes())"
+    )
+    limit, before, after = _run(code, "sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh")
+    assert limit == pytest.approx(300_000_000, abs=4096)
+    assert 200_000_000 < before < limit
+    assert before - after == pytest.approx(100_000_000, rel=0.1)

@@ -99,6 +99,13 @@ def test_the_seconds_add_up_and_none_is_negative(small_barn: Path) -> None:
 
 
 @pytest.mark.usefixtures("state")
+def test_the_splits_at_random_that_are_asked_for_are_counted(small_barn: Path) -> None:
+    none, twenty = (certero.plan(small_barn / "beds.csv", random_splits=splits) for splits in (0, 20))
+    assert twenty.fits["total"] == none.fits["total"] + 20
+    assert twenty.seconds["score"] > none.seconds["score"]
+
+
+@pytest.mark.usefixtures("state")
 def test_a_dry_run_remembers_what_it_computed(
     small_barn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

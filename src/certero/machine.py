@@ -1,6 +1,7 @@
 """What this process may use of the machine: cores, memory, and the instructions that speed up a network.
 
-A container or a service sees the whole machine but may be held to a part of it; Linux says so in its control groups.
+A container or a service sees the whole machine but may be held to a part of it; Linux says so in its control groups. A
+shell may hold its programs to a number of bytes of addresses, too (`ulimit -v`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _SYSTEM = Path("/")
+_MEMORY_UNKNOWN_BYTES = 2_000_000_000
+# Limit, use, and the part of the use that is files in memory, which give way: of version 2 and of version 1.
+_MEMORY_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 #: Instructions that make ONNX Runtime faster, by the system's word for them.
 INSTRUCTIONS = {
@@ -52,12 +59,7 @@ def core_limit(system: Path = _SYSTEM) -> float | None:
 
 def memory_limit(system: Path = _SYSTEM) -> int | None:
     """Bytes that a control group grants; None where none is set below what the machine has."""
-    limits: list[int] = []
-    for folder in _groups(system, "memory"):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            with contextlib.suppress(OSError, ValueError):
-                limits.append(int((folder / name).read_text()))
-    limit = min(limits, default=None)
+    limit = min((limit for limit, _left in _group_memory(system)), default=None)
     total = memory_total(system)
     return limit if limit is not None and (total is None or limit < total) else None
 
@@ -72,10 +74,26 @@ def memory_total(system: Path = _SYSTEM) -> int | None:
 
 
 def memory_free(system: Path = _SYSTEM) -> int | None:
-    """Bytes that a new program could get now; None where the system does not say."""
-    free = _memory(system, "MemAvailable")
-    limit = memory_limit(system)
-    return limit if free is None or (limit is not None and limit < free) else free
+    """Bytes that this process could get now without swapping; None where the system does not say.
+
+    The least of what the machine has free, what each control group leaves of its limit, and what the process may still
+    take of its own.
+    """
+    told = [
+        _memory(system, "MemAvailable"),
+        *(left for _limit, left in _group_memory(system)),
+        *_left_of_own_limits(system),
+    ]
+    return min((left for left in told if left is not None), default=None)
+
+
+def available_bytes(system: Path = _SYSTEM) -> int:
+    """`memory_free`, or a guess where the system does not say: half of what is built in, for others are there too."""
+    free = memory_free(system)
+    if free is not None:
+        return free
+    total = memory_total(system)
+    return _MEMORY_UNKNOWN_BYTES if total is None else total // 2
 
 
 def instructions(system: Path = _SYSTEM) -> tuple[str, ...] | None:
@@ -102,6 +120,61 @@ def processor(system: Path = _SYSTEM) -> str:
             if name.strip() in ("model name", "Model") and value.strip():
                 return " ".join(value.split())
     return platform.processor() or platform.machine()
+
+
+def memory_in_all(system: Path = _SYSTEM) -> int | None:
+    """Bytes that a program started now in place of this one could hold; None where the system does not say."""
+    free, pages = memory_free(system), _pages(system)
+    return None if free is None else free + (pages[1] * _page_bytes() if pages else 0)
+
+
+def _group_memory(system: Path) -> Iterator[tuple[int, int]]:
+    """Of each control group that limits memory: its limit, and what is left of it."""
+    for folder in _groups(system, "memory"):
+        for limited, used, reclaimable in _MEMORY_FILES:
+            limit = _number(folder / limited)
+            if limit is not None:
+                kept = (_number(folder / used) or 0) - _listed(folder / "memory.stat", reclaimable)
+                yield limit, max(0, limit - max(0, kept))
+
+
+def _left_of_own_limits(system: Path) -> Iterator[int]:
+    """What this process may still take of addresses and of data, where it is limited."""
+    pages = _pages(system)
+    if not pages:
+        return
+    import resource
+
+    for limited, used in ((resource.RLIMIT_AS, pages[0]), (resource.RLIMIT_DATA, pages[5])):
+        limit = resource.getrlimit(limited)[0]
+        if limit != resource.RLIM_INFINITY:
+            yield max(0, limit - used * _page_bytes())
+
+
+def _pages(system: Path) -> list[int]:
+    """What this process takes, in pages: addresses, memory, and in the sixth place data; nothing where not Linux."""
+    with contextlib.suppress(OSError, ValueError):
+        return [int(word) for word in (system / "proc/self/statm").read_text().split()]
+    return []
+
+
+def _page_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE")
+
+
+def _number(file: Path) -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        return int(file.read_text())
+    return None
+
+
+def _listed(file: Path, word: str) -> int:
+    """The number after a word in a file of such lines, 0 without one."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in file.read_text().splitlines():
+            if line.startswith(f"{word} "):
+                return int(line.split()[1])
+    return 0
 
 
 def _memory(system: Path, word: str) -> int | None:

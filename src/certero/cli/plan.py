@@ -34,7 +34,7 @@ def show(plan: Plan) -> list[str]:
     if plan.fits["epochs"] is None:
         lines += _row(_("Remembered"), [_remembered(plan)])
     lines += _row(_("Time"), _time(plan))
-    lines += _row(_("Memory"), [_("about {size} at most").format(size=size(plan.memory_bytes))])
+    lines += _row(_("Memory"), [_memory(plan)])
     lines += _row(_("Disk"), [_disk(plan)])
     return lines + [_("Note: {note}.").format(note=translate(note)) for note in plan.notes]
 
@@ -150,6 +150,16 @@ def _time(plan: Plan) -> list[str]:
         _("most of it: {list}").format(list=longest),
         measured.format(n=plan.measured["photos"], speed=plan.measured["photos_per_second"]),
     ]
+
+
+def _memory(plan: Plan) -> str:
+    text = _("about {size} at most").format(size=size(plan.memory_bytes))
+    free = plan.memory_free_bytes
+    if free is None:
+        return text
+    if plan.memory_bytes > free:
+        return _("{text}, more than the {free} that may be used: it does not fit").format(text=text, free=size(free))
+    return _("{text}; {free} may be used").format(text=text, free=size(free))
 
 
 def _disk(plan: Plan) -> str:

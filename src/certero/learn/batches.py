@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ import numpy as np
 
 from certero import pixels
 from certero.errors import PhotoError, changed_since
+from certero.machine import available_bytes
 from certero.records import Map, Preprocessing, Progress, no_progress
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # The rest of the memory is for the network and for others.
 _SHARE_OF_MEMORY = 0.4
-_MEMORY_UNKNOWN_BYTES = 2_000_000_000
 _BATCHES_AHEAD = 3
 
 
@@ -114,21 +113,6 @@ class Selection:
     def read(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
         """As `PhotoStore.read`."""
         return self._store.read([self._rows[batch] for batch in batches])
-
-
-def available_bytes() -> int:
-    """Memory that can be taken without swapping; a guess where the system does not tell."""
-    try:
-        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    try:
-        # Half of what is built in: other programs are there too.
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (ValueError, OSError, AttributeError):
-        return _MEMORY_UNKNOWN_BYTES
 
 
 def cap_classes(truth: NDArray[np.int64], cap: int | None, seed: int) -> NDArray[np.int64]:

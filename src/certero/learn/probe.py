@@ -21,6 +21,7 @@ from certero.config import ClassWeights
 from certero.engine.blas import one_blas_thread
 from certero.errors import ConfigError
 from certero.learn.logistic import fit_logistic
+from certero.machine import available_bytes
 from certero.names import find_class
 from certero.records import Map, Progress, no_progress
 from certero.stats.calibration import ABSENT
@@ -167,7 +168,8 @@ def fit_probe(
 
 def room_for_copies(rows: int, columns: int) -> AbstractContextManager[object]:
     """Lets only so many threads at once hold a copy of float32 [rows, columns] that all of them fit in memory."""
-    return threading.BoundedSemaphore(max(1, _BYTES_OF_COPIES // max(1, 4 * rows * columns)))
+    room = min(_BYTES_OF_COPIES, available_bytes() // 2)
+    return threading.BoundedSemaphore(max(1, room // max(1, 4 * rows * columns)))
 
 
 def fit_head(
@@ -228,7 +230,7 @@ def time_fitting(n_rows: int, n_features: int, n_classes: int, workers: int, map
     """Processor time of one step of the optimiser on one row, seconds, while every core has a fit to do.
 
     Args:
-        n_rows: rows to fit on; the seconds a row hardly depend on them.
+        n_rows: rows to fit on; where they are few and classes many, the seconds of a row depend on them.
         n_features: D.
         n_classes: K.
         workers: fits side by side, as folds are.

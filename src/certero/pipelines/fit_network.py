@@ -19,7 +19,7 @@ from certero.engine.threads import count_cores
 from certero.errors import ConfigError, DataError
 from certero.learn.augment import Augmentation, read_augmentation
 from certero.learn.backbones import Backbone, find_backbone
-from certero.learn.batches import PhotoStore, Selection, available_bytes, cap_classes
+from certero.learn.batches import PhotoStore, Selection, cap_classes
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.classifier import Classifier, build_classifier, count_outputs, run_frozen_apart
 from certero.learn.cnn import Cnn, plan_cnn
@@ -30,6 +30,7 @@ from certero.learn.loop import Examples, Progression, StopRequested, judge, trai
 from certero.learn.probe import weigh_classes
 from certero.learn.sheets import augmented_sheet
 from certero.learn.trial import time_steps
+from certero.machine import available_bytes
 from certero.pipelines.fit import (
     Development,
     Everything,

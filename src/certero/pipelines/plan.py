@@ -22,6 +22,7 @@ from certero.data.table import held_out
 from certero.engine.threads import count_cores
 from certero.learn.export import count_parameters
 from certero.learn.probe import check_class_weights
+from certero.machine import memory_in_all
 from certero.pipelines.fit import Network, as_shipped, choose_folds, encode, loading_network, versions
 from certero.pipelines.prepare import Prepared, prepare
 from certero.pipelines.resources import Resources, resources
@@ -37,7 +38,6 @@ _CHECKED = 32
 _PATH_STEPS = 110
 _LAST_STEPS = 24
 _COLD_STEPS = 34
-_RANDOM_SPLITS = 5
 # Fixed costs on the machine whose slowness is 1, idle: seconds.
 _OPENING_SECONDS = 0.02
 _START_SECONDS = 1.5
@@ -69,6 +69,7 @@ class Plan:
         measured: what the estimate rests on.
         seconds: expected wall time by stage, and `total`.
         memory_bytes: expected peak of the process.
+        memory_free_bytes: what it may hold now, with other programs and limits; None where that is not known.
         disk: bytes that the run and the cache would take, and what is free.
     """
 
@@ -86,6 +87,7 @@ class Plan:
     measured: Json
     seconds: dict[str, float]
     memory_bytes: int
+    memory_free_bytes: int | None
     disk: Json
     versions: Json
     notes: list[str]
@@ -131,7 +133,8 @@ def plan(data: str | Path, *, recipe: str = "probe", progress: Progress = no_pro
         shown = prepared.photos.used() if is_cv else development_rows(prepared.photos)
         judged = shown.clear() if is_cv or not resolved.open_test else held_out(prepared.photos)
         workers = resolved.workers or count_cores()
-        speed = measure_speed(prepared.photos, shown, len(classes), network, workers, tools)
+        inner_rows = round(work.rows * work.share_fitted)
+        speed = measure_speed(prepared.photos, shown, inner_rows, len(classes), network, workers, tools)
         ahead = _count_photos(shown, judged, network, tools)
         seconds = _expect_seconds(prepared, classes, resolved, tools.seconds["separate"], work, ahead, speed)
         return Plan(
@@ -169,6 +172,7 @@ def plan(data: str | Path, *, recipe: str = "probe", progress: Progress = no_pro
             },
             seconds={stage: round(value, 2) for stage, value in seconds.items()},
             memory_bytes=_expect_memory(work, speed),
+            memory_free_bytes=memory_in_all(),
             disk=_expect_disk(prepared, classes, network, ahead, speed),
             versions=versions(),
             notes=list(prepared.photos.notes),
@@ -192,6 +196,11 @@ class _Work:
     fits: int
     rows: int
     judged: int
+
+    @property
+    def share_fitted(self) -> float:
+        """Of these photos, how many each fold fits on."""
+        return (self.inner_folds - 1) / self.inner_folds if self.inner_folds > 1 else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +229,7 @@ def _count_work(prepared: Prepared, classes: Sequence[str], settings: TrainSetti
         models, largest, judged = 1, rows.height, held_out(photos).height
     judged = judged if settings.open_test else 0
     inner, _source = choose_folds(rows, encode(rows["label"], classes), prepared.given_val, gap, settings)
-    fits = models * (len(inner) * len(settings.strengths) + 1) + (_RANDOM_SPLITS if judged else 0)
+    fits = models * (len(inner) * len(settings.strengths) + 1) + (settings.random_splits if judged else 0)
     return _Work(models, len(inner), fits, largest, judged)
 
 
@@ -261,10 +270,9 @@ def _expect_seconds(
     is_cv = prepared.evaluation == "cv"
     # Folds are fitted side by side, a core each; those left over wait for a round of their own.
     rounds = -(-work.inner_folds // speed.workers)
-    inside = (work.inner_folds - 1) / work.inner_folds if work.inner_folds > 1 else 1.0
-    path = rounds * inside * work.rows * step * _PATH_STEPS * len(settings.strengths) / 5
+    path = rounds * work.share_fitted * work.rows * step * _PATH_STEPS * len(settings.strengths) / 5
     fits = work.models * (path + work.rows * step * _LAST_STEPS)
-    random_rounds = -(-_RANDOM_SPLITS // speed.workers)
+    random_rounds = -(-settings.random_splits // speed.workers)
     # Of cross-validation's models, the first judges new photos, the others remembered ones; of these a sample is shown
     # to the network again.
     first_judges = ahead.new_fast / prepared.folds if is_cv and work.judged else 0.0

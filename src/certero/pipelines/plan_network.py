@@ -17,8 +17,9 @@ from certero.config import TrainSettings, cache_folder
 from certero.data.split import fold_training_mask
 from certero.data.table import development as development_rows
 from certero.data.table import held_out
-from certero.learn.batches import available_bytes, cap_classes
+from certero.learn.batches import cap_classes
 from certero.learn.probe import check_class_weights
+from certero.machine import available_bytes, memory_in_all
 from certero.pipelines.fit import encode, versions
 from certero.pipelines.fit_network import VAL_TIMES, NetworkFitter, Tried, hold_back
 from certero.pipelines.plan import FINGERPRINTS_SECONDS, Plan, count_folds, free_bytes, peak_memory
@@ -112,6 +113,7 @@ def plan_network(data: Path, settings: TrainSettings, tools: Resources) -> Plan:
         },
         seconds={stage: round(value, 2) for stage, value in seconds.items()},
         memory_bytes=_expect_memory(fitter, settings, parts, weights),
+        memory_free_bytes=memory_in_all(),
         disk={
             # The model file, the weights beside it, and what a training saves until it is done.
             "run_bytes": 2 * weights + _REPORT_BYTES + prepared.photos.table.height * (_ROW_BYTES + 12 * len(classes)),

@@ -29,8 +29,8 @@ from certero.runtime.network import Network as Runtime
 # Photos that are shown to the network: one to two seconds of it.
 _SHOWN = 48
 _LOOKED_AT = 64
-# Fewer rows would cost more each: the products are then too small to fill a core.
-_ROWS_FITTED = 1500
+# More rows cost as much each.
+_MOST_ROWS_FITTED = 1500
 _OPENED = 3
 # Processor time in which the machine that fixed costs were measured on opens the bundled network.
 _REFERENCE_OPENING_SECONDS = 0.02
@@ -93,6 +93,7 @@ class _Clock:
 def measure_speed(
     photos: Photos,
     rows: pl.DataFrame,
+    rows_fitted: int,
     n_classes: int,
     network: Network,
     workers: int,
@@ -103,6 +104,7 @@ def measure_speed(
     Args:
         photos: the data set.
         rows: the photos that may be shown; none of a sealed test set.
+        rows_fitted: photos that a fold fits on.
         n_classes: K.
         network: as it would run.
         workers: threads.
@@ -119,7 +121,7 @@ def measure_speed(
     looked, looking = _look(photos.paths(rows), tools, workers, clock)
     tools.progress("measure", 2, 3)
     with clock.piece(workers):
-        step = time_fitting(min(rows.height, _ROWS_FITTED), width, n_classes, workers, tools.map)
+        step = time_fitting(max(2, min(rows_fitted, _MOST_ROWS_FITTED)), width, n_classes, workers, tools.map)
     tools.progress("measure", 3, 3)
     share = min(1.0, max(_LEAST_SHARE, clock.got / clock.wanted))
     # Where a GPU computes, the processor's time says nothing.
