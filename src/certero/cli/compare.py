@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from certero.cli.options import DataBlock, DataGroupBy, DataSplit, DataTimes, Lang, Quiet, Workers
-from certero.cli.output import check_target, say
+from certero.cli.output import check_target, put_table, say
 from certero.cli.progress import show_progress
 from certero.cli.summary import print_json, print_places, say_passed_over
 from certero.language import _, translate
@@ -102,10 +101,6 @@ def print_comparison(answer: Json) -> None:
 
 
 def _print_table(answer: Json) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from certero.report.comparison import table_rows
 
     rows = [(name, [cell.replace("\u00a0%", "%") for cell in cells]) for name, cells in table_rows(answer)]
@@ -115,12 +110,4 @@ def _print_table(answer: Json) -> None:
         grid += [[letter, *(cells[place] for _name, cells in rows)] for place, letter in enumerate(letters)]
     else:
         grid = [["", *letters], *([name, *cells] for name, cells in rows)]
-    table = Table(*grid[0], box=None, pad_edge=False, header_style="bold")
-    for line in grid[1:]:
-        table.add_row(*(Text(cell) for cell in line))
-    text = io.StringIO()
-    on_terminal = sys.stdout is not None and sys.stdout.isatty()
-    console = Console(file=text, force_terminal=on_terminal, width=None if on_terminal else 10_000)
-    console.print(table, soft_wrap=True)
-    for shown in text.getvalue().splitlines():
-        say(shown.rstrip())
+    put_table(grid[0], grid[1:])

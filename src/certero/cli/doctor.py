@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from certero.cli.options import Lang
-from certero.cli.output import check_target, say, write
+from certero.cli.output import check_target, say, visible, write
 from certero.errors import UserError
 from certero.interchange import json_text
 from certero.language import _, ngettext, use_language
@@ -41,7 +41,8 @@ def command(
     if as_json is not None:
         write(json_text(diagnosis.to_json(), indent=1) + "\n", as_json)
     if as_json != "-":
-        say("\n".join(show(diagnosis, shutil.get_terminal_size().columns)))
+        for line in show(diagnosis, shutil.get_terminal_size().columns):
+            say(line)
     if strict and diagnosis.status == "problem":
         names = ", ".join(check.name for check in diagnosis.checks if check.status == "problem")
         raise ProblemFound(f"--strict needs a machine without problems; found some with {names}. Do as it says above.")
@@ -76,5 +77,10 @@ def _show(check: Check, width: int) -> list[str]:
 def _wrap(text: str, width: int, first: str, following: str) -> list[str]:
     # Paths and commands stay whole, to be copied.
     return textwrap.wrap(
-        text, width, initial_indent=first, subsequent_indent=following, break_long_words=False, break_on_hyphens=False
+        visible(text),
+        width,
+        initial_indent=first,
+        subsequent_indent=following,
+        break_long_words=False,
+        break_on_hyphens=False,
     )

@@ -26,14 +26,16 @@ EXIT_INTERRUPTED = 130
 def run() -> None:
     """The console script."""
     from certero.cli import signals
+    from certero.cli.output import open_streams
 
+    open_streams()
     signals.listen()
     sys.exit(main(sys.argv[1:]))
 
 
 def main(arguments: list[str]) -> int:
     """Runs one command and returns its exit code: 0 done, 1 our fault, 2 the user's mistake, 130 Ctrl-C."""
-    from certero.cli.output import say, silence
+    from certero.cli.output import put, say, silence
 
     verb = arguments[0] if arguments else "help"
     try:
@@ -42,7 +44,7 @@ def main(arguments: list[str]) -> int:
         if verb == "help" and arguments[1:2] and arguments[1] in VERBS:
             return _invoke(arguments[1], ["--help"])
         if verb in ("--help", "-h", "help"):
-            say(_help())
+            put(_help() + "\n")
             return 0
         if verb in ("--version", "-V"):
             from certero.config import version
@@ -93,7 +95,7 @@ def _invoke(verb: str, arguments: list[str]) -> int:
     import typer
     from typer.main import get_command
 
-    from certero.cli.output import say
+    from certero.cli.output import put
     from certero.runtime import deadline
 
     deadline.when_stuck = _end_stuck
@@ -107,7 +109,7 @@ def _invoke(verb: str, arguments: list[str]) -> int:
         with command.make_context(f"certero {verb}", arguments) as context:
             command.invoke(context)
     except typer.Exit as stop:
-        say("", end="")  # the help is still buffered: a reader that has left shows here
+        put("")  # the help is still buffered: a reader that has left shows here
         return stop.exit_code
     except Exception as error:
         # The class of a wrong option or value has moved between Typer's versions; its method has not.
@@ -141,7 +143,9 @@ def _fault(error: BaseException) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(" ".join(message.encode("utf-8", "replace").decode("utf-8").split()), file=sys.stderr)
+    from certero.cli.output import tell
+
+    tell(message)
     return code
 
 

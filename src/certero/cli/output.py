@@ -6,21 +6,101 @@ import contextlib
 import io
 import os
 import sys
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from certero.errors import OutputError
 
 STDOUT = "-"
+_CLOSED = "standard output must be open; it is closed. Write to a file instead."
 
 
-def say(text: str, *, end: str = "\n") -> None:
-    """Prints for people; characters that their terminal cannot show become `?`.
+# Control characters, marks that turn the direction of what follows, marks without a width, bytes that are no UTF-8,
+# ends of a line or paragraph: what moves a cursor, clears a screen, or shows one name as another.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def visible(text: str) -> str:
+    r"""The text on one line, safe for a terminal: every character that is not seen is written out.
+
+    Names of files, classes and columns are made by others. A name that holds an escape sequence would clear the screen,
+    one that holds the end of a line would forge the next one.
+
+    >>> visible("cow\x1b[2J\nAccuracy: 100%")
+    'cow\\x1b[2J\\nAccuracy: 100%'
+    """
+    if text.isprintable():
+        return text
+    return "".join(_written_out(letter) if unicodedata.category(letter) in _UNSEEN else letter for letter in text)
+
+
+def _written_out(letter: str) -> str:
+    if letter in _NAMED:
+        return _NAMED[letter]
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file's name that is no UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def say(line: str) -> None:
+    """Prints one line for people; characters that their terminal cannot show become `?`.
+
+    A command that was started without a standard output (a service, `>&-`) has nobody to tell.
 
     Raises:
         OutputError: if standard output cannot be written.
         BrokenPipeError: if its reader has left.
     """
-    _send(text + end, None)
+    put(visible(line) + "\n")
+
+
+def put(text: str) -> None:
+    """Prints what is laid out already, lines and colours; every name in it went through `visible`.
+
+    Raises:
+        OutputError: as `say`.
+        BrokenPipeError: as `say`.
+    """
+    if sys.stdout is not None:
+        _send(text, None)
+
+
+def put_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, red: Collection[int] = ()) -> None:
+    """Prints a table for people.
+
+    Args:
+        header: a word a column.
+        rows: of cells.
+        red: numbers of the rows that tell of a fault.
+
+    Raises:
+        OutputError: as `say`.
+        BrokenPipeError: as `say`.
+    """
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    table = Table(*(Column(Text(visible(word))) for word in header), box=None, pad_edge=False, header_style="bold")
+    for number, row in enumerate(rows):
+        table.add_row(*(Text(visible(cell)) for cell in row), style="red" if number in red else None)
+    text = io.StringIO()
+    # Paths must not be cut where the output goes to a file or a pipe.
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    console = Console(file=text, force_terminal=on_terminal, width=None if on_terminal else 10_000)
+    console.print(table, soft_wrap=True)
+    put("".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))
+
+
+def tell(line: str) -> None:
+    """Prints one line beside the results, on standard error; where nobody can read it, nothing is lost but the line."""
+    try:
+        print(visible(line), file=sys.stderr, flush=True)
+    except (OSError, ValueError):  # its reader has left, its disk is full, it is closed
+        _silence(2)
 
 
 def check_target(target: str | Path | None, flag: str) -> None:
@@ -29,7 +109,11 @@ def check_target(target: str | Path | None, flag: str) -> None:
     Raises:
         OutputError: if the file's folder is missing or closed, or the file is a folder.
     """
-    if target is None or target == STDOUT:
+    if target is None:
+        return
+    if target == STDOUT:
+        if sys.stdout is None:
+            raise OutputError(_CLOSED)
         return
     path = Path(target)
     folder = path.parent
@@ -61,7 +145,7 @@ def write(text: str, target: str) -> None:
 
 def _send(text: str, encoding: str | None) -> None:
     if sys.stdout is None:
-        raise OutputError("standard output must be open; it is closed. Write to a file instead.")
+        raise OutputError(_CLOSED)
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):  # a notebook's or a test's is something else
             sys.stdout.reconfigure(encoding=encoding, errors="replace")
@@ -74,7 +158,26 @@ def _send(text: str, encoding: str | None) -> None:
         raise OutputError(f"standard output must be writable; {error.strerror}. Free the disk.") from error
 
 
+def open_streams() -> None:
+    """Gives a process that was started without one of its streams an empty one in its place.
+
+    Else the next file that is opened takes the number of the missing stream, and what a library prints goes into it.
+    """
+    with contextlib.suppress(OSError):
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(descriptor, True)
+        os.close(descriptor)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 (open to the end)
+
+
 def silence() -> None:
     """Sends what is still buffered for standard output nowhere, so that Python's end does not fail on it."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _silence(1)
+
+
+def _silence(descriptor: int) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)

@@ -18,7 +18,8 @@ _SPLITS = ("train", "val", "test")
 
 def print_plan(plan: Plan) -> None:
     """Prints what a run would do, take and need."""
-    say("\n".join(show(plan)))
+    for line in show(plan):
+        say(line)
 
 
 def show(plan: Plan) -> list[str]:

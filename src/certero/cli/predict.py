@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +9,7 @@ from typing import Annotated
 import typer
 
 from certero.cli.options import Lang, Quiet, Workers
-from certero.cli.output import STDOUT, check_target, say, write
+from certero.cli.output import STDOUT, check_target, put_table, tell, write
 from certero.cli.progress import show_progress
 from certero.errors import ConfigError, UserError
 from certero.interchange import class_columns, csv_text, json_text
@@ -96,7 +94,7 @@ def command(
             "%(broken)d of %(photos)d photos could not be read; first: %(first)s",
             len(broken),
         )
-        print(message % counts, file=sys.stderr)
+        tell(message % counts)
 
 
 def _json_line(prediction: Prediction) -> str:
@@ -112,20 +110,12 @@ def _to_csv(predictions: Sequence[Prediction], classes: Sequence[str], for_sprea
 
 
 def _print_table(predictions: list[Prediction]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    header = (_("photo"), _("label"), _("probability"))
+    broken = {number for number, row in enumerate(predictions) if row.error is not None}
+    put_table(header, map(_cells, predictions), red=broken)
 
-    table = Table(_("photo"), _("label"), _("probability"), box=None, pad_edge=False, header_style="bold")
-    for row in predictions:
-        if row.error is not None:
-            table.add_row(Text(row.path), Text(_("unreadable: %(error)s") % {"error": row.error}, style="red"), "")
-            continue
-        label = Text(_("(abstains)") if row.label is None else row.label)
-        table.add_row(Text(row.path), label, f"{row.probability:.3f}")
-    text = io.StringIO()
-    # Paths must not be cut where the output goes to a file or a pipe.
-    on_terminal = sys.stdout is not None and sys.stdout.isatty()
-    console = Console(file=text, force_terminal=on_terminal, width=None if on_terminal else 10_000)
-    console.print(table, soft_wrap=True)
-    say(text.getvalue(), end="")
+
+def _cells(row: Prediction) -> tuple[str, str, str]:
+    if row.error is not None:
+        return row.path, _("unreadable: %(error)s") % {"error": row.error}, ""
+    return row.path, _("(abstains)") if row.label is None else row.label, f"{row.probability:.3f}"

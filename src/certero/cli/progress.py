@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from certero.amounts import duration
 from certero.cli import signals
+from certero.cli.output import tell, visible
 from certero.language import _, message, translate
 from certero.records import Progress, no_progress
 
@@ -54,7 +55,7 @@ def show_progress(quiet: bool = False) -> Iterator[Progress]:
 
         def report(stage: str, done: int, total: int, detail: str = "", /) -> None:
             signals.check()
-            shown(translate(stage), done, total, detail)
+            shown(translate(stage), done, total, visible(detail))
 
         yield report
 
@@ -77,7 +78,7 @@ def _bars() -> Iterator[Progress]:
                 return Text(_("{time} so far").format(time=duration(task.elapsed or 0)))
             return Text(_("{time} left").format(time=duration(left)))
 
-    detail = TextColumn("{task.fields[detail]}")
+    detail = TextColumn("{task.fields[detail]}", markup=False)
     columns = (TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), Times(), detail)
     with Bars(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
@@ -129,4 +130,4 @@ class _Lines:
 
 
 def _say(text: str, **values: object) -> None:
-    print(text % values, file=sys.stderr, flush=True)
+    tell(text % values)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 
-from certero.cli.output import say, write
+from certero.cli.output import say, tell, write
 from certero.errors import UserError
 from certero.interchange import json_text
 from certero.language import _, message, ngettext, translate
@@ -40,7 +39,7 @@ def print_summary(metrics: Json) -> None:
 
 def print_warning(sentence: str) -> None:
     """Prints a finding to standard error, where standard output holds data."""
-    print(_("WARNING: %(finding)s.") % {"finding": translate(sentence)}, file=sys.stderr)
+    tell(_("WARNING: %(finding)s.") % {"finding": translate(sentence)})
 
 
 def print_places(places: Sequence[tuple[str, object]]) -> None:

@@ -96,7 +96,7 @@ def check_data(folder: RunFolder, table: pl.DataFrame) -> None:
         DataError: naming what changed.
     """
     try:
-        before = pl.read_parquet(folder.work / _TABLE)
+        before = pl.read_parquet(folder.work / _TABLE, glob=False)
     except Exception as error:  # Polars raises its own kinds beside OSError.
         raise OutputError(f"--resume must find the photos of the run; {folder.work / _TABLE}: {error}.") from error
     old, new = set(before["path"]), set(table["path"])
