@@ -11,6 +11,7 @@ import typer
 from certero.cli.options import Lang, Quiet, Workers
 from certero.cli.output import STDOUT, check_target, put_table, tell, write
 from certero.cli.progress import show_progress
+from certero.cli.summary import say_passed_over
 from certero.errors import ConfigError, UserError
 from certero.interchange import class_columns, csv_text, json_text
 from certero.language import _, ngettext, use_language
@@ -63,12 +64,14 @@ def command(
     for name, target in asked:
         check_target(target, f"--{name}")
     from certero.pipelines.predict import load
+    from certero.runtime.predictor import name_photos
 
     predictor = load(model, workers=workers)
     as_they_come = as_jsonl == STDOUT
     predictions: list[Prediction] = []
+    named = name_photos(images)
     with show_progress(quiet) as progress:
-        for prediction in predictor.stream(images, progress):
+        for prediction in predictor.stream(named, progress):
             predictions.append(prediction)
             if as_they_come:
                 write(_json_line(prediction), STDOUT)
@@ -80,6 +83,8 @@ def command(
         write(_to_csv(predictions, predictor.classes, csv_for == "spreadsheet"), as_csv)
     if not asked:
         _print_table(predictions)
+    if named.passed_over:
+        print(say_passed_over(named.passed_over), file=sys.stderr)
     broken = [prediction for prediction in predictions if prediction.error is not None]
     if broken:
         first = f"{broken[0].path}: {broken[0].error}"

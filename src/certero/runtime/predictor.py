@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +19,23 @@ from certero.runtime.model_file import read_model
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Photos to label.
+
+    Args:
+        photos: each with the name that its answer goes by, and for a picture of a kind that is not read the error in
+            place of it.
+        passed_over: how many files of the searched folders are no photos, see `data.files.Walk`.
+    """
+
+    photos: list[tuple[str, Photo | PhotoError]]
+    passed_over: dict[str, int]
+
+
 #: One photo or several, each as a path, the contents of a file, or pixels.
-Photos = str | Path | Photo | Iterable[Any]
+Photos = str | Path | Photo | Named | Iterable[Any]
 
 
 class Predictor:
@@ -57,20 +74,26 @@ class Predictor:
 
     def predict_proba(self, photos: Photos) -> NDArray[np.float64]:
         """Calibrated probabilities float64 [n, classes]; a row of NaN for a photo that cannot be read."""
-        sources = [photo for _name, photo in name_photos(photos)]
+        sources = [photo for _name, photo in name_photos(photos).photos]
         table = np.full((len(sources), len(self.classes)), np.nan)
-        for number, row in enumerate(self.probabilities(sources)):
+        for number, row in enumerate(self._rows(sources)):
             if isinstance(row, np.ndarray):
                 table[number] = row
         return table
 
     def stream(self, photos: Photos, progress: Progress = no_progress) -> Iterator[Prediction]:
         """As `predict`, but yields each answer while later photos are still being worked on."""
-        named = name_photos(photos)
-        rows = self.probabilities([photo for _name, photo in named])
+        named = name_photos(photos).photos
+        rows = self._rows([photo for _name, photo in named])
         for done, ((name, _photo), row) in enumerate(zip(named, rows, strict=True), start=1):
             yield self._answer(name, row)
             progress("predict", done, len(named))
+
+    def _rows(self, sources: Sequence[Photo | PhotoError]) -> Iterator[NDArray[np.float32] | PhotoError]:
+        """As `probabilities`, of photos among which some are known to be unreadable."""
+        rows = self.probabilities([source for source in sources if not isinstance(source, PhotoError)])
+        for source in sources:
+            yield source if isinstance(source, PhotoError) else next(rows)
 
     def _answer(self, name: str, row: NDArray[np.float32] | PhotoError) -> Prediction:
         if isinstance(row, PhotoError):
@@ -96,15 +119,17 @@ class Predictor:
         return infer(self.network, self.card.preprocessing, photos, outputs, self._map)
 
 
-def name_photos(photos: Photos) -> list[tuple[str, Photo]]:
+def name_photos(photos: Photos) -> Named:
     """Each photo with the name its answer goes by, `#0`, `#1`, ... if it has none; folders are searched.
 
     Raises:
         DataError: for a path that does not exist, a folder without photos, or something that is no photo.
     """
-    from certero.data.files import find_photos, printable
+    from certero.data.files import ARCHIVE_SUFFIXES, printable, typed
     from certero.errors import DataError
 
+    if isinstance(photos, Named):
+        return photos
     if isinstance(photos, np.ndarray):
         several: list[Any] = [*photos] if photos.ndim == 4 else [photos]
     else:
@@ -113,15 +138,17 @@ def name_photos(photos: Photos) -> list[tuple[str, Photo]]:
             several = [*photos]
         else:
             several = [alone]
-    named: list[tuple[str, Photo]] = []
+    named: list[tuple[str, Photo | PhotoError]] = []
+    passed_over: Counter[str] = Counter()
     for number, photo in enumerate(several):
         if isinstance(photo, str | Path):
-            path = Path(photo)
+            path = typed(photo)
             if path.is_dir():
-                found = find_photos(path)
-                if not found:
-                    raise DataError(f"IMAGE must be photos or folders with photos; {printable(str(path))} holds none.")
-                named.extend((printable(str(file)), file) for file in found)
+                named += _search(path, passed_over)
+            elif path.suffix.lower() in ARCHIVE_SUFFIXES and path.exists():
+                raise DataError(
+                    f"IMAGE must be photos or folders with photos; {printable(str(path))} is an archive. Unpack it."
+                )
             elif path.exists():
                 named.append((printable(str(path)), path))
             else:
@@ -135,4 +162,23 @@ def name_photos(photos: Photos) -> list[tuple[str, Photo]]:
                 f"a photo must be a path, the bytes of a file, or pixels uint8 [height, width, 3]; "
                 f"photo {number} is of type {type(photo).__name__}. Convert it: np.asarray(image.convert('RGB'))."
             )
-    return named
+    return Named(named, dict(sorted(passed_over.items())))
+
+
+def _search(folder: Path, passed_over: Counter[str]) -> list[tuple[str, Photo | PhotoError]]:
+    """The photos of a folder, named; counts what is passed over."""
+    from certero.data.files import check_folders, describe_passed_over, printable, walk_photos, why_foreign
+    from certero.errors import DataError
+
+    walk = walk_photos(folder)
+    check_folders(walk)
+    passed_over.update(walk.passed_over)
+    found: dict[str, Photo | PhotoError] = {name: walk.root / name for name in walk.photos}
+    found |= {name: PhotoError(why_foreign(name, what)) for name, what in walk.foreign.items()}
+    if not found:
+        others = ", ".join(describe_passed_over(walk.passed_over))
+        raise DataError(
+            f"IMAGE must be photos or folders with photos; {printable(str(folder))} holds none"
+            f"{f' (only {others})' if others else ''}."
+        )
+    return [(printable(str(walk.root / name)), found[name]) for name in sorted(found)]
