@@ -45,6 +45,8 @@ _NAMED = {
     "splits.test": "CLASS",
     "data.time_source": "SOURCE",
     "counts.passed_over": "REASON",
+    "counts.lost": "CLASS",
+    "counts.lost.CLASS.passed_over": "REASON",
     "model.strength_losses": "C",
     "versions": "LIBRARY",
     "folds[]": "CLASS",
@@ -97,7 +99,16 @@ def test_every_key_of_an_evaluation_is_documented(small_run: Run, small_barn: Pa
     found = _keys(metrics) | _keys(small_run.metrics)
     # What depends on the photos: lists that may stay empty, splits or folds.
     # What depends on the recipe: tests/test_train_network.py holds a trained network against the same page.
-    depends = ("listed.", "counts.passed_over.", "splits.", "cv", "notes", "training.", "test.worst_slice.")
+    depends = (
+        "listed.",
+        "counts.passed_over.",
+        "counts.lost.",
+        "splits.",
+        "cv",
+        "notes",
+        "training.",
+        "test.worst_slice.",
+    )
     assert {key for key in documented - found if not key.startswith(depends)} == set()
 
 
@@ -141,6 +152,8 @@ def test_every_key_of_an_audit_is_documented_and_no_other(small_barn: Path, tmp_
     for split in ("train", "test"):
         shutil.copytree(small_barn / "beds", tmp_path / "beds" / split)
     (tmp_path / "beds" / "notes.txt").write_text("not a photo")
+    (tmp_path / "beds" / "train" / "calf").mkdir()
+    (tmp_path / "beds" / "train" / "calf" / "notes.txt").write_text("not a photo")
     found = certero.audit(tmp_path / "beds", network=False, fix=tmp_path / "clean.csv")
     # `fix` stands for itself, null, and for the keys below it.
     assert _keys(found) == _documented("audit --json") - {"fix"}

@@ -118,7 +118,7 @@ def test_strict_exits_with_2_and_still_writes_every_row(
     target = tmp_path / "out.json"
     assert main(["predict", str(small_run.path), str(photos), "-q", "--strict", "--json", str(target)]) == 2
     captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1
+    assert [line.partition(":")[0] for line in captured.err.splitlines()] == ["Passed over", "UnreadablePhotos"]
     assert "1 of 7 photos could not be read" in captured.err
     assert "broken.jpg" in captured.err
     assert len(json.loads(target.read_text("utf-8"))) == 7

@@ -35,6 +35,10 @@ KINDS: dict[str, tuple[str, str]] = {
         message("Photos that cannot be read"),
         message("Copy them again from the camera or remove them. They are never used."),
     ),
+    "class_lost": (
+        message("Classes that lost their photos"),
+        message("Convert or copy these photos again: a model does not know a class that it has not seen."),
+    ),
     "shortcut": (
         message("Labels that something beside the picture gives away"),
         message(

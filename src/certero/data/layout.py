@@ -68,7 +68,7 @@ def read_layout(
     words = {name: split for name in sorted(opened) if (split := split_named(name))}
     if len(set(words.values())) > 1 and _hold_classes(tree, words, level):
         tops = {name: tree.below(name, words[name]) for name in words}
-        return Layout(True, lambda folders: _below_split(folders, words, tops, level))
+        return Layout(True, lambda folders: _below_split(folders, words, tops, level), _say_words(words))
     if label_level in (None, 1) and _split_inside(tree):
         return Layout(True, _class_above_split)
     notes: tuple[str, ...] = ()
@@ -170,6 +170,19 @@ def _hold_classes(tree: _Tree, words: Mapping[str, str], level: LabelLevel) -> b
             f"({told}). Give the folders of a class one name in each, or rename {some(words)} if they are the classes."
         )
     return True
+
+
+def _say_words(words: Mapping[str, str]) -> tuple[str, ...]:
+    """A note of the splits, unless the folders are called as certero calls them."""
+    if all(name.lower() == split for name, split in words.items()):
+        return ()
+    return (
+        sentence(
+            "the folders %(folders)s are taken as the splits %(splits)s",
+            folders=", ".join(words),
+            splits=", ".join(words.values()),
+        ),
+    )
 
 
 def _below_split(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,7 @@ from certero.data.files import (
 )
 from certero.data.first_look import Seen
 from certero.data.layout import LabelLevel, Layout, read_layout, some, where_classes_are
+from certero.data.losses import describe_empty, describe_lost
 from certero.data.manifest import MANIFEST_SUFFIXES, SPREADSHEET_SUFFIXES, classes_missing, list_manifest
 from certero.data.spellings import settle_classes
 from certero.data.table import SCHEMA, Photos, conform
@@ -41,8 +42,6 @@ from certero.records import Progress, no_progress
 
 _FORMAT_OF_SUFFIX = {".jpg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".tif": "tiff"}
 _ROWS_A_CHUNK = 4096
-# A note each for so many classes, one for the others.
-_MOST_LOST = 5
 # What one look gives: fields of `PhotoFacts`, then the size of the file.
 _SEEN = (
     *("status", "problem", "format", "width", "height", "content_hash", "pixel_hash", "perceptual_hash"),
@@ -160,7 +159,7 @@ def scan(
     )
     if misnamed:
         said.append(f"names that do not match the content: {first_and_count(misnamed, 'photo')}")
-    return scanned.noted([*said, *_lost(scanned.table)])
+    return scanned.noted([*said, *describe_lost(scanned.table)])
 
 
 def _capture_times(
@@ -224,34 +223,6 @@ def _wrong_suffixes(paths: list[str], seen: pl.DataFrame) -> tuple[list[str | No
     return problems, misnamed
 
 
-def _lost(table: pl.DataFrame) -> list[str]:
-    """A note for each class that lost half of its photos or more, those that lost most first."""
-    unreadable = pl.col("status") == "unreadable"
-    counts = table.group_by("label").agg(
-        pl.len().alias("all"),
-        unreadable.sum().alias("lost"),
-        pl.col("problem").filter(unreadable).mode().sort().first().alias("why"),
-    )
-    worst = counts.filter(2 * pl.col("lost") >= pl.col("all")).sort(
-        (pl.col("all") - pl.col("lost")) / pl.col("all"), pl.col("label")
-    )
-    notes: list[str] = []
-    for row in worst.iter_rows(named=True):
-        if row["lost"] == row["all"]:
-            notes.append(sentence("class %(label)s: none of %(all)d photos can be read (%(why)s)", **row))
-        else:
-            notes.append(sentence("class %(label)s: %(lost)d of %(all)d photos cannot be read (%(why)s)", **row))
-    if len(notes) > _MOST_LOST:
-        further = worst["label"].to_list()[_MOST_LOST:]
-        told = sentence(
-            "%(count)d further classes lost half of their photos or more: %(labels)s",
-            count=len(further),
-            labels=", ".join(further),
-        )
-        notes = [*notes[:_MOST_LOST], told]
-    return notes
-
-
 def _list_folder(
     root: Path, label_level: LabelLevel | None, single_label: str | None, classes: Sequence[str]
 ) -> Photos:
@@ -306,7 +277,7 @@ def _list_folder(
         notes.append(sentence("%(count)d photo without a class folder, not used", count=passed_over[NO_CLASS]))
     table = conform(_with_foreign(pl.DataFrame(rows, schema=["path", "label", "split"], orient="row"), walk))
     empty = _empty_classes(walk, layout, set(table["label"])) if single_label is None else {}
-    notes += [*layout.notes, *_describe_empty(empty), *_alone(root, table, single_label, classes)]
+    notes += [*layout.notes, *describe_empty(empty), *_alone(root, table, single_label, classes)]
     source: Literal["presplit", "folders"] = "presplit" if layout.splits else "folders"
     listed = Photos(root, table, source, dict(+passed_over), tuple(notes), empty_classes=empty)
     settled = settle_classes(listed)
@@ -340,23 +311,6 @@ def _empty_classes(walk: Walk, layout: Layout, labels: set[str]) -> dict[str, di
             inside = [kind for name, kind in walk.others if printable(name).startswith(f"{folder}/")]
             found[label] = found.get(label, Counter()) + Counter(inside)
     return {label: dict(sorted(kinds.items())) for label, kinds in sorted(found.items())}
-
-
-def _describe_empty(empty: Mapping[str, Mapping[str, int]]) -> list[str]:
-    notes: list[str] = []
-    for label, kinds in list(empty.items())[:_MOST_LOST]:
-        what = ", ".join(describe_passed_over(kinds))
-        notes.append(
-            sentence("class folder %(label)s holds no photo: only %(what)s", label=label, what=what)
-            if what
-            else sentence("class folder %(label)s is empty", label=label)
-        )
-    if further := list(empty)[_MOST_LOST:]:
-        text = sentence(
-            "%(count)d further class folders hold no photo: %(labels)s", count=len(further), labels=", ".join(further)
-        )
-        notes.append(text)
-    return notes
 
 
 def _alone(root: Path, table: pl.DataFrame, single_label: str | None, classes: Sequence[str]) -> list[str]:

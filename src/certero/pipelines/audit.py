@@ -18,6 +18,7 @@ from certero.data.cleaning import check_manifest_place, choose_rows, cleaned_man
 from certero.data.duplicates import Link, count_leaks, describe_copies, link_copies
 from certero.data.findings import Finding, Severity, concerning, count_kinds, rank
 from certero.data.layout import LabelLevel
+from certero.data.losses import judge_losses
 from certero.data.near_copies import NearCopies, find_near_copies
 from certero.data.neighbours import reduced
 from certero.data.quality import judge_quality
@@ -125,7 +126,7 @@ def audit(
         stack.enter_context(ThreadPoolExecutor(1)).submit(load_trees)
         near, altered = _find_near(photos, used, single, grey, embeddings, tools)
         links = [*link_copies(used, pairs), *altered]
-        findings = [*_unused(photos), *describe_copies(used, links), *_quality(used, measures)]
+        findings = [*_unused(photos), *judge_losses(photos), *describe_copies(used, links), *_quality(used, measures)]
         folds = _fold(used, links)
         conditions = _conditions(used, measures)
         findings += [*judge_balance(used), *judge_conditions(used, conditions)]
@@ -347,7 +348,9 @@ def _describe_shortcuts(shortcuts: Sequence[Shortcut]) -> list[Finding]:
 
 def _counts(photos: Photos, data: Path, findings: Sequence[Finding]) -> Json:
     described = describe_photos(photos, data, photos.classes())
-    counts = {key: described["counts"][key] for key in ("photos", "used", "unreadable", "damaged", "passed_over")}
+    counts = {
+        key: described["counts"][key] for key in ("photos", "used", "unreadable", "damaged", "passed_over", "lost")
+    }
     severities = [finding.severity for finding in findings]
     return {
         "data": described["data"],

@@ -12,6 +12,7 @@ import polars as pl
 
 from certero import pixels
 from certero.data.files import printable
+from certero.data.losses import count_lost
 from certero.data.separation import Separation
 from certero.data.table import SCHEMA, Photos
 from certero.disk import write_whole
@@ -102,6 +103,7 @@ def describe_photos(photos: Photos, data: Path, classes: Sequence[str]) -> Json:
             "used": used.height,
             **{name: int(status.get(name, 0)) for name in _LISTED},
             "passed_over": photos.passed_over,
+            "lost": count_lost(photos),
         },
         "listed": {
             name: table.filter(pl.col("status") == name).select("path", "problem").to_dicts() for name in _LISTED
