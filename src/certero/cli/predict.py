@@ -84,7 +84,7 @@ def command(
     if not asked:
         _print_table(predictions)
     if named.passed_over:
-        print(say_passed_over(named.passed_over), file=sys.stderr)
+        tell(say_passed_over(named.passed_over))
     broken = [prediction for prediction in predictions if prediction.error is not None]
     if broken:
         first = f"{broken[0].path}: {broken[0].error}"
