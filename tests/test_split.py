@@ -383,6 +383,9 @@ def test_one_class_a_group_is_refused_and_one_among_others_is_noted(cv: int | No
     at_once = photos_of(label=labels, captured_at=[START + timedelta(days=ord(label)) for label in labels])
     with pytest.raises(SplitError, match=r"each class lies in one block of 1h .* at several times"):
         assign(at_once, separate(at_once, []), cv=cv)
+    two = photos_of(label=["ab"[index % 2] for index in range(40)], group=["ab"[index % 2] for index in range(40)])
+    with pytest.raises(SplitError, match=r"each class lies in one group"):  # not: use --cv 2
+        assign(two, separate(two, [], group_by="group"), cv=cv)
     nearly = photos_of(label=labels, group=[f"{i}" if label == "a" else label for i, label in enumerate(labels)])
     with pytest.raises(SplitError, match=r"2 of 3 classes lie in one group"):
         assign(nearly, separate(nearly, [], group_by="group"), cv=cv)

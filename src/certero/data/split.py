@@ -88,11 +88,11 @@ def assign_folds(photos: Photos, separation: Separation, folds: int, split_seed:
     if folds < 2:
         raise SplitError(f"--cv must be at least 2 folds; found {folds}. Use --cv 5.")
     count = separation.counts["units"]
-    if count < folds:
-        raise _too_few(separation, folds, f"--cv {folds} needs at least {folds}")
     photos = with_units(photos, separation)
     used = photos.used()
     alone = _check_spread(used, separation)
+    if count < folds:
+        raise _too_few(separation, folds, f"--cv {folds} needs at least {folds}")
     rows = np.flatnonzero(photos.used_mask())
     fold = np.full(photos.table.height, -1, dtype=np.int8)
     fold[rows] = split_units(used["label"].to_list(), used["unit"].to_list(), folds, split_seed)
@@ -192,7 +192,8 @@ def _check_spread(table: pl.DataFrame, separation: Separation) -> list[Sentence]
     spread = dict(table.group_by("label").agg(pl.col("unit").n_unique()).iter_rows())
     alone = sorted(label for label, units in spread.items() if units < 2)
     one, _many = _UNIT_WORDS[separation.rule]
-    if len(spread) - len(alone) < 2:
+    # Of a single unit `_too_few` says more.
+    if len(spread) - len(alone) < 2 and table["unit"].n_unique() > 1:
         raise _one_unit_a_class(separation, alone, len(spread))
     notes = [
         sentence("class %(label)s lies in one %(unit)s: never both trained and tested", label=label, unit=sentence(one))
@@ -322,6 +323,7 @@ def _cut(
     """The photos with the split of the pool's units drawn, old test units first; the other rows keep theirs."""
     table = photos.table.filter(pool)
     wanted = [name for name, share in zip(SPLITS, fractions, strict=True) if share > 0]
+    alone = _check_spread(table, separation)
     count = table["unit"].n_unique()
     if count < len(wanted):
         raise _too_few(separation, len(wanted), f"a split needs at least {len(wanted)} ({', '.join(wanted)})", count)
@@ -331,7 +333,6 @@ def _cut(
             "--split-from keeps old test photos in test; hardly anything else is left to train on. Add photos, or "
             "leave --split-from out."
         )
-    alone = _check_spread(table, separation)
     parts = split_units(table["label"].to_list(), table["unit"].to_list(), fractions, seed, fixed)
     split = photos.table["split"].to_list()
     for row, part in zip(np.flatnonzero(pool).tolist(), parts.tolist(), strict=True):
