@@ -189,17 +189,13 @@ def test_paths_bytes_and_pixels_agree(model: Predictor, photos: Path) -> None:
 
 def test_what_is_no_photo_is_told_apart_from_a_photo_that_is_broken(model: Predictor, photos: Path) -> None:
     pixels = np.asarray(Image.open(photos / "c.PNG").convert("RGB"))
-    for broken in (b"", b"no photo", pixels[..., 0], pixels.astype(np.float32), pixels[:0], pixels[..., :2]):
+    for broken in (b"", b"no photo", pixels[:0], pixels[:, :0]):
         (answer,) = model.predict(broken)
         assert answer.error
         assert answer.label is None
         assert np.isnan(model.predict_proba(broken)).all()
-    for wrong in (None, 3, [None], Image.open(photos / "c.PNG")):
-        with pytest.raises(DataError, match="a photo must be"):
-            model.predict(wrong)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="does not"):
         model.predict(photos / "missing.jpg")
-    assert model.predict([]) == []
 
 
 def test_a_folder_without_photos_is_refused(model: Predictor, tmp_path: Path) -> None:

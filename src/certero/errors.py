@@ -23,6 +23,10 @@ class DataError(UserError):
     """The folder or manifest does not hold what the command needs."""
 
 
+class InputError(DataError, TypeError):
+    """What a program handed over is no photo, nor several."""
+
+
 class PhotoError(UserError):
     """One photo whose pixels are missing or cannot be decoded."""
 

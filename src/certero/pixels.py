@@ -13,6 +13,7 @@ import logging
 import math
 import re
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
@@ -47,6 +48,9 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 #: Raised when the same bytes give other pixels than before: what was computed from pixels is then computed anew.
 PATH_VERSION = 2
+
+# A PIL image that is open still reads from its file: two threads must not, if it is given twice.
+_LOADING = threading.Lock()
 
 _ORIENTATION, _EXIF_FOLDER, _TAKEN_AT = 0x0112, 0x8769, 0x9003
 _MAKE, _MODEL = 0x010F, 0x0110
@@ -156,6 +160,51 @@ def prepare(data: bytes, preprocessing: Preprocessing) -> UInt8:
         scale = _side_before_cutting(preprocessing) / min(at_least)
         at_least = (math.ceil(at_least[0] * scale), math.ceil(at_least[1] * scale))
     return fit(decode(data, at_least=at_least).pixels, preprocessing)
+
+
+def is_picture(photo: object) -> bool:
+    """Whether it is a PIL image."""
+    return isinstance(photo, Image.Image)
+
+
+def from_picture(picture: Any) -> UInt8:
+    """The pixels of a PIL image, uint8 [height, width, 3], RGB and upright as those of the file that it came from.
+
+    Of an animation the frame that it stands at. The image stays as it is, but is loaded.
+
+    Raises:
+        PhotoError: pixels are missing or cannot be decoded, or the image is larger than `MAX_PIXELS` or closed.
+    """
+    try:
+        _check_size(picture.height, picture.width)
+        if 0 in picture.size:
+            raise PhotoError("the image has no pixels")
+        with _LOADING:
+            picture.load()
+        # Pillow's TIFF reader has turned the photo itself while loading.
+        orientation = None if picture.format == "TIFF" else picture.getexif().get(_ORIENTATION)
+        return _upright(_rgb(picture.copy() if "transparency" in picture.info else picture), orientation)
+    except PhotoError:
+        raise
+    except MemoryError as error:
+        raise PhotoError("the photo does not fit into memory") from error
+    except Exception as error:  # as in `decode`
+        raise PhotoError(f"the image cannot be decoded: {_one_line(error)}") from error
+
+
+def from_array(array: npt.NDArray[Any]) -> UInt8:
+    """Pixels uint8 [height, width], or [height, width, 1, 3 or 4], as uint8 [height, width, 3]; alpha laid on white.
+
+    Raises:
+        PhotoError: there are no pixels in it, or too many, or it is of another kind.
+    """
+    array = array[:, :, None] if array.ndim == 2 else array
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
+        raise PhotoError(f"pixels must be uint8 of shape [height, width, 3]; found {array.dtype} {list(array.shape)}")
+    _check_size(*array.shape[:2])
+    if array.shape[2] == 4:
+        return _on_white(Image.fromarray(np.ascontiguousarray(array)))
+    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
 
 
 def luma(pixels: UInt8) -> UInt8:

@@ -15,7 +15,7 @@ from certero.records import Map, Preprocessing
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Photo = Path | bytes | np.ndarray
+Photo = Path | bytes | np.ndarray | Any  # also a PIL image, which only `pixels` knows
 Answer = tuple["NDArray[Any]", ...] | PhotoError
 
 
@@ -39,7 +39,8 @@ def infer(
     """Yields for each photo, in order, one row of each output, or the PhotoError that says why there is none.
 
     Args:
-        photos: files, file contents, or pixels (uint8 [H, W, 3] RGB, already upright).
+        photos: files, file contents, or pixels (uint8 [H, W, 3] RGB, grey [H, W] or with
+            transparency [H, W, 4], already upright), PIL images.
         outputs: names of the network's outputs.
         map: ordered parallel map.
     """
@@ -81,12 +82,12 @@ def answered(names: Iterable[object], answers: Iterable[Answer]) -> Iterator[tup
 
 def _prepare(photo: Photo, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     if isinstance(photo, np.ndarray):
-        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
-            raise PhotoError(f"pixels must be uint8 of shape [height, width, 3]; found {photo.dtype} {photo.shape}")
-        return pixels.fit(photo, preprocessing)
+        return pixels.fit(pixels.from_array(photo), preprocessing)
     if isinstance(photo, Path):
         try:
             photo = photo.read_bytes()
         except OSError as error:
             raise PhotoError(error.strerror or str(error)) from error
+    if pixels.is_picture(photo):
+        return pixels.fit(pixels.from_picture(photo), preprocessing)
     return pixels.prepare(photo, preprocessing)

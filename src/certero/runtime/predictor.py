@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import glob
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from certero.errors import PhotoError
+from certero.errors import DataError, PhotoError
 from certero.records import Map, Prediction, Progress, no_progress
 from certero.runtime.checked import CheckedNetwork
 from certero.runtime.inference import Answer, Photo, infer
+from certero.runtime.inputs import name_of, several, to_source
 from certero.runtime.model_file import read_model
 
 if TYPE_CHECKING:
@@ -34,8 +37,8 @@ class Named:
     passed_over: dict[str, int]
 
 
-#: One photo or several, each as a path, the contents of a file, or pixels.
-Photos = str | Path | Photo | Named | Iterable[Any]
+#: One photo or several, each as a path, an open file, the contents of one, a PIL image, or pixels.
+Photos = str | Path | Photo | Named | Any
 
 
 class Predictor:
@@ -63,12 +66,16 @@ class Predictor:
         """One answer a photo, in order; a photo that cannot be read gets an answer with its error.
 
         Args:
-            photos: one or more of: file, folder (searched for photos), file contents, or upright RGB pixels
-                uint8 [H, W, 3]. An array [N, H, W, 3] is N photos.
+            photos: one photo, or any iterable of photos, each as a path (of a file, of a folder that is searched, or a
+                pattern such as `new/*.jpg`), an open file, the bytes of a file, a PIL image, or upright pixels uint8
+                [H, W, 3] in the order red, green, blue; also grey [H, W], and [H, W, 4] with transparency, which is
+                laid on white. An array [N, H, W, 3] is N photos. One photo gives a list of one.
             progress: told how many photos are done.
 
         Raises:
-            DataError: for a path that does not exist, a folder without photos, or something that is no photo.
+            DataError: for a path that does not exist, or a folder without photos.
+            InputError: a kind of DataError and of TypeError, for something that is no photo: None, a number, a table,
+                nothing at all, pixels of other numbers or of another shape.
         """
         return list(self.stream(photos, progress))
 
@@ -125,50 +132,49 @@ def name_photos(photos: Photos) -> Named:
     Raises:
         DataError: for a path that does not exist, a folder without photos, or something that is no photo.
     """
-    from certero.data.files import ARCHIVE_SUFFIXES, printable, typed
-    from certero.errors import DataError
-
     if isinstance(photos, Named):
         return photos
-    if isinstance(photos, np.ndarray):
-        several: list[Any] = [*photos] if photos.ndim == 4 else [photos]
-    else:
-        alone: Any = photos
-        if isinstance(photos, Iterable) and not isinstance(photos, str | bytes | bytearray | memoryview):
-            several = [*photos]
-        else:
-            several = [alone]
     named: list[tuple[str, Photo | PhotoError]] = []
     passed_over: Counter[str] = Counter()
-    for number, photo in enumerate(several):
-        if isinstance(photo, str | Path):
-            path = typed(photo)
-            if path.is_dir():
-                named += _search(path, passed_over)
-            elif path.suffix.lower() in ARCHIVE_SUFFIXES and path.exists():
-                raise DataError(
-                    f"IMAGE must be photos or folders with photos; {printable(str(path))} is an archive. Unpack it."
-                )
-            elif path.exists():
-                named.append((printable(str(path)), path))
-            else:
-                raise DataError(f"IMAGE must exist; {printable(str(path))} does not. Check the path.")
-        elif isinstance(photo, bytes | bytearray | memoryview):
-            named.append((f"#{number}", bytes(photo)))
-        elif isinstance(photo, np.ndarray):
-            named.append((f"#{number}", photo))
-        else:
-            raise DataError(
-                f"a photo must be a path, the bytes of a file, or pixels uint8 [height, width, 3]; "
-                f"photo {number} is of type {type(photo).__name__}. Convert it: np.asarray(image.convert('RGB'))."
-            )
+    for number, photo in enumerate(several(photos)):
+        source = to_source(photo, number)
+        if not isinstance(source, Path):
+            named.append((name_of(photo) or f"#{number}", source))
+            continue
+        for path in _matching(source):
+            named += _name_path(path, passed_over)
     return Named(named, dict(sorted(passed_over.items())))
+
+
+def _matching(path: Path) -> list[Path]:
+    """The path as it is typed, or what fits it where it is a pattern and no file's name: not every shell looks."""
+    from certero.data.files import typed
+
+    found = typed(path)
+    if not found.exists() and set(str(path)) & set("*?["):
+        return [Path(name) for name in sorted(glob.glob(str(path), recursive=True))] or [path]  # noqa: PTH207
+    return [found]
+
+
+def _name_path(path: Path, passed_over: Counter[str]) -> list[tuple[str, Photo | PhotoError]]:
+    """A photo with its name, or those of a folder."""
+    from certero.data.files import ARCHIVE_SUFFIXES, printable
+
+    shown = printable(str(path))
+    if path.is_dir():
+        return _search(path, passed_over)
+    if not path.exists():
+        elsewhere = re.match(r"[a-z]{2,}:/", shown, re.IGNORECASE)  # a Path keeps one of an address's slashes
+        advice = "Download it first: certero fetches nothing." if elsewhere else "Check the path."
+        raise DataError(f"IMAGE must exist; {shown} does not. {advice}")
+    if path.suffix.lower() in ARCHIVE_SUFFIXES:
+        raise DataError(f"IMAGE must be photos or folders with photos; {shown} is an archive. Unpack it.")
+    return [(shown, path)]
 
 
 def _search(folder: Path, passed_over: Counter[str]) -> list[tuple[str, Photo | PhotoError]]:
     """The photos of a folder, named; counts what is passed over."""
     from certero.data.files import check_folders, describe_passed_over, printable, walk_photos, why_foreign
-    from certero.errors import DataError
 
     walk = walk_photos(folder)
     check_folders(walk)
