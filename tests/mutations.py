@@ -295,7 +295,7 @@ def _catalogue() -> list[Mutation]:
         ("BMP signature alone", b"BM"),
     ):
         add_whole(name, "unreadable", lambda _photo, c=content: c)  # type: ignore[misc]
-    for photo_format in ("PPM", "JPEG2000", "ICO", "PCX"):
+    for photo_format in ("ICO", "PCX", "SGI"):
         add_whole(f"{photo_format} named .jpg", "unreadable", _as("RGB", photo_format))
     add_whole("mode F TIFF", "unreadable", _as("F", "TIFF"), ".tif")
     add_whole("preview TIFF", "unreadable", _as("RGB", "TIFF", tiffinfo={254: 1}), ".tif")

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from certero import pixels
 from certero.errors import PhotoError
 from certero.pixels import decode, fit, prepare, shrink_grey
 from certero.records import Preprocessing
@@ -156,11 +155,11 @@ def test_first_frame_of_an_animation_is_taken() -> None:
         assert np.abs(shown - np.asarray(first)).mean() < 20 < np.abs(shown - np.asarray(second)).mean()
 
 
-@pytest.mark.parametrize("photo_format", ["ppm", "eps", "ico", "jpeg2000", "pcx", "tga"])
+@pytest.mark.parametrize("photo_format", ["eps", "ico", "pcx", "tga"])
 def test_other_formats_are_refused_even_where_pillow_reads_them(photo_format: str) -> None:
     buffer = io.BytesIO()
     scene().save(buffer, photo_format)
-    assert "no JPEG, PNG, WebP, BMP, TIFF or GIF" in reason(buffer.getvalue())
+    assert "convert it to JPEG" in reason(buffer.getvalue())
 
 
 def test_a_raw_files_preview_does_not_pass_for_the_photo() -> None:
@@ -173,7 +172,8 @@ def test_a_raw_files_preview_does_not_pass_for_the_photo() -> None:
 def test_empty_zero_and_foreign_files_are_named_as_such() -> None:
     assert reason(b"") == "the file is empty"
     assert reason(bytes(4096)) == "the file holds nothing but zero bytes"
-    assert "no JPEG" in reason(b"<html>404</html>" * 50)
+    assert reason(b"<html>404</html>" * 50) == "this is a web page and no photo"
+    assert "of no known format" in reason(b"hola" * 50)
 
 
 def test_a_jpeg_that_lacks_only_its_end_marker_is_damaged_but_used() -> None:
@@ -276,7 +276,7 @@ def test_a_bomb_is_refused_from_its_header(monkeypatch: pytest.MonkeyPatch) -> N
     bomb = bytearray(encode(scene(), "bmp"))
     bomb[18:26] = (30_000).to_bytes(4, "little") * 2
     assert "30000" in reason(bytes(bomb)) or "bomb" in reason(bytes(bomb))
-    monkeypatch.setattr(pixels, "MAX_PIXELS", 120 * 180 - 1)
+    monkeypatch.setattr("certero.photo.MAX_PIXELS", 120 * 180 - 1)
     for photo_format in FORMATS:
         assert "180x120" in reason(encode(scene(), photo_format))
 

@@ -104,7 +104,7 @@ class PhotoFacts:
     Args:
         status: `ok`, `damaged` (decoder warned, all pixels present) or `unreadable`.
         problem: the reason in a user's words; None for `ok`.
-        format: `jpeg`, `png`, `webp`, `bmp`, `tiff`, `gif`: of the content, whatever the name says. None if unknown.
+        format: `jpeg`, `heic`, `png` ... (`formats.READ`): of the content, whatever the name says. None if unknown.
         width: pixels after EXIF orientation; None if unreadable (height likewise).
         content_hash: 32 hexadecimal digits of the file's SHA-256.
         pixel_hash: 32 hexadecimal digits over the decoded, oriented RGB pixels and their shape.

@@ -299,7 +299,7 @@ def _kind(entry: os.DirEntry[str]) -> str:
 def _recognise(path: Path) -> str | None:
     """`photo`, one of `FOREIGN_FORMATS`, or None, of a file without a photo's suffix."""
     # Here and not above: reports name files without ever looking into one.
-    from certero.pixels import sniff
+    from certero.formats import sniff
 
     named = _FOREIGN.get(path.suffix.lower())
     try:

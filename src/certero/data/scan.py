@@ -40,7 +40,16 @@ from certero.language import sentence, sentences
 from certero.names import class_name, find_class
 from certero.records import Progress, no_progress
 
-_FORMAT_OF_SUFFIX = {".jpg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".tif": "tiff"}
+_FORMAT_OF_SUFFIX = {
+    **dict.fromkeys((".jpg", ".jpe", ".jfif", ".mpo"), "jpeg"),
+    ".tif": "tiff",
+    ".apng": "png",
+    ".dib": "bmp",
+    ".avifs": "avif",
+    **dict.fromkeys((".heif", ".hif", ".heics", ".heifs"), "heic"),
+    **dict.fromkeys((".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), "jp2"),
+    **dict.fromkeys((".pgm", ".pbm", ".pnm"), "ppm"),
+}
 _ROWS_A_CHUNK = 4096
 # What one look gives: fields of `PhotoFacts`, then the size of the file.
 _SEEN = (

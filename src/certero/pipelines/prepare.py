@@ -30,7 +30,7 @@ from certero.pipelines.stored import read_table
 from certero.records import Map, PhotoFacts, Progress, no_progress
 
 # Part of the cache's keys: raise it when a fingerprint or the verdict on a damaged file changes.
-_FACTS_VERSION = 3
+_FACTS_VERSION = 4
 _COMMIT_EVERY = 256
 _FILES_A_CHUNK = 512
 # A thread or process takes so many at once: handing them over one by one costs a third of a look at a remembered photo.
