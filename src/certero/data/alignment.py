@@ -256,7 +256,8 @@ def _register_part(template: Floats, picture: Floats, warp: Floats, steps: int) 
         wanted = np.matmul(kept, target)
         damping = 1e-3 * np.einsum("pii->pi", normal) + 1.0
         normal[:, range(8), range(8)] += damping
-        normal[:, 6, 6] -= damping[:, 6]
+        # What is black, or shares nothing with the other, has no gain: 1 keeps the system solvable and moves nothing.
+        normal[:, 6, 6] = np.maximum(normal[:, 6, 6] - damping[:, 6], 1.0)
         normal[:, 7, 7] -= damping[:, 7] - 1e-3 * damping[:, 7]
         solved = np.linalg.solve(normal.astype(np.float64), wanted.astype(np.float64))[..., 0].astype(np.float32)
         gain = np.where(np.abs(solved[:, 6]) < 0.05, np.float32(0.05), solved[:, 6])

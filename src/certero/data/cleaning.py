@@ -8,9 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
-from certero.data.clusters import Clusters
-from certero.data.duplicates import HOW, Link
 from certero.data.files import printable
+from certero.data.sets import VERIFIED, Link, across, gather, links_by_row
 from certero.data.table import SCHEMA, Photos
 from certero.errors import OutputError
 from certero.interchange import csv_text
@@ -49,10 +48,13 @@ def choose_rows(photos: Photos, links: Sequence[Link]) -> tuple[list[int], list[
     def place(row: int) -> tuple[int, int, str]:
         return _KEPT_FIRST.get(splits[row] or "", 3), -areas[row], paths[row]
 
-    for members in _clusters(table.height, [link for link in links if link[2] in HOW[:3]]):
-        conflict = len({labels[row] for row in members}) > 1
-        kept = None if conflict else min(members, key=place)
-        for row in members:
+    verified = [link for link in links if link[2] in VERIFIED]
+    by_row = links_by_row(verified)
+    for each in gather(table.height, verified):
+        conflict = set(across(each, labels, by_row))
+        left = [row for row in each.rows if row not in conflict and row not in reasons]
+        kept = min(left, key=place, default=None) if not conflict else None
+        for row in each.rows:
             if row != kept:
                 reasons.setdefault(row, CONFLICT if conflict else COPY)
     for i, j, how, _score in links:
@@ -92,13 +94,3 @@ def cleaned_manifest(photos: Photos, chosen: Sequence[int], target: Path) -> str
         shown = [cell.isoformat() if hasattr(cell, "isoformat") else cell for cell in cells]
         rows.append([prefix + row["path"], *shown])
     return csv_text(rows)
-
-
-def _clusters(n: int, links: Sequence[Link]) -> list[list[int]]:
-    clusters = Clusters(n)
-    for i, j, _how, _score in links:
-        clusters.join(i, j)
-    rows: dict[int, list[int]] = {}
-    for row in sorted({row for i, j, _how, _score in links for row in (i, j)}):
-        rows.setdefault(clusters.root(row), []).append(row)
-    return list(rows.values())

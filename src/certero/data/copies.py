@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from certero.data.clusters import Clusters
 from certero.data.fingerprints import hamming, pack_hashes
+from certero.data.sets import sources
 from certero.errors import PhotoError
 from certero.pixels import UInt8, decode, shrink_grey
 
@@ -51,7 +52,8 @@ def find_copies(
 ) -> list[tuple[int, int]]:
     """Pairs (i, j), i < j, of photos that are copies of each other, sorted.
 
-    The pairs connect all copies of a photo but do not list every pair among them. Photos whose known capture times
+    The pairs connect all copies of a photo but do not list every pair among them; of three and more the one with the
+    most copies was compared with all the others. Photos whose known capture times
     differ are different exposures: copies only if their bytes or pixels are equal.
 
     Args:
@@ -85,7 +87,29 @@ def find_copies(
         if pictures.same(i, j, _common_size(sizes[i] or (1, 1), sizes[j] or (1, 1))):
             clusters.join(i, j)
             pairs.append((i, j))
-    return sorted(pairs)
+    return sorted([*pairs, *_around_sources(pairs, known, sizes, pictures)])
+
+
+def _around_sources(
+    pairs: list[tuple[int, int]], known: list[int], sizes: Sequence[tuple[int, int] | None], pictures: _Pictures
+) -> list[tuple[int, int]]:
+    """Further pairs: of each three and more that are linked, the one with the most links is laid on all the others.
+
+    What is linked with something linked is most often, and not always, one photo; a set is called one photo only
+    around one that all others were compared with.
+    """
+    among = set(known)
+    near: dict[int, set[int]] = {}
+    for i, j in pairs:
+        if i in among and j in among:
+            near.setdefault(i, set()).add(j)
+            near.setdefault(j, set()).add(i)
+    found: list[tuple[int, int]] = []
+    for source, linked in sources(near):
+        for other in sorted(linked - near[source] - {source}):
+            if pictures.same(source, other, _common_size(sizes[source] or (1, 1), sizes[other] or (1, 1))):
+                found.append((min(source, other), max(source, other)))
+    return found
 
 
 def same_exposure(left: UInt8, right: UInt8) -> bool:

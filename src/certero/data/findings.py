@@ -25,7 +25,10 @@ KINDS: dict[str, tuple[str, str]] = {
     ),
     "label_conflict": (
         message("One photo, two labels"),
-        message("Look which label is right and correct the other; --fix leaves out both."),
+        message(
+            "Look which label is right and correct the other, or leave the picture out if it shows neither; --fix "
+            "leaves out all of them."
+        ),
     ),
     "suspicious_label": (
         message("Labels that are probably wrong"),

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from certero.data.alignment import Alignment, align_both
 from certero.data.neighbours import Index, unit_length
 from certero.data.separation import join
+from certero.data.sets import sources
 from certero.language import Sentence, sentence
 from certero.records import Map, Progress, no_progress
 
@@ -106,6 +107,7 @@ def find_near_copies(
     threshold, reason = _choose_threshold(len(views), pairs, found.score, other_label, other_time, copies)
     recall = {name: float((score >= threshold).mean()) for name, score in copies.items()}
     kept = found.score >= threshold
+    wrong_share = round(_share_with_partner(len(views), pairs[other_label & kept]), 4)
     if reason is None and _is_crowded(len(views), pairs[kept]):
         reason = sentence(
             "the photos chain: each is as alike to the next as an altered copy, as those of a fixed camera are"
@@ -113,24 +115,51 @@ def find_near_copies(
     sample = max((len(score) for score in copies.values()), default=0)
     if reason is not None:
         kept[:] = False
+    further = _around_sources(pairs[kept])
+    if len(further):
+        laid = align_pairs(further)
+        pairs, found = np.concatenate([pairs, further]), _joined(found, laid)
+        kept = np.concatenate([kept, laid.score >= threshold])
     return NearCopies(
         pairs[kept],
         found.score[kept],
         found.mirrored[kept],
         None if reason is not None else round(float(threshold), 4),
         {name: round(share, 4) for name, share in recall.items()},
-        round(_share_with_partner(len(views), pairs[other_label & (found.score >= threshold)]), 4),
+        wrong_share,
         sample,
         len(pairs),
         reason,
     )
 
 
+def _around_sources(pairs: Ints) -> Ints:
+    """Pairs [p, 2], i < j, that are still to be laid on each other: of each three photos and more that are linked, the
+    one with the most links and every other.
+
+    Photos that are each alike to the next are not one photo; a set stands around one that all others were laid on.
+    """
+    near: dict[int, set[int]] = {}
+    for i, j in pairs.tolist():
+        near.setdefault(i, set()).add(j)
+        near.setdefault(j, set()).add(i)
+    further = [
+        (min(source, other), max(source, other))
+        for source, linked in sources(near)
+        for other in sorted(linked - near[source] - {source})
+    ]
+    return np.array(sorted(further), np.int64).reshape(-1, 2)
+
+
+def _joined(one: Alignment, two: Alignment) -> Alignment:
+    return Alignment(np.concatenate([one.score, two.score]), np.concatenate([one.mirrored, two.mirrored]))
+
+
 def propose(views: UInt8, features: Floats | None) -> Ints:
     """Pairs [p, 2], i < j, that could be one photo altered: near in features, or in the grey view, mirrored or not."""
     n = len(views)
     seen = _describe(views)
-    known = np.flatnonzero(_deviations(views) >= _FLAT)
+    known = np.flatnonzero(has_detail(views))
     codes = [np.zeros(0, np.int64)]
 
     def add(rows: Ints, found: Ints, cosines: Floats, least: float) -> None:
@@ -154,6 +183,11 @@ def propose(views: UInt8, features: Floats | None) -> Ints:
         vectors = features[known]
         add(known, *Index(vectors).nearest(vectors, min(_LEARNED + 1, len(known))), _LEAST_LEARNED)
     return np.stack(np.divmod(np.unique(np.concatenate(codes)), n), axis=1)
+
+
+def has_detail(views: UInt8) -> npt.NDArray[np.bool_]:
+    """Whether each view, uint8 [n, 64, 64], shows anything that could tell it from another, bool [n]."""
+    return _deviations(views) >= _FLAT
 
 
 def _deviations(views: UInt8) -> Floats:

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from certero.data.separation import Separation, duration, join, with_units
+from certero.data.duplicates import link_copies
+from certero.data.separation import Separation, duration, with_units
+from certero.data.sets import gather
 from certero.data.strata import split_units as split_units
 from certero.data.table import Mask, Photos, check_classes
 from certero.errors import SplitError
@@ -347,11 +349,12 @@ def _leave_out_leaks(photos: Photos, leaks: list[tuple[int, int]]) -> Photos:
     """
     used = photos.used_mask()
     split = np.array([SPLITS.index(name) if name in SPLITS else -1 for name in photos.table["split"]])
-    cluster = join(len(split), ((a, b) for a, b in leaks if used[a] and used[b]))
-    latest = np.full(len(split), -1)
-    np.maximum.at(latest, cluster[used], split[used])
+    latest = split.copy()
+    # Not through look-alikes of look-alikes: each was laid on the one that its set stands around.
+    for each in gather(len(split), link_copies(photos.table, [(a, b) for a, b in leaks if used[a] and used[b]])):
+        latest[each.rows] = np.maximum(latest[each.rows], split[each.rows].max())
     reason = sentence("copies of photos of a later-opened split")
-    return _mark(photos, used & (split < latest[cluster]), "leaked", reason)
+    return _mark(photos, used & (split < latest), "leaked", reason)
 
 
 def _purge(photos: Photos, gap: timedelta, cut: Sequence[str]) -> Photos:

@@ -15,22 +15,23 @@ import polars as pl
 from certero.config import parse_times
 from certero.data.balance import judge_balance, judge_conditions, tabulate
 from certero.data.cleaning import check_manifest_place, choose_rows, cleaned_manifest
-from certero.data.duplicates import Link, count_leaks, describe_copies, link_copies
+from certero.data.duplicates import count_leaks, describe_copies, link_copies
 from certero.data.findings import Finding, Severity, concerning, count_kinds, rank
 from certero.data.layout import LabelLevel
 from certero.data.losses import judge_losses
-from certero.data.near_copies import NearCopies, find_near_copies
+from certero.data.near_copies import NearCopies, find_near_copies, has_detail
 from certero.data.neighbours import reduced
 from certero.data.quality import judge_quality
 from certero.data.scan import list_photos
 from certero.data.separation import join, separate, with_units
+from certero.data.sets import Link
 from certero.data.strata import split_units
 from certero.data.table import SCHEMA, Photos
 from certero.data.views import Measures
 from certero.disk import write_whole
 from certero.engine.blas import one_blas_thread
 from certero.errors import DataError, MissingExtra
-from certero.language import Sentence, message, sentence, use_language
+from certero.language import Sentence, message, sentence, sentences, use_language
 from certero.pipelines.prepare import find_copies, look_at_photos
 from certero.pipelines.resources import Resources, resources
 from certero.pipelines.tables import describe_photos, describe_separation
@@ -117,6 +118,7 @@ def audit(
         place = {int(row): position for position, row in enumerate(table_rows)}
         pairs = [(place[i], place[j]) for i, j in copies]
         grey, measures = look_closer(photos.paths(used), used["content_hash"].to_list(), tools)
+        flat = ~has_detail(grey)
         # Of each set of verified copies one photo is compared; the grey views of the others are given back here.
         single = np.unique(join(used.height, pairs))
         grey = grey[single]
@@ -126,14 +128,19 @@ def audit(
         stack.enter_context(ThreadPoolExecutor(1)).submit(load_trees)
         near, altered = _find_near(photos, used, single, grey, embeddings, tools)
         links = [*link_copies(used, pairs), *altered]
-        findings = [*_unused(photos), *judge_losses(photos), *describe_copies(used, links), *_quality(used, measures)]
+        findings = [
+            *_unused(photos),
+            *judge_losses(photos),
+            *describe_copies(used, links, set(np.flatnonzero(flat).tolist())),
+            *_quality(used, measures),
+        ]
         folds = _fold(used, links)
         conditions = _conditions(used, measures)
         findings += [*judge_balance(used), *judge_conditions(used, conditions)]
         if embeddings is not None:
             with tools.timed("labels"), one_blas_thread():
                 tools.progress("labels", 0, 1)
-                findings += _suspicious(used, embeddings, folds, tools.map)
+                findings += _suspicious(used, embeddings, folds, ~flat & ~_conflicting(used, findings), tools.map)
                 tools.progress("labels", 1, 1)
         with tools.timed("shortcuts"):
             shortcuts = _shortcuts(used, conditions, links)
@@ -148,7 +155,7 @@ def audit(
             "shortcuts": [shortcut.to_json() for shortcut in shortcuts],
             "classes": tabulate(used),
             "separation": describe_separation(separation),
-            "notes": [*photos.notes, *([why_not] if why_not else [])],
+            "notes": [*photos.notes, *_note_flat(used, flat), *([why_not] if why_not else [])],
             "fix": None,
         }
         if fix is not None:
@@ -213,7 +220,8 @@ def _find_near(
     chosen = [contents[row] for row in rows]
     with tools.timed("near copies"), one_blas_thread(), ThreadPoolExecutor(1) as pool:
         # Beside the choice of pairs, which takes one core.
-        altering = pool.submit(alter_sample, [paths[row] for row in rows], chosen, tools)
+        shown = np.flatnonzero(has_detail(grey))
+        altering = pool.submit(alter_sample, [paths[rows[at]] for at in shown], [chosen[at] for at in shown], tools)
         near = find_near_copies(
             grey,
             used["label"][rows].to_list(),
@@ -282,13 +290,46 @@ def _pairs(links: Sequence[Link]) -> list[tuple[int, int]]:
     return [(i, j) for i, j, _how, _score in links]
 
 
+def _conflicting(used: pl.DataFrame, findings: Sequence[Finding]) -> NDArray[np.bool_]:
+    """Which rows are said to lie under two labels already."""
+    said = {path for finding in findings if finding.kind == "label_conflict" for path in finding.paths}
+    return used["path"].is_in(said).to_numpy()
+
+
+def _note_flat(used: pl.DataFrame, flat: NDArray[np.bool_]) -> list[Sentence]:
+    if not flat.any():
+        return []
+    return [
+        sentences(
+            "%(count)d photo shows nothing (first: %(first)s): it is a copy of equal pixels alone, and its label is "
+            "not judged",
+            "%(count)d photos show nothing (first: %(first)s): they are copies of equal pixels alone, and their "
+            "labels are not judged",
+            count=int(flat.sum()),
+            first=used["path"][int(flat.argmax())],
+        )
+    ]
+
+
 def _suspicious(
-    used: pl.DataFrame, embeddings: NDArray[np.float32], folds: NDArray[np.int64], map: Map
+    used: pl.DataFrame,
+    embeddings: NDArray[np.float32],
+    folds: NDArray[np.int64],
+    tellable: NDArray[np.bool_],
+    map: Map,
 ) -> list[Finding]:
-    """Findings of the kind suspicious_label: photos that look more like another class, the surest first."""
-    counts = dict(used["label"].value_counts().iter_rows())
-    judged = np.array([counts[label] >= _LEAST_PHOTOS for label in used["label"]])
-    classes = sorted({label for label in used["label"] if counts[label] >= _LEAST_PHOTOS})
+    """Findings of the kind suspicious_label: photos that look more like another class, the surest first.
+
+    Args:
+        used: rows of the used photos.
+        embeddings: of the same photos.
+        folds: which holds each out.
+        tellable: photos that show something, under one label alone, bool [n].
+        map: ordered parallel map.
+    """
+    counts = dict(used.filter(pl.Series(tellable))["label"].value_counts().iter_rows())
+    judged = tellable & np.array([counts.get(label, 0) >= _LEAST_PHOTOS for label in used["label"]])
+    classes = sorted(label for label, count in counts.items() if count >= _LEAST_PHOTOS)
     if len(classes) < 2 or len(np.unique(folds[judged])) < 2:
         return []
     table = used.filter(pl.Series(judged))

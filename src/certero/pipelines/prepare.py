@@ -16,6 +16,7 @@ import polars as pl
 from certero.cache import BlobCache
 from certero.config import Times, TrainSettings, parse_times
 from certero.data import copies as copying
+from certero.data.duplicates import note_conflicts
 from certero.data.first_look import Identity, Seen, identify, look_at
 from certero.data.layout import LabelLevel
 from certero.data.scan import list_photos
@@ -149,6 +150,7 @@ def prepare(data: Path, settings: TrainSettings, tools: Resources) -> Prepared:
         photos = leave_out_rare(photos, settings.min_photos)
     with tools.timed("separate"):
         copies = find_copies(photos)
+        photos = photos.noted(note_conflicts(photos.table, copies))
         separation = separate(photos, copies, group_by=settings.group_by, block=settings.block, gap=settings.gap)
         return _split(photos, separation, copies, settings)
 

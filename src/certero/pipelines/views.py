@@ -29,6 +29,8 @@ _VIEWS_AT_ONCE = 1024
 _LOOKS_A_TASK, _ALTERED_A_TASK = 4, 4
 #: Photos of which altered copies say what a copy scores.
 SAMPLE = 48
+# More than a photo has neighbours; those of an earlier audit stay behind the present ones.
+_REMEMBERED_NEIGHBOURS = 64
 # One neighbour of a photo: the first bytes of its content hash, score, mirrored.
 _NEIGHBOUR = np.dtype([("hash", "<u8"), ("score", "<f4"), ("mirrored", "?")])
 
@@ -137,7 +139,9 @@ class RememberedAlignments:
             listed = np.empty(len(places), _NEIGHBOUR)
             listed["hash"], listed["score"] = self._short[pairs[places, 1]], score[places]
             listed["mirrored"] = mirrored[places]
-            entries.append((keys[row], listed.tobytes()))
+            before = np.frombuffer(blobs.get(keys[row], b""), _NEIGHBOUR)
+            before = before[~np.isin(before["hash"], listed["hash"])]
+            entries.append((keys[row], np.concatenate([listed, before[:_REMEMBERED_NEIGHBOURS]]).tobytes()))
         self._tools.fingerprints.put_many(entries)
         return Alignment(score, mirrored)
 
