@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -188,12 +188,14 @@ def test_parquet_is_read_whatever_its_types_or_refused_in_words(folder: Path) ->
     times = pl.Series(
         "captured_at", [datetime(2024, 3, 1, 10), None, datetime(2024, 3, 1, 12)], dtype=pl.Datetime("ms")
     )
-    base.with_columns(times, pl.Series("boxes", [[1], [2], []]), pl.Series("bytes", [b"x"] * 3)).write_parquet(
+    spans = pl.Series("span", [timedelta(1), None, timedelta(2)])
+    base.with_columns(times, pl.Series("boxes", [[1], [2], []]), pl.Series("bytes", [b"x"] * 3), spans).write_parquet(
         folder / "m.parquet"
     )
     photos = list_photos(folder / "m.parquet")
     assert photos.classes() == ["a", "b"]
     assert photos.table["captured_at"].to_list() == times.to_list()
+    assert photos.table["span"].to_list() == ["1 day, 0:00:00", None, "2 days, 0:00:00"]
     assert [note for note in photos.notes if "not used" in note] == [
         "column boxes of the manifest holds lists and is not used",
         "column bytes of the manifest holds bytes and is not used",

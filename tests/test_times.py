@@ -192,7 +192,7 @@ def test_a_clock_that_was_never_set_is_told_from_bursts_frames_and_old_photos() 
     # A burst, a frame cut into many, and a camera that ran on from its first day.
     assert _told([*(day for day in days for _photo in range(3)), *[DAY + timedelta(hours=5)] * 12])[0] == 0
     assert _told([day for day in days[:8] for _photo in range(12)])[0] == 0
-    assert _told([day for day in days[:3] for _photo in range(12)], "name")[0] == 0
+    assert _told([day for day in days[:3] for _photo in range(12)])[0] == 0
     assert _told([*reset, *(time + timedelta(days=1) for time in reset)])[0] == 0
     # In a table somebody wrote it.
     assert _told([*days, *reset], "manifest")[0] == 1

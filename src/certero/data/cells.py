@@ -194,11 +194,14 @@ def _read_parquet(shown: str, data: bytes) -> Cells:
     try:
         # From memory: a memory-mapped file that changes under the reader would crash the process.
         table = pl.read_parquet(io.BytesIO(data))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"a manifest named .parquet must be a whole Parquet file; {shown} cannot be read as one. Write it anew, or "
-            "save it as CSV UTF-8."
-        ) from error
+    except BaseException as error:
+        # What corrupt bytes make Polars panic with is no Exception, and has no name to import in every version.
+        if isinstance(error, pl.exceptions.PolarsError | OSError) or type(error).__name__ == "PanicException":
+            raise DataError(
+                f"a manifest named .parquet must be a whole Parquet file; {shown} cannot be read as one. Write it "
+                "anew, or save it as CSV UTF-8."
+            ) from error
+        raise
     names = [name.strip() for name in table.columns]
     _check_names(shown, names)
     columns: dict[str, list[str | None]] = {}
@@ -221,6 +224,8 @@ def _texts(series: pl.Series) -> list[str | None] | None:
     if isinstance(kind, pl.Datetime):
         zone = "%:z" if kind.time_zone else ""
         series = series.cast(pl.Datetime("us", kind.time_zone)).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f" + zone)
+    if isinstance(kind, pl.Duration):
+        return [None if span is None else str(span) for span in series]
     texts = series.cast(pl.String).to_list()
     return [(text.strip() or None) if text is not None else None for text in texts]
 

@@ -196,8 +196,8 @@ def _manifest_paths(manifest: Path, cells: Cells, listed: Sequence[str | None]) 
     found = [_spelled(root, path or "") for path in paths]
     if unknown := [cells.at(row, paths[row]) for row, path in enumerate(found) if path is None]:
         raise DataError(
-            f"every path of a manifest must be a file; {shown} has {first_and_count(unknown, 'path')} that "
-            f"does not exist in {printable(str(root))}. Correct the paths: they are relative to the manifest."
+            f"every path of a manifest must be a file; {shown} has {first_and_count(unknown, 'path')} without a file "
+            f"in {printable(str(root))}. Correct the paths: they are relative to the manifest."
         )
     return [path for path in found if path is not None]
 

@@ -39,8 +39,8 @@ _FIRST_DAYS = frozenset(
 )
 # A camera that went on running tells how far apart its photos are, whatever day it believes in.
 _RUNNING_DAYS = 3
-# So many photos of one second, so large a share, so many times what is usual; or so few seconds in all.
-_MANY, _MANY_SHARE, _MANY_TIMES, _FEW_SECONDS = 10, 0.2, 5, 3
+# So many photos of one second, so large a share, so many times what is usual.
+_MANY, _MANY_SHARE, _MANY_TIMES = 10, 0.2, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def never_set(times: Sequence[datetime | None], sources: Sequence[str | None]) -
     told: list[Sentence] = []
     known = sum(time is not None for time in times)
     seconds = Counter(time.replace(microsecond=0) for time in times if time is not None)
-    for second, count in _stuck(seconds, {source for source in sources if source}, len(times)):
+    for second, count in _stuck(seconds, len(times)):
         told.append(
             sentence(
                 "%(count)d of %(photos)d photos state the same second, %(time)s, as a clock does that was never set",
@@ -213,15 +213,13 @@ def never_set(times: Sequence[datetime | None], sources: Sequence[str | None]) -
     return wrong, told
 
 
-def _stuck(seconds: Counter[datetime], sources: set[str], photos: int) -> list[tuple[datetime, int]]:
+def _stuck(seconds: Counter[datetime], photos: int) -> list[tuple[datetime, int]]:
     """The seconds of too many photos. A frame cut into many photos gives each second about as many."""
     counts = sorted(seconds.values())
-    known = sum(counts)
-    usual = counts[len(counts) // 2] if counts else 0
-    few = len(counts) == 1 or (len(counts) <= _FEW_SECONDS and sources == {"exif"})
+    known, usual = sum(counts), counts[len(counts) // 2] if counts else 0
     return [
         (second, count)
         for second, count in sorted(seconds.items())
         if (count >= _MANY or 1 < count == photos)
-        and (few or (count >= _MANY_SHARE * known and count >= _MANY_TIMES * usual))
+        and (len(counts) == 1 or (count >= _MANY_SHARE * known and count >= _MANY_TIMES * usual))
     ]
