@@ -78,6 +78,10 @@ def test_other_words_are_no_split(name: str) -> None:
         ("train/cat/1.jpg train/dog/2.jpg test/1.jpg", {("train", "cat"), ("train", "dog")}),
         # The splits lie within the classes.
         ("cat/train/1.jpg cat/test/2.jpg dog/train/3.jpg", {("train", "cat"), ("test", "cat"), ("train", "dog")}),
+        (
+            "cat/train/1.jpg cat/test/2.jpg dog/train/3.jpg pig/4.jpg",
+            {("train", "cat"), ("test", "cat"), ("train", "dog"), (None, "pig")},
+        ),
         # Two words of splits among classes.
         ("train/1.jpg test/2.jpg car/3.jpg", {(None, "train"), (None, "test"), (None, "car")}),
         # Circumstances below the classes.
@@ -97,6 +101,12 @@ def test_folders_are_read_as_people_meant_them(tmp_path: Path, files: str, expec
         ("cam1/red/1.jpg cam1/blue/2.jpg cam2/red/3.jpg cam2/blue/4.jpg", "say --label-level 2"),
         ("2023/red/1.jpg 2024/red/3.jpg 2024/blue/4.jpg", "say --label-level 2"),
         ("granja_norte/red/1.jpg granja_sur/red/3.jpg", "say --label-level 2"),
+        ("color/scab/1.jpg color/rust/2.jpg grayscale/scab/3.jpg grayscale/rust/4.jpg", "say --label-level 2"),
+        (
+            "Fotos-001/Fotos/red/1.jpg Fotos-001/Fotos/blue/2.jpg Fotos-002/Fotos/red/3.jpg Fotos-002/Fotos/blue/4.jpg",
+            "say --label-level 3",
+        ),
+        ("fold1/train/a/1.jpg fold1/test/a/2.jpg fold2/train/a/3.jpg fold2/test/a/4.jpg", "Point to one of them"),
         ("train/red/1.jpg train/blue/2.jpg extra/red/3.jpg extra/blue/4.jpg", "rename the folders train and test"),
         ("train/red/1.jpg test/blue/2.jpg", "look like splits and share none"),
         ("train/1.jpg test/2.jpg", "no class folders"),

@@ -38,10 +38,13 @@ CONDITION_WORDS = _words(
     april may june july august september october november december week month year date batch part session camera cam
     site farm barn field plot place location room line shift machine phone device person user video clip fold round
     series set lot
+    original originals augmented augmentation raw processed cropped resized full mask masks rgb ir nir infrared thermal
+    depth color colour grayscale greyscale gray grey segmented annotated
     dia noche manana mediodia tarde madrugada soleado nublado lluvia interior exterior dentro fuera frente atras lado
     arriba abajo izquierda derecha norte sur este oeste oriente poniente cerca lejos verano invierno primavera otono
     lunes martes miercoles jueves viernes sabado domingo enero febrero marzo abril mayo junio julio agosto septiembre
     octubre noviembre diciembre semana mes ano fecha lote parte sesion camara sitio granja rancho establo corral campo
+    aumentadas recortadas mascara
     parcela lugar cuarto linea turno maquina telefono celular pliegue ronda serie
     """
 )

@@ -38,7 +38,7 @@ class Layout:
     """How a photo's folders tell its split and its class.
 
     Args:
-        splits: whether the folders hold given splits; a photo outside them then belongs to no split.
+        splits: whether the folders hold given splits; a photo outside them then has neither split nor class.
         read: the folders of a photo below the root -> (split, class), either None where there is none.
         notes: what people should know of it.
     """
@@ -173,8 +173,8 @@ def _hold_classes(tree: _Tree, words: Mapping[str, str], level: LabelLevel) -> b
 
 
 def _say_words(words: Mapping[str, str]) -> tuple[str, ...]:
-    """A note of the splits, unless the folders are called as certero calls them."""
-    if all(name.lower() == split for name, split in words.items()):
+    """A note of the splits, unless the folders are called as everybody calls them."""
+    if all(name.lower() in ("train", "val", "valid", "validation", "test") for name in words):
         return ()
     return (
         sentence(
@@ -193,19 +193,27 @@ def _below_split(
 
 
 def _split_inside(tree: _Tree) -> bool:
-    """Whether every class folder holds the splits, instead of the other way round."""
-    found = [tree.labels(top, 0, 2) for top in tree.tops]
-    words = [{split_named(name) for name in names} for names in found]
-    return (
-        bool(words)
-        and all(each and None not in each for each in words)
-        and len(set().union(*words)) > 1
-        and not any(tree.loose(top) for top in tree.tops)
-    )
+    """Whether the class folders hold the splits, instead of the other way round; a class without any joins train.
+
+    Raises:
+        DataError: they are folds, each with splits of its own.
+    """
+    inside = {top: tree.labels(top, 0, 2) for top in tree.tops}
+    words = {top: {split_named(name) for name in names} for top, names in inside.items() if names}
+    if len(words) < 2 or any(None in found for found in words.values()) or len(set().union(*words.values())) < 2:
+        return False
+    if _are_conditions(list(words)) and any(tree.labels(top, 0, 3) for top in words):
+        own = some(set().union(*inside.values()))
+        raise DataError(
+            f"DATA must be divided once; {some(words)} each hold splits of their own ({own}). Point to one of them."
+        )
+    return True
 
 
 def _class_above_split(folders: Folders) -> tuple[str | None, str | None]:
-    return (split_named(folders[1]), folders[0]) if len(folders) > 1 else (None, None)
+    if not folders:
+        return None, None
+    return (split_named(folders[1]) if len(folders) > 1 else None), class_name(folders[0])
 
 
 def _level_of_repeated(
@@ -217,33 +225,43 @@ def _level_of_repeated(
         DataError: the second ones probably do.
     """
     tops = tree.tops
-    inside = {top: tree.labels(top, 0, 2) for top in tops}
-    repeating = [
-        top for top in tops if any(_alike(inside[top]) & _alike(inside[other]) for other in tops if other != top)
-    ]
+    below = {top: _alike(tree.labels(top, 0, 2)) for top in tops}
+    repeating = [top for top in tops if any(below[top] & below[other] for other in tops if other != top)]
     if len(repeating) < 2:
         return 1, ()
-    second = set().union(*(inside[top] for top in repeating))
+    level, names = _parting(tree, repeating)
     if classes:
-        known = [sum(find_class(name, classes) is not None for name in names) for names in (tops, second)]
-        return (2 if known[1] > known[0] else 1), ()
+        known = [sum(find_class(name, classes) is not None for name in each) for each in (tops, names)]
+        return (level if known[1] > known[0] else 1), ()
     named = [top for top in repeating if top in words]
-    circumstances = [_are_conditions(repeating), _are_conditions(second)]
-    if named or circumstances == [True, False]:
+    first = any(map(_is_condition_folder, repeating)) or _are_conditions(repeating)
+    second = any(map(_is_condition_folder, names)) or _are_conditions(names)
+    if named or (first and not second):
         splits = ", or rename the folders train and test if they are splits" if named else ""
         raise DataError(
             f"it must be clear which folders name the classes; {some(repeating)} each hold the same folders "
-            f"({some(second)}). If those are the classes, say --label-level 2; if {some(repeating)} are, say "
+            f"({some(names)}). If those are the classes, say --label-level {level}; if {some(repeating)} are, say "
             f"--label-level 1{splits}."
         )
-    if circumstances == [False, True]:
+    if second and not first:
         return 1, ()
     told = sentence(
-        "%(first)s hold the same folders (%(second)s); if those are the classes, say --label-level 2",
+        "%(first)s hold the same folders (%(second)s); if those are the classes, say --label-level %(level)d",
         first=some(repeating),
-        second=some(second),
+        second=some(names),
+        level=level,
     )
     return 1, (told,)
+
+
+def _parting(tree: _Tree, tops: Sequence[str]) -> tuple[int, set[str]]:
+    """The first level below the top on which folders have several names, and these; else the second level."""
+    level = 2
+    while names := set().union(*(tree.labels(top, 0, level) for top in tops)):
+        if len(names) > 1:
+            return level, names
+        level += 1
+    return 2, set().union(*(tree.labels(top, 0, 2) for top in tops))
 
 
 def _alike(names: Iterable[str]) -> set[str]:
@@ -254,10 +272,13 @@ def _are_conditions(names: Collection[str]) -> bool:
     """Whether folders are called like times, places, cameras or numbers: bed1 and bed2, monday and tuesday."""
     letters = {tuple(_letters(name)) for name in names}
     numbered = all(re.search(r"\d", name) for name in names)
-    return (numbered and len(letters) == 1) or all(
-        any(map(_is_condition, words))
-        and all(_is_condition(word) or word in WORDS_BESIDE or len(word) == 1 for word in words)
-        for words in letters
+    return (numbered and len(letters) == 1) or all(map(_is_condition_folder, names))
+
+
+def _is_condition_folder(name: str) -> bool:
+    words = _letters(name)
+    return any(map(_is_condition, words)) and all(
+        _is_condition(word) or word in WORDS_BESIDE or len(word) == 1 for word in words
     )
 
 

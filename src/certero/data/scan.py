@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +20,6 @@ from certero.data.files import (
     FOREIGN_FORMATS,
     NO_CLASS,
     NO_SPLIT,
-    PHOTO_SUFFIXES,
     Walk,
     describe_passed_over,
     first_and_count,
@@ -246,7 +246,7 @@ def _list_folder(
         reason = "; ".join(notes) or (f"only {others}" if others else "the folder is empty")
         unpack = any(kind in ARCHIVE_SUFFIXES for kind in walk.passed_over)
         raise DataError(
-            f"DATA must hold photos ({' '.join(sorted(PHOTO_SUFFIXES))}); found none in {shown}: {reason}. "
+            f"DATA must hold photos (JPEG, PNG, HEIC, WebP, TIFF and others); found none in {shown}: {reason}. "
             + ("Unpack the archive, and point to the folder that it becomes." if unpack else "Check the path.")
         )
     if single_label is not None:
@@ -257,9 +257,10 @@ def _list_folder(
     rows: list[tuple[str, str, str | None]] = []
     passed_over = Counter(walk.passed_over)
     outside: Counter[str] = Counter()
+    read = functools.cache(layout.read)
     for name in files:
-        split, label = layout.read(_folders(name))
-        if layout.splits and split is None:
+        split, label = read(_folders(name))
+        if layout.splits and split is None and label is None:
             passed_over[NO_SPLIT] += 1
             outside[name.split("/")[0] if "/" in name else "."] += 1
         elif label is None:
@@ -268,15 +269,18 @@ def _list_folder(
             rows.append((name, label, split))
     if not rows:
         level = "" if label_level in (None, 1) else f" at --label-level {label_level}"
+        tables = [name for name, kind in walk.others if "/" not in name and kind in MANIFEST_SUFFIXES]
+        table_there = f", or give the table that names them: {printable(str(root / tables[0]))}" if tables else ""
         raise DataError(
             f"photos must lie in one folder a class (DATA/<class>/photo.jpg); none of the {len(files)} in "
-            f"{shown} has a class folder{level}. Move them into folders named after their class."
+            f"{shown} has a class folder{level}. Move them into folders named after their class{table_there}."
         )
     if walk.unreadable_folders:
         passed_over[CLOSED_FOLDER] += len(walk.unreadable_folders)
     if outside:
         notes.append(
-            sentence(
+            sentences(
+                "%(count)d photo outside the split folders, not used (%(folders)s)",
                 "%(count)d photos outside the split folders, not used (%(folders)s)",
                 count=sum(outside.values()),
                 folders=some(outside),

@@ -154,12 +154,16 @@ def leave_out_rare(photos: Photos, least: int) -> Photos:
 
 
 def _too_few_classes(photos: Photos, labels: Sequence[str]) -> str:
-    lost = sorted({*photos.table["label"].drop_nulls(), *photos.empty_classes} - set(labels))
+    lost = sorted(set(photos.table["label"].drop_nulls()) - set(labels))
     place = where_classes_are(photos.table["path"].to_list()) if photos.source != "manifest" and not lost else None
     what = f"DATA must hold at least 2 classes, one folder or label each; found {len(labels)} ({', '.join(labels)})"
     if lost:
         return (
             f"{what}; no photo can be read of {some(lost)}. Convert the photos to JPEG, or add photos of another class."
+        )
+    if any(name.lower() in ("labels", "annotations") for name in photos.empty_classes):
+        return (
+            f"{what}. It looks like data for finding objects in photos; certero needs one label for each whole photo."
         )
     if place is None:
         return f"{what}. Add photos of another class, or point to the folder above."
