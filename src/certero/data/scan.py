@@ -167,8 +167,15 @@ def scan(
         pl.Series("problem", problems, dtype=pl.String),
     )
     if misnamed:
-        said.append(f"names that do not match the content: {first_and_count(misnamed, 'photo')}")
-    return scanned.noted([*said, *describe_lost(scanned.table)])
+        said.append(
+            sentences(
+                "%(count)d photo has a name that does not match its content (%(first)s)",
+                "%(count)d photos have names that do not match their content (first: %(first)s)",
+                count=len(misnamed),
+                first=misnamed[0],
+            )
+        )
+    return scanned.noted([*describe_lost(scanned.table), *said])
 
 
 def _capture_times(

@@ -86,7 +86,7 @@ def evaluate(
         UserError: a kind of it for each mistake that the user can mend.
     """
     use_language(lang)
-    data = Path(data)
+    data = typed(data)
     predictor = load(model, workers=workers)
     requirements = [parse_requirement(text, predictor.classes) for text in require]
     if split is not None and split not in SPLITS:
@@ -156,7 +156,7 @@ def _spelled(photos: Photos, classes: Sequence[str]) -> Photos:
     found = {label: find_class(label, classes) for label in sorted(set(photos.table["label"].drop_nulls()))}
     spelled = {label: name for label, name in found.items() if name is not None and name != label}
     notes = [
-        sentence("%(labels)s are taken as one class, %(chosen)s", labels=label, chosen=name)
+        sentence("%(label)s is taken for the class %(chosen)s", label=label, chosen=name)
         for label, name in spelled.items()
     ]
     return photos.with_columns(pl.col("label").replace(spelled)).noted(notes) if spelled else photos
