@@ -56,7 +56,6 @@ _SYNONYMS = {
     ),
 }
 _KNOWN = frozenset({*_MANIFEST_COLUMNS}).union(*_SYNONYMS.values())
-_LIST = re.compile(r"[\[({].*[,;].*[\])}]", re.DOTALL)
 
 
 def list_manifest(manifest: Path) -> Photos:
@@ -256,7 +255,11 @@ def _check_rows(shown: str, cells: Cells, paths: list[str], labels: list[str]) -
 
 def _rows_of_several(labels: Sequence[str]) -> list[int]:
     """Rows whose cell names several classes: `red|round`, a list, or names that all stand alone or elsewhere, too."""
-    found = {row for row, label in enumerate(labels) if "|" in label or _LIST.fullmatch(label)}
+    found = {
+        row
+        for row, label in enumerate(labels)
+        if "|" in label or (label[0] in "[({" and label[-1] in "])}" and not {",", ";"}.isdisjoint(label))
+    }
     for sign in (";", ","):
         parts = {label: frozenset(part.strip() for part in label.split(sign)) for label in set(labels)}
         seen = Counter(part for split in parts.values() for part in split)
