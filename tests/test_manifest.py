@@ -117,7 +117,10 @@ def test_accents_are_found_however_they_are_written(folder: Path, form: str) -> 
         ("path,label,captured at,captured_at\nimg/p0.jpg,red,,\n", "captured at, captured_at, which are one"),
         ("image,file,label\nimg/p0.jpg,img/p0.jpg,red\n", "Rename one of image, file to path"),
         ("path,class,category\nimg/p0.jpg,1,red\n", "Rename one of class, category to label"),
-        ("picture_id,kind\nimg/p0.jpg,red\n", "(found: picture_id, kind)"),
+        ("picture_id,kind\nimg/p0.jpg,red\n", "lacks path and label (found: picture_id, kind)"),
+        ("path,label\nimg/p0,red\n", "line 2: img/p0) without a file in"),
+        ("path,label\nimg/p0,red\n", "img/p0.jpg is there: write whole names"),
+        ("path,label\nimg,red\n", "line 2: img) without a file in"),
         ("img/p0.jpg,red\nimg/p1.jpg,blue\n", "add a header line path,label"),
         (
             "path,label\nimg/p0.jpg,red|round\nimg/p1.jpg,blue\n",

@@ -136,14 +136,16 @@ def _name_columns(shown: str, cells: Cells) -> tuple[dict[str, list[str | None]]
             if name.lower() not in ("path", "label")
         ),
     ]
-    for wanted in ("path", "label"):
-        if wanted in chosen.values():
-            continue
-        others = [name for name, word in plain.items() if word in _SYNONYMS[wanted]]
-        if len(others) != 1:
-            raise _missing(shown, cells, wanted, others)
-        chosen[others[0]] = wanted
-        notes.append(sentence("column %(name)s of the manifest is read as %(meant)s", name=others[0], meant=wanted))
+    others = {
+        wanted: [name for name, word in plain.items() if word in _SYNONYMS[wanted]]
+        for wanted in ("path", "label")
+        if wanted not in chosen.values()
+    }
+    if lacking := [wanted for wanted, names in others.items() if len(names) != 1]:
+        raise _missing(shown, cells, lacking, others[lacking[0]])
+    for wanted, (name,) in others.items():
+        chosen[name] = wanted
+        notes.append(sentence("column %(name)s of the manifest is read as %(meant)s", name=name, meant=wanted))
     columns = {chosen.get(name, name): column for name, column in cells.columns.items()}
     return columns, notes
 
@@ -156,7 +158,8 @@ _NESTED_NOTES = {
 }
 
 
-def _missing(shown: str, cells: Cells, wanted: str, others: Sequence[str]) -> DataError:
+def _missing(shown: str, cells: Cells, lacking: Sequence[str], others: Sequence[str]) -> DataError:
+    wanted = lacking[0]
     nested = {name.lower(): kind for name, kind in cells.nested.items()}
     kinds = [nested[name] for name in (wanted, *_SYNONYMS[wanted]) if name in nested]
     if kinds:
@@ -166,7 +169,7 @@ def _missing(shown: str, cells: Cells, wanted: str, others: Sequence[str]) -> Da
         )
     advice = f"Rename one of {', '.join(others)} to {wanted}." if others else _ADVICE[wanted]
     return DataError(
-        f"a manifest must have the columns path and label; {shown} lacks {wanted} "
+        f"a manifest must have the columns path and label; {shown} lacks {' and '.join(lacking)} "
         f"(found: {name_columns([*cells.columns, *cells.nested])}). {advice}"
     )
 
@@ -193,10 +196,13 @@ def _manifest_paths(manifest: Path, cells: Cells, listed: Sequence[str | None]) 
             f"{first_and_count(outside, 'path')} elsewhere. Move the manifest to a folder above the photos."
         )
     found = [_spelled(root, path or "") for path in paths]
-    if unknown := [cells.at(row, paths[row]) for row, path in enumerate(found) if path is None]:
+    if missing := [row for row, path in enumerate(found) if path is None]:
+        unknown = [cells.at(row, paths[row]) for row in missing]
+        whole = [f"{paths[missing[0]]}{suffix}" for suffix in (".jpg", ".jpeg", ".png", ".JPG")]
+        there = next((f"{path} is there: write whole names" for path in whole if _is_file(root, path)), "")
         raise DataError(
             f"every path of a manifest must be a file; {shown} has {first_and_count(unknown, 'path')} without a file "
-            f"in {printable(str(root))}. Correct the paths: they are relative to the manifest."
+            f"in {printable(str(root))}. {there or 'Correct the paths: they are relative to the manifest'}."
         )
     return [path for path in found if path is not None]
 
