@@ -156,6 +156,20 @@ def test_a_picture_is_turned_as_its_file_is_and_stays_as_it_was(
             _same(model.predict_proba(ImageOps.exif_transpose(picture)), model.predict_proba(name))
 
 
+def test_an_opened_picture_is_answered_as_its_file_to_the_bit(model: Predictor, folder: Path, tmp_path: Path) -> None:
+    grey = np.asarray(Image.open(folder / "a.png").convert("L")).astype(np.uint16) * 257
+    Image.fromarray(grey).save(tmp_path / "white_is_zero.tif", tiffinfo={262: 0})
+    frames = [Image.open(folder / name).convert("P") for name in ("a.png", "c.png")]
+    frames[0].save(tmp_path / "two.gif", save_all=True, append_images=frames[1:])
+    for name in (tmp_path / "white_is_zero.tif", folder / "b.jpg", tmp_path / "two.gif"):
+        with Image.open(name) as picture:
+            np.testing.assert_array_equal(model.predict_proba([picture, picture]), model.predict_proba([name, name]))
+            assert picture.getpixel((0, 0)) is not None
+    with Image.open(tmp_path / "two.gif") as picture:
+        picture.seek(1)
+        np.testing.assert_allclose(model.predict_proba(picture), model.predict_proba(picture.convert("RGB")), atol=1e-5)
+
+
 def test_a_picture_that_is_cut_short_or_closed_gets_a_row_with_its_error(model: Predictor, folder: Path) -> None:
     data = (folder / "b.jpg").read_bytes()
     short = Image.open(io.BytesIO(data[: len(data) // 2]))
@@ -164,7 +178,7 @@ def test_a_picture_that_is_cut_short_or_closed_gets_a_row_with_its_error(model: 
     empty = io.BytesIO()
     answers = model.predict([short, folder / "a.png", closed, empty, np.zeros((0, 5, 3), np.uint8)])
     assert [answer.error is None for answer in answers] == [False, True, False, False, False]
-    assert "cannot be decoded" in (answers[0].error or "")
+    assert "cut short" in (answers[0].error or "")
     assert answers[0].label is None
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image
+from PIL import Image, ImageFile
 
 from certero import jpeg, jpeg_entropy
 from certero.errors import PhotoError
@@ -121,6 +121,28 @@ def prepare(data: bytes, preprocessing: Preprocessing) -> UInt8:
 def is_picture(photo: object) -> bool:
     """Whether it is a PIL image."""
     return isinstance(photo, Image.Image)
+
+
+def file_of(picture: Any) -> bytes | None:
+    """The contents of the file of a PIL image that is opened and not loaded yet; None of every other image.
+
+    Raises:
+        PhotoError: the file cannot be read any more.
+    """
+    if not isinstance(picture, ImageFile.ImageFile) or not picture.tile or picture.tell() != 0:
+        return None
+    try:
+        with _LOADING:
+            file: Any = picture.fp
+            if file is None:
+                return None
+            place = file.tell()
+            file.seek(0)
+            data: bytes = file.read()
+            file.seek(place)
+            return data
+    except Exception as error:  # whatever a closed image or a user's own file raises
+        raise PhotoError(f"the image cannot be decoded: {one_line(error)}") from error
 
 
 def from_picture(picture: Any) -> UInt8:

@@ -89,5 +89,8 @@ def _prepare(photo: Photo, preprocessing: Preprocessing) -> NDArray[np.uint8]:
         except OSError as error:
             raise PhotoError(error.strerror or str(error)) from error
     if pixels.is_picture(photo):
-        return pixels.fit(pixels.from_picture(photo), preprocessing)
+        data = pixels.file_of(photo)  # as long as it is its file, its answer is that of the file, to the bit
+        if data is None:
+            return pixels.fit(pixels.from_picture(photo), preprocessing)
+        photo = data
     return pixels.prepare(photo, preprocessing)
