@@ -11,8 +11,8 @@ from certero.errors import PhotoError
 from certero.photo import HOLE, UInt8
 
 _SHORTEST = 24
-# Tiles of 16x16 pixels that a zero byte stands for, at least: flat ones, and ramps in a picture of nothing but ramps.
-_FLAT_TILES, _SMOOTH_TILES = 8, 4
+# Tiles of 16x16 pixels that a zero byte stands for, at least: flat ones, and ramps in a drawing.
+_TILES_A_ZERO = 4
 _DRAWING_BYTES_A_TILE = 10
 # How far the steps between neighbouring pixels of a smooth tile may differ.
 _BEND = 2
@@ -21,7 +21,7 @@ _BEND = 2
 def check_holes(data: bytes, spans: Sequence[tuple[int, int]], pixels: UInt8, shortest: int = _SHORTEST) -> None:
     """Refuses a photo whose encoded data hold more zero bytes in a row than its flat areas can explain.
 
-    Zeros encode flat areas, at 40 and more tiles for each byte, and ramps without noise (studio backdrops, rendered
+    Zeros encode flat areas, at 6 and more tiles for each byte, and ramps without noise (studio backdrops, rendered
     pictures), at 4 and more; other sound photos have runs of at most 17. Ramps excuse zeros only in a picture that is
     a drawing by its size: the sky of a large photo is smooth, too, but encodes to other bytes.
 
@@ -41,7 +41,7 @@ def check_holes(data: bytes, spans: Sequence[tuple[int, int]], pixels: UInt8, sh
     flat, smooth = _count_tiles(pixels)
     size = sum(end - start for start, end in spans)
     drawn = size * 256 <= _DRAWING_BYTES_A_TILE * pixels.shape[0] * pixels.shape[1]
-    if zeros * _FLAT_TILES > flat and not (drawn and zeros * _SMOOTH_TILES <= smooth):
+    if zeros * _TILES_A_ZERO > (smooth if drawn else flat):
         raise PhotoError(HOLE)
 
 

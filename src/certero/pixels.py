@@ -51,7 +51,8 @@ _LOADING = threading.Lock()
 def decode(data: bytes, *, at_least: tuple[int, int] | None = None) -> Decoded:
     """Decode one photo, upright, as 8-bit RGB.
 
-    Alpha is laid on white, 16 bits are scaled to 8, the first picture of several is taken.
+    Alpha is laid on white, 16 bits are scaled to 8. Of several pictures the first is taken, of a film the first that is
+    not blank.
 
     Args:
         data: the file's bytes.

@@ -30,6 +30,9 @@ from certero.photo import (
     turn_upright,
 )
 
+# A film is looked through for a picture that is not blank, up to so many pictures and pixels.
+_MOST_FRAMES, _MOST_FRAME_PIXELS = 250, 1_000_000_000
+
 
 def open_with_pillow(data: bytes, photo_format: str) -> Image.Image:
     """A photo that is not decoded yet.
@@ -48,7 +51,7 @@ def open_with_pillow(data: bytes, photo_format: str) -> Image.Image:
 
 
 def decode_still(data: bytes, photo_format: str) -> Decoded:
-    """Decode a photo of any format but TIFF and HEIC; of an animation its first picture.
+    """Decode a photo of any format but TIFF and HEIC; of a film the first picture that is not blank.
 
     Raises:
         PhotoError: pixels are missing, or the photo is too large. Whatever else Pillow raises also means that the
@@ -93,10 +96,32 @@ def _decode_once(data: bytes, photo_format: str, damage: str | None) -> Decoded:
             pixels, note = _sixteen_bits(photo, data)
             damage = damage or note
         else:
-            pixels = as_rgb(photo)
+            pixels = _first_shown(photo)
     spans, shortest = _spans(data, photo_format)
     check_holes(data, spans, pixels, shortest)
     return Decoded(turn_upright(pixels, orientation), photo_format, damage, captured_at, made_by)
+
+
+def _first_shown(photo: Any) -> UInt8:
+    """The first picture of a film that is not of a single colour, as many films begin; else its first."""
+    pixels = as_rgb(photo)
+    if not getattr(photo, "is_animated", False) or not _is_blank(pixels):
+        return pixels
+    most = min(photo.n_frames, _MOST_FRAMES, 1 + _MOST_FRAME_PIXELS // (photo.width * photo.height))
+    for number in range(1, most):
+        try:
+            photo.seek(number)
+            photo.load()
+            found = as_rgb(photo)
+        except Exception:  # a film that is cut short: what its beginning shows is all there is
+            break
+        if not _is_blank(found):
+            return found
+    return pixels
+
+
+def _is_blank(pixels: UInt8) -> bool:
+    return bool((pixels == pixels[0, 0]).all())
 
 
 def _spans(data: bytes, photo_format: str) -> tuple[list[tuple[int, int]], int]:
