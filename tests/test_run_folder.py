@@ -111,14 +111,69 @@ def test_default_names_count_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert first_free(Path("runs"), "other") == Path("runs/other-1")
 
 
-def test_a_default_name_taken_meanwhile_gives_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_default_name_is_reserved_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with run_folder(None, "barn") as slow:
+    with run_folder(None, "barn") as slow, run_folder(None, "barn", resumable=True) as other:
         (slow.work / "who").write_text("slow")
         with run_folder(None, "barn") as fast:
             (fast.work / "who").write_text("fast")
-    assert Path("runs/barn-1/who").read_text() == "fast"
-    assert Path("runs/barn-2/who").read_text() == "slow"
+        assert [str(run.place) for run in (slow, other, fast)] == [f"runs/barn-{number}" for number in (1, 2, 3)]
+        assert first_free(Path("runs"), "barn") == Path("runs/barn-4")
+    assert Path("runs/barn-1/who").read_text() == "slow"
+    assert Path("runs/barn-3/who").read_text() == "fast"
+    assert _children(tmp_path / "runs") == ["barn-1", "barn-2", "barn-3"]
+
+
+def test_a_default_name_taken_by_hand_meanwhile_gives_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with run_folder(None, "barn") as run:
+        Path("runs/barn-1").mkdir()
+    assert str(run.place) == "runs/barn-2"
+    assert _children(tmp_path / "runs") == ["barn-1", "barn-2"]
+
+
+@pytest.mark.parametrize("resumable", [False, True])
+def test_a_place_that_is_worked_on_is_refused_at_the_start(tmp_path: Path, resumable: bool) -> None:
+    for first in (False, True):
+        with run_folder(tmp_path / f"run{first}", "x", resumable=first) as run:
+            again = run_folder(run.place, "x", resumable=resumable)
+            with pytest.raises(OutputError, match="worked on by one process at a time"), again:
+                pytest.fail("the block must not run")
+            assert run.work.is_dir()
+    assert _children(tmp_path) == ["runFalse", "runTrue"]
+
+
+_RESERVE = (
+    "import os, signal, sys; from pathlib import Path; from certero.pipelines.run_folder import run_folder\n"
+    "with run_folder(None, 'barn', resumable=sys.argv[1] == 'network') as run:\n"
+    "    (run.work / 'who').write_text(str(run.place))\n"
+    "    print(run.place, flush=True)\n"
+    "    sys.stdin.read()\n"
+)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder cannot be locked on Windows")
+def test_of_processes_that_start_at_once_each_has_a_name_of_its_own_and_a_killed_ones_is_free_again(
+    tmp_path: Path,
+) -> None:
+    def start(kind: str) -> subprocess.Popen[str]:
+        words = [sys.executable, "-c", _RESERVE, kind]
+        return subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    runs = [start(kind) for kind in ("probe", "network", "probe", "probe")]
+    places = [run.stdout.readline().strip() for run in runs if run.stdout is not None]
+    assert sorted(places) == [f"runs/barn-{number}" for number in (1, 2, 3, 4)]
+    killed = [runs[0], runs[1]]
+    for run in killed:
+        run.kill()
+        run.communicate(timeout=60)
+    again = [start("network"), start("probe")]
+    assert sorted(run.stdout.readline().strip() for run in again if run.stdout is not None) == sorted(places[:2])
+    for run in (*runs[2:], *again):
+        run.communicate("", timeout=60)
+        assert run.returncode == 0
+    assert _children(tmp_path / "runs") == [f"barn-{number}" for number in (1, 2, 3, 4)]
+    assert all((tmp_path / place / "who").read_text() == place for place in places)
 
 
 @pytest.mark.parametrize("letter", ["x", "ñ", "牛", "🐄"])

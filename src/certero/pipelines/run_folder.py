@@ -1,6 +1,7 @@
 """The folder of a run: written beside its place and renamed when it is whole.
 
-Its process holds a lock on the working folder. What a killed run left behind is thus known by its free lock, and the
+The working folder is named after the place, which is thus reserved from the start: of two runs that want one place,
+one makes the folder. Its process holds a lock on it. What a killed run left behind is known by its free lock, and the
 next run beside it removes it.
 
 A run that trains a network saves where it stands. If it is cut off after the first save, its folder stays beside its
@@ -11,12 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from certero.disk import lock_descriptor, sync
@@ -27,13 +29,17 @@ _RUNS = Path("runs")
 _MARK = ".certero-"
 
 
+class _Occupied(OutputError):
+    """The place is another run's."""
+
+
 @dataclass(slots=True)
 class RunFolder:
     """A run in the making.
 
     Args:
         work: where its files are written.
-        place: where it will stand; final after the block, or from the start for a run that can be resumed.
+        place: where it will stand; nobody else's from the start, unless a folder is put there by hand.
         resumed: whether its work began in an earlier process.
     """
 
@@ -60,25 +66,21 @@ def run_folder(output: Path | None, name: str, *, resumable: bool = False) -> It
         OutputError: if the place exists already or cannot be written.
     """
     name = _cut(name, 200)
-    place = output or first_free(_RUNS, name)
-    if _taken(place):
-        raise _exists(place)
-    _clear_dead(place)
-    if unfinished(place).exists():
-        raise OutputError(
-            f"--output must not be the place of an unfinished run; {place} is. Go on with --resume {place}, or delete "
-            f"{unfinished(place)}."
-        )
-    made = _missing_parents(place)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(place.parent)
-        work, lock = _make_resumable(place) if resumable else _make_work(place)
-    except OSError as error:
-        raise _unwritable(place, error) from error
-    run = RunFolder(work, place)
-    with _finishing(run, None if output is not None else name, made, lock):
-        yield run
+    places = iter([output]) if output is not None else (_RUNS / f"{name}-{number}" for number in count(1))
+    for place in places:
+        made = _missing_parents(place)
+        try:
+            work, lock = _reserve(place, resumable)
+        except _Occupied:
+            if output is not None:
+                raise
+            continue
+        except OSError as error:
+            raise _unwritable(place, error) from error
+        run = RunFolder(work, place)
+        with _finishing(run, None if output is not None else name, made, lock):
+            yield run
+        return
 
 
 @contextlib.contextmanager
@@ -112,6 +114,7 @@ def _finishing(run: RunFolder, name: str | None, made: list[Path], lock: int | N
         yield
         _sync(work)
         _move(run, name)
+        work = run.place  # what has the working folder's name from now on is another run's
     except OutputError as error:
         # The user knows the place, not the working folder, which is gone when they read this.
         raise OutputError(str(error).replace(str(work), str(place))) from error
@@ -120,7 +123,7 @@ def _finishing(run: RunFolder, name: str | None, made: list[Path], lock: int | N
             raise _unwritable(place, error) from error
         raise
     finally:
-        if not _has_saved(work):
+        if work != run.place and not _has_saved(work):
             shutil.rmtree(work, ignore_errors=True)
         if lock is not None:
             os.close(lock)
@@ -129,23 +132,51 @@ def _finishing(run: RunFolder, name: str | None, made: list[Path], lock: int | N
                 folder.rmdir()
 
 
-def _make_work(place: Path) -> tuple[Path, int | None]:
-    """A new working folder, and the descriptor of its lock; None where folders cannot be locked."""
+def _reserve(place: Path, resumable: bool) -> tuple[Path, int | None]:
+    """A new working folder of the place, and the descriptor of its lock; None where folders cannot be locked.
+
+    Raises:
+        _Occupied: if the place is another run's.
+    """
+    works = _works(place)
+    work, other = works if resumable else works[::-1]
     while True:
-        work = Path(tempfile.mkdtemp(prefix=f".{_cut(place.name, 80)}{_MARK}", dir=place.parent))
+        if _taken(place):
+            raise _exists(place)
+        for found in works:
+            _clear_dead(found, place)
+        if unfinished(place).exists():
+            raise _Occupied(
+                f"--output must not be the place of an unfinished run; {place} is. Go on with --resume {place}, or "
+                f"delete {unfinished(place)}."
+            )
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(place.parent)
+        try:
+            work.mkdir()
+        except FileExistsError as error:
+            raise _busy(work, place) from error
         # Another run may take the folder for an abandoned one just before it is locked: wait, look, try again.
         lock = _lock(work, wait=True)
-        if work.exists():
-            return work, lock
-        if lock is not None:
-            os.close(lock)
+        if not (work.exists() if lock is None else _is_at(lock, work)):
+            if lock is not None:
+                os.close(lock)
+            continue
+        # A run of the other kind makes its folder before it looks for this one; one that is whole has left its own.
+        if other.exists() or _taken(place):
+            shutil.rmtree(work, ignore_errors=True)
+            if lock is not None:
+                os.close(lock)
+            raise _busy(other, place) if other.exists() else _exists(place)
+        return work, lock
 
 
-def _make_resumable(place: Path) -> tuple[Path, int | None]:
-    """The working folder under the name at which `--resume` looks for it, and the descriptor of its lock."""
-    work = unfinished(place)
-    work.mkdir()
-    return work, _lock(work, wait=True)
+def _is_at(descriptor: int, folder: Path) -> bool:
+    """Whether the open folder is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), folder.stat())
+    except OSError:
+        return False
 
 
 def _remove_abandoned(folder: Path) -> None:
@@ -165,14 +196,14 @@ def _lock(folder: Path, *, wait: bool) -> int | None:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return None
-    if lock_descriptor(descriptor, wait=wait):
+    if lock_descriptor(descriptor, wait=wait) and (wait or _is_at(descriptor, folder)):
         return descriptor
     os.close(descriptor)
     return None
 
 
 def _move(run: RunFolder, name: str | None) -> None:
-    """Renames the working folder to its place; a default place that another run took meanwhile gives way to the next.
+    """Renames the working folder to its place; a default place that was taken by hand gives way to the next.
 
     Raises:
         OutputError: if a place that the user named exists by now.
@@ -222,6 +253,13 @@ def unfinished(place: Path) -> Path:
     return place.with_name(f".{_cut(place.name, 200)}.unfinished")
 
 
+def _works(place: Path) -> tuple[Path, Path]:
+    """Where a run of this place works: one that can be resumed, and another one."""
+    # What the name's cut leaves out must not make one of two places.
+    digest = hashlib.blake2b(os.fsencode(place.name), digest_size=4).hexdigest()
+    return unfinished(place), place.with_name(f".{_cut(place.name, 80)}{_MARK}{digest}")
+
+
 def _place_of(work: Path) -> str:
     return str(work.with_name(work.name.removeprefix(".").removesuffix(".unfinished")))
 
@@ -230,14 +268,20 @@ def _has_saved(work: Path) -> bool:
     return any((work / "checkpoints").rglob("*.safetensors"))
 
 
-def _clear_dead(place: Path) -> None:
-    """Removes what a run left that was killed before it had saved anything."""
-    work = unfinished(place)
+def _clear_dead(work: Path, place: Path) -> None:
+    """Removes what a run left that was killed before it had saved anything.
+
+    Raises:
+        _Occupied: if its process lives.
+    """
     if work.is_dir() and not _has_saved(work):
-        lock = _lock_alone(work, place)
+        lock = _lock(work, wait=False)
+        if lock is None:
+            if work.exists():
+                raise _busy(work, place)
+            return
         shutil.rmtree(work, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        os.close(lock)
 
 
 def _lock_alone(work: Path, place: Path) -> int | None:
@@ -248,8 +292,16 @@ def _lock_alone(work: Path, place: Path) -> int | None:
     """
     lock = _lock(work, wait=False)
     if lock is None and sys.platform != "win32":
-        raise OutputError(f"a run is worked on by one process at a time; another one is at {place}. Wait for it.")
+        raise _busy(work, place)
     return lock
+
+
+def _busy(work: Path, place: Path) -> _Occupied:
+    # Where folders cannot be locked, what a killed run has left looks like one that is worked on.
+    return _Occupied(
+        f"a run is worked on by one process at a time; another one is at {place}. Wait for it or choose another "
+        f"--output; if no process is at it, delete {work}."
+    )
 
 
 def _taken(place: Path) -> bool:
@@ -259,15 +311,13 @@ def _taken(place: Path) -> bool:
 def first_free(folder: Path, name: str) -> Path:
     """`folder/name-1`, or the next number that is free."""
     number = 1
-    while _taken(folder / f"{name}-{number}") or unfinished(folder / f"{name}-{number}").exists():
+    while _taken(place := folder / f"{name}-{number}") or any(work.exists() for work in _works(place)):
         number += 1
-    return folder / f"{name}-{number}"
+    return place
 
 
-def _exists(place: Path) -> OutputError:
-    return OutputError(
-        f"--output must not exist yet, so that no run is overwritten; {place} does. Choose another name."
-    )
+def _exists(place: Path) -> _Occupied:
+    return _Occupied(f"--output must not exist yet, so that no run is overwritten; {place} does. Choose another name.")
 
 
 def _sync(folder: Path) -> None:
