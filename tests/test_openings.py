@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from certero.errors import OutputError
-from certero.pipelines.openings import open_test_set
+from certero.pipelines.openings import check_log, open_test_set
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_log_that_cannot_be_written_keeps_the_test_set_sealed(
 
 def test_openings_of_two_processes_at_once_are_all_logged_whole(log: Path) -> None:
     code = (
-        "from certero.pipelines.openings import open_test_set\n"
+        "from certero.pipelines.openings import check_log, open_test_set\n"
         "for n in range(40): open_test_set([f'{i:032d}' for i in range(300)], purpose='p', data='d', run=str(n))"
     )
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
@@ -88,3 +88,22 @@ def test_openings_of_two_processes_at_once_are_all_logged_whole(log: Path) -> No
     assert sorted(int(record["run"]) for record in records) == sorted([*range(40)] * 2)
     # Each counts all that came before it, the other process's too.
     assert [record["earlier"] for record in records] == list(range(80))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_check_of_the_log_writes_none(log: Path, keep: bool) -> None:
+    check_log(keep=keep)
+    assert not log.exists()
+    assert log.parent.exists() == log.parent.parent.exists() == keep
+    _open(0, 10)
+    before = log.read_bytes()
+    check_log(keep=keep)
+    assert log.read_bytes() == before
+    assert list(log.parent.iterdir()) == [log]
+
+
+def test_a_log_that_cannot_be_written_is_known_beforehand_with_the_way_out(log: Path) -> None:
+    log.parent.parent.write_text("a file where a folder should be")
+    with pytest.raises(OutputError, match="Set CERTERO_STATE to a folder that can be written") as raised:
+        check_log()
+    assert str(log) in str(raised.value)

@@ -51,6 +51,33 @@ def test_a_dry_run_opens_no_test_set_and_writes_no_run(
     assert [start for start in starts if not any(line.startswith(start) for line in lines)] == []
 
 
+def test_what_keeps_a_run_from_being_written_or_opened_is_known_beforehand(
+    small_barn: Path, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", str(small_barn / "beds.csv"), "-q"]
+    Path("file").write_text("")
+    state.write_text("a file where a folder should be")
+    for more in ([], ["--recipe", "cnn"]):
+        for dry in ([], ["--dry-run"]):
+            assert main([*words, *more, *dry]) == 2
+            assert "Set CERTERO_STATE to a folder that can be written" in capsys.readouterr().err
+            assert main([*words, *more, *dry, "-o", "file/run"]) == 2
+            assert "--output must be a place that can be written" in capsys.readouterr().err
+            assert main([*words, *more, *dry, "-o", "file"]) == 2
+            assert "--output must not exist yet" in capsys.readouterr().err
+    assert list(Path.cwd().iterdir()) == [Path("file").absolute()]
+
+
+def test_a_cache_that_cannot_be_written_is_noted(
+    small_barn: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    monkeypatch.setenv("CERTERO_CACHE", str(tmp_path / "cache"))
+    (note,) = (note for note in certero.plan(small_barn / "beds.csv").notes if "CERTERO_CACHE" in note)
+    assert str(tmp_path / "cache") in note
+    assert not state.exists()
+
+
 def test_given_test_photos_are_not_touched_after_the_split(small_barn: Path, state: Path, tmp_path: Path) -> None:
     root = tmp_path / "presplit"
     for number, photo in enumerate(sorted((small_barn / "beds").rglob("*.jpg"))):

@@ -46,6 +46,11 @@ class BlobCache:
         self._used: set[str] = set()
         self._connection = self._open()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can be remembered."""
+        return self._connection is not None
+
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The blobs that are there and whole, by key."""
         found: dict[str, bytes] = {}

@@ -168,4 +168,6 @@ def _disk(plan: Plan) -> str:
         run=size(plan.disk["run_bytes"]), cache=size(plan.disk["cache_bytes"])
     )
     free = plan.disk["free_bytes"]
+    if free is not None and plan.disk["run_bytes"] > free:
+        return _("{text}, more than the {free} that are free here: it does not fit").format(text=text, free=size(free))
     return text if free is None else _("{text}; {free} are free here").format(text=text, free=size(free))

@@ -154,7 +154,7 @@ def command(
         from certero.pipelines.plan import plan
 
         with show_progress(quiet) as progress:
-            found = plan(data, recipe=recipe or "probe", progress=progress, **settings)
+            found = plan(data, recipe=recipe or "probe", output=output, progress=progress, **settings)
         if as_json is not None:
             print_json(found.to_json(), as_json)
         if as_json != "-":

@@ -19,7 +19,7 @@ from certero.errors import ConfigError, DataError
 from certero.language import Sentence, sentence, sentences, use_language
 from certero.pipelines.contenders import Contender, open_contenders
 from certero.pipelines.evaluate import keep_known, list_judged
-from certero.pipelines.openings import open_test_set
+from certero.pipelines.openings import check_log, open_test_set
 from certero.pipelines.prepare import look_at_photos, separate_judged
 from certero.pipelines.recognition import recognise_each
 from certero.pipelines.resources import Resources, resources
@@ -225,6 +225,7 @@ def _judge_data(
 ) -> Judged:
     """Every model on the labelled photos, without those that any of them was trained on."""
     split, label, label_level, group_by, block, times = asked
+    check_log()
     photos = look_at_photos(list_judged(data, classes, label, label_level), tools, times)
     photos = keep_known(photos, classes, split)
     with tools.timed("separate"):

@@ -21,7 +21,7 @@ from certero.data.table import Photos
 from certero.errors import ConfigError, DataError
 from certero.language import sentence, sentences, use_language
 from certero.names import find_class
-from certero.pipelines.openings import open_test_set
+from certero.pipelines.openings import check_log, open_test_set
 from certero.pipelines.predict import load
 from certero.pipelines.prepare import look_at_photos, separate_judged
 from certero.pipelines.recognition import Recognition, recognise
@@ -102,6 +102,7 @@ def evaluate(
             return judge_unknown(
                 predictor, look_at_photos(listed, tools, source_of_times), split, tools, group_by, length
             )
+    check_log()
     with resources(workers, progress) as tools:
         listed = look_at_photos(list_judged(data, predictor.classes, label, label_level), tools, source_of_times)
         photos = keep_known(listed, predictor.classes, split)

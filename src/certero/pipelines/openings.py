@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import errno
 import json
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from certero.config import state_folder
 from certero.disk import lock_descriptor
@@ -17,6 +20,8 @@ from certero.records import Json
 
 # Enough to tell photos apart (2^-64 a pair), short enough to log thousands of photos at each opening.
 _DIGITS = 16
+# A page, which most lines fit into.
+_LEAST_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,43 @@ class Opening:
     earlier: int
 
 
+def check_log(*, keep: bool = True) -> None:
+    """Raises unless an opening can be logged, as far as that can be known beforehand.
+
+    Args:
+        keep: whether the folder of the log, made for this, stays.
+
+    Raises:
+        OutputError: with the way out.
+    """
+    log = _log()
+    made = [folder for folder in log.parents if not folder.exists()]
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if log.exists():
+            # Not made here: another run might write its line into a file that this one then removes.
+            log.open("ab").close()
+        with tempfile.TemporaryFile(dir=log.parent) as file:
+            file.write(bytes(_LEAST_BYTES))
+    except OSError as error:
+        raise _sealed(log, error) from error
+    finally:
+        for folder in made if not keep else ():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _log() -> Path:
+    return state_folder() / "openings.jsonl"
+
+
+def _sealed(log: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"the log of test openings must be writable, or the test set stays sealed; {log}: {error.strerror}. "
+        "Set CERTERO_STATE to a folder that can be written."
+    )
+
+
 def open_test_set(pixel_hashes: Sequence[str], *, purpose: str, data: str, run: str) -> Opening:
     """Logs that these photos are about to be judged, and counts the earlier times.
 
@@ -41,7 +83,7 @@ def open_test_set(pixel_hashes: Sequence[str], *, purpose: str, data: str, run: 
         OutputError: if the log cannot be written; without it the test set stays sealed.
     """
     photos = sorted({pixel_hash[:_DIGITS] for pixel_hash in pixel_hashes})
-    log = state_folder() / "openings.jsonl"
+    log = _log()
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a+b", buffering=0) as file:
@@ -69,9 +111,7 @@ def open_test_set(pixel_hashes: Sequence[str], *, purpose: str, data: str, run: 
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(file.fileno())
     except OSError as error:
-        raise OutputError(
-            f"the log of test openings must be writable, or the test set stays sealed; {log}: {error.strerror}."
-        ) from error
+        raise _sealed(log, error) from error
     return Opening(record, earlier)
 
 

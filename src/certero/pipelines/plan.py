@@ -24,8 +24,10 @@ from certero.learn.export import count_parameters
 from certero.learn.probe import check_class_weights
 from certero.machine import memory_in_all
 from certero.pipelines.fit import Network, as_shipped, choose_folds, encode, loading_network, versions
+from certero.pipelines.openings import check_log
 from certero.pipelines.prepare import Prepared, prepare
 from certero.pipelines.resources import Resources, resources
+from certero.pipelines.run_folder import check_place, name_of_run
 from certero.pipelines.speed import Speed, measure_speed, remembered
 from certero.pipelines.tables import describe_photos, describe_separation
 from certero.records import Json, Progress, no_progress
@@ -97,12 +99,20 @@ class Plan:
         return {"schema": 1, **dataclasses.asdict(self)}
 
 
-def plan(data: str | Path, *, recipe: str = "probe", progress: Progress = no_progress, **settings: Any) -> Plan:
+def plan(
+    data: str | Path,
+    *,
+    recipe: str = "probe",
+    output: str | Path | None = None,
+    progress: Progress = no_progress,
+    **settings: Any,
+) -> Plan:
     """What `certero.train` with the same arguments would do, take and need; nothing is trained and no run written.
 
     Args:
         data: folder of class folders, pre-split folder, or manifest.
         recipe: a recipe's name or TOML file.
+        output: where the run would stand.
         progress: called with (stage, done, total).
         **settings: fields of `certero.config.TrainSettings`.
 
@@ -113,6 +123,10 @@ def plan(data: str | Path, *, recipe: str = "probe", progress: Progress = no_pro
     for requirement in resolved.require:
         parse_requirement(requirement)
     data = Path(data)
+    place = None if output is None else Path(output)
+    check_place(place, name_of_run(data), resumable=resolved.fitting == "network")
+    if resolved.open_test:
+        check_log(keep=False)
     if resolved.fitting == "network":
         from certero.pipelines.plan_network import plan_network
 

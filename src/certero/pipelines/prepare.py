@@ -25,6 +25,7 @@ from certero.data.separation import Separation, separate, with_units
 from certero.data.split import assign, assign_folds, needs_cv
 from certero.data.table import Photos, development, held_out, leave_out_rare
 from certero.errors import ConfigError, ModelFileError
+from certero.language import sentence
 from certero.pipelines.openings import Opening, open_test_set
 from certero.pipelines.resources import Resources, map_several, resources
 from certero.pipelines.stored import read_table
@@ -133,9 +134,16 @@ def look_at_photos(
     with tools.timed("scan"):
         look = RememberedLook(tools.fingerprints, tools.map, tools.heavy_map, view_key)
         try:
-            return scan_listed(photos, look=look, times=times, progress=tools.progress)
+            seen = scan_listed(photos, look=look, times=times, progress=tools.progress)
         finally:
             look.save()
+    if tools.fingerprints.is_open:
+        return seen
+    note = sentence(
+        "nothing is remembered for the next time: no file can be made in %(folder)s (CERTERO_CACHE names another)",
+        folder=str(tools.fingerprints.path.parent),
+    )
+    return seen.noted([note])
 
 
 def prepare(data: Path, settings: TrainSettings, tools: Resources) -> Prepared:

@@ -28,6 +28,9 @@ _RUNS = Path("runs")
 # In the name of every working folder, so that no other folder is ever taken for one.
 _MARK = ".certero-"
 
+# No model file is smaller.
+_LEAST_BYTES = 1_000_000
+
 
 class _Occupied(OutputError):
     """The place is another run's."""
@@ -53,6 +56,11 @@ class RunFolder:
         return self.work / "checkpoints"
 
 
+def name_of_run(data: Path) -> str:
+    """What the run on a folder or manifest is called by default."""
+    return (data.resolve().stem if data.is_file() else data.resolve().name) or "run"
+
+
 @contextlib.contextmanager
 def run_folder(output: Path | None, name: str, *, resumable: bool = False) -> Iterator[RunFolder]:
     """Yields a working folder that is renamed to its place when the block ends without an error.
@@ -76,11 +84,31 @@ def run_folder(output: Path | None, name: str, *, resumable: bool = False) -> It
                 raise
             continue
         except OSError as error:
+            _remove_empty(made)
             raise _unwritable(place, error) from error
         run = RunFolder(work, place)
         with _finishing(run, None if output is not None else name, made, lock):
             yield run
         return
+
+
+def check_place(output: Path | None, name: str, *, resumable: bool = False) -> None:
+    """Raises unless a run could be written there now; leaves nothing behind.
+
+    Args:
+        output: as of `run_folder`, like the other two.
+        name: of the run.
+        resumable: whether it trains a network.
+
+    Raises:
+        OutputError: if the place exists already or cannot be written.
+    """
+
+    class Checked(Exception):
+        """Ends the block as a failure, after which a run leaves nothing."""
+
+    with contextlib.suppress(Checked), run_folder(output, name, resumable=resumable):
+        raise Checked
 
 
 @contextlib.contextmanager
@@ -127,9 +155,13 @@ def _finishing(run: RunFolder, name: str | None, made: list[Path], lock: int | N
             shutil.rmtree(work, ignore_errors=True)
         if lock is not None:
             os.close(lock)
-        for folder in made:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        _remove_empty(made)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _reserve(place: Path, resumable: bool) -> tuple[Path, int | None]:
@@ -156,6 +188,9 @@ def _reserve(place: Path, resumable: bool) -> tuple[Path, int | None]:
             work.mkdir()
         except FileExistsError as error:
             raise _busy(work, place) from error
+        if _is_full(work):
+            work.rmdir()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         # Another run may take the folder for an abandoned one just before it is locked: wait, look, try again.
         lock = _lock(work, wait=True)
         if not (work.exists() if lock is None else _is_at(lock, work)):
@@ -169,6 +204,14 @@ def _reserve(place: Path, resumable: bool) -> tuple[Path, int | None]:
                 os.close(lock)
             raise _busy(other, place) if other.exists() else _exists(place)
         return work, lock
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether the disk has no room for any run, as far as it says so."""
+    try:
+        return shutil.disk_usage(folder).free < _LEAST_BYTES
+    except OSError:
+        return False
 
 
 def _is_at(descriptor: int, folder: Path) -> bool:

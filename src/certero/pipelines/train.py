@@ -28,7 +28,7 @@ from certero.learn.probe import check_class_weights, load_solver
 from certero.pipelines.fit import Development, Everything, Fitted, encode, versions
 from certero.pipelines.fitter import Fitter, loading_fitter
 from certero.pipelines.measure import Answers
-from certero.pipelines.openings import Opening, open_test_set
+from certero.pipelines.openings import Opening, check_log, open_test_set
 from certero.pipelines.optimism import compare_splits, units_to_draw
 from certero.pipelines.prepare import Prepared, prepare, seal
 from certero.pipelines.recognition import remember_photos
@@ -43,7 +43,7 @@ from certero.pipelines.resume import (
     saying_how_to_resume,
     settings_to_resume,
 )
-from certero.pipelines.run_folder import RunFolder, resumed_folder, run_folder
+from certero.pipelines.run_folder import RunFolder, name_of_run, resumed_folder, run_folder
 from certero.pipelines.tables import (
     collect_mistakes,
     describe_photos,
@@ -147,10 +147,9 @@ def train(
     )
     requirements = [parse_requirement(text) for text in resolved.require]
     data = Path(data)
-    name = data.resolve().stem if data.is_file() else data.resolve().name
     place = Path(output) if output is not None else None
     finding = (
-        run_folder(place, name or "run", resumable=resolved.fitting == "network")
+        run_folder(place, name_of_run(data), resumable=resolved.fitting == "network")
         if resume is None
         else resumed_folder(Path(resume))
     )
@@ -168,6 +167,8 @@ def _train(
 ) -> Run:
     """The stages in their order, and every file of the run."""
     work = folder.work
+    if resolved.open_test and earlier_opening(folder) is None:
+        check_log()  # before anything is computed that could not be judged then
     with loading_fitter(resolved, tools, folder.checkpoints, resume_command(folder, data)) as finish_loading:
         if resolved.fitting == "probe":
             threading.Thread(target=load_solver, daemon=True).start()

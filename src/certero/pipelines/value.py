@@ -24,7 +24,7 @@ from certero.disk import write_whole
 from certero.errors import ConfigError, DataError
 from certero.language import sentence, use_language
 from certero.pipelines.evaluate import answer_photos, keep_known, list_judged
-from certero.pipelines.openings import open_test_set
+from certero.pipelines.openings import check_log, open_test_set
 from certero.pipelines.predict import find_model, load
 from certero.pipelines.prepare import look_at_photos, separate_judged
 from certero.pipelines.recognition import recognise_each
@@ -336,6 +336,7 @@ def _judge_on(
     """The models' answers on other labelled photos, without those that any of them was trained on."""
     predictors = [load(model, workers=workers) for model in models]
     classes = predictors[0].classes
+    check_log()
     with resources(workers, progress) as tools:
         photos = look_at_photos(list_judged(data, classes, None, None), tools, times)
         photos = keep_known(photos, classes, split)
