@@ -291,7 +291,7 @@ def test_a_disk_that_is_full_at_any_file_of_the_run_is_one_line_and_leaves_nothi
     assert sizes[0] == 4096, "a disk has a page at least, which the first file fits into"
     # Room for the files before it, and all but the last page of it; and two more inside the large file.
     levels = [(name, sum(sizes[: n + 1]) - 4096) for n, name in enumerate(_FILES) if n > 0]
-    levels += [("model.onnx", 2 * 4096), ("model.onnx", sizes[1] // 2)]
+    levels += [("model.onnx", sizes[1] // 2)]
     places = [(name, disk(f"{level}", level)) for name, level in levels]
     caches = iter([_copy(job.photos, tmp_path / f"cache{number}") for number in range(len(places))])
     trials = [(name, place, next(caches)) for name, place in places]
@@ -308,6 +308,18 @@ def test_a_disk_that_is_full_at_any_file_of_the_run_is_one_line_and_leaves_nothi
         job.finish(place, cache)
 
     _two_at_once(fill, trials)
+
+
+def test_a_disk_without_room_for_any_run_is_known_before_anything_is_computed(
+    job: Job, tmp_path: Path, disk: Callable[[str, int], Path]
+) -> None:
+    root = disk("disk", 8192)
+    code, error = _end(job.start(root / "runs" / "run", tmp_path / "cache"))
+    assert (code, error.count("\n")) == (2, 1), error
+    assert "--output must be a place that can be written" in error
+    assert "No space left on device" in error
+    assert list(root.iterdir()) == []
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("room", [0, 40])

@@ -11,12 +11,17 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from certero.errors import PhotoError
+from certero.turns import take_turn
 
 UInt8 = npt.NDArray[np.uint8]
 
 #: Larger photos are refused from their header, before memory is spent. Just under the size at which Pillow itself
 #: refuses, so that its own limit, which other code in the process may rely on, need not be changed.
 MAX_PIXELS = 178_000_000
+
+#: Of photos with more pixels, what is computed is computed in parts: a second copy would take as much again.
+LARGE_PIXELS = 20_000_000
+_ROWS_A_BAND = 256
 
 #: Said of a file in which zero bytes stand for data.
 HOLE = "part of the file is zero bytes: it was written only in part"
@@ -46,7 +51,7 @@ class Decoded:
 
 
 def check_size(height: int, width: int) -> None:
-    """Refuses a photo that is too large.
+    """Refuses a photo that is too large; waits with a large one until no other is decoded.
 
     Raises:
         PhotoError: with its size in megapixels.
@@ -56,6 +61,7 @@ def check_size(height: int, width: int) -> None:
             f"a photo may have {MAX_PIXELS // 1_000_000} megapixels; this one has {height * width // 1_000_000} "
             f"({width}x{height}): make it smaller"
         )
+    take_turn(height * width)
 
 
 def one_line(error: Exception) -> str:
@@ -99,12 +105,21 @@ def camera(exif: Image.Exif) -> str | None:
 def on_white(photo: Image.Image) -> UInt8:
     """Alpha and transparent colours laid on white, in bands: a whole canvas would take 12 bytes a pixel."""
     pixels = np.empty((photo.height, photo.width, 3), np.uint8)
-    for top in range(0, photo.height, 256):
-        bottom = min(top + 256, photo.height)
+    for top in range(0, photo.height, _ROWS_A_BAND):
+        bottom = min(top + _ROWS_A_BAND, photo.height)
         band = photo.crop((0, top, photo.width, bottom)).convert("RGBA")
         white = Image.new("RGBA", band.size, "white")
         white.alpha_composite(band)
         pixels[top:bottom] = np.asarray(white.convert("RGB"))
+    return pixels
+
+
+def _rgb_in_bands(photo: Image.Image) -> UInt8:
+    """What `as_rgb` gives, without a second copy of all pixels, which Pillow holds in four bytes each."""
+    pixels = np.empty((photo.height, photo.width, 3), np.uint8)
+    for top in range(0, photo.height, _ROWS_A_BAND):
+        bottom = min(top + _ROWS_A_BAND, photo.height)
+        pixels[top:bottom] = np.asarray(photo.crop((0, top, photo.width, bottom)).convert("RGB"))
     return pixels
 
 
@@ -123,6 +138,8 @@ def as_rgb(photo: Image.Image) -> UInt8:
         del photo.info["transparency"]
     if photo.has_transparency_data:
         return on_white(photo)
+    if photo.height * photo.width > LARGE_PIXELS:
+        return _rgb_in_bands(photo)
     return np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
 
 

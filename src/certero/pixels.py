@@ -24,13 +24,25 @@ from certero.errors import PhotoError
 from certero.formats import name_other
 from certero.formats import sniff as sniff
 from certero.heif import decode_heic
-from certero.photo import HOLE, ORIENTATION, as_rgb, camera, capture_time, check_size, on_white, one_line, turn_upright
+from certero.photo import (
+    HOLE,
+    LARGE_PIXELS,
+    ORIENTATION,
+    as_rgb,
+    camera,
+    capture_time,
+    check_size,
+    on_white,
+    one_line,
+    turn_upright,
+)
 from certero.photo import Decoded as Decoded
 from certero.photo import UInt8 as UInt8
 from certero.records import Preprocessing
 from certero.resizing import resize
 from certero.stills import decode_still
 from certero.tiff import decode_tiff
+from certero.turns import one_at_a_time
 
 #: Pixels of a JPEG times its scans. Encoders write about ten scans; a small hostile file can hold thousands.
 MAX_SCANNED_PIXELS = 4_000_000_000
@@ -48,6 +60,7 @@ PATH_VERSION = 3
 _LOADING = threading.Lock()
 
 
+@one_at_a_time()
 def decode(data: bytes, *, at_least: tuple[int, int] | None = None) -> Decoded:
     """Decode one photo, upright, as 8-bit RGB.
 
@@ -106,6 +119,7 @@ def fit(pixels: UInt8, preprocessing: Preprocessing) -> UInt8:
     return framed
 
 
+@one_at_a_time()
 def prepare(data: bytes, preprocessing: Preprocessing) -> UInt8:
     """Decode and fit one photo, uint8 [height, width, 3]: the one pixel path of training, prediction, evaluation.
 
@@ -188,7 +202,10 @@ def from_array(array: npt.NDArray[Any]) -> UInt8:
 
 def luma(pixels: UInt8) -> UInt8:
     """Luma (ITU-R 601) of RGB uint8 [h, w, 3], uint8 [h, w]."""
-    return np.asarray(Image.fromarray(pixels).convert("L"))
+    if pixels.shape[0] * pixels.shape[1] <= LARGE_PIXELS:
+        return np.asarray(Image.fromarray(pixels).convert("L"))
+    rows = max(1, LARGE_PIXELS // pixels.shape[1])
+    return np.concatenate([luma(pixels[top : top + rows]) for top in range(0, len(pixels), rows)])
 
 
 def count_levels(grey: UInt8) -> npt.NDArray[np.int64]:

@@ -35,6 +35,8 @@ _FAST_KINDS = {2: "U8", 3: "U8x3"}
 
 # Output lines that share one matrix of weights, and values that are widened at once.
 _LINES_A_BLOCK, _VALUES_AT_ONCE = 16, 1 << 20
+# A copy of a larger picture would be felt.
+_LARGE_BYTES = 60_000_000
 # Weights fit into 15 bits and a sign, their sums with pixels into 32 bits.
 _WEIGHT_BITS, _MOST_PRECISION = 15, 21
 
@@ -50,7 +52,13 @@ def resize(pixels: UInt8, height: int, width: int, filter: str = "bilinear") -> 
     if pixels.shape[:2] == (height, width):
         return pixels
     way = by_fast_image_resize if _uses_fast_image_resize() else by_numpy
-    return way(pixels, height, width, filter)
+    if pixels.size <= _LARGE_BYTES or not 0 < height < pixels.shape[0]:
+        return way(pixels, height, width, filter)
+    # Both resize the height first, and each column alone: strips of them give the same bits without a copy of all.
+    step = max(1, _LARGE_BYTES // (pixels.size // pixels.shape[1]))
+    strips = (pixels[:, left : left + step] for left in range(0, pixels.shape[1], step))
+    low = np.concatenate([way(strip, height, strip.shape[1], filter) for strip in strips], axis=1)
+    return low if width == low.shape[1] else way(low, height, width, filter)
 
 
 def by_fast_image_resize(pixels: UInt8, height: int, width: int, filter: str) -> UInt8:

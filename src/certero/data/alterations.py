@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from PIL import Image, ImageEnhance, ImageOps
 from certero.data.alignment import VIEW_SIDE, align
 from certero.data.views import shrink_view
 from certero.errors import PhotoError, changed_since
+from certero.photo import LARGE_PIXELS
 from certero.pixels import UInt8, decode, luma
+from certero.resizing import resize
+from certero.turns import one_at_a_time
 
 Picture = Image.Image
 
@@ -67,6 +71,15 @@ def alter(pixels: UInt8) -> dict[str, UInt8]:
     return {name: np.asarray(change(photo)) for name, change in ALTERATIONS.items()}
 
 
+def _without_excess(pixels: UInt8) -> UInt8:
+    """The photo with at most about a million pixels if it is large: altered copies of it would fill the memory."""
+    height, width = pixels.shape[:2]
+    if height * width <= LARGE_PIXELS:
+        return pixels
+    scale = math.sqrt(1_000_000 / (height * width))
+    return resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
 def score_altered(paths: Sequence[Path]) -> npt.NDArray[np.float32]:
     """How well photos lie on their altered copies, float32 [photos, alterations]; see `alignment.align`.
 
@@ -76,7 +89,8 @@ def score_altered(paths: Sequence[Path]) -> npt.NDArray[np.float32]:
     views: list[UInt8] = []
     for path in paths:
         try:
-            pixels = decode(path.read_bytes()).pixels
+            with one_at_a_time():
+                pixels = _without_excess(decode(path.read_bytes()).pixels)
         except (OSError, PhotoError) as error:
             raise changed_since(path, error) from error
         views.append(np.stack([shrink_view(luma(each)) for each in (pixels, *alter(pixels).values())]))

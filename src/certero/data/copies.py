@@ -18,6 +18,7 @@ from certero.data.fingerprints import hamming, pack_hashes
 from certero.data.sets import sources
 from certero.errors import PhotoError
 from certero.pixels import UInt8, decode, shrink_grey
+from certero.turns import one_at_a_time
 
 # Measured on 150 shop photos and 143 barn crops, each re-encoded at JPEG quality 40, 70 and 90, resized by 0.5 and
 # 0.75, and resized by 0.5 at quality 60; against 426 pairs of barn crops taken 5 minutes apart by a fixed camera.
@@ -212,7 +213,8 @@ class _Pictures:
         key = (i, height, width)
         picture = self._remembered.pop(key, None)
         if picture is None:
-            picture = shrink_grey(decode(self._load(i)).pixels, height, width)
+            with one_at_a_time():
+                picture = shrink_grey(decode(self._load(i)).pixels, height, width)
         self._remembered[key] = picture
         if len(self._remembered) > _REMEMBERED_PICTURES:
             self._remembered.popitem(last=False)

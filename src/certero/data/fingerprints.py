@@ -11,6 +11,7 @@ import numpy.typing as npt
 from certero.errors import PhotoError
 from certero.pixels import Decoded, UInt8, decode, shrink_grey, sniff
 from certero.records import PhotoFacts
+from certero.turns import one_at_a_time
 
 #: Side of the grey picture behind the perceptual hashes, pixels.
 SIDE = 64
@@ -18,6 +19,7 @@ PERCEPTUAL_BITS = 64
 DESCRIPTOR_BITS = 256
 
 
+@one_at_a_time()
 def fingerprint(data: bytes, show: Callable[[Decoded], None] | None = None) -> PhotoFacts:
     """Hash, measure and judge one photo; never raises for a bad one, which gets status `unreadable`.
 

@@ -12,6 +12,7 @@ from certero.data.views import look
 from certero.errors import PhotoError, changed_since
 from certero.pixels import Decoded, decode
 from certero.records import PhotoFacts
+from certero.turns import one_at_a_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ def look_closer_at(paths: Sequence[Path]) -> list[bytes]:
     views: list[bytes] = []
     for path in paths:
         try:
-            _keep_view(views, decode(path.read_bytes()))
+            with one_at_a_time():
+                _keep_view(views, decode(path.read_bytes()))
         except (OSError, PhotoError) as error:
             raise changed_since(path, error) from error
     return views

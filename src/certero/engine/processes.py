@@ -6,17 +6,21 @@ need half a second to start. So work begins in threads, and goes on in processes
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from certero.engine.threads import IN_FLIGHT_A_WORKER, count_cores
+from certero.turns import VARIABLE
 
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
@@ -50,6 +54,7 @@ class Processes:
         self._pool: ProcessPoolExecutor | None = None
         self._starting: list[Future[int]] = []
         self._alone = self.workers == 1
+        self._turns: str | None = None
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """Yields `function(item)` in the order of items; an exception of the function is raised here.
@@ -99,6 +104,12 @@ class Processes:
         if self._pool is not None:
             self._pool.shutdown(wait=True)
             self._pool = None
+        if self._turns is not None:
+            with contextlib.suppress(OSError):
+                Path(self._turns).unlink()
+            if os.environ.get(VARIABLE) == self._turns:
+                del os.environ[VARIABLE]
+            self._turns = None
 
     def _processes(self) -> ProcessPoolExecutor | None:
         """The processes, once they are wanted and have started."""
@@ -108,12 +119,21 @@ class Processes:
             self._start()
         return self._pool if not self._alone and all(future.done() for future in self._starting) else None
 
+    def _take_turns(self) -> None:
+        """Makes the file by which these processes, and this one, decode large photos one at a time."""
+        # Without a place for it each process takes turns with its own threads alone.
+        with contextlib.suppress(OSError):
+            descriptor, self._turns = tempfile.mkstemp(prefix="certero-turns-")
+            os.close(descriptor)
+            os.environ[VARIABLE] = self._turns
+
     def _start(self) -> None:
         try:
             from loky import ProcessPoolExecutor
 
             # Each process has one core: threads of a matrix product would only get in each other's way.
             one = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+            self._take_turns()
             count = min(self.workers, _MOST_PROCESSES)
             self._pool = ProcessPoolExecutor(
                 count, timeout=_IDLE_SECONDS, initializer=_begin, initargs=(os.getpid(),), env=one

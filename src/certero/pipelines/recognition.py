@@ -23,6 +23,7 @@ from certero.records import Json, Map
 from certero.runtime.card import Fingerprints
 from certero.runtime.inference import infer
 from certero.runtime.network import Network
+from certero.turns import one_at_a_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -294,6 +295,7 @@ def recognise_each(
     return seen, fresh
 
 
+@one_at_a_time()
 def _weigh(path: Path) -> NDArray[np.float32] | None:
     try:
         return strengths(pixels.shrink_grey(pixels.decode(path.read_bytes()).pixels, SIDE, SIDE))
