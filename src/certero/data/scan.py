@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import posixpath
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -265,8 +266,9 @@ def _list_folder(
     passed_over = Counter(walk.passed_over)
     outside: Counter[str] = Counter()
     read = functools.cache(layout.read)
+    spelled: dict[str, set[str]] = defaultdict(set)
     for name in files:
-        split, label = read(_folders(name))
+        split, label = read(folders := _folders(name))
         if layout.splits and split is None and label is None:
             passed_over[NO_SPLIT] += 1
             outside[name.split("/")[0] if "/" in name else "."] += 1
@@ -274,6 +276,7 @@ def _list_folder(
             passed_over[NO_CLASS] += 1
         else:
             rows.append((name, label, split))
+            spelled[label].update(folders)
     if not rows:
         level = "" if label_level in (None, 1) else f" at --label-level {label_level}"
         tables = [name for name, kind in walk.others if "/" not in name and kind in MANIFEST_SUFFIXES]
@@ -297,7 +300,7 @@ def _list_folder(
         notes.append(sentence("%(count)d photo without a class folder, not used", count=passed_over[NO_CLASS]))
     table = conform(_with_foreign(pl.DataFrame(rows, schema=["path", "label", "split"], orient="row"), walk))
     empty = _empty_classes(walk, layout, set(table["label"])) if single_label is None else {}
-    notes += [*layout.notes, *describe_empty(empty), *_alone(root, table, single_label, classes)]
+    notes += [*layout.notes, *_joined(spelled), *describe_empty(empty), *_alone(root, table, single_label, classes)]
     source: Literal["presplit", "folders"] = "presplit" if layout.splits else "folders"
     listed = Photos(root, table, source, dict(+passed_over), tuple(notes), empty_classes=empty)
     settled = settle_classes(listed)
@@ -306,6 +309,21 @@ def _list_folder(
 
 def _folders(name: str) -> tuple[str, ...]:
     return tuple(name.split("/")[:-1])
+
+
+def _joined(spelled: Mapping[str, set[str]]) -> list[str]:
+    """A note for each class whose folders differ in spaces; how accents are stored, nobody sees.
+
+    Args:
+        spelled: by class, the folders that its photos lie in.
+    """
+    notes: list[str] = []
+    for label, folders in spelled.items():
+        names = {unicodedata.normalize("NFC", folder) for folder in folders if class_name(folder) == label}
+        if len(names) > 1:
+            listed = ", ".join(f"'{name}'" for name in sorted(names))
+            notes.append(sentence("%(labels)s are taken as one class, %(chosen)s", labels=listed, chosen=label))
+    return notes
 
 
 def _with_foreign(table: pl.DataFrame, walk: Walk) -> pl.DataFrame:

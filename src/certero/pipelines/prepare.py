@@ -17,6 +17,7 @@ from certero.cache import BlobCache
 from certero.config import Times, TrainSettings, parse_times
 from certero.data import copies as copying
 from certero.data.duplicates import note_conflicts
+from certero.data.files import typed
 from certero.data.first_look import Identity, Seen, identify, look_at
 from certero.data.layout import LabelLevel
 from certero.data.scan import list_photos
@@ -213,7 +214,7 @@ def _earlier_run(run: str | None) -> pl.DataFrame | None:
     if run is None:
         return None
     try:
-        return read_table(Path(run))
+        return read_table(typed(run))
     except ModelFileError as error:
         raise ConfigError(f"--split-from must be the folder of a run with a data.parquet; {run} is none.") from error
 
