@@ -45,6 +45,9 @@ def listed(photos: Photos) -> set[tuple[str | None, str]]:
         ("Entrenamiento", "validación", "val"),
         ("conjunto de entrenamiento", "conjunto de validacion", "val"),
         ("train_80", "hold-out", "test"),
+        ("trainSet", "TestData", "test"),
+        ("Training", "PublicTest", "test"),
+        ("asl_alphabet_train", "asl_alphabet_test", "test"),
     ],
 )
 def test_words_of_the_field_give_splits_and_never_become_classes(
@@ -73,6 +76,10 @@ def test_other_words_are_no_split(name: str) -> None:
             "seg_train/seg_train/sea/1.jpg seg_train/seg_train/ice/2.jpg seg_test/seg_test/sea/3.jpg "
             "seg_pred/seg_pred/4.jpg",
             {("train", "sea"), ("train", "ice"), ("test", "sea")},
+        ),
+        (
+            "train/images/red/1.jpg train/images/blue/2.jpg test/images/red/3.jpg",
+            {("train", "red"), ("train", "blue"), ("test", "red")},
         ),
         # The labels of test are not given away.
         ("train/cat/1.jpg train/dog/2.jpg test/1.jpg", {("train", "cat"), ("train", "dog")}),
@@ -110,6 +117,8 @@ def test_folders_are_read_as_people_meant_them(tmp_path: Path, files: str, expec
         ("train/red/1.jpg train/blue/2.jpg extra/red/3.jpg extra/blue/4.jpg", "rename the folders train and test"),
         ("train/red/1.jpg test/blue/2.jpg", "look like splits and share none"),
         ("train/1.jpg test/2.jpg", "no class folders"),
+        ("train_cow/1.jpg test_cow/2.jpg train_dog/3.jpg test_dog/4.jpg", "no class folders"),
+        ("trainA/1.jpg trainB/2.jpg testA/3.jpg testB/4.jpg", "no class folders"),
     ],
 )
 def test_folders_that_can_be_read_in_two_ways_are_one_clear_line(tmp_path: Path, files: str, said: str) -> None:
@@ -207,8 +216,9 @@ def test_what_systems_leave_is_passed_over_and_counted(tmp_path: Path) -> None:
         (("train/Red", "train/blue", "test/red"), ["Red", "blue"], "Red, red are taken as one class, Red"),
         (("train/cat", "train/dog", "test/c\u0430t"), ["cat", "dog"], "are taken as one class, cat"),
         (("train/red", "train/blue", "test/\uff52\uff45\uff44"), ["blue", "red"], "are taken as one class, red"),
-        (("Red", "red"), ["Red", "red"], "classes Red, red differ in capitals or look-alikes alone"),
-        (("cat", "c\u0430t"), ["cat", "c\u0430t"], "differ in capitals or look-alikes alone"),
+        (("Red", "red"), ["Red", "red"], "classes Red, red differ in capitals, signs or look-alikes alone"),
+        (("train/vaca parada", "test/vaca_parada"), ["vaca parada"], "are taken as one class, vaca parada"),
+        (("cat", "c\u0430t"), ["cat", "c\u0430t"], "differ in capitals, signs or look-alikes alone"),
         (("maíz", "maiz"), ["maiz", "maíz"], "classes maiz, maíz differ in accents alone"),
         (("red ", "blue"), ["blue", "red"], None),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -13,6 +14,9 @@ _INVISIBLE = dict.fromkeys(
 # Small Cyrillic and Greek letters that are drawn, small or capital, as Latin ones are.
 # Source: Unicode Technical Standard 39, confusables.txt.
 _DRAWN_AS = str.maketrans("авекмнорстухіјѕԁԛԝһαβεζηικμνορτυχ", "abekmhopctyxijsdqwhabezhikmnoptyx")
+
+# Between letters and numbers alone: A- and A are two.
+_JOINING = re.compile(r"(?<=[^\W_])[-_ ]+(?=[^\W_])")
 
 
 def class_name(text: str) -> str:
@@ -28,12 +32,14 @@ def class_name(text: str) -> str:
 
 
 def look(text: str) -> str:
-    """What names have in common that a reader may take for one: capitals, width and foreign look-alikes aside.
+    """What names have in common that a reader may take for one: capitals, width, foreign look-alikes, joining signs.
 
     >>> look("ＲＥＤ") == look("red") == look("rеd")  # the last with a Cyrillic letter
     True
+    >>> look("Vaca_parada") == look("vaca-parada"), look("A+") == look("A-")
+    (True, False)
     """
-    wide = unicodedata.normalize("NFKC", class_name(text))
+    wide = _JOINING.sub(" ", unicodedata.normalize("NFKC", class_name(text)))
     return unicodedata.normalize("NFC", wide.casefold().translate(_DRAWN_AS))
 
 

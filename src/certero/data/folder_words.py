@@ -8,8 +8,12 @@ def _words(text: str) -> frozenset[str]:
 
 
 _WORDS_OF_SPLITS = {
-    "train": _words("train training trainset trainval learn learning entrenamiento entrenar entreno aprendizaje"),
-    "val": _words("val valid validation validate validset valset dev devel development devset validacion validar"),
+    "train": _words(
+        "train training trainset trainval learn learning entrenamiento entrenar entrena entreno aprendizaje"
+    ),
+    "val": _words(
+        "val valid validation validate validset valset dev devel development devset validacion validar desarrollo"
+    ),
     "test": _words(
         """
         test testing tests testset eval evaluation evaluate holdout heldout evaluacion prueba pruebas testeo examen
@@ -24,8 +28,8 @@ SPLIT_OF_WORD = {word: split for split, words in _WORDS_OF_SPLITS.items() for wo
 WORDS_BESIDE = _words(
     """
     set sets data dataset datasets image images img imgs photo photos picture pictures pic pics sample samples folder
-    folders split splits seg x final new all the of de del la el los las y para datos conjunto foto fotos imagen
-    imagenes muestra muestras carpeta
+    folders split splits seg dir public private final new all the of de del la el los las y para datos conjunto foto
+    fotos imagen imagenes muestra muestras carpeta
     """
 )
 

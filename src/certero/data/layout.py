@@ -29,7 +29,7 @@ def split_named(name: str) -> str | None:
     joined = "".join(words)
     if joined in SPLIT_OF_WORD:  # hold-out, train val
         return SPLIT_OF_WORD[joined]
-    telling = [word for word in words if word not in WORDS_BESIDE]
+    telling = [word for word in words if word not in WORDS_BESIDE and len(word) > 1]
     return SPLIT_OF_WORD.get(telling[0]) if len(telling) == 1 else None
 
 
@@ -65,7 +65,7 @@ def read_layout(
     """
     tree = _Tree(set(photos))
     level: LabelLevel = 1 if label_level is None else label_level
-    words = {name: split for name in sorted(opened) if (split := split_named(name))}
+    words = _find_splits(sorted(opened))
     if len(set(words.values())) > 1 and _hold_classes(tree, words, level):
         tops = {name: tree.below(name, words[name]) for name in words}
         return Layout(True, lambda folders: _below_split(folders, words, tops, level), _say_words(words))
@@ -103,6 +103,21 @@ def some(names: Collection[str]) -> str:
     return ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")
 
 
+def _find_splits(names: Sequence[str]) -> dict[str, str]:
+    """Which folders name splits: each by itself, or two of a set: asl_alphabet_train and asl_alphabet_test."""
+    found = {name: split for name in names if (split := split_named(name))}
+    sets: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+    for name in names:
+        words = [word for word in _letters(name) if word not in WORDS_BESIDE]
+        splits = [SPLIT_OF_WORD[word] for word in words if word in SPLIT_OF_WORD]
+        if name not in found and len(splits) == 1:
+            sets[tuple(word for word in words if word not in SPLIT_OF_WORD)][name] = splits[0]
+    for of_one in sets.values():
+        if len(set(of_one.values())) > 1:
+            found |= of_one
+    return found
+
+
 class _Tree:
     """The folders that hold photos.
 
@@ -122,12 +137,12 @@ class _Tree:
         return sorted(self._by_top)
 
     def below(self, top: str, split: str) -> int:
-        """How many folders to go down for the classes of a split: 2 where `seg_train` holds just `seg_train`."""
+        """How many folders to go down for the classes of a split: 2 where it holds just `seg_train` or `images`."""
         inside = self._by_top.get(top, set())
         depth = 1
-        while inside and all(inside):
+        while inside and all(len(parts) > 1 for parts in inside):
             (first, *more) = {parts[0] for parts in inside}
-            if more or split_named(first) != split:
+            if more or (split_named(first) != split and first != top and not WORDS_BESIDE.issuperset(_letters(first))):
                 break
             inside = {parts[1:] for parts in inside}
             depth += 1
@@ -287,7 +302,9 @@ def _is_condition(word: str) -> bool:
 
 
 def _letters(name: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+", without_accents(name))
+    """The words of a name, small and without accents; `trainSet` is two."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return re.findall(r"[^\W\d_]+", without_accents(apart))
 
 
 def _label(folders: Folders, level: LabelLevel) -> str | None:

@@ -32,12 +32,11 @@ def settle_classes(photos: Photos) -> Photos:
                 sentence("%(labels)s are taken as one class, %(chosen)s", labels=", ".join(labels), chosen=chosen)
             )
         else:
-            notes.append(
-                sentence(
-                    "classes %(labels)s differ in capitals or look-alikes alone: rename one if they are the same",
-                    labels=", ".join(labels),
-                )
+            told = sentence(
+                "classes %(labels)s differ in capitals, signs or look-alikes alone: rename one if they are the same",
+                labels=", ".join(labels),
             )
+            notes.append(told)
     for labels in _groups(list(splits), without_accents):
         if len({look(label) for label in labels}) > 1:
             notes.append(
