@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
 from mutations import chunk, save
 
@@ -298,6 +298,22 @@ def tiffs() -> Iterator[Odd]:
     ycbcr = np.rint(np.stack([luma, (blue - luma) * 0.564 + 128, (red - luma) * 0.713 + 128], 2)).clip(0, 255)
     data = tiff(ycbcr.astype(np.int64), 8, 6, tags={530: ("H", [1, 1])})
     yield Odd("tiff ycbcr", data, pixels=colours(), most=4, mean=1.2)
+    bands = np.stack([levels] * 5, 2)
+    for bits, photometric in ((8, 1), (16, 1)):
+        words = f"(5 channels of {bits} bits, photometric {photometric}) is not supported"
+        yield Odd(f"tiff of 5 bands of {bits} bits", tiff(bands, bits, photometric), "unreadable", words=words)
+    lab = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    to_lab: Any = ImageCms.buildTransform(lab[1], lab[0], "RGB", "LAB")
+    as_lab = ImageCms.applyTransform(Image.fromarray(colours()), to_lab)
+    assert as_lab is not None
+    yield Odd("tiff lab", save(as_lab, "TIFF"), pixels=colours(), mean=2, most=40)  # strong colours do not fit
+    faxed = Image.fromarray(levels.astype(np.uint8) > 127)
+    for compression in ("group3", "group4"):
+        data = save(faxed, "TIFF", compression=compression)
+        yield Odd(f"tiff fax {compression}", data, pixels=shown(levels > 127, 1))
+    for bits in (8, 16):
+        data = tiff(picture * (257 if bits == 16 else 1), bits, 2, tags={274: ("H", [6])})
+        yield Odd(f"tiff turned, {bits} bits", data, pixels=np.ascontiguousarray(np.rot90(colours(), -1)))
     yield Odd("tiff two pages", tiff(picture, 8, 2, pages=2), "damaged", colours(), words="2 pages: the first is used")
     thumbnail = {254: ("I", [1])}
     yield Odd("tiff thumbnail alone", tiff(picture, 8, 2, tags=thumbnail), "unreadable", words="holds only a preview")

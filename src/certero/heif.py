@@ -6,6 +6,7 @@ its picture data lie is compared with what is there. Source: ISO/IEC 14496-12 (b
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 from collections.abc import Iterator
@@ -16,11 +17,6 @@ from PIL import Image
 
 from certero.errors import PhotoError
 from certero.photo import HOLE, Decoded, UInt8, camera, capture_time, check_size, on_white, one_line
-
-try:
-    import pi_heif
-except ImportError:  # no wheel for this platform: Windows on ARM
-    pi_heif = None
 
 # An H.265 stream never holds three zero bytes in a row but between its units, and few there.
 _MOST_ZEROS = 16
@@ -38,16 +34,27 @@ def decode_heic(data: bytes) -> Decoded:
     for start, end in picture_spans(data):
         if data.find(bytes(_MOST_ZEROS), start, end) >= 0:
             raise PhotoError(HOLE)
-    if pi_heif is None:
+    decoder = _load_decoder()
+    if decoder is None:
         raise PhotoError("a HEIC photo needs the package pi-heif, which is not installed: convert it to JPEG")
     try:
-        photo = pi_heif.open_heif(io.BytesIO(data))
+        photo = decoder.open_heif(io.BytesIO(data))
         check_size(photo.size[1], photo.size[0])
         pixels = _rgb(photo[photo.primary_index])
     except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError) as error:
         raise PhotoError(f"the heic data cannot be decoded: {_reason(error)}") from error
     exif, damage = _exif(photo.info.get("exif"))
     return Decoded(pixels, "heic", surplus or damage, capture_time(exif), camera(exif))
+
+
+@functools.cache
+def _load_decoder() -> Any:
+    """The package, loaded for the first HEIC photo: most folders hold none, and it takes a while."""
+    try:
+        import pi_heif
+    except ImportError:  # no wheel for this platform: Windows on ARM
+        return None
+    return pi_heif
 
 
 def check_boxes(data: bytes) -> str | None:

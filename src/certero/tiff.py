@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from certero.errors import PhotoError
 from certero.holes import check_holes
@@ -84,7 +84,7 @@ def decode_tiff(data: bytes) -> Decoded:
         exif, damage = _exif(data, damage or note)
         pixels = turn_upright(pixels, exif.get(ORIENTATION))
     else:
-        with open_with_pillow(data, "tiff") as photo:
+        with _open(data, layout) as photo:
             photo.load()  # turns the photo itself
             exif = photo.getexif()
             if photo.mode == "P" and (colours := tags.get(_COLOURS)) and max(colours) < 256:
@@ -96,6 +96,18 @@ def decode_tiff(data: bytes) -> Decoded:
     elif layout.compression in (_LZW, _JPEG):
         check_holes(data, _spans(tags), pixels)
     return Decoded(pixels, "tiff", damage, capture_time(exif), camera(exif))
+
+
+def _open(data: bytes, layout: _Layout) -> Any:
+    try:
+        return open_with_pillow(data, "tiff")
+    except UnidentifiedImageError as error:  # the header has been read and makes sense
+        raise _unsupported(layout) from error
+
+
+def _unsupported(layout: _Layout) -> PhotoError:
+    kind = f"{layout.samples} channels of {layout.bits} bits, photometric {layout.photometric}"
+    return PhotoError(f"a TIFF of this kind ({kind}) is not supported: save it anew as RGB of 8 or 16 bits")
 
 
 def _exif(data: bytes, damage: str | None) -> tuple[Image.Exif, str | None]:
@@ -313,6 +325,8 @@ def _to_rgb(samples: Samples, layout: _Layout, tags: Tags) -> tuple[UInt8, str |
     if layout.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO):
         colours = grey_to_rgb(samples[:, :, 0], white)
         colours = 255 - colours if layout.photometric == _WHITE_IS_ZERO else colours
+        if layout.samples > 2:
+            raise _unsupported(layout)
         used = 1
     elif layout.photometric == _CMYK and layout.samples >= 4:
         inks = np.ascontiguousarray(scale_to_8_bits(samples[:, :, :4], white))
@@ -321,7 +335,7 @@ def _to_rgb(samples: Samples, layout: _Layout, tags: Tags) -> tuple[UInt8, str |
         colours = np.ascontiguousarray(scale_to_8_bits(samples[:, :, :3], white))
         used = 3
     else:
-        raise PhotoError("the header is corrupt")
+        raise _unsupported(layout)
     if layout.extra[:1] in ((1,), (2,)) and layout.samples > used:
         alpha = scale_to_8_bits(samples[:, :, used : used + 1], white).astype(np.uint16)
         shown = colours.astype(np.uint16) * (alpha if layout.extra[0] == 2 else 255)
