@@ -238,15 +238,19 @@ _GOOD = [[f"photos/{number}.png", "ab"[number % 2]] for number in range(6)]
 @pytest.mark.parametrize(
     ("rows", "header", "says"),
     [
-        (_GOOD, ("file", "class"), "lacks path and label"),
-        (_GOOD, ("path", "class"), "lacks label"),
+        (_GOOD, ("place", "kind"), "lacks path and label"),
+        (_GOOD, ("path", "kind"), "lacks label"),
         ([], ("path", "label"), "has no rows"),
-        ([*_GOOD, ["photos/9.png", "a"]], ("path", "label"), "1 path (first: photos/9.png) that does not exist"),
-        ([*_GOOD, ["../x.png", "a"]], ("path", "label"), "stay in its folder"),
-        ([*_GOOD, _GOOD[0]], ("path", "label"), "1 photo (first: photos/0.png) again"),
-        ([*_GOOD, ["photos/0.png", "b"]], ("path", "label"), "gives two to 1 photo (first: photos/0.png: a, b)"),
+        ([*_GOOD, ["photos/9.png", "a"]], ("path", "label"), "1 path (first: line 8: photos/9.png) without a file"),
+        ([*_GOOD, ["../x.png", "a"]], ("path", "label"), "must lie in the folder of the manifest"),
+        ([*_GOOD, _GOOD[0]], ("path", "label"), "1 photo (first: line 8: photos/0.png) again"),
+        (
+            [*_GOOD, ["photos/0.png", "b"]],
+            ("path", "label"),
+            "gives two to 1 photo (first: line 8: photos/0.png: a, b)",
+        ),
         ([*_GOOD[1:], ["photos/0.png", ""]], ("path", "label"), "needs a label"),
-        ([[*row, "tset"] for row in _GOOD], ("path", "label", "split"), "6 other words (first: tset)"),
+        ([[*row, "tset"] for row in _GOOD], ("path", "label", "split"), "6 other words (first: line 2: tset)"),
         ([[*row, "noon"] for row in _GOOD], ("path", "label", "captured_at"), "captured_at must be a date and a time"),
     ],
 )
