@@ -50,6 +50,8 @@ def scanned(data: Path) -> Photos:
         ("a.dcm", bytes(200), "DICOM"),
         ("BMW notes", b"BMW is a car maker, and this a text about it", "(no suffix)"),
         ("a.txt", b"GIF is a format", ".txt"),
+        ("P5", b"P5 is a part of the plant", "(no suffix)"),
+        ("scan", b"P6\n# by hand\n2 1\n255\nabcdef", "photo"),
         ("a.mov", b"\0\0\0\x14ftypqt  ", ".mov"),
         ("a.pdf", b"%PDF-1.7", ".pdf"),
     ],
@@ -97,7 +99,7 @@ def test_classes_that_lost_their_photos_are_named_with_the_reason(lossy: Path) -
     photos = scanned(lossy)
     said = "\n".join(photos.notes)
     assert "class green: none of 3 photos can be read (JPEG XL (.jxl) is not read: convert it to JPEG)" in said
-    assert "class half: 2 of 3 photos cannot be read (not a photo" in said
+    assert "class half: 2 of 3 photos cannot be read (this is a web page" in said
     assert "class folder empty is empty" in said
     assert "class folder papers holds no photo: only 1 .pdf" in said
     assert count_lost(photos) == {
@@ -117,7 +119,7 @@ def test_every_class_that_cannot_be_trained_on_is_in_one_message(lossy: Path) ->
     with pytest.raises(DataError) as caught:
         check_classes(photos)
     said = str(caught.value)
-    assert "2 classes have fewer: half (1 of 3 readable: not a photo" in said
+    assert "2 classes have fewer: half (1 of 3 readable: this is a web page" in said
     assert "lonely (1)" in said
     assert "--min-photos 2" in said
     assert "\n" not in said

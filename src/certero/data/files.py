@@ -57,6 +57,8 @@ _BEGINNINGS = (
 _BEGINNING_BYTES = 512
 # Sizes of the header that follows a BMP's own: two letters alone may begin any text.
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
+# Likewise: comments, then width and height.
+_PPM_HEADER = re.compile(rb"P[1-6](\s|#[^\n]*\n)+\d+\s+\d+\s")
 
 # What systems and storage devices put beside photos: thumbnails, deleted files, halves of files of another system.
 _SYSTEM_FOLDERS = frozenset(
@@ -317,7 +319,10 @@ def _recognise(path: str) -> str | None:
     except OSError:
         return named
     found = sniff(beginning)
-    if found == "bmp" and int.from_bytes(beginning[14:18], "little") not in _BMP_HEADERS:
+    text_alike = (found == "bmp" and int.from_bytes(beginning[14:18], "little") not in _BMP_HEADERS) or (
+        found == "ppm" and not _PPM_HEADER.match(beginning)
+    )
+    if text_alike:
         found = None
     if found is not None and not (found == "tiff" and named == RAW):  # most cameras' raw files are TIFFs to look at
         return "photo"
