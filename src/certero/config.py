@@ -10,12 +10,13 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, time, timedelta
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from certero.disk import MOST_TEXT_BYTES, read_file
 from certero.errors import ConfigError
 from certero.names import class_name
 
@@ -25,6 +26,10 @@ TIMES: tuple[Times, ...] = ("auto", "ignore", "name", "exif", "manifest")
 ClassWeights = Literal["none", "balanced"] | dict[str, float]
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_SHOWN = 80
+# A path may have as many.
+_MOST_LETTERS = 4096
+_MOST_STRENGTH = 1e9
 _SIZES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
@@ -196,7 +201,13 @@ def resolve(recipe: str, **given: Any) -> TrainSettings:
         ConfigError: for an unknown recipe, an unknown word, a value out of range, or one that would change nothing.
     """
     named = {name: value for name, value in given.items() if value is not None}
-    values: dict[str, Any] = {**_read_recipe(recipe), **named}
+    written = _read_recipe(recipe)
+    if recipe.endswith(".toml"):
+        try:
+            _checked(dict(written))
+        except ConfigError as error:
+            raise ConfigError(f"--recipe {recipe}: {error}") from error
+    values: dict[str, Any] = {**written, **named}
     values = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
     values["recipe"] = recipe
     settings = _checked(values)
@@ -217,10 +228,48 @@ def read_settings(text: str) -> TrainSettings:
     Raises:
         ConfigError: if another certero wrote them.
     """
+    return _checked(parse_toml(text.encode(), "settings"))
+
+
+def read_toml(file: Path, what: str) -> dict[str, Any]:
+    """The table that a TOML file holds.
+
+    Args:
+        file: in UTF-8, with or without a mark in front that says so.
+        what: to call it in a message, e.g. `--recipe`.
+
+    Raises:
+        OSError: if it cannot be read.
+        ConfigError: if it is no TOML.
+    """
+    return parse_toml(read_file(file, MOST_TEXT_BYTES), f"{what} {file}")
+
+
+def parse_toml(data: bytes, what: str) -> dict[str, Any]:
+    """The table that bytes of TOML hold; see `read_toml`.
+
+    Raises:
+        ConfigError: if they are none.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:64]:
+        raise ConfigError(f"{what} must be in UTF-8; it is in UTF-16 or no text at all. Save it as UTF-8.")
     try:
-        return _checked(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"settings must be valid TOML; {error}.") from error
+        return tomllib.loads(data.decode("utf-8-sig").replace("\r\n", "\n"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{what} must be in UTF-8; it is not UTF-8 from byte {error.start} on. Save it so."
+        ) from error
+    except RecursionError as error:
+        raise ConfigError(f"{what} must be valid TOML; it is nested too deeply.") from error
+    except ValueError as error:  # beside the kind of tomllib, e.g. for a number of thousands of digits
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"{what} must be valid TOML; {reason}.") from error
+
+
+def shown(value: object) -> str:
+    """A value for a message: what somebody wrote may be a date, a table, or a million letters."""
+    text = str(value) if isinstance(value, date | time) else repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def _read_recipe(recipe: str) -> dict[str, Any]:
@@ -228,18 +277,13 @@ def _read_recipe(recipe: str) -> dict[str, Any]:
         p.name.removesuffix(".toml") for p in resources.files("certero.recipes").iterdir() if p.name.endswith(".toml")
     )
     if recipe in known:
-        text = (resources.files("certero.recipes") / f"{recipe}.toml").read_text("utf-8")
-    elif recipe.endswith(".toml"):
+        return parse_toml((resources.files("certero.recipes") / f"{recipe}.toml").read_bytes(), recipe)
+    if recipe.endswith(".toml"):
         try:
-            text = Path(recipe).read_text("utf-8")
+            return read_toml(Path(recipe), "--recipe")
         except OSError as error:
             raise ConfigError(f"--recipe must be a readable TOML file; {recipe}: {error.strerror}.") from error
-    else:
-        raise ConfigError(f"--recipe must be one of {', '.join(known)} or a .toml file; found {recipe!r}.")
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"--recipe {recipe} must be valid TOML; {error}.") from error
+    raise ConfigError(f"--recipe must be one of {', '.join(known)} or a .toml file; found {recipe!r}.")
 
 
 def _checked(values: dict[str, Any]) -> TrainSettings:
@@ -272,17 +316,23 @@ def _checked(values: dict[str, Any]) -> TrainSettings:
         _check("--cv", settings.cv, 2, 50)
     for name, known in _CHOICES.items():
         if getattr(settings, name) not in known:
-            raise ConfigError(f"{_flag(name)} must be one of {', '.join(known)}; found {getattr(settings, name)!r}.")
+            raise ConfigError(
+                f"{_flag(name)} must be one of {', '.join(known)}; found {shown(getattr(settings, name))}."
+            )
     for name, (low, high) in _RANGES.items():
         _check(_flag(name), getattr(settings, name), low, high)
-    if not settings.strengths or not all(isinstance(s, int | float) and s > 0 for s in settings.strengths):
-        raise ConfigError(f"strengths must be positive numbers; found {list(settings.strengths)}.")
+    if not settings.strengths or not all(
+        isinstance(s, int | float) and 0 < s <= _MOST_STRENGTH for s in settings.strengths
+    ):
+        raise ConfigError(f"strengths must be positive numbers; found {shown(list(settings.strengths))}.")
     scale = settings.train_scale
     if len(scale) != 2 or not all(isinstance(s, int | float) and 0.2 <= s <= 1.5 for s in scale):
-        raise ConfigError(f"train_scale must be two shares of the image size from 0.2 to 1.5; found {list(scale)}.")
+        raise ConfigError(
+            f"train_scale must be two shares of the image size from 0.2 to 1.5; found {shown(list(scale))}."
+        )
     for name in ("require", "label_also", "assumed"):
         if not all(isinstance(text, str) for text in getattr(settings, name)):
-            raise ConfigError(f"{name} must be a list of texts; found {list(getattr(settings, name))}.")
+            raise ConfigError(f"{name} must be a list of texts; found {shown(list(getattr(settings, name)))}.")
     if settings.fitting == "network" and settings.precision == "int8":
         raise ConfigError("--precision int8 cannot train a network; found it beside fitting = network. Use auto.")
     return settings
@@ -410,13 +460,15 @@ def _check_kinds(values: dict[str, Any]) -> None:
         value = values.get(name)
         # True is an int to Python, and never one to a user.
         if value is None or (isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))):
+            if isinstance(value, str) and len(value) > _MOST_LETTERS:
+                raise ConfigError(f"{name} must be a text of at most {_MOST_LETTERS} letters; found {shown(value)}.")
             continue
-        raise ConfigError(f"{name} must be {wanted}; found {value!r}.")
+        raise ConfigError(f"{name} must be {wanted}; found {shown(value)}.")
 
 
 def _check(flag: str, value: float | None, low: float, high: float) -> None:
     if value is not None and not low <= value <= high:
-        raise ConfigError(f"{flag} must lie between {low} and {high}; found {value}.")
+        raise ConfigError(f"{flag} must lie between {low} and {high}; found {shown(value)}.")
 
 
 def parse_duration(text: str, flag: str) -> timedelta:

@@ -1,38 +1,187 @@
-"""Files that are whole or not there at all."""
+"""Files that are whole or not there at all, and inputs that are files and no larger than they may be."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import stat
 import sys
-import tempfile
 from pathlib import Path
 
 from certero.errors import OutputError
+
+#: Bytes that a file may have: as many as a photo of 178 megapixels of 16 bits, uncompressed.
+MOST_BYTES = 2**30
+#: Of a recipe, a case or a card.
+MOST_TEXT_BYTES = 10 * 2**20
+#: Of a model, protocol buffers' own limit.
+MOST_MODEL_BYTES = 2**31
+
+#: Files and folders in the making, which a process that is ended from outside removes first.
+in_the_making: set[Path] = set()
+
+_LINKS = 40  # as many as Linux follows
+_NAME_BYTES = 200
+_PART_BYTES = 2**20
+
+
+class NotRead(OSError):
+    """An input that is no file, or larger than it may be; `strerror` says which."""
+
+
+def read_file(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """The bytes of a regular file, or of a stream that was handed to this process.
+
+    A pipe that nobody writes to would wait for ever, and `/dev/zero` has no end: neither is opened. What a shell hands
+    over, as `/dev/stdin` or by `<(...)`, is read to its end.
+
+    Args:
+        path: of the file.
+        most_bytes: larger ones are refused before they are read.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    if _descriptor(path) is None and not stat.S_ISREG(mode := os.stat(path).st_mode):  # noqa: PTH116
+        raise _no_file(mode)
+    # Should the file be exchanged for a pipe after that look, opening it does not wait either.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    own = _descriptor(path)
+    descriptor = os.open(path, flags) if own is None else os.dup(own)
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        status = os.fstat(descriptor)
+        if own is None and not stat.S_ISREG(status.st_mode):
+            raise _no_file(status.st_mode)
+        if status.st_size > most_bytes:
+            raise _too_large(most_bytes, status.st_size)
+        # In one piece what the file says it has, then whatever it has beyond: it may grow, or be a stream.
+        parts = [file.read(status.st_size + 1) or b""]
+        while parts[-1]:
+            if sum(map(len, parts)) > most_bytes:
+                raise _too_large(most_bytes, None)
+            parts.append(file.read(_PART_BYTES) or b"")
+        return b"".join(parts) if len(parts) > 2 else parts[0]
+
+
+def check_file(path: Path) -> None:
+    """Refuses what `read_file` would refuse for its kind, for files that a library opens itself.
+
+    Raises:
+        OSError: if it is no regular file, or not there.
+    """
+    if not stat.S_ISREG(mode := os.stat(path).st_mode):  # noqa: PTH116
+        raise _no_file(mode)
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
     """Writes a file beside its place, syncs it, and renames it: a power cut leaves the old file or the new one.
 
+    A link stays, and the file that it leads to is written. A file that is there keeps its permissions, a new one gets
+    those that the user's umask leaves. Devices, pipes and what a shell hands over (`/dev/stdout`, `>(...)`) are written
+    to as they are.
+
     Raises:
         OutputError: if it cannot be written.
     """
     content = data.encode("utf-8") if isinstance(data, str) else data
-    temporary: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        if is_stream(path):
+            _write_through(path, content)
+        else:
+            _replace(Path(os.path.realpath(path)), content)
     except OSError as error:
         raise OutputError(
             f"{path} must be writable; {error.strerror}. Free the disk or choose another place."
         ) from error
+
+
+def is_stream(path: Path) -> bool:
+    """Whether what is written there goes to a device, a pipe or an open stream, not into a file of that name."""
+    if _descriptor(path) is not None:
+        return True
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    if sys.stdout is not None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()  # it may be the same stream
+    own = _descriptor(path)
+    descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0)) if own is None else os.dup(own)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+    except BrokenPipeError:
+        pass  # the reader has all that it wants
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _replace(place: Path, content: bytes) -> None:
+    before: os.stat_result | None = None
+    with contextlib.suppress(FileNotFoundError):
+        before = place.stat()
+    if before is not None and not os.access(place, os.W_OK):
+        raise PermissionError(errno.EACCES, "the file is there and may not be written", str(place))
+    temporary = place.with_name(f".{cut(place.name, _NAME_BYTES)}.{os.urandom(4).hex()}")
+    in_the_making.add(temporary)
+    try:
+        # The system itself takes the umask off.
+        with open(temporary, "xb", opener=_open_for_all) as file:
+            if before is not None and hasattr(os, "fchmod"):
+                if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                    with contextlib.suppress(OSError):  # only root may give files away
+                        os.fchown(file.fileno(), before.st_uid, before.st_gid)
+                os.fchmod(file.fileno(), before.st_mode & 0o777)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(place)
+    finally:
+        temporary.unlink(missing_ok=True)
+        in_the_making.discard(temporary)
+
+
+def _open_for_all(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o666)
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of the open stream of this process that a path stands for, as `/dev/stdin` and `/dev/fd/63` do."""
+    if sys.platform == "win32":
+        return None
+    place = os.path.abspath(path)  # noqa: PTH100 (links stay)
+    for _link in range(_LINKS):
+        folder, name = os.path.split(place)
+        if name.isdecimal() and folder in ("/dev/fd", "/proc/self/fd", f"/proc/{os.getpid()}/fd"):
+            return int(name)
+        try:
+            place = os.path.normpath(os.path.join(folder, os.readlink(place)))  # noqa: PTH115, PTH118
+        except OSError:
+            return None
+    return None
+
+
+def _no_file(mode: int) -> NotRead:
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    kind = next((word for test, word in kinds if test(mode)), "a device")
+    return NotRead(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, f"it is {kind}, not a file")
+
+
+def _too_large(most_bytes: int, found: int | None) -> NotRead:
+    size = "it goes on" if found is None else f"it has {found / 2**20:,.0f} MiB"
+    return NotRead(errno.EFBIG, f"it may have {most_bytes // 2**20:,} MiB and {size}")
+
+
+def cut(name: str, size_bytes: int) -> str:
+    """The name's beginning: a file system limits the bytes of a name, to 255 as a rule."""
+    return os.fsencode(name)[:size_bytes].decode(errors="ignore")
 
 
 def sync(path: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from certero.config import parse_toml, read_toml, shown
 from certero.errors import ConfigError
 from certero.names import find_class
 from certero.records import Json
@@ -135,6 +136,10 @@ NUMBERS: dict[str, tuple[float, bool]] = {
     "horizon_months": (0, False),
     "discount_rate_per_year": (0, True),
 }
+#: A sum of a thousand of these is still a number, and a chart of them can be drawn.
+_MOST_NUMBER = 1e12
+_MOST = {"horizon_months": 1200.0}
+_MOST_LETTERS, _MOST_SIGN = 200, 20
 _NEEDED = ("volume_per_month", "by_hand_minutes", "with_model_minutes", "hour_cost")
 
 
@@ -153,21 +158,21 @@ def read_case(case: str | Path | Mapping[str, Any]) -> Case:
     if isinstance(case, Mapping):
         return parse_case(case)
     names = example_names()
+    if str(case) in names:
+        return parse_case(
+            parse_toml((resources.files("certero.business.examples") / f"{case}.toml").read_bytes(), str(case))
+        )
     try:
-        if str(case) in names:
-            text = (resources.files("certero.business.examples") / f"{case}.toml").read_text("utf-8")
-        else:
-            text = Path(case).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        fields = read_toml(Path(case), "--case")
+    except OSError as error:
         raise ConfigError(
-            f"--case must be a readable TOML file or one of {', '.join(names)}; {case}: {reason}. "
+            f"--case must be a readable TOML file or one of {', '.join(names)}; {case}: {error.strerror}. "
             "Write one with: certero value --init"
         ) from error
     try:
-        return parse_case(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"--case {case} must be valid TOML; {error}.") from error
+        return parse_case(fields)
+    except ConfigError as error:
+        raise ConfigError(f"--case {case}: {error}") from error
 
 
 def parse_case(fields: Mapping[str, Any]) -> Case:
@@ -297,15 +302,19 @@ def _check_names(what: str, fields: Mapping[str, Any], known: Sequence[str]) -> 
 def _number(name: str, value: object, least: float = -math.inf, allowed: bool = True) -> float:
     bound = "" if least == -math.inf else f", {'at least' if allowed else 'above'} {least:g}"
     # True is an int to Python, and never one to a user.
-    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if math.isfinite(number) and (number > least or (allowed and number == least)):
+    number = math.nan
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # a whole number may have thousands of digits
+            number = float(value)
+    most = _MOST.get(name, _MOST_NUMBER)
+    if abs(number) <= most and (number > least or (allowed and number == least)):
         return number
-    raise ConfigError(f"{name} must be a number{bound}; found {value!r}.")
+    raise ConfigError(f"{name} must be a number{bound}, at most {most:,.0f}; found {shown(value)}.")
 
 
 def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise ConfigError(f"{name} must be a text; found {value!r}.")
+    if not isinstance(value, str) or len(value) > _MOST_LETTERS:
+        raise ConfigError(f"{name} must be a text of at most {_MOST_LETTERS} letters; found {shown(value)}.")
     return value
 
 
@@ -328,7 +337,7 @@ def _per_error(name: str, value: object) -> PerError:
 
 def _class_shares(value: object) -> dict[str, float]:
     if not isinstance(value, Mapping) or not value:
-        raise ConfigError(f"class_shares must be a table of shares by class; found {value!r}.")
+        raise ConfigError(f"class_shares must be a table of shares by class; found {shown(value)}.")
     shares = {label: _number(f"class_shares.{label}", share, 0) for label, share in value.items()}
     total = math.fsum(shares.values())
     if abs(total - 1) > _SHARES_SUM_TO_ONE:
@@ -338,7 +347,7 @@ def _class_shares(value: object) -> dict[str, float]:
 
 def _currency_format(value: object) -> CurrencyFormat:
     if not isinstance(value, Mapping):
-        raise ConfigError(f"currency_format must be a table; found {value!r}.")
+        raise ConfigError(f"currency_format must be a table; found {shown(value)}.")
     _check_names("currency_format", value, [field.name for field in dataclasses.fields(CurrencyFormat)])
     for name, cell in value.items():
         if name == "symbol_after":
@@ -346,10 +355,12 @@ def _currency_format(value: object) -> CurrencyFormat:
         elif name == "decimals":
             good = isinstance(cell, int) and not isinstance(cell, bool) and 0 <= cell <= 6
         else:
-            good = isinstance(cell, str)
+            good = isinstance(cell, str) and len(cell) <= _MOST_SIGN
         if not good:
-            wanted = {"symbol_after": "true or false", "decimals": "a whole number from 0 to 6"}.get(name, "a text")
-            raise ConfigError(f"currency_format.{name} must be {wanted}; found {cell!r}.")
+            wanted = {"symbol_after": "true or false", "decimals": "a whole number from 0 to 6"}.get(
+                name, f"a text of at most {_MOST_SIGN} letters"
+            )
+            raise ConfigError(f"currency_format.{name} must be {wanted}; found {shown(cell)}.")
     found = CurrencyFormat(**value)
     if found.decimal == found.thousands or not found.decimal:
         raise ConfigError(
@@ -368,7 +379,7 @@ def _figures(value: object) -> Figures:
     were named rightly, and recall / precision the share that got a label.
     """
     if not isinstance(value, Mapping):
-        raise ConfigError(f"figures must be a table; found {value!r}.")
+        raise ConfigError(f"figures must be a table; found {shown(value)}.")
     known = ["accuracy", "precision", "recall", "right", "wrong", "no_label", "counts", "n"]
     _check_names("figures", value, known)
     n = _number("figures.n", value["n"], 0, False) if "n" in value else None

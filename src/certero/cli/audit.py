@@ -10,7 +10,7 @@ import typer
 
 from certero.cli.audit_summary import summarise
 from certero.cli.options import GroupBy, LabelLevel, Lang, Quiet, Times, Workers
-from certero.cli.output import check_target, say
+from certero.cli.output import check_targets, say
 from certero.cli.progress import show_progress
 from certero.cli.summary import print_json, print_places
 from certero.errors import UserError
@@ -46,9 +46,7 @@ def command(
     lang: Lang = None,
 ) -> None:
     """Find copies, leaks between splits, wrong labels, unusable photos, imbalance and shortcuts, before training."""
-    check_target(as_json, "--json")
-    check_target(report, "--report")
-    check_target(fix, "--fix")
+    check_targets({"--json": as_json, "--report": report, "--fix": fix}, [data])
     from certero.config import parse_label_level
     from certero.pipelines.audit import audit
 

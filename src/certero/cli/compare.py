@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from certero.cli.options import DataBlock, DataGroupBy, DataSplit, DataTimes, Lang, Quiet, Workers
-from certero.cli.output import check_target, put_table, say
+from certero.cli.output import check_targets, of_model, put_table, say
 from certero.cli.progress import show_progress
 from certero.cli.summary import print_json, print_places, say_passed_over
 from certero.language import _, translate
@@ -50,8 +50,8 @@ def command(
     lang: Lang = None,
 ) -> None:
     """Compare models on the same photos, pair by pair: is one better, by how much, and at what cost."""
-    check_target(as_json, "--json")
-    check_target(report, "--report")
+    reads = [place for model in models for place in of_model(model)]
+    check_targets({"--json": as_json, "--report": report}, [*reads, data, *(card or ())])
     from certero.config import parse_label_level
     from certero.pipelines.compare import compare
 

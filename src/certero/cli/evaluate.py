@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from certero.cli.options import GroupBy, LabelLevel, Lang, Quiet, Times, Workers
-from certero.cli.output import check_target
+from certero.cli.output import check_targets, of_model
 from certero.cli.progress import show_progress
 from certero.cli.summary import check_strict, print_json, print_places, print_summary, print_warning
 from certero.language import _
@@ -49,8 +49,7 @@ def command(
     lang: Lang = None,
 ) -> None:
     """Measure a model on labelled photos, with intervals, and say how many of them it was trained on."""
-    check_target(as_json, "--json")
-    check_target(report, "--report")
+    check_targets({"--json": as_json, "--report": report}, [*of_model(model), data])
     from certero.config import parse_label_level
     from certero.pipelines.evaluate import evaluate
 

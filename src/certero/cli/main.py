@@ -18,6 +18,8 @@ VERBS = {
     "cache": "Show what is remembered of your photos, or make room on the disk.",
 }
 
+_MOST_LETTERS = 4000
+
 EXIT_FAULT = 1
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
@@ -145,7 +147,8 @@ def _fault(error: BaseException) -> int:
 def _fail(message: str, code: int) -> int:
     from certero.cli.output import tell
 
-    tell(message)
+    # A message may name every class of a data set, or what somebody wrote into a file.
+    tell(message if len(message) <= _MOST_LETTERS else f"{message[:_MOST_LETTERS]}...")
     return code
 
 

@@ -7,12 +7,22 @@ import io
 import os
 import sys
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from certero.errors import OutputError
 
 STDOUT = "-"
+# Files of a run that other commands read; its report may be written anew.
+_OF_A_RUN = (
+    "metrics.json",
+    "data.parquet",
+    "predictions.csv",
+    "held_out.csv",
+    "history.csv",
+    "config.toml",
+    "model.onnx",
+)
 _CLOSED = "standard output must be open; it is closed. Write to a file instead."
 
 
@@ -103,12 +113,38 @@ def tell(line: str) -> None:
         _silence(2)
 
 
-def check_target(target: str | Path | None, flag: str) -> None:
-    """Refuses a file that cannot be written before any work is done for it; `-` is standard output.
+def check_targets(targets: Mapping[str, str | Path | None], reads: Iterable[str | Path | None] = ()) -> None:
+    """Refuses places that cannot be written to, before any work is done for them; `-` is standard output.
+
+    Args:
+        targets: by the option that names it.
+        reads: files and folders that the command reads: what it reads must not be written over.
 
     Raises:
-        OutputError: if the file's folder is missing or closed, or the file is a folder.
+        OutputError: if a file's folder is missing or closed, if the file is a folder, may not be written, is read by
+            the command or is a photo, or if two options name the same file.
     """
+    from certero.disk import is_stream
+
+    asked = {flag: target for flag, target in targets.items() if target is not None}
+    inputs = [Path(place) for place in reads if place is not None]
+    places: dict[str, str] = {}
+    for flag, target in asked.items():
+        check_target(target, flag)
+        if target == STDOUT or is_stream(path := Path(target)):
+            continue
+        place = os.path.realpath(path)
+        if place in places:
+            raise OutputError(f"{places[place]} and {flag} must go to different files; both go to {path}. Name two.")
+        places[place] = flag
+        if reason := _read_as(path, inputs):
+            raise OutputError(f"{flag} must not be written over what is read; {path}: {reason}. Choose another place.")
+
+
+def check_target(target: str | Path | None, flag: str) -> None:
+    """As `check_targets`, for one file."""
+    from certero.disk import is_stream
+
     if target is None:
         return
     if target == STDOUT:
@@ -116,7 +152,12 @@ def check_target(target: str | Path | None, flag: str) -> None:
             raise OutputError(_CLOSED)
         return
     path = Path(target)
-    folder = path.parent
+    if str(path) == STDOUT:
+        raise OutputError(f"{flag} must be a file; - is standard output for data alone. Name one, or /dev/stdout.")
+    if is_stream(path):
+        return
+    place = Path(os.path.realpath(path))
+    folder = path.parent if place == path.absolute() else place.parent
     reason = ""
     with contextlib.suppress(OSError):
         if not folder.is_dir():
@@ -125,8 +166,32 @@ def check_target(target: str | Path | None, flag: str) -> None:
             reason = "it is a folder"
         elif not os.access(folder, os.W_OK):
             reason = f"the folder {folder} may not be written"
+        elif place.exists() and not os.access(place, os.W_OK):
+            reason = "it is there and may not be written"
     if reason:
         raise OutputError(f"{flag} must be a file that can be written; {path}: {reason}. Choose another place.")
+
+
+def of_model(model: Path | None) -> list[Path]:
+    """A model file or the folder of a run, and the folder that a model file lies in: more of it may be read."""
+    return [] if model is None else [model] if model.is_dir() else [model, model.parent]
+
+
+def _read_as(path: Path, inputs: Sequence[Path]) -> str:
+    """As what a file that is there already is read, or by its name may be; empty for any other."""
+    from certero.data.files import PHOTO_SUFFIXES
+
+    if not path.exists():
+        return ""
+    for place in inputs:
+        with contextlib.suppress(OSError):
+            if place.samefile(path):
+                return "the command reads it"
+            if place.is_dir() and path.name in _OF_A_RUN and place.samefile(path.parent):
+                return "it is part of a run that the command reads"
+    if path.suffix.lower() in PHOTO_SUFFIXES:
+        return "a photo is there"
+    return "a model is there" if path.suffix.lower() == ".onnx" else ""
 
 
 def write(text: str, target: str) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from certero.cli.options import Lang, Quiet, Workers
-from certero.cli.output import STDOUT, check_target, put_table, tell, write
+from certero.cli.output import STDOUT, check_targets, of_model, put_table, tell, write
 from certero.cli.progress import show_progress
 from certero.cli.summary import say_passed_over
 from certero.errors import ConfigError, UserError
@@ -61,8 +61,7 @@ def command(
         raise ConfigError(f"--csv-for must be one of {', '.join(_CSV_FOR)}; found {csv_for!r}.")
     if csv_for is not None and as_csv is None:
         raise ConfigError("--csv-for says what reads the CSV; found no --csv beside it. Add --csv FILE.")
-    for name, target in asked:
-        check_target(target, f"--{name}")
+    check_targets({f"--{name}": target for name, target in asked}, [*of_model(model), *images])
     from certero.pipelines.predict import load
     from certero.runtime.predictor import name_photos
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from certero.cli.options import LabelLevel, Lang, Quiet, Times, Workers
-from certero.cli.output import check_target
+from certero.cli.output import check_targets, of_model
 from certero.cli.progress import show_progress
 from certero.cli.summary import check_strict, print_json, print_places, print_summary
 from certero.language import _, use_language
@@ -114,7 +114,7 @@ def command(
 
     The test photos stay sealed until the end; photos taken minutes apart, or of one group, never land on both sides.
     """
-    check_target(as_json, "--json")
+    check_targets({"--json": as_json}, [data, recipe, weights, *of_model(split_from)])
     settings = {
         "backbone": backbone,
         "weights": None if weights is None else str(weights),

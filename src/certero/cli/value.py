@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from certero.cli.options import DataBlock, DataGroupBy, DataSplit, DataTimes, Lang, Quiet, Workers
-from certero.cli.output import check_target, say
+from certero.cli.output import check_targets, of_model, say
 from certero.cli.progress import show_progress
 from certero.cli.summary import print_json
 from certero.errors import ConfigError
@@ -64,8 +64,8 @@ def command(
         return
     if case is None:
         raise ConfigError("--case must name the assumptions; found none. Write a file for them: certero value --init")
-    check_target(as_json, "--json")
-    check_target(report, "--report")
+    reads = [place for model in models or () for place in of_model(model)]
+    check_targets({"--json": as_json, "--report": report}, [*reads, data, case])
     rule = _threshold(threshold)
     from certero.cli.value_summary import summarise
     from certero.pipelines.value import value

@@ -13,6 +13,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from certero.data.alignment import VIEW_SIDE, align
 from certero.data.views import shrink_view
+from certero.disk import read_file
 from certero.errors import PhotoError, changed_since
 from certero.photo import LARGE_PIXELS
 from certero.pixels import UInt8, decode, luma
@@ -90,7 +91,7 @@ def score_altered(paths: Sequence[Path]) -> npt.NDArray[np.float32]:
     for path in paths:
         try:
             with one_at_a_time():
-                pixels = _without_excess(decode(path.read_bytes()).pixels)
+                pixels = _without_excess(decode(read_file(path)).pixels)
         except (OSError, PhotoError) as error:
             raise changed_since(path, error) from error
         views.append(np.stack([shrink_view(luma(each)) for each in (pixels, *alter(pixels).values())]))

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from certero.data.files import first_and_count, printable
+from certero.disk import read_file
 from certero.errors import DataError
 from certero.language import Sentence, sentence
 
@@ -66,7 +67,7 @@ def read_cells(manifest: Path, known: frozenset[str]) -> Cells:
     """
     shown = printable(manifest.name)
     try:
-        data = manifest.read_bytes()
+        data = read_file(manifest)
     except OSError as error:
         raise DataError(f"a manifest must be readable; {shown}: {error.strerror}.") from error
     if data.startswith(_PARQUET) or manifest.suffix.lower() == ".parquet":

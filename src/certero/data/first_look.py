@@ -9,6 +9,7 @@ from pathlib import Path
 
 from certero.data.fingerprints import fingerprint, hash_content
 from certero.data.views import look
+from certero.disk import read_file
 from certero.errors import PhotoError, changed_since
 from certero.pixels import Decoded, decode
 from certero.records import PhotoFacts
@@ -48,7 +49,7 @@ def identify(paths: Sequence[Path]) -> list[Identity | Seen]:
     found: list[Identity | Seen] = []
     for path in paths:
         try:
-            data = path.read_bytes()
+            data = read_file(path)
         except OSError as error:
             found.append(unreadable(error))
         else:
@@ -61,7 +62,7 @@ def look_at(paths: Sequence[Path], *, closer: bool = False) -> list[Seen]:
     found: list[Seen] = []
     for path in paths:
         try:
-            data = path.read_bytes()
+            data = read_file(path)
         except OSError as error:
             found.append(unreadable(error))
             continue
@@ -81,7 +82,7 @@ def look_closer_at(paths: Sequence[Path]) -> list[bytes]:
     for path in paths:
         try:
             with one_at_a_time():
-                _keep_view(views, decode(path.read_bytes()))
+                _keep_view(views, decode(read_file(path)))
         except (OSError, PhotoError) as error:
             raise changed_since(path, error) from error
     return views

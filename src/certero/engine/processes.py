@@ -37,6 +37,18 @@ _IDLE_SECONDS = 60
 _LOOK_FOR_PARENT_SECONDS = 1.0
 
 
+# Those whose processes have to go when this one is ended in the middle of its work.
+_pools: set[ProcessPoolExecutor] = set()
+
+
+def end_all() -> None:
+    """Ends every process that works for this one, whatever it is doing."""
+    for pool in list(_pools):
+        for process in list(getattr(pool, "_processes", None) or ()):
+            with contextlib.suppress(OSError):  # gone already
+                os.kill(process, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
 class Processes:
     """Maps a function over items, in threads at first and in processes where there is much to do.
 
@@ -103,6 +115,7 @@ class Processes:
         """Ends the processes."""
         if self._pool is not None:
             self._pool.shutdown(wait=True)
+            _pools.discard(self._pool)
             self._pool = None
         if self._turns is not None:
             with contextlib.suppress(OSError):
@@ -138,6 +151,7 @@ class Processes:
             self._pool = ProcessPoolExecutor(
                 count, timeout=_IDLE_SECONDS, initializer=_begin, initargs=(os.getpid(),), env=one
             )
+            _pools.add(self._pool)
             self._starting = [self._pool.submit(os.getpid) for _ in range(count)]
         except (ImportError, OSError, BrokenExecutor):  # no shared memory, no more processes allowed, not installed
             self._alone = True

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from certero.disk import check_file
 from certero.errors import ConfigError, MissingExtra, missing_part
 from certero.records import Preprocessing
 
@@ -226,6 +227,7 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
     import torch
 
     try:
+        check_file(file)
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
 

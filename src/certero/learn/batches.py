@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from certero import pixels
+from certero.disk import read_file
 from certero.errors import PhotoError, changed_since
 from certero.machine import available_bytes
 from certero.records import Map, Preprocessing, Progress, no_progress
@@ -91,7 +92,7 @@ class PhotoStore:
 
     def _decode(self, file: Path) -> NDArray[np.uint8]:
         try:
-            return pixels.prepare(file.read_bytes(), self._preprocessing)
+            return pixels.prepare(read_file(file), self._preprocessing)
         except (OSError, PhotoError) as error:
             raise changed_since(file, error) from error
 

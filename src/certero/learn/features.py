@@ -16,6 +16,7 @@ import numpy as np
 
 from certero import pixels
 from certero.cache import BlobCache
+from certero.disk import read_file
 from certero.errors import PhotoError, changed_since
 from certero.learn.backbones import Backbone
 from certero.learn.devices import Engine
@@ -185,7 +186,7 @@ def _in_torch(
 
     def prepare(file: Path) -> NDArray[np.uint8]:
         try:
-            return pixels.prepare(file.read_bytes(), preprocessing)
+            return pixels.prepare(read_file(file), preprocessing)
         except (OSError, PhotoError) as error:
             raise changed_since(file, error) from error
 

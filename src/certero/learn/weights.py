@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from certero.disk import check_file
 from certero.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def read_arrays(file: Path) -> dict[str, NDArray[Any]]:
         MissingExtra: if only torch can read it, which is not installed.
     """
     try:
+        check_file(file)
         if file.suffix == ".safetensors":
             from safetensors.numpy import load_file
 

@@ -15,6 +15,7 @@ import polars as pl
 from certero.config import Times, parse_duration, parse_times, version
 from certero.data.layout import LabelLevel
 from certero.data.table import SCHEMA
+from certero.disk import read_file
 from certero.errors import ConfigError, DataError
 from certero.language import Sentence, sentence, sentences, use_language
 from certero.pipelines.contenders import Contender, open_contenders
@@ -486,7 +487,7 @@ def _own_figures(contenders: Sequence[Contender], tables: Sequence[pl.DataFrame]
 
 def _time(contenders: Sequence[Contender], judged: Judged | None, tools: Resources, answer: Json) -> None:
     files = [] if judged is None else judged.files
-    photos: list[Photo] = [file.read_bytes() for file in files[:: max(1, len(files) // _TIMED)][:_TIMED]]
+    photos: list[Photo] = [read_file(file) for file in files[:: max(1, len(files) // _TIMED)][:_TIMED]]
     answer["speed_on"] = "photos" if photos else "noise"
     if not photos:
         photos = [np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)]

@@ -25,6 +25,7 @@ from certero.data.scan import scan as scan_listed
 from certero.data.separation import Separation, separate, with_units
 from certero.data.split import assign, assign_folds, needs_cv
 from certero.data.table import Photos, development, held_out, leave_out_rare
+from certero.disk import read_file
 from certero.errors import ConfigError, ModelFileError
 from certero.language import sentence
 from certero.pipelines.openings import Opening, open_test_set
@@ -182,7 +183,7 @@ def find_copies(photos: Photos) -> list[tuple[int, int]]:
         rows["descriptor"].to_list(),
         list(zip(rows["height"], rows["width"], strict=True)),
         rows["captured_at"].to_list(),
-        load=lambda row: files[row].read_bytes(),
+        load=lambda row: read_file(files[row]),
     )
     return [(index[a], index[b]) for a, b in pairs]
 

@@ -17,6 +17,7 @@ from certero.data import recognition
 from certero.data.fingerprints import SIDE, pack_hashes, perceive, strengths
 from certero.data.recognition import Prints
 from certero.data.separation import TIMED_SHARE, Separation
+from certero.disk import read_file
 from certero.errors import DataError, PhotoError, changed_since
 from certero.language import message, sentence
 from certero.records import Json, Map
@@ -168,7 +169,7 @@ def _recognised(
 def _change(path: Path) -> list[NDArray[np.uint8]]:
     """A photo brighter and darker by 30 %, mirrored, without a tenth of its sides, and turned by 5 degrees."""
     try:
-        photo = pixels.decode(path.read_bytes(), at_least=(_LEAST_SIDE, _LEAST_SIDE)).pixels
+        photo = pixels.decode(read_file(path), at_least=(_LEAST_SIDE, _LEAST_SIDE)).pixels
     except (OSError, PhotoError) as error:
         raise changed_since(path, error) from error
     height, width = photo.shape[:2]
@@ -298,7 +299,7 @@ def recognise_each(
 @one_at_a_time()
 def _weigh(path: Path) -> NDArray[np.float32] | None:
     try:
-        return strengths(pixels.shrink_grey(pixels.decode(path.read_bytes()).pixels, SIDE, SIDE))
+        return strengths(pixels.shrink_grey(pixels.decode(read_file(path)).pixels, SIDE, SIDE))
     except (OSError, PhotoError):
         return None
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from certero.disk import lock_descriptor, sync
+from certero.disk import cut, in_the_making, lock_descriptor, sync
 from certero.errors import OutputError
 
 _RUNS = Path("runs")
@@ -73,7 +73,7 @@ def run_folder(output: Path | None, name: str, *, resumable: bool = False) -> It
     Raises:
         OutputError: if the place exists already or cannot be written.
     """
-    name = _cut(name, 200)
+    name = cut(name, 200)
     places = iter([output]) if output is not None else (_RUNS / f"{name}-{number}" for number in count(1))
     for place in places:
         made = _missing_parents(place)
@@ -137,8 +137,9 @@ def resumed_folder(place: Path) -> Iterator[RunFolder]:
 def _finishing(run: RunFolder, name: str | None, made: list[Path], lock: int | None) -> Iterator[None]:
     """Renames the folder after the block; after a failure leaves only what can be resumed."""
     work, place = run.work, run.place
+    if work != unfinished(place):  # what was saved there outlives the end of the process
+        in_the_making.add(work)
     try:
-        work.chmod(0o755)
         yield
         _sync(work)
         _move(run, name)
@@ -151,6 +152,7 @@ def _finishing(run: RunFolder, name: str | None, made: list[Path], lock: int | N
             raise _unwritable(place, error) from error
         raise
     finally:
+        in_the_making.discard(work)
         if work != run.place and not _has_saved(work):
             shutil.rmtree(work, ignore_errors=True)
         if lock is not None:
@@ -286,21 +288,16 @@ def _unwritable(place: Path, error: OSError) -> OutputError:
     )
 
 
-def _cut(name: str, size_bytes: int) -> str:
-    """The name's beginning: a file system limits the bytes of a name, to 255 as a rule."""
-    return os.fsencode(name)[:size_bytes].decode(errors="ignore")
-
-
 def unfinished(place: Path) -> Path:
     """Where a run that trains a network works until it is whole."""
-    return place.with_name(f".{_cut(place.name, 200)}.unfinished")
+    return place.with_name(f".{cut(place.name, 200)}.unfinished")
 
 
 def _works(place: Path) -> tuple[Path, Path]:
     """Where a run of this place works: one that can be resumed, and another one."""
     # What the name's cut leaves out must not make one of two places.
     digest = hashlib.blake2b(os.fsencode(place.name), digest_size=4).hexdigest()
-    return unfinished(place), place.with_name(f".{_cut(place.name, 80)}{_MARK}{digest}")
+    return unfinished(place), place.with_name(f".{cut(place.name, 80)}{_MARK}{digest}")
 
 
 def _place_of(work: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from certero.disk import read_file
 from certero.errors import ModelFileError
 from certero.interchange import class_columns
 from certero.records import Json
@@ -25,7 +26,7 @@ def read_answers(file: Path, classes: Sequence[str]) -> pl.DataFrame:
     """
     # By position: in the runs of older versions two columns may be called alike.
     try:
-        table = pl.read_csv(io.BytesIO(file.read_bytes()), infer_schema=False, has_header=False)
+        table = pl.read_csv(io.BytesIO(read_file(file)), infer_schema=False, has_header=False)
     except BaseException as error:
         raise _unreadable(file, error) from error
     header, table = table.row(0)[5:], table[1:]
@@ -62,7 +63,7 @@ def read_table(run: Path) -> pl.DataFrame:
     file = run / "data.parquet"
     try:
         # From memory: a memory-mapped file that changes under the reader would crash the process.
-        table = pl.read_parquet(io.BytesIO(file.read_bytes()))
+        table = pl.read_parquet(io.BytesIO(read_file(file)))
     except BaseException as error:
         raise _unreadable(file, error) from error
     missing = {"path", "label", "unit", "pixel_hash", "brightness", "captured_at", "group"} - set(table.columns)
@@ -76,7 +77,7 @@ def read_table(run: Path) -> pl.DataFrame:
 def read_metrics(run: Path) -> Json:
     """metrics.json of a run; empty where there is none that can be read."""
     try:
-        metrics = json.loads((run / "metrics.json").read_text("utf-8"))
+        metrics = json.loads(read_file(run / "metrics.json"))
     except (OSError, ValueError, RecursionError):
         return {}
     return metrics if isinstance(metrics, dict) else {}

@@ -15,7 +15,7 @@ from certero.data.files import printable
 from certero.data.losses import count_lost
 from certero.data.separation import Separation
 from certero.data.table import SCHEMA, Photos
-from certero.disk import write_whole
+from certero.disk import read_file, write_whole
 from certero.errors import PhotoError
 from certero.interchange import class_columns, csv_text
 from certero.records import SPLITS, Json
@@ -167,7 +167,7 @@ def collect_mistakes(
     mistakes: list[Mistake] = []
     for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_PICTURES]:
         try:
-            picture = thumbnail(pixels.decode(paths[row].read_bytes(), at_least=(160, 160)).pixels)
+            picture = thumbnail(pixels.decode(read_file(paths[row]), at_least=(160, 160)).pixels)
         except (OSError, PhotoError):
             continue
         name, label, predicted = table["path"][int(row)], classes[truth[row]], classes[best[row]]

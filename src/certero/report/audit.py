@@ -9,7 +9,7 @@ from pathlib import Path
 from certero import pixels
 from certero.data.files import on_disk
 from certero.data.findings import KINDS, SEVERITIES
-from certero.disk import write_whole
+from certero.disk import read_file, write_whole
 from certero.errors import PhotoError
 from certero.language import language
 from certero.records import Json
@@ -111,7 +111,7 @@ def _show(finding: Json, root: Path) -> Shown:
     pictures: list[tuple[str, str]] = []
     for name in finding["paths"][:_IN_CLUSTER]:
         try:
-            data = on_disk(root, name).read_bytes()
+            data = read_file(on_disk(root, name))
             small = thumbnail(pixels.decode(data, at_least=(_SIDE, _SIDE)).pixels, _SIDE, _BYTES)
         except (OSError, PhotoError):
             continue

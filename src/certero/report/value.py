@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from certero.disk import write_whole
+from certero.disk import read_file, write_whole
 from certero.interchange import json_text
 from certero.language import _, language
 from certero.records import Json
@@ -94,7 +94,7 @@ def _safe(text: str) -> str:
 
 def _read(place: Path) -> str:
     try:
-        return place.read_text("utf-8")
+        return read_file(place).decode("utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
 

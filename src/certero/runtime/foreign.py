@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from certero.config import read_toml
+from certero.disk import MOST_MODEL_BYTES, MOST_TEXT_BYTES, read_file
 from certero.errors import ConfigError, ModelFileError, PhotoError
 from certero.names import class_name
 from certero.records import Json, Map, Preprocessing
@@ -90,7 +91,7 @@ class ForeignClassifier:
 
     def __init__(self, model: Path, card: Path, map: Map) -> None:
         try:
-            data = model.read_bytes()
+            data = read_file(model, MOST_MODEL_BYTES)
         except OSError as error:
             raise ModelFileError(f"MODEL must be a readable ONNX file; {model}: {error.strerror}.") from error
         self.size_bytes, self.parameters = take_stock(data, model)
@@ -183,11 +184,9 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _read_card(file: Path, network: Network, model: Path) -> ForeignCard:
     try:
-        given: Json = tomllib.loads(file.read_text("utf-8"))
+        given: Json = read_toml(file, "the card")
     except OSError as error:
         raise ConfigError(f"a foreign MODEL needs a readable card; {file}: {error.strerror}. Check --card.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"a card must be valid TOML in UTF-8; {file}: {error}.") from error
     if unknown := sorted(set(given) - set(KEYS)):
         raise ConfigError(f"a card may hold {', '.join(KEYS)}; {file} has {', '.join(unknown)}. Take it out.")
     for key, allowed in KEYS.items():
@@ -242,7 +241,11 @@ def _classes(given: Json, file: Path) -> tuple[str, ...]:
     listed = given.get("classes")
     if isinstance(listed, str):
         try:
-            listed = [line.strip() for line in (file.parent / listed).read_text("utf-8").splitlines() if line.strip()]
+            listed = [
+                line.strip()
+                for line in read_file(file.parent / listed, MOST_TEXT_BYTES).decode("utf-8-sig").splitlines()
+                if line.strip()
+            ]
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"classes in {file} must be a list, or a readable text file; found {listed!r}."

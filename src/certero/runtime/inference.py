@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from certero import pixels
+from certero.disk import read_file
 from certero.errors import PhotoError, changed_since
 from certero.records import Map, Preprocessing
 
@@ -85,7 +86,7 @@ def _prepare(photo: Photo, preprocessing: Preprocessing) -> NDArray[np.uint8]:
         return pixels.fit(pixels.from_array(photo), preprocessing)
     if isinstance(photo, Path):
         try:
-            photo = photo.read_bytes()
+            photo = read_file(photo)
         except OSError as error:
             raise PhotoError(error.strerror or str(error)) from error
     if pixels.is_picture(photo):

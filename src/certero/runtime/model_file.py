@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+from certero.disk import MOST_MODEL_BYTES, read_file
 from certero.errors import ModelFileError
 from certero.runtime.card import Card
 
@@ -34,7 +35,7 @@ def read_model(path: Path) -> tuple[bytes, Card]:
         ModelFileError: if the file is missing, damaged, foreign (no card) or made by a newer certero.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path, MOST_MODEL_BYTES)
     except OSError as error:
         raise ModelFileError(
             f"MODEL must be a readable model file; {path}: {error.strerror}. Check the path."
@@ -101,7 +102,7 @@ def is_foreign(path: Path) -> bool:
         ModelFileError: if it cannot be read or is no ONNX file.
     """
     try:
-        _model, metadata = _take_apart(path.read_bytes(), str(path))
+        _model, metadata = _take_apart(read_file(path, MOST_MODEL_BYTES), str(path))
     except OSError as error:
         raise ModelFileError(
             f"MODEL must be a readable model file; {path}: {error.strerror}. Check the path."
