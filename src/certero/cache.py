@@ -1,7 +1,7 @@
 """A folder-wide cache of small blobs in one SQLite file, safe for several processes at once.
 
 Entries carry a checksum: what a power cut or a bad disk spoiled is forgotten and computed again, never used.
-A cache that cannot be written (full or read-only disk) costs time, not the run.
+A cache that cannot be written (full or read-only disk), or that another user can write to, costs time, not the run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from certero.config import cache_folder
+from certero.language import Sentence
+from certero.trust import create_private, distrust, make_private
 
 #: Every cache: facts of photos, features of photos, exported networks.
 CACHES = ("fingerprints", "features", "networks")
@@ -71,9 +73,10 @@ class BlobCache:
                     self._rebuild()
                 return found
             for key, checksum, blob, used in rows:
-                if checksum == _checksum(key, blob):
+                # Somebody's own tool may have written text or nothing where bytes belong.
+                if isinstance(blob, bytes) and checksum == _checksum(key, blob):
                     found[key] = blob
-                    if used is None or used < stale:
+                    if not isinstance(used, int) or used < stale:
                         self._used.add(key)
         self.hits += len(found)
         if len(self._used) >= _KEYS_A_QUERY:
@@ -104,7 +107,7 @@ class BlobCache:
             return []
         try:
             return self._connection.execute(
-                "SELECT coalesce(used, 0), entry.key, length(entry.key) + length(blob) "
+                "SELECT CAST(coalesce(used, 0) AS INTEGER), entry.key, length(entry.key) + coalesce(length(blob), 0) "
                 "FROM entry LEFT JOIN last_use USING (key)"
             ).fetchall()
         except sqlite3.DatabaseError as error:
@@ -163,7 +166,10 @@ class BlobCache:
     def _open(self) -> sqlite3.Connection | None:
         for _attempt in range(2):
             try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                make_private(self.path.parent)
+                if distrusted(self.path.parent):
+                    return None
+                create_private(self.path)
                 connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, check_same_thread=False)
                 # Takes effect in a new file only, and lets `forget` give room back bit by bit.
                 connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -197,6 +203,18 @@ class BlobCache:
             # Not there: no such file, or another run was faster.
             with contextlib.suppress(OSError):
                 spoiled.replace(spoiled.with_name(f"{spoiled.name}{_SPOILED}"))
+
+
+def distrusted(folder: Path | None = None) -> dict[Path, Sentence]:
+    """What of the caches can have been written by another user, and why: the folder, or files in it.
+
+    Args:
+        folder: of the caches; the user's by default.
+    """
+    place = folder or cache_folder()
+    files = [place / f"{name}.sqlite{suffix}" for name in CACHES for suffix in _SUFFIXES]
+    found = {path: distrust(path) for path in (place, *files)}
+    return {path: reason for path, reason in found.items() if reason is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +267,8 @@ def prune_caches(
         BlobCache(facts.name, folder) for facts in describe_caches(folder) if facts.path.exists() or facts.bytes > 0
     ]
     try:
-        entries = sorted(
-            (used, number, key, size) for number, c in enumerate(caches) for used, key, size in c.list_uses()
-        )
+        listed = ((used, number, key, size) for number, c in enumerate(caches) for used, key, size in c.list_uses())
+        entries = sorted(listed, key=lambda entry: (entry[0], entry[1], str(entry[2])))
         left = sum(size for _used, _number, _key, size in entries)
         deadline = None if unused_for is None else time.time() - unused_for.total_seconds()
         doomed: list[list[str]] = [[] for _cache in caches]

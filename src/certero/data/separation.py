@@ -19,6 +19,7 @@ import polars as pl
 
 from certero.data.clusters import Clusters
 from certero.data.files import first_and_count
+from certero.data.patterns import match_all
 from certero.data.table import SCHEMA, Mask, Photos
 from certero.errors import SplitError
 from certero.language import Sentence, sentence
@@ -246,7 +247,7 @@ def _groups(photos: Photos, used: Mask, group_by: str) -> list[str | None]:
             f"'{group_by}' (columns: {', '.join(columns) or 'none'}). Use one of them."
         )
     else:
-        found = _matches(table["path"].to_list(), group_by)
+        found = match_all(group_by, table["path"].to_list())
     groups = [group if use else None for group, use in zip(found, used, strict=True)]
     without = [path for path, group, use in zip(table["path"], groups, used, strict=True) if use and not group]
     if without:
@@ -255,17 +256,6 @@ def _groups(photos: Photos, used: Mask, group_by: str) -> list[str | None]:
             f"{first_and_count(without, 'photo')} of {int(used.sum())}. Use one that covers all."
         )
     return groups
-
-
-def _matches(paths: list[str], pattern: str) -> list[str | None]:
-    try:
-        regex = re.compile(pattern)
-    except re.error as error:
-        raise SplitError(
-            f"--group-by must be a valid regular expression; '{pattern}' is not: {error}. Correct it."
-        ) from error
-    found = (regex.search(path) for path in paths)
-    return [None if match is None else match[min(regex.groups, 1)] for match in found]
 
 
 def _by_time(

@@ -62,6 +62,15 @@ class View:
         return self.grey.tobytes() + zlib.compress(json.dumps(measures).encode(), 1)
 
     @classmethod
+    def is_whole(cls, blob: bytes) -> bool:
+        """Whether bytes from the cache are those of a view."""
+        try:
+            measures = cls.from_blob(blob).measures
+            return all(math.isfinite(getattr(measures, name)) for name in _MEASURE_NAMES if name != "camera")
+        except (ValueError, TypeError, zlib.error, RecursionError):
+            return False
+
+    @classmethod
     def from_blob(cls, blob: bytes) -> View:
         """The inverse of `to_blob`."""
         size = VIEW_SIDE * VIEW_SIDE

@@ -22,6 +22,7 @@ from certero.learn.lite import IR_VERSION, OPSET
 from certero.learn.photo_blocks import BLOCK_KERNEL
 from certero.learn.quantise import quantise
 from certero.records import Preprocessing
+from certero.runtime.model_file import holds_network
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +52,7 @@ def export_backbone(
     """
     key = backbone_id(backbone, preprocessing, precision)
     known = cache.get_many([key]).get(key)
-    if known is not None:
+    if known is not None and holds_network(known):
         return known
     if backbone.draw is None:
         exports = [(key, _trace(Extractor.of(backbone), preprocessing))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,11 +53,21 @@ class RememberedFeatures:
         self._cache = cache
         self._prefix = json.dumps([pixels.PATH_VERSION, network_id, preprocessing.to_json(), engine], sort_keys=True)
         self._unsaved: list[tuple[str, bytes]] = []
+        self._bytes: int | None = None
 
     def get(self, content_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The embeddings [D] that are remembered, by content hash."""
         keys = {self._key(content_hash): content_hash for content_hash in content_hashes}
-        return {keys[key]: np.frombuffer(blob, np.float32) for key, blob in self._cache.get_many(list(keys)).items()}
+        found = self._cache.get_many(list(keys))
+        if self._bytes is None and found:
+            # All of one network are of one length: what is not is no embedding.
+            self._bytes = Counter(map(len, found.values())).most_common(1)[0][0]
+        rows = {
+            keys[key]: np.frombuffer(blob, np.float32)
+            for key, blob in found.items()
+            if len(blob) == self._bytes and len(blob) % 4 == 0 < len(blob)
+        }
+        return {content_hash: row for content_hash, row in rows.items() if np.isfinite(row).all()}
 
     def put(self, content_hash: str, embedding: NDArray[np.float32]) -> None:
         """Remembers one embedding, for certain only after `save`."""

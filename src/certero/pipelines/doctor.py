@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Literal
 
 from certero import machine
 from certero.amounts import count, size
-from certero.cache import describe_caches
+from certero.cache import describe_caches, distrusted
 from certero.config import cache_folder, state_folder, version
 from certero.engine.threads import count_cores
-from certero.language import _, ngettext
+from certero.language import _, ngettext, translate
 from certero.pipelines.defects import known_defects, mismatched_torch
 from certero.records import Json
+from certero.trust import distrust
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -335,6 +336,9 @@ def _downloaded_weights() -> Iterator[str]:
 
 
 def _caches() -> Iterator[Check]:
+    for path, reason in distrusted().items():
+        found = _("{path}: {reason}; nothing in it is used").format(path=path, reason=translate(reason))
+        yield Check(_("cache"), "problem", found, _("Choose a folder of your own with CERTERO_CACHE, or delete it."))
     for facts in describe_caches():
         found = f"{facts.path} ({size(facts.bytes)})"
         if facts.entries is None:
@@ -348,6 +352,10 @@ def _caches() -> Iterator[Check]:
 
 def _state() -> Iterator[Check]:
     log = state_folder() / "openings.jsonl"
+    if reason := distrust(log.parent) or distrust(log):
+        found = _("{path}: {reason}; openings in it may be wrong").format(path=log, reason=translate(reason))
+        advice = _("Choose a folder of your own with CERTERO_STATE, or close this one to others.")
+        yield Check(_("log of openings"), "problem", found, advice)
     if not _writable(log):
         advice = _("Make it writable, or name another folder in CERTERO_STATE: without it no test set is opened.")
         yield Check(_("log of openings"), "problem", _("{log} cannot be written").format(log=log), advice)

@@ -17,6 +17,7 @@ from certero.disk import lock_descriptor
 from certero.errors import OutputError
 from certero.interchange import json_text
 from certero.records import Json
+from certero.trust import create_private, make_private
 
 # Enough to tell photos apart (2^-64 a pair), short enough to log thousands of photos at each opening.
 _DIGITS = 16
@@ -85,7 +86,8 @@ def open_test_set(pixel_hashes: Sequence[str], *, purpose: str, data: str, run: 
     photos = sorted({pixel_hash[:_DIGITS] for pixel_hash in pixel_hashes})
     log = _log()
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_private(log.parent)
+        create_private(log)
         with log.open("a+b", buffering=0) as file:
             # Of two runs at once, the second waits here and then counts the first.
             lock_descriptor(file.fileno())
@@ -120,8 +122,8 @@ def _parse(logged: bytes) -> list[Json]:
     for line in logged.decode("utf-8", errors="replace").splitlines():
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict):
+        if isinstance(record, dict) and isinstance(record.get("photos"), list | None):
             records.append(record)
     return records

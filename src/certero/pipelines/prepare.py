@@ -31,7 +31,8 @@ from certero.language import sentence
 from certero.pipelines.openings import Opening, open_test_set
 from certero.pipelines.resources import Resources, map_several, resources
 from certero.pipelines.stored import read_table
-from certero.records import Map, PhotoFacts, Progress, no_progress
+from certero.pixels import MAX_PIXELS
+from certero.records import USED, Map, PhotoFacts, Progress, no_progress
 
 # Part of the cache's keys: raise it when a fingerprint or the verdict on a damaged file changes.
 _FACTS_VERSION = 4
@@ -264,7 +265,12 @@ class RememberedLook:
             if isinstance(known, Identity)
         }
         recalled = self._cache.get_many(list(keys.values())) | self._unsaved
-        facts = {content: _from_blob(recalled[key]) for content, key in keys.items() if key in recalled}
+        # What is nonsense, whole as it may be, is forgotten and looked at again.
+        facts = {
+            content: recalled_facts
+            for content, key in keys.items()
+            if key in recalled and (recalled_facts := _from_blob(recalled[key], content)) is not None
+        }
         missing: dict[str, Path] = {}
         for path, known in zip(paths, identified, strict=True):
             if isinstance(known, Identity) and known.content_hash not in facts:
@@ -291,6 +297,7 @@ class RememberedLook:
         return seen.facts
 
 
+_DESCRIPTOR_BYTES = 32
 _FACT_NAMES = tuple(field.name for field in dataclasses.fields(PhotoFacts))
 
 
@@ -302,8 +309,28 @@ def _to_blob(facts: PhotoFacts) -> bytes:
     return json.dumps(data).encode()
 
 
-def _from_blob(blob: bytes) -> PhotoFacts:
-    data = json.loads(blob)
-    data["descriptor"] = bytes.fromhex(data["descriptor"]) if data["descriptor"] is not None else None
-    data["captured_at"] = datetime.fromisoformat(data["captured_at"]) if data["captured_at"] is not None else None
-    return PhotoFacts(**data)
+def _from_blob(blob: bytes, content: str) -> PhotoFacts | None:
+    """The facts of a file of this content; None for anything else."""
+    try:
+        data = json.loads(blob)
+        data["descriptor"] = bytes.fromhex(data["descriptor"]) if data["descriptor"] is not None else None
+        data["captured_at"] = datetime.fromisoformat(data["captured_at"]) if data["captured_at"] is not None else None
+        facts = PhotoFacts(**data)
+        return facts if facts.content_hash == content and _is_sound(facts) else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _is_sound(facts: PhotoFacts) -> bool:
+    """Whether facts are such as a look at a photo gives."""
+    if facts.status == "unreadable":
+        return isinstance(facts.problem, str)
+    return (
+        facts.status in USED
+        and isinstance(facts.pixel_hash, str)
+        and len(facts.pixel_hash) == len(facts.content_hash)
+        and 0 < int(facts.width or 0) * int(facts.height or 0) <= MAX_PIXELS
+        and 0 <= int(facts.perceptual_hash or 0) < 2**64
+        and len(facts.descriptor or bytes(_DESCRIPTOR_BYTES)) == _DESCRIPTOR_BYTES
+        and 0.0 <= float(facts.brightness or 0.0) <= 1.0
+    )

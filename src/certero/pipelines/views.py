@@ -67,7 +67,7 @@ def _views(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resource
     keys = {content: view_key(content) for content in content_hashes}
     known = _recall(tools.fingerprints, list(keys.values()))
     files = dict(zip(content_hashes, paths, strict=True))
-    missing = [content for content, key in keys.items() if key not in known]
+    missing = [content for content, key in keys.items() if key not in known or not View.is_whole(known[key])]
     unseen = [files[content] for content in missing]
     fresh: dict[str, bytes] = {}
     try:
@@ -86,7 +86,8 @@ def alter_sample(paths: Sequence[Path], content_hashes: Sequence[str], tools: Re
     rows = sorted(range(len(paths)), key=lambda row: content_hashes[row])[:SAMPLE]
     keys = [f"altered:{_ALTERED_VERSION}:{content_hashes[row]}" for row in rows]
     known = _recall(tools.fingerprints, keys)
-    missing = [number for number, key in enumerate(keys) if key not in known]
+    whole = len(ALTERATIONS) * np.dtype(np.float32).itemsize
+    missing = [number for number, key in enumerate(keys) if len(known.get(key, b"")) != whole]
     altered = [paths[rows[number]] for number in missing]
     found = map_several(tools.heavy_map, score_altered, altered, _ALTERED_A_TASK)
     fresh = {keys[number]: row.tobytes() for number, row in zip(missing, found, strict=True)}

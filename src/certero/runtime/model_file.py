@@ -110,6 +110,15 @@ def is_foreign(path: Path) -> bool:
     return _CARD_KEY not in metadata
 
 
+def holds_network(data: bytes) -> bool:
+    """Whether these bytes are built like an ONNX file with a network in it."""
+    try:
+        _take_apart(data, "")
+    except ModelFileError:
+        return False
+    return True
+
+
 def take_stock(model: bytes, path: Path) -> tuple[int, int]:
     """Bytes on the disk, files of weights beside the model included, and the numbers stored as weights.
 
