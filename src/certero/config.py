@@ -29,7 +29,6 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _SHOWN = 80
 # A path may have as many.
 _MOST_LETTERS = 4096
-_MOST_STRENGTH = 1e9
 _SIZES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
@@ -322,7 +321,7 @@ def _checked(values: dict[str, Any]) -> TrainSettings:
     for name, (low, high) in _RANGES.items():
         _check(_flag(name), getattr(settings, name), low, high)
     if not settings.strengths or not all(
-        isinstance(s, int | float) and 0 < s <= _MOST_STRENGTH for s in settings.strengths
+        isinstance(s, int | float) and 0 < s < float("inf") for s in settings.strengths
     ):
         raise ConfigError(f"strengths must be positive numbers; found {shown(list(settings.strengths))}.")
     scale = settings.train_scale

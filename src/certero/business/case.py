@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import difflib
 import math
@@ -302,14 +301,15 @@ def _check_names(what: str, fields: Mapping[str, Any], known: Sequence[str]) -> 
 def _number(name: str, value: object, least: float = -math.inf, allowed: bool = True) -> float:
     bound = "" if least == -math.inf else f", {'at least' if allowed else 'above'} {least:g}"
     # True is an int to Python, and never one to a user.
+    most = _MOST.get(name, _MOST_NUMBER)
     number = math.nan
     if isinstance(value, int | float) and not isinstance(value, bool):
-        with contextlib.suppress(OverflowError):  # a whole number may have thousands of digits
-            number = float(value)
-    most = _MOST.get(name, _MOST_NUMBER)
+        # A whole number may have thousands of digits, which no other number has.
+        number = float(value) if abs(value) <= most or isinstance(value, float) else math.inf * (1 if value > 0 else -1)
     if abs(number) <= most and (number > least or (allowed and number == least)):
         return number
-    raise ConfigError(f"{name} must be a number{bound}, at most {most:,.0f}; found {shown(value)}.")
+    bound += f", at most {most:,.0f}" if number > most else ""
+    raise ConfigError(f"{name} must be a number{bound}; found {shown(value)}.")
 
 
 def _text(name: str, value: object) -> str:

@@ -31,7 +31,6 @@ from certero.language import sentence
 from certero.pipelines.openings import Opening, open_test_set
 from certero.pipelines.resources import Resources, map_several, resources
 from certero.pipelines.stored import read_table
-from certero.pixels import MAX_PIXELS
 from certero.records import USED, Map, PhotoFacts, Progress, no_progress
 
 # Part of the cache's keys: raise it when a fingerprint or the verdict on a damaged file changes.
@@ -329,7 +328,7 @@ def _is_sound(facts: PhotoFacts) -> bool:
         facts.status in USED
         and isinstance(facts.pixel_hash, str)
         and len(facts.pixel_hash) == len(facts.content_hash)
-        and 0 < int(facts.width or 0) * int(facts.height or 0) <= MAX_PIXELS
+        and min(int(facts.width or 0), int(facts.height or 0)) > 0
         and 0 <= int(facts.perceptual_hash or 0) < 2**64
         and len(facts.descriptor or bytes(_DESCRIPTOR_BYTES)) == _DESCRIPTOR_BYTES
         and 0.0 <= float(facts.brightness or 0.0) <= 1.0
