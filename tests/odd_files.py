@@ -687,8 +687,9 @@ def jpegs() -> Iterator[Odd]:
     yield Odd("jpeg grey", save(Image.fromarray(grey()), "JPEG", quality=95), pixels=shown(grey()), mean=2, most=40)
     rgb = save(picture, "JPEG", quality=95, keep_rgb=True)
     yield Odd("jpeg of rgb", rgb, pixels=colours(), **about)
-    inks = Image.fromarray(np.concatenate([255 - colours(), np.zeros((HEIGHT, WIDTH, 1), np.uint8)], 2), "CMYK")
-    yield Odd("jpeg cmyk, inverted as Adobe does", save(inks, "JPEG", quality=95), pixels=colours(), mean=4, most=90)
+    inks = np.concatenate([255 - colours(), np.zeros((HEIGHT, WIDTH, 1), np.uint8)], 2)
+    printed = Image.frombytes("CMYK", (WIDTH, HEIGHT), inks.tobytes())
+    yield Odd("jpeg cmyk, inverted as Adobe does", save(printed, "JPEG", quality=95), pixels=colours(), mean=4, most=90)
     for orientation, expected in turned_pictures():
         tags = Image.Exif()
         tags[0x0112] = orientation

@@ -204,11 +204,11 @@ def _check_kind(data: bytes, tags: Tags, layout: _Layout) -> None:
 
 def _is_rare(layout: _Layout) -> bool:
     """Whether the photo is read here and not by Pillow."""
-    if layout.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK) or layout.compression == _JPEG:
+    if layout.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK, _YCBCR) or layout.compression == _JPEG:
         return False
     if layout.samples == 1:
         return layout.bits not in (1, 2, 4, 8)
-    return layout.bits != 8 or layout.in_planes or layout.photometric == _WHITE_IS_ZERO
+    return layout.bits != 8 or layout.in_planes or layout.photometric in (_WHITE_IS_ZERO, _YCBCR)
 
 
 def _spans(tags: Tags) -> list[tuple[int, int]]:
@@ -329,8 +329,9 @@ def _to_rgb(samples: Samples, layout: _Layout, tags: Tags) -> tuple[UInt8, str |
             raise _unsupported(layout)
         used = 1
     elif layout.photometric == _CMYK and layout.samples >= 4:
-        inks = np.ascontiguousarray(scale_to_8_bits(samples[:, :, :4], white))
-        return np.asarray(Image.fromarray(inks, "CMYK").convert("RGB")), note
+        return _from_mode("CMYK", scale_to_8_bits(samples[:, :, :4], white)), note
+    elif layout.photometric == _YCBCR and layout.samples >= 3:
+        return _from_mode("YCbCr", scale_to_8_bits(samples[:, :, :3], white)), note
     elif layout.samples >= 3:
         colours = np.ascontiguousarray(scale_to_8_bits(samples[:, :, :3], white))
         used = 3
@@ -341,3 +342,9 @@ def _to_rgb(samples: Samples, layout: _Layout, tags: Tags) -> tuple[UInt8, str |
         shown = colours.astype(np.uint16) * (alpha if layout.extra[0] == 2 else 255)
         colours = np.minimum((shown + 255 * (255 - alpha) + 127) // 255, 255).astype(np.uint8)
     return colours, note
+
+
+def _from_mode(mode: str, samples: UInt8) -> UInt8:
+    """Samples [height, width, n] of one of Pillow's modes as RGB."""
+    photo = Image.frombytes(mode, (samples.shape[1], samples.shape[0]), samples.tobytes())
+    return np.asarray(photo.convert("RGB"))
