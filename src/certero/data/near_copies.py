@@ -1,7 +1,7 @@
 """Near copies: photos that are one photo altered, found among all pairs that could be.
 
-How alike is alike enough is not known beforehand: altered copies of a sample of the photos say what a copy scores,
-pairs of different labels, or taken at different times, what another photo scores.
+How alike is alike enough depends on the photos: pairs of different labels, or taken at different times, say what
+another photo scores, altered copies of a sample whether copies still score more.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ UInt8 = npt.NDArray[np.uint8]
 
 #: At most so many of the photos may get a partner that shows something else.
 WRONG_SHARE = 0.01
-# Of each alteration at least so many shall pass.
-_PASSING = 0.97
-_MARGIN = 0.01
-_LEAST_THRESHOLD = 0.6
+# Measured on thumbnails of 32 pixels (drawn planes, ships and cars on sky, sea and white, and shop photos): of 177
+# planted copies that were laid on their original 0.97 finds 95 %, 0.96 98 %, but gives three times as many other photos
+# a partner. Altered shop photos in a white frame, the least alike, have 0.967 and more in nine of ten cases.
+_LEAST_THRESHOLD = 0.965
+# So far below the threshold only look-alikes are; one photo under two labels leaves that gap empty.
+_GAP = 0.1
 # Neighbours looked at: by the network's features, and by the grey view as it is and mirrored.
 _LEARNED, _SEEN = 6, 4
 # Cosines below which neighbours are not looked at (of features centred and reduced; of grey views, and where there are
@@ -54,7 +56,7 @@ class NearCopies:
 
     Args:
         pairs: int64 [p, 2], rows i < j that are one photo altered.
-        score: float32 [p], correlation of fine detail.
+        score: float32 [p], likeness; see `alignment.align`.
         mirrored: bool [p].
         threshold: score from which on a pair counts; None where near copies cannot be told apart.
         recall: share of altered sample photos that pass, by alteration.
@@ -243,13 +245,10 @@ def _choose_threshold(
     other_time: npt.NDArray[np.bool_],
     copies: dict[str, Floats],
 ) -> tuple[float, Sentence | None]:
-    """The least score that altered copies reach; more where other photos reach it too, until it is of no use."""
-    # Those that could not be laid on each other at all are lost at any threshold.
-    passed = [s[s >= _LEAST_THRESHOLD] for s in copies.values()]
-    reached = min((float(np.quantile(s, 1 - _PASSING)) for s in passed if len(s)), default=0.9)
-    threshold = max(_LEAST_THRESHOLD, min(reached - _MARGIN, 0.95))
+    """The least score of a copy; more where other photos reach it too, until it finds too few altered copies."""
+    threshold = _LEAST_THRESHOLD
     conflicts = _highest(n, pairs[other_label], score[other_label])
-    alike, nearly = (conflicts >= threshold).mean(), ((conflicts >= threshold - 0.15) & (conflicts < threshold)).mean()
+    alike, nearly = (conflicts >= threshold).mean(), ((conflicts >= threshold - _GAP) & (conflicts < threshold)).mean()
     # A group of its own, with hardly anything below it: one photo under two labels, not two photos that look alike.
     if not (alike <= 0.2 and nearly <= alike / 2):
         threshold = max(threshold, _quantile(conflicts))
