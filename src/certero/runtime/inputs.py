@@ -25,27 +25,23 @@ _WANTED = (
 
 
 def several(photos: Any) -> list[Any]:
-    """The photos one by one, each as it was given; of one photo a list of one.
+    """The photos one by one, each as it was given: of one photo a list of one, of no photos an empty one.
 
     Args:
         photos: one photo; an array of them [N, H, W, 3]; or any iterable.
 
     Raises:
-        InputError: for None, a number, a mapping, nothing at all, or pixels that are no photos.
+        InputError: for None, a number, a mapping, or pixels that are no photos.
     """
     if isinstance(photos, Mapping) or hasattr(photos, "columns"):
         raise InputError(
             f"{_WANTED}, or several of them; found a {type(photos).__name__}. Give a list: of a table one column."
         )
     if (array := _as_array(photos)) is not None:
-        found = _photos_of(array, "the array")
-    elif _is_one(photos) or not isinstance(photos, Iterable):
+        return _photos_of(array, "the array")
+    if _is_one(photos) or not isinstance(photos, Iterable):
         return [photos]
-    else:
-        found = list(photos)
-    if not found:
-        raise InputError(f"{_WANTED}, or several of them; found an empty {type(photos).__name__}. Give at least one.")
-    return found
+    return list(photos)
 
 
 def to_source(photo: Any, number: int) -> Any:
