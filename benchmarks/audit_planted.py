@@ -116,7 +116,7 @@ def judge_labels(grocery: Path, folder: Path) -> None:
     write(root / "labels.csv", rows)
     measured, answer = audit(root / "labels.csv", folder)
     ranked = sorted(
-        (finding for finding in answer["findings"] if finding["kind"] == "suspicious_label"),
+        (finding for finding in answer["findings"] if finding["kind"] in ("suspicious_label", "doubtful_label")),
         key=lambda finding: -finding["score"],
     )
     first = {finding["paths"][0] for finding in ranked[: round(0.08 * len(rows))]}

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from certero.data.files import NO_CLASS
 from certero.records import Json
 from certero.report.advice import MOST_ADVICE, Advice, advise, photos_to_halve
 from certero.report.figures import choose_headline
-from certero.report.trust import Reason, calibration_sentence, reasons, verdict
+from certero.report.trust import Reason, _calibrated, _complete, calibration_sentence, reasons, verdict
 from certero.stats.intervals import proportion, wilson
 from certero.stats.requirements import judge, parse_requirement
 from certero.stats.scores import score
@@ -267,3 +268,48 @@ def test_the_sentence_on_calibration_speaks_of_the_photos_near_90_percent() -> N
     none = calibration_sentence([row(0.5, 0.4, 10), row(0.99, 0.99, 30)])
     assert none == "On average the model says 87\u00a0%, and it is right in 84\u00a0% (40 photos)."
     assert calibration_sentence([]) is calibration_sentence(None) is None
+
+
+def _sure(photos: int, confidence: float, right: float, before: float | None = None) -> Reason:
+    """What the page says of probabilities that all are alike."""
+    accuracy = {"value": right, "low": None, "high": None, "method": "too_few_groups", "n": photos}
+    body = {
+        "reliability": [{"from": 0.0, "to": 1.0, "n": photos, "confidence": confidence, "accuracy": accuracy}],
+        "ece": {"value": abs(confidence - right), "low": None, "high": None, "method": "bootstrap", "n": photos},
+        "before_calibration": None if before is None else {"ece": before, "reliability": []},
+        "design_effect": 1.0,
+    }
+    found = _calibrated(body)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("photos", "confidence", "right", "before", "mark", "title"),
+    [
+        (2, 0.97, 1.0, None, "careful", "cannot be told"),
+        (24, 0.958, 1.0, 0.004, "careful", "made the probabilities worse"),
+        (24, 0.999, 1.0, 0.004, "careful", "cannot be told"),
+        (60, 0.9, 0.9, 0.1, "careful", "cannot be told"),
+        (1000, 0.9, 0.86, 0.004, "careful", "made the probabilities worse"),
+        (1000, 0.9, 0.89, 0.05, "good", "mean what they say"),
+        (1000, 0.9, 0.82, 0.05, "careful", "are off"),
+        (429, 0.48, 0.92, 0.05, "careful", "made the probabilities worse"),
+    ],
+)
+def test_the_tick_of_calibration_takes_photos_enough_and_probabilities_that_are_good(
+    photos: int, confidence: float, right: float, before: float | None, mark: str, title: str
+) -> None:
+    found = _sure(photos, confidence, right, before)
+    assert (found.mark, title in found.title) == (mark, True)
+
+
+def test_nothing_was_lost_is_not_said_beside_files_that_were_passed_over() -> None:
+    counts = {"photos": 60, "used": 60, "passed_over": {}}
+    assert _complete({"counts": counts}) == Reason("good", "No photo was lost", "All 60 were read and used.")
+    beside = _complete({"counts": counts | {"passed_over": {".xyz": 15}}})
+    assert beside is not None
+    assert (beside.mark, "15 .xyz" in beside.text, "lost" in beside.title) == ("note", True, False)
+    lost = _complete({"counts": counts | {"passed_over": {NO_CLASS: 3}}})
+    assert lost is not None
+    assert lost.mark == "careful"

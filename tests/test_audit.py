@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ import certero
 from certero.cli.main import main
 from certero.data.alignment import align
 from certero.data.alterations import ALTERATIONS, alter
-from certero.data.findings import KINDS
+from certero.data.findings import KINDS, describe_kind
 from certero.data.near_copies import _describe, _deviations
 from certero.data.neighbours import EXACT, Index, reduced, unit_length
 from certero.data.scan import list_photos
@@ -160,8 +161,10 @@ def test_no_photo_is_touched(planted: Path, tmp_path: Path) -> None:
 def test_the_page_shows_pictures_and_what_to_do(planted: Path, answer: Answer) -> None:
     page = (planted.parent / "audit.html").read_text("utf-8")
     for kind in {finding["kind"] for finding in answer["findings"]}:
-        assert KINDS[kind][0] in page
-        assert KINDS[kind][1].replace("'", "&#39;") in page
+        severity = of_kind(answer, kind)[0]["severity"]
+        title, advice = describe_kind(kind, severity)
+        assert title in page
+        assert advice.replace("'", "&#39;") in page
     assert page.count("data:image/jpeg;base64,") >= 20
     assert len(page) < 1_500_000
 
@@ -362,43 +365,134 @@ def test_a_view_is_described_by_its_cells_and_their_deviation_without_a_copy_in_
     assert np.allclose(deviations, views.reshape(10_000, -1).std(axis=1), rtol=1e-4)
 
 
+def _blobs(counts: list[int], spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Features float32 [n, 40] of classes with so many photos each, and the class of each."""
+    random = np.random.default_rng(seed)
+    truth = np.repeat(np.arange(len(counts)), counts)
+    centres = 3 * random.normal(size=(len(counts), 40))
+    return (centres[truth] + spread * random.normal(size=(len(truth), 40))).astype(np.float32), truth
+
+
 def test_planted_wrong_labels_rank_first() -> None:
     random = np.random.default_rng(0)
-    truth = random.integers(0, 6, 900)
-    features = (3 * random.normal(size=(6, 40))[truth] + 2.0 * random.normal(size=(900, 40))).astype(np.float32)
+    features, truth = _blobs([150] * 6, 2.0)
     wrong = random.choice(900, 45, replace=False)
     labels = truth.copy()
     labels[wrong] = (truth[wrong] + random.integers(1, 6, 45)) % 6
-    found = suspect(features, labels, np.arange(900) % 5, map)
-    first = np.argsort(found.margin)[:72]
-    assert np.isin(wrong, first).mean() >= 0.9
+    found = suspect(features, labels, random.integers(0, 5, 900), map)
+    assert np.isin(wrong, np.argsort(-found.wrong)[:72]).mean() >= 0.95
     assert (found.suggested[wrong] == truth[wrong]).mean() >= 0.9
-    assert np.isin(np.flatnonzero(found.suspicious), wrong).mean() >= 0.9
+    assert np.isin(np.flatnonzero(found.wrong >= 0.5), wrong).mean() >= 0.9
+    assert (found.wrong[wrong] >= 0.05).mean() >= 0.95
+    assert found.share == pytest.approx(0.05, abs=0.02)
 
 
-def test_held_out_answers_are_those_of_ridge_regression_without_the_fold() -> None:
+@pytest.mark.parametrize("spread", [1.0, 4.0, 8.0, 100.0])
+@pytest.mark.parametrize("counts", [[150] * 6, [200, 200], [290, 124, 15], [190, 10], [8] * 12])
+def test_of_right_labels_none_is_probably_wrong_however_hard_the_photos_are(counts: list[int], spread: float) -> None:
+    """From classes that no model confuses to labels that nothing tells."""
+    features, truth = _blobs(counts, spread, seed=1)
+    found = suspect(features, truth, np.random.default_rng(1).permutation(len(truth)) % 5, map)
+    assert found.share == 0
+    assert (found.wrong < 0.5).all()
+
+
+def test_a_rare_class_is_neither_doubted_nor_what_others_look_like() -> None:
+    """With more features than photos a penalised constant turned sign: 121 of 429 crops looked like the rare class."""
+    random = np.random.default_rng(2)
+    truth = np.repeat([0, 1, 2], [120, 60, 8])
+    features = (random.normal(size=(3, 600))[truth] + 3 * random.normal(size=(188, 600))).astype(np.float32) + 5
+    found = suspect(features, truth, random.permutation(188) % 5, map)
+    assert found.judged.all()
+    assert found.doubted[truth != 2].mean() < 0.1
+    assert (found.suggested[found.doubted & (truth != 2)] != 2).all()
+
+
+def test_photos_of_a_class_that_lies_in_one_fold_are_not_judged_and_no_model_there_names_it() -> None:
+    features, truth = _blobs([60, 60, 30], 1.0)
+    folds = np.where(truth == 2, 0, np.arange(150) % 5)
+    found = suspect(features, truth, folds, map)
+    assert not found.judged[truth == 2].any()
+    assert found.judged[truth != 2].all()
+    assert (found.wrong[truth == 2] == 0).all()
+    assert not found.doubted.any()
+    assert (found.suggested[(folds == 0) & (truth != 2)] != 2).all()
+    # A few wrong labels elsewhere do not make that class known.
+    labels = truth.copy()
+    labels[[1, 2, 3, 4, 61, 62, 63, 64]] = 2
+    again = suspect(features, labels, folds, map)
+    assert not again.judged[truth == 2].any()
+
+
+def test_held_out_outputs_are_those_of_ridge_regression_without_the_fold_and_sum_to_one() -> None:
     from sklearn.linear_model import Ridge
 
     from certero.stats import suspicion
 
     random = np.random.default_rng(1)
     truth = random.integers(0, 3, 200)
-    features = (random.normal(size=(3, 12))[truth] + random.normal(size=(200, 12))).astype(np.float32)
+    features = (random.normal(size=(3, 300))[truth] + random.normal(size=(200, 300))).astype(np.float32) + 1
     folds = np.arange(200) % 4
-    ours = suspicion._held_out(features, truth, folds, 3, map)
+    ours, _explained = suspicion._held_out(features, truth, folds, 3, np.ones(200, bool), map)
+    assert ours.sum(axis=1) == pytest.approx(np.ones(200), abs=1e-3)
     rooted = np.sign(features) * np.sqrt(np.abs(features))
     standard = (rooted - rooted.mean(axis=0)) / rooted.std(axis=0)
-    columns = np.concatenate([standard, np.ones((200, 1))], axis=1)
     candidates = []
     for penalty in suspicion._PENALTIES:
         outputs = np.empty((200, 3))
         for fold in range(4):
             inside = folds != fold
-            ridge = Ridge(penalty * 201, fit_intercept=False).fit(columns[inside], np.eye(3)[truth[inside]])
-            outputs[~inside] = ridge.predict(columns[~inside])
-        candidates.append(outputs.argmax(axis=1))
-    assert max((ours.argmax(axis=1) == other).mean() for other in candidates) == 1.0
-    assert np.allclose(ours.sum(axis=1), 1)
+            ridge = Ridge(penalty * 201).fit(standard[inside], np.eye(3)[truth[inside]])
+            outputs[~inside] = ridge.predict(standard[~inside])
+        candidates.append(float(np.abs(ours - outputs).max()))
+    assert min(candidates) < 2e-3
+
+
+def test_no_label_of_the_real_barn_is_probably_wrong(caetec: Path) -> None:
+    """Two independent labellings agree on all of them; 121 were called probably wrong."""
+    pytest.importorskip("onnx", reason="labels are judged with the [train] extra")
+    found = certero.audit(caetec / "beds.csv")
+    assert of_kind(found, "suspicious_label") == []
+    assert len(of_kind(found, "doubtful_label")) <= 5
+    assert found["counts"]["findings"]["high"] == 0
+
+
+def test_wrong_labels_planted_among_shop_photos_are_found_and_hardly_any_other(grocery: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="labels are judged with the [train] extra")
+    listed = pl.read_csv(grocery / "grocery36.csv").filter(pl.col("split") == "train")
+    names = sorted(set(listed["label"]))[::3]
+    rows = pl.concat([listed.filter(pl.col("label") == name).head(40) for name in names])
+    random = np.random.default_rng(0)
+    wrong = set(random.choice(rows.height, round(0.05 * rows.height), replace=False).tolist())
+    labels = rows["label"].to_list()
+    for row in wrong:
+        labels[row] = str(random.choice([name for name in names if name != labels[row]]))
+    for path in rows["path"]:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(grocery / path, tmp_path / path)
+    rows.select("path", "label").write_csv(tmp_path / "right.csv")
+    rows.select("path", pl.Series("label", labels)).write_csv(tmp_path / "wrong.csv")
+    assert of_kind(certero.audit(tmp_path / "right.csv"), "suspicious_label") == []
+    found = certero.audit(tmp_path / "wrong.csv")
+    ranked = of_kind(found, "suspicious_label") + of_kind(found, "doubtful_label")
+    planted = {rows["path"][row] for row in wrong}
+    first = {finding["paths"][0] for finding in ranked[: round(0.08 * rows.height)]}
+    assert len(planted & first) >= 0.95 * len(planted)
+    probable = {finding["paths"][0] for finding in of_kind(found, "suspicious_label") if finding["severity"] == "high"}
+    assert len(probable & planted) >= 0.9 * len(probable)
+    assert len(probable & planted) >= 0.7 * len(planted)
+
+
+def test_the_page_and_the_summary_count_the_findings_of_each_severity_as_their_sections_do(
+    planted: Path, answer: Answer
+) -> None:
+    page = (planted.parent / "audit.html").read_text("utf-8")
+    badges = re.findall(r'<span class="tag (\w+)">(\d+) ', page)
+    for severity, count in answer["counts"]["findings"].items():
+        assert sum(int(number) for kind, number in badges if kind == severity) == count
+    for finding in answer["findings"]:
+        for path in finding["paths"]:
+            assert path in page
 
 
 def test_a_property_that_tells_nothing_is_no_shortcut_and_one_that_tells_all_is() -> None:

@@ -348,6 +348,11 @@ def test_photos_left_out_are_counted_and_named() -> None:
     assert "14 left out between the splits" in text
     assert "3 .txt, 1 without a suffix" in text
     assert "Nothing was left out: every photo was read and used." in text_of(render(shop(), {}, []))
+    beside = shop()
+    beside["counts"]["passed_over"] = {".xyz": 15}
+    said = text_of(render(beside, {}, []))
+    assert "Nothing was left out" not in said
+    assert "Passed over, and not looked at as photos: 15 .xyz" in said
 
 
 def test_a_share_near_all_or_none_is_never_rounded_to_it() -> None:

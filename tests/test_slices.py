@@ -7,6 +7,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 
+from certero.report.figures import worst_slice_sentence
 from certero.stats.slices import hour, lighting, slice_rows, worst_slice
 
 
@@ -97,3 +98,37 @@ def test_one_bad_hour_does_not_condemn_a_camera() -> None:
 def test_too_few_groups_name_no_worst_part() -> None:
     assert worst_slice(np.arange(90) % 4 > 0, np.arange(90) // 10, {"lighting": ["night"] * 40 + ["day"] * 50}) is None
     assert worst_slice(np.ones(90), None, {"lighting": ["night"] * 40 + ["day"] * 50}) is None
+
+
+def test_a_part_that_is_one_group_is_named_and_not_tested() -> None:
+    """All photos of one farm wrong, all others right: a bound cut at 1 was shown as "in 100 % of cases"."""
+    farm = [f"farm{number}" for number in range(13) for _ in range(6)]
+    correct = np.array([name != "farm12" for name in farm])
+    light = ["night", "day"] * 39
+    alone = worst_slice(correct, farm, {"farm": farm})
+    assert alone is not None
+    assert (alone["p"], alone["worse"], alone["looked_at"]) == (None, False, 0)
+    assert alone["untested"]["value"] == "farm12"
+    both = worst_slice(correct, farm, {"farm": farm, "lighting": light})
+    assert both is not None
+    assert (both["slice"], both["looked_at"]) == ("lighting", 2)
+    assert (both["untested"]["value"], both["untested"]["accuracy"]["value"]) == ("farm12", 0.0)
+    assert both["untested"]["rest_accuracy"] == 1.0
+    for worst in (alone, both):
+        said = worst_slice_sentence(worst)
+        assert said is not None
+        assert "farm: farm12 is one group" in said
+        assert said.endswith("whether it is worse or chance, nobody can tell.")
+        assert "of cases" not in said
+
+
+def test_a_bound_cut_at_one_is_no_chance() -> None:
+    correct = np.random.default_rng(3).random(200) > 0.2
+    worst = worst_slice(correct, None, {"camera": [f"c{number % 20}" for number in range(200)]})
+    assert worst is not None
+    for p in (1.0, 0.7):
+        said = worst_slice_sentence(worst | {"p": p, "worse": False})
+        assert said is not None
+        assert "chance makes one look that bad easily" in said
+        assert "of cases" not in said
+    assert "in at most 20" in str(worst_slice_sentence(worst | {"p": 0.2, "worse": False}))

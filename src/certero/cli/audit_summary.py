@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from certero.cli.summary import say_passed_over
-from certero.data.findings import KINDS
+from certero.data.findings import describe_kind
 from certero.language import _, message, ngettext, translate
 from certero.records import Json
 
@@ -21,14 +21,12 @@ def summarise(answer: Json) -> list[str]:
     if answer["near_copies"]["reason"]:
         text = _("Near copies cannot be told apart here: %(reason)s.")
         lines.append(text % {"reason": translate(answer["near_copies"]["reason"])})
-    by_kind: dict[str, list[Json]] = {}
+    groups: dict[tuple[str, str], list[Json]] = {}
     for finding in answer["findings"]:
-        by_kind.setdefault(finding["kind"], []).append(finding)
-    for kind, found in by_kind.items():
-        title, advice = KINDS[kind]
-        photos = counts["kinds"][kind]["photos"]
-        size = ngettext("%(count)d photo", "%(count)d photos", photos) % {"count": photos}
-        lines.append(f"{_(_TAGS[found[0]['severity']]):<{_WIDTH}}{_(title)}" + (f": {size}" if photos else ""))
+        groups.setdefault((finding["kind"], finding["severity"]), []).append(finding)
+    for (kind, severity), found in groups.items():
+        title, advice = describe_kind(kind, severity)
+        lines.append(f"{_(_TAGS[severity]):<{_WIDTH}}{_(title)}: {_size(found)}")
         for finding in found[:_EXAMPLES]:
             where = f"{', '.join(finding['paths'][:3])}: " if finding["paths"] else ""
             lines.append(f"{'':<{_WIDTH}}  {where}{translate(finding['message'])}")
@@ -38,10 +36,20 @@ def summarise(answer: Json) -> list[str]:
                 f"{'':<{_WIDTH}}  " + ngettext("and %(count)d more", "and %(count)d more", more) % {"count": more}
             )
         lines.append(f"{'':<{_WIDTH}}> {_(advice)}")
-    if not by_kind:
+    if not groups:
         lines.append(_("Nothing was found."))
     if answer["fix"]:
         text = _("The cleaned manifest lists %(kept)d photos and leaves out %(left)d; no photo was touched.")
         lines.append(text % {"kept": answer["fix"]["kept"], "left": len(answer["fix"]["left_out"])})
     text = _("%(photos)d photos: %(high)d serious findings, %(medium)d to look at, %(low)d worth knowing.")
     return [*lines, text % {"photos": counts["photos"], **counts["findings"]}]
+
+
+def _size(found: list[Json]) -> str:
+    """How many findings, which the last line adds up, and how many photos where that is another number."""
+    photos = len({path for finding in found for path in finding["paths"]})
+    findings = ngettext("%(count)d finding", "%(count)d findings", len(found)) % {"count": len(found)}
+    shown = ngettext("%(count)d photo", "%(count)d photos", photos) % {"count": photos}
+    if photos == len(found):
+        return shown
+    return f"{findings}, {shown}" if photos else findings

@@ -72,6 +72,8 @@ _HIDDEN, _NO_SUFFIX, _NO_FILE = "(hidden)", "(no suffix)", "(not a file)"
 _LOOP, _RAW_TWIN, _FOLDER = "(folder loop)", "(camera raw beside its photo)", "(folder "
 NO_CLASS, NO_SPLIT = "(photo without a class folder)", "(photo outside the split folders)"
 CLOSED_FOLDER, RARE_CLASS = "(folder that could not be opened)", "(photo of a class left out)"
+#: What holds photos that were not looked at.
+LOST_PHOTOS = frozenset({NO_CLASS, NO_SPLIT, CLOSED_FOLDER, RARE_CLASS})
 _SAID = {
     _HIDDEN: message("%(count)s hidden"),
     _NO_SUFFIX: message("%(count)s without a suffix"),

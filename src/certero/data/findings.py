@@ -34,6 +34,12 @@ KINDS: dict[str, tuple[str, str]] = {
         message("Labels that are probably wrong"),
         message("Look at each and correct what is wrong. Models that never saw the photo say something else."),
     ),
+    "doubtful_label": (
+        message("Photos that look more like another class"),
+        message(
+            "Hard photos, their labels as a rule right: a model may name them wrongly. Nothing has to be corrected."
+        ),
+    ),
     "unreadable": (
         message("Photos that cannot be read"),
         message("Copy them again from the camera or remove them. They are never used."),
@@ -90,6 +96,19 @@ KINDS: dict[str, tuple[str, str]] = {
     ),
 }
 
+# What a kind is called, and what to do, where it is less than the kind's worst.
+_MILDER: dict[tuple[str, str], tuple[str, str]] = {
+    ("suspicious_label", "medium"): (
+        message("Labels that may be wrong"),
+        message("Look at each: some of these labels are wrong, others are of photos that are hard to tell."),
+    ),
+}
+
+
+def describe_kind(kind: str, severity: str) -> tuple[str, str]:
+    """What findings of a kind are called, and what to do about those of a severity."""
+    return _MILDER.get((kind, severity), KINDS[kind])
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -103,7 +122,7 @@ class Finding:
         splits: splits it concerns, in order.
         labels: classes it concerns.
         score: how marked it is, the higher the worse; what it measures depends on the kind. None where it is yes or no.
-        suggested: for suspicious labels, the likelier class.
+        suggested: for suspicious and doubtful labels, the likelier class.
         how: for copies, `same_file`, `same_pixels`, `resaved` or `altered`.
     """
 
@@ -123,7 +142,7 @@ class Finding:
             "kind": self.kind,
             "severity": self.severity,
             "message": self.message,
-            "advice": KINDS[self.kind][1],
+            "advice": describe_kind(self.kind, self.severity)[1],
             "paths": list(self.paths),
             "splits": list(self.splits),
             "labels": list(self.labels),

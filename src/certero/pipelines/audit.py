@@ -52,6 +52,10 @@ _FOLDS = 5
 _LEAST_UNITS = 10
 # Fewer photos of a class say nothing about one of them.
 _LEAST_PHOTOS = 5
+# How likely a label is wrong that a person should correct, and one that a person should look at.
+_PROBABLY_WRONG, _MAY_BE_WRONG = 0.5, 0.05
+# Classes that a note names.
+_NAMED = 10
 # A shortcut worth a finding: beyond doubt, and of what the commonest class leaves open, so much.
 _STRONG, _NOTABLE = 0.5, 0.2
 
@@ -134,13 +138,15 @@ def audit(
             *describe_copies(used, links, set(np.flatnonzero(flat).tolist())),
             *_quality(used, measures),
         ]
-        folds = _fold(used, links)
+        folds, unjudged = _fold(used, links), list[Sentence]()
         conditions = _conditions(used, measures)
         findings += [*judge_balance(used), *judge_conditions(used, conditions)]
         if embeddings is not None:
             with tools.timed("labels"), one_blas_thread():
                 tools.progress("labels", 0, 1)
-                findings += _suspicious(used, embeddings, folds, ~flat & ~_conflicting(used, findings), tools.map)
+                tellable = ~flat & ~_conflicting(used, findings)
+                doubted, unjudged = _judge_labels(used, embeddings, folds, tellable, tools.map)
+                findings += doubted
                 tools.progress("labels", 1, 1)
         with tools.timed("shortcuts"):
             shortcuts = _shortcuts(used, conditions, links)
@@ -155,7 +161,7 @@ def audit(
             "shortcuts": [shortcut.to_json() for shortcut in shortcuts],
             "classes": tabulate(used),
             "separation": describe_separation(separation),
-            "notes": [*photos.notes, *_note_flat(used, flat), *([why_not] if why_not else [])],
+            "notes": [*photos.notes, *_note_flat(used, flat), *([why_not] if why_not else []), *unjudged],
             "fix": None,
         }
         if fix is not None:
@@ -311,14 +317,14 @@ def _note_flat(used: pl.DataFrame, flat: NDArray[np.bool_]) -> list[Sentence]:
     ]
 
 
-def _suspicious(
+def _judge_labels(
     used: pl.DataFrame,
     embeddings: NDArray[np.float32],
     folds: NDArray[np.int64],
     tellable: NDArray[np.bool_],
     map: Map,
-) -> list[Finding]:
-    """Findings of the kind suspicious_label: photos that look more like another class, the surest first.
+) -> tuple[list[Finding], list[Sentence]]:
+    """Findings of the kinds suspicious_label and doubtful_label, the surest first, and which labels nobody judged.
 
     Args:
         used: rows of the used photos.
@@ -328,28 +334,56 @@ def _suspicious(
         map: ordered parallel map.
     """
     counts = dict(used.filter(pl.Series(tellable))["label"].value_counts().iter_rows())
-    judged = tellable & np.array([counts.get(label, 0) >= _LEAST_PHOTOS for label in used["label"]])
     classes = sorted(label for label, count in counts.items() if count >= _LEAST_PHOTOS)
+    small = sorted(set(used["label"]) - set(classes))
+    notes: list[Sentence] = []
+    if small:
+        notes.append(
+            sentences(
+                "labels of %(count)d class are not judged, it has under %(least)d photos: %(classes)s",
+                "labels of %(count)d classes are not judged, they have under %(least)d photos: %(classes)s",
+                count=len(small),
+                least=_LEAST_PHOTOS,
+                classes=_few(small),
+            )
+        )
+    judged = tellable & used["label"].is_in(classes).to_numpy()
     if len(classes) < 2 or len(np.unique(folds[judged])) < 2:
-        return []
+        return [], notes
     table = used.filter(pl.Series(judged))
     index = {name: number for number, name in enumerate(classes)}
     truth = np.array([index[label] for label in table["label"]], np.int64)
     found = suspect(embeddings if judged.all() else embeddings[judged], truth, folds[judged], map)
+    if not found.judged.all():
+        alone = table.filter(pl.Series(~found.judged))
+        notes.append(
+            sentences(
+                "the label of %(count)d photo is not judged, most photos of its class belong together: %(classes)s",
+                "labels of %(count)d photos are not judged, most photos of their class belong together: %(classes)s",
+                count=alone.height,
+                classes=_few(sorted(set(alone["label"]))),
+            )
+        )
     findings: list[Finding] = []
-    for row in np.flatnonzero(found.margin < 0).tolist():
-        likelier = classes[int(found.suggested[row])]
+    for row in np.flatnonzero(found.judged).tolist():
+        wrong, likelier = float(found.wrong[row]), classes[int(found.suggested[row])]
+        suspicious = found.share > 0 and wrong >= _MAY_BE_WRONG
+        if not suspicious and not found.doubted[row]:
+            continue
         said = sentence(
             "labelled %(label)s (%(own).0f %%), looks like %(likelier)s",
             label=table["label"][row],
             own=100 * float(found.own[row]),
             likelier=likelier,
         )
-        severity: Severity = "high" if found.suspicious[row] else "low"
-        findings.append(
-            concerning("suspicious_label", severity, said, table[row], (1 - float(found.margin[row])) / 2, likelier)
-        )
-    return findings
+        severity: Severity = "low" if not suspicious else "high" if wrong >= _PROBABLY_WRONG else "medium"
+        kind = "suspicious_label" if suspicious else "doubtful_label"
+        findings.append(concerning(kind, severity, said, table[row], wrong, likelier))
+    return findings, notes
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
 def _shortcuts(used: pl.DataFrame, conditions: dict[str, list[str | None]], links: Sequence[Link]) -> list[Shortcut]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from certero import pixels
 from certero.data.files import on_disk
-from certero.data.findings import KINDS, SEVERITIES
+from certero.data.findings import describe_kind
 from certero.disk import read_file, write_whole
 from certero.errors import PhotoError
 from certero.language import language
@@ -19,8 +19,6 @@ from certero.report.pictures import picture_address, thumbnail
 # Findings of a kind that are shown as pictures, photos of a cluster, and pictures on the whole page.
 _SHOWN, _IN_CLUSTER, _MOST_PICTURES = 12, 4, 120
 _SIDE, _BYTES = 150, 4500
-#: Findings of a kind that are listed by name below the pictures.
-LISTED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +38,25 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """All findings of a kind.
+    """All findings of a kind and a severity, so that the sections' counts add up to the page's.
 
     Args:
         kind: key of `KINDS`.
-        severity: the worst of them.
+        severity: of each of them.
         title: what they are.
         advice: what to do.
-        findings: how many.
+        findings: all of them, to be listed by name.
         photos: how many photos they concern.
         shown: the worst, with pictures.
-        listed: further ones, by name.
     """
 
     kind: str
     severity: str
     title: str
     advice: str
-    findings: int
+    findings: list[Json]
     photos: int
     shown: list[Shown]
-    listed: list[Json]
 
 
 def write_audit(output: Path, answer: Json, root: Path, command: str) -> None:
@@ -89,21 +85,18 @@ def write_audit(output: Path, answer: Json, root: Path, command: str) -> None:
 
 
 def gather(findings: Sequence[Json], root: Path) -> list[Section]:
-    """The findings by kind, worst first."""
-    by_kind: dict[str, list[Json]] = {}
+    """The findings by severity and kind, in their order: worst first."""
+    groups: dict[tuple[str, str], list[Json]] = {}
     for finding in findings:
-        by_kind.setdefault(finding["kind"], []).append(finding)
-    order = sorted(by_kind, key=lambda kind: (SEVERITIES.index(by_kind[kind][0]["severity"]), list(KINDS).index(kind)))
+        groups.setdefault((finding["kind"], finding["severity"]), []).append(finding)
     sections: list[Section] = []
     left = _MOST_PICTURES
-    for kind in order:
-        rows = by_kind[kind]
+    for (kind, severity), rows in groups.items():
         shown = [_show(finding, root) for finding in rows[: min(_SHOWN, left)]]
         left = max(0, left - sum(len(item.pictures) for item in shown))
-        title, advice = KINDS[kind]
+        title, advice = describe_kind(kind, severity)
         photos = len({path for finding in rows for path in finding["paths"]})
-        listed = rows[len(shown) : len(shown) + LISTED]
-        sections.append(Section(kind, rows[0]["severity"], title, advice, len(rows), photos, shown, listed))
+        sections.append(Section(kind, severity, title, advice, rows, photos, shown))
     return sections
 
 

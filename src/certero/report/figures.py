@@ -13,6 +13,8 @@ from certero.records import Json
 NO_BREAK_SPACE = "\u00a0"
 MISSING = "–"
 SHADES = 10
+# A chance, at most, from which on a part is no worse than one expects the lowest to be: more of a bound is no chance.
+_EASY_CHANCE = 0.5
 
 
 def known(value: Any) -> TypeGuard[float]:
@@ -256,26 +258,52 @@ def slice_words(row: Json) -> tuple[str, str]:
 
 def worst_slice_sentence(worst: Any) -> str | None:
     """Whether some part is surely worse than the rest, in words; None where it cannot be told."""
-    if not isinstance(worst, dict) or not known(worst.get("p")) or not _stated(worst.get("accuracy")):
+    if not isinstance(worst, dict):
         return None
-    name, value = slice_words(worst)
-    values = {
+    said: list[str] = []
+    if known(worst.get("p")) and _stated(worst.get("accuracy")):
+        said.append(_compared(worst))
+    lowest = worst.get("untested")
+    if isinstance(lowest, dict) and _stated(lowest.get("accuracy")):
+        text = _(
+            "%(part)s is one group, with %(accuracy)s right against %(rest)s on all other photos: whether it is worse "
+            "or chance, nobody can tell."
+        )
+        said.append(text % _part_words(lowest))
+    return " ".join(said) or None
+
+
+def _part_words(part: Json) -> dict[str, str]:
+    name, value = slice_words(part)
+    return {
         "part": f"{name}: {value}",
-        "accuracy": percent(worst["accuracy"]["value"]),
-        "rest": percent(worst.get("rest_accuracy")),
+        "accuracy": percent(part["accuracy"]["value"]),
+        "rest": percent(part.get("rest_accuracy")),
+    }
+
+
+def _compared(worst: Json) -> str:
+    chance = {
         "parts": number(worst.get("looked_at")),
         "chance": percent(worst["p"], 0 if worst["p"] >= 0.01 else 1),
     }
+    values = {**_part_words(worst), **chance}
     if worst.get("worse"):
         text = _(
             "The model is worse on one part: %(part)s, with %(accuracy)s right against %(rest)s on all other photos. "
-            "Of %(parts)s parts that are all alike, chance would make one look that bad in %(chance)s of cases."
+            "Of %(parts)s parts that are all alike, chance would make one look that bad in at most %(chance)s of cases."
+        )
+    elif worst["p"] < _EASY_CHANCE:
+        text = _(
+            "No part is surely worse than the rest. The lowest for its size is %(part)s, with %(accuracy)s right "
+            "against %(rest)s on all other photos; of %(parts)s parts that are all alike, chance would make one look "
+            "that bad in at most %(chance)s of cases."
         )
     else:
         text = _(
             "No part is surely worse than the rest. The lowest for its size is %(part)s, with %(accuracy)s right "
-            "against %(rest)s on all other photos; of %(parts)s parts that are all alike, chance would make one look "
-            "that bad in %(chance)s of cases."
+            "against %(rest)s on all other photos; among %(parts)s parts that are all alike, chance makes one look "
+            "that bad easily."
         )
     return text % values
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from certero.language import _, ngettext
+from certero.data.files import LOST_PHOTOS, describe_passed_over
+from certero.language import _, ngettext, translate
 from certero.records import Json
 from certero.report.charts import lag_words
 from certero.report.figures import Headline, has_interval, known, majority, number, percent, points
+from certero.stats.calibration import error_by_chance
 
 Mark = Literal["good", "note", "careful", "bad"]
 
@@ -16,6 +18,9 @@ Mark = Literal["good", "note", "careful", "bad"]
 _WIDE = 0.1
 # Calibration off by more than this on average misleads whoever acts on a probability.
 _MISCALIBRATED = 0.05
+# Fewer photos, all named rightly, would pass for calibrated whatever the probabilities; and so much more than before
+# calibration is no luck of the draw.
+_FEWEST_PHOTOS, _CLEARLY_WORSE = 100, 0.01
 _MANY_UNREADABLE = 0.01
 
 
@@ -226,6 +231,21 @@ def _calibrated(body: Json) -> Reason | None:
     if sure is None or not known(error):
         return None
     off = _("On average the two differ by %(points)s points.") % {"points": points(error)}
+    before: Any = (body.get("before_calibration") or {}).get("ece")
+    if known(before) and error > max(before + _CLEARLY_WORSE, 2 * before):
+        text = _("Before they were calibrated they differed by %(points)s points.") % {"points": points(before)}
+        return Reason("careful", _("Calibration made the probabilities worse"), f"{sure} {off} {text}")
+    photos = sum(row["n"] for row in body["reliability"])
+    effect = body.get("design_effect")
+    chance = error_by_chance(body["reliability"], effect if known(effect) else 1.0)
+    assert chance is not None  # there are photos, or there were no sentence
+    if photos < _FEWEST_PHOTOS or (error <= chance and chance > _MISCALIBRATED):
+        text = _(
+            "That is too little to tell: on so few photos, probabilities that mean what they say may differ by "
+            "%(points)s points."
+        )
+        few = text % {"points": points(chance)}
+        return Reason("careful", _("Whether the probabilities hold cannot be told"), f"{sure} {off} {few}")
     if error > _MISCALIBRATED:
         return Reason("careful", _("The probabilities are off"), f"{sure} {off}")
     return Reason("good", _("The probabilities mean what they say"), f"{sure} {off}")
@@ -273,13 +293,19 @@ def _complete(metrics: Json) -> Reason | None:
     ):
         if count := counts.get(key):
             parts.append((one if count == 1 else many) % {"count": number(count)})
+    others = counts.get("passed_over") or {}
+    beside = _("Passed over beside them: %(list)s.") % {"list": ", ".join(map(translate, describe_passed_over(others)))}
+    lost = sum(count for kind, count in others.items() if kind in LOST_PHOTOS)
     if not parts:
-        return Reason(
-            "good", _("No photo was lost"), _("All %(photos)s were read and used.") % {"photos": number(photos)}
-        )
+        used = _("All %(photos)s were read and used.") % {"photos": number(photos)}
+        if not others:
+            return Reason("good", _("No photo was lost"), used)
+        mark: Mark = "careful" if lost else "note"
+        return Reason(mark, _("Every photo that was looked at was used"), f"{used} {beside}")
     text = _("Of %(photos)s photos, %(parts)s. They are listed at the end.") % {
         "photos": number(photos),
         "parts": ", ".join(parts),
     }
-    many_lost = (counts.get("unreadable") or 0) > _MANY_UNREADABLE * photos
+    many_lost = lost or (counts.get("unreadable") or 0) > _MANY_UNREADABLE * photos
+    text += f" {beside}" if others else ""
     return Reason("careful" if many_lost else "note", _("Every photo is accounted for"), text)

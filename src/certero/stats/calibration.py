@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from certero.errors import DataError
 from certero.language import Sentence, sentence
 from certero.records import Json
-from certero.stats.intervals import group_codes, proportion
+from certero.stats.intervals import LEVEL, group_codes, proportion
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -273,3 +274,25 @@ def reliability(
             }
         )
     return rows
+
+
+def error_by_chance(rows: Sequence[Json], design_effect: float = 1.0) -> float | None:
+    """The calibration error that probabilities which mean what they say stay below in 19 of 20 such sets of photos.
+
+    Args:
+        rows: of `reliability`; `n` and `confidence` count.
+        design_effect: photos divided by the independent ones that tell as much.
+
+    Returns:
+        None without photos.
+
+    Source: redrawing what is right from the confidences, J. Bröcker, L. A. Smith, Increasing the reliability of
+    reliability diagrams, Weather and Forecasting 22 (2007), 651-661.
+    """
+    n = np.array([row["n"] for row in rows], dtype=np.float64)
+    if not n.sum():
+        return None
+    alike = np.maximum(1, np.round(n / max(1.0, design_effect))).astype(np.int64)
+    sure = np.clip([row["confidence"] for row in rows], 0.0, 1.0)
+    drawn = np.random.default_rng(0).binomial(alike, sure, size=(2000, len(n))) / alike
+    return float(np.quantile((n * np.abs(drawn - sure)).sum(axis=1) / n.sum(), LEVEL))

@@ -93,7 +93,9 @@ def worst_slice(
 
     Returns:
         `slice`, `value`, `n`, `accuracy` (a quantity), `rest_accuracy` (share), `looked_at` (parts compared), `p`
-        (corrected) and `worse` (p below 0.05). None where there are no parts, or too few groups to compare.
+        (corrected, an upper bound; null where no part could be compared), `worse` (p below 0.05) and `untested`: the
+        first five for the lowest part that is one group and lies lower still, else null. Whether such a part is worse
+        or its one group by chance, nobody can tell. None where there are no parts, or too few groups to compare.
 
     Source: R. A. Fisher, Journal of the Royal Statistical Society 98 (1935), 39-82; J. N. K. Rao, A. J. Scott,
     Biometrics 48 (1992), 577-585 (a test of shares with the variance between clusters); S. Holm, Scandinavian
@@ -109,32 +111,48 @@ def worst_slice(
         return None
     residuals = hits - hits.mean()
     looked: list[tuple[float, str, str, NDArray[np.bool_]]] = []
+    alone: list[tuple[float, str, str, NDArray[np.bool_]]] = []
     for name, value, inside in _parts(columns):
         if value is None:
             continue
         size = int(inside.sum())
         if codes is None:
             chance = _fisher(int(hits[inside].sum()), size, int(hits.sum()), n)
+        elif min(len(np.unique(codes[inside])), len(np.unique(codes[~inside]))) < 2:
+            if (share := float(hits[inside].mean())) < float(hits[~inside].mean()):
+                alone.append((share, name, value, inside))
+            continue
         else:
             sums = np.bincount(codes, weights=residuals * np.where(inside, 1 / size, -1 / (n - size)))
             spread = float(np.sqrt(count / (count - 1) * (sums**2).sum()))
             chance = float(stdtr(degrees_of_freedom(sums), sums.sum() / spread)) if spread > 0 else 0.5
         looked.append((chance, name, value, inside))
+
+    def describe(name: str, value: str, inside: NDArray[np.bool_]) -> Json:
+        part = None if codes is None else codes[inside]
+        return {
+            "slice": name,
+            "value": value,
+            "n": int(inside.sum()),
+            "accuracy": proportion(hits[inside], part, all_groups=None if codes is None else count).to_json(),
+            "rest_accuracy": float(hits[~inside].mean()),
+        }
+
+    lowest = min(alone, key=lambda part: part[:3])[1:] if alone else None
     if not looked:
-        return None
-    looked.sort(key=lambda part: part[:3])
-    chance, name, value, inside = looked[0]
+        if lowest is None:
+            return None
+        return {**describe(*lowest), "looked_at": 0, "p": None, "worse": False, "untested": describe(*lowest)}
+    chance, name, value, inside = min(looked, key=lambda part: part[:3])
     p = min(1.0, chance * len(looked))
-    part = None if codes is None else codes[inside]
+    found = describe(name, value, inside)
+    lower = lowest is not None and float(hits[lowest[2]].mean()) < found["accuracy"]["value"]
     return {
-        "slice": name,
-        "value": value,
-        "n": int(inside.sum()),
-        "accuracy": proportion(hits[inside], part, all_groups=None if codes is None else count).to_json(),
-        "rest_accuracy": float(hits[~inside].mean()),
+        **found,
         "looked_at": len(looked),
         "p": p,
         "worse": p < 1 - LEVEL,
+        "untested": describe(*lowest) if lowest is not None and lower else None,
     }
 
 
