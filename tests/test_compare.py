@@ -66,7 +66,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def network_run(small_barn: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A small network that was trained for two epochs on the same barn: worse than the probe."""
-    pytest.importorskip("onnx", reason="training needs the [train] extra")
+    pytest.importorskip("torch", reason="training it needs the [networks] extra")
     return certero.train(
         small_barn / "beds.csv",
         recipe="cnn",

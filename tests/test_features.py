@@ -288,6 +288,7 @@ def test_an_edited_photo_gets_features_of_its_own(
     assert np.array_equal(bench.embed([photo], _hashes([photo]), cache), before)
 
 
+@pytest.mark.networks
 def test_a_photo_that_vanished_since_the_scan_is_one_clear_line(
     bench: Bench, photos: list[Path], cache: BlobCache, tmp_path: Path
 ) -> None:
@@ -298,6 +299,7 @@ def test_a_photo_that_vanished_since_the_scan_is_one_clear_line(
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.networks
 def test_torch_in_bf16_agrees_with_the_runtime_as_far_as_bf16_can(
     bench: Bench, photos: list[Path], cache: BlobCache
 ) -> None:
@@ -381,6 +383,7 @@ def test_stale_or_corrupted_remembered_test_features_cannot_change_the_figures(
     assert all(np.allclose(mended[key], true[key], atol=1e-5) for key in hashes)
 
 
+@pytest.mark.networks
 def test_an_unknown_backbone_is_one_clear_line_with_the_known_names() -> None:
     with pytest.raises(ConfigError, match="efficientnet_lite2 or a timm name; found 'resnet_of_dreams'") as raised:
         find_backbone("resnet_of_dreams")
@@ -388,6 +391,7 @@ def test_an_unknown_backbone_is_one_clear_line_with_the_known_names() -> None:
     assert registered() == ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 
+@pytest.mark.networks
 def test_weights_that_are_no_weights_or_of_another_network_are_one_clear_line(tmp_path: Path) -> None:
     import timm
     import torch
@@ -402,6 +406,7 @@ def test_weights_that_are_no_weights_or_of_another_network_are_one_clear_line(tm
             assert "\n" not in str(raised.value)
 
 
+@pytest.mark.networks
 def test_a_timm_name_without_weights_is_one_clear_line_offline(small_barn: Path, tmp_path: Path) -> None:
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf"), "TORCH_HOME": str(tmp_path / "torch")}
     command = [sys.executable, "-c", "from certero.cli.main import run; run()", "train", str(small_barn / "beds.csv")]
@@ -420,6 +425,7 @@ def test_a_timm_name_without_weights_is_one_clear_line_offline(small_barn: Path,
     assert sorted(child.name for child in tmp_path.iterdir() if child.name not in ("hf", "torch")) == []
 
 
+@pytest.mark.networks
 def test_any_timm_network_works_with_weights_from_a_file(small_barn: Path, tmp_path: Path) -> None:
     import timm
     import torch
@@ -442,6 +448,7 @@ def test_any_timm_network_works_with_weights_from_a_file(small_barn: Path, tmp_p
     assert np.abs(answers - written).max() < 1e-5
 
 
+@pytest.mark.networks
 def test_the_fast_precision_ships_a_model_that_is_judged_by_the_runtime(small_barn: Path, tmp_path: Path) -> None:
     manifest = _given_split(small_barn, tmp_path / "barn")
     run = train(manifest, output=tmp_path / "run", precision="bf16", device="cpu", image_size=SIDE, strengths=(0.03,))

@@ -52,7 +52,7 @@ def certero(tmp_path: Path) -> Certero:
             env={**os.environ, "PYTHONPATH": path, **own},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
 
@@ -76,7 +76,6 @@ def test_the_probe_gives_the_same_figures_without_torch(
         (("--recipe", "cnn", "--dry-run"), "--recipe cnn"),
         (("--precision", "bf16"), "--precision bf16"),
         (("--device", "cuda"), "--device cuda"),
-        (("--backbone", "resnet18"), "--backbone resnet18"),
         (("--weights", "new.pth"), "--weights new.pth"),
     ],
 )
@@ -91,6 +90,13 @@ def test_what_only_torch_can_do_names_the_extra_that_brings_it(
     assert done.stderr.splitlines()[-1].startswith(f"MissingExtra: {wanted_by} needs parts that are not installed")
     assert "pip install 'certero[networks]'" in done.stderr
     assert [file.name for file in (tmp_path / "work").iterdir()] == ["new.pth"]
+
+
+def test_a_backbone_of_timm_names_the_extra_and_what_needs_none(certero: Certero, small_barn: Path) -> None:
+    done = certero("train", small_barn / "beds.csv", "--backbone", "resnet18", without=_OF_NETWORKS)
+    assert done.returncode == 2
+    assert "efficientnet_lite2 or a timm name; found 'resnet18', and timm is not installed" in done.stderr
+    assert "pip install 'certero[networks]'" in done.stderr
 
 
 def test_a_file_that_is_no_weights_is_called_so_without_torch(certero: Certero, small_barn: Path) -> None:

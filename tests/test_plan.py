@@ -176,6 +176,7 @@ def test_json_on_standard_output_is_alone_there(
 
 
 @pytest.mark.usefixtures("state")
+@pytest.mark.networks
 def test_the_plan_of_a_network_is_what_its_training_then_does(
     small_barn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -205,6 +206,7 @@ def test_the_plan_of_a_network_is_what_its_training_then_does(
 
 
 @pytest.mark.usefixtures("state")
+@pytest.mark.networks
 def test_folds_of_a_network_are_counted(small_barn: Path, tmp_path: Path) -> None:
     from test_train_network import TINY
 

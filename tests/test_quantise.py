@@ -243,6 +243,11 @@ def test_what_is_not_known_in_eight_bits_is_refused() -> None:
         quantise(_toy(rng), channels, 127.5, 128.0)
 
 
+@pytest.mark.networks
+def test_what_torch_computes_ships_in_full(backbone: Backbone) -> None:
+    assert choose_engine("cpu", "bf16", backbone).shipped_precision == "fp32"
+
+
 def test_eight_bits_are_for_a_processor_and_a_backbone_that_has_them(backbone: Backbone) -> None:
     import dataclasses
 
@@ -250,7 +255,6 @@ def test_eight_bits_are_for_a_processor_and_a_backbone_that_has_them(backbone: B
     assert str(choose_engine("cpu", "auto", backbone)) == "cpu int8"
     assert str(choose_engine("cpu", "auto", other)) == "cpu fp32"
     assert str(choose_engine("auto", "int8", backbone)) == "cpu int8"
-    assert choose_engine("cpu", "bf16", backbone).shipped_precision == "fp32"
     with pytest.raises(ConfigError, match="resnet18 has not"):
         choose_engine("cpu", "int8", other)
     with pytest.raises(ConfigError, match="--precision int8 runs on a CPU"):

@@ -186,9 +186,11 @@ def cut(name: str, size_bytes: int) -> str:
 
 def sync(path: Path) -> None:
     """Waits until a file's content, or a folder's names, are on the disk."""
-    if path.is_dir() and os.name == "nt":
+    is_folder = path.is_dir()
+    if is_folder and not hasattr(os, "O_DIRECTORY"):
         return  # Windows has no handle on a folder; its names are written with the files.
-    descriptor = os.open(path, os.O_RDONLY)
+    # Windows writes out only what is open for writing; a folder can be open for reading alone.
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
@@ -201,10 +203,10 @@ def lock_descriptor(descriptor: int, *, wait: bool = True) -> bool:
     Returns:
         False if another process holds the lock, or where files cannot be locked (Windows, some network disks).
     """
-    if sys.platform == "win32":
+    try:
+        import fcntl
+    except ImportError:
         return False
-    import fcntl
-
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:

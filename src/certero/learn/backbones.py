@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certero.disk import check_file
-from certero.errors import ConfigError, MissingExtra, missing_part
+from certero.errors import ConfigError, MissingExtra
 from certero.records import Preprocessing
 
 if TYPE_CHECKING:
@@ -159,7 +159,10 @@ def _from_timm(name: str, weights: Path | None) -> Backbone:
     try:
         import timm
     except ImportError as error:
-        raise missing_part(error.name or "timm", f"--backbone {name}") from error
+        raise MissingExtra(
+            f"--backbone must be {', '.join(registered())} or a timm name; found {name!r}, and timm is not installed. "
+            "Run: pip install 'certero[networks]'"
+        ) from error
     if not timm.is_model(name):
         raise ConfigError(f"--backbone must be {', '.join(registered())} or a timm name; found {name!r}.")
     try:

@@ -15,7 +15,6 @@ import errno
 import hashlib
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -27,6 +26,8 @@ from certero.errors import OutputError
 _RUNS = Path("runs")
 # In the name of every working folder, so that no other folder is ever taken for one.
 _MARK = ".certero-"
+# Windows can neither open nor lock a folder.
+_LOCKABLE = hasattr(os, "O_DIRECTORY")
 
 # No model file is smaller.
 _LEAST_BYTES = 1_000_000
@@ -235,7 +236,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 def _lock(folder: Path, *, wait: bool) -> int | None:
     """A descriptor whose lock ends with this process; None if another holds it, or where folders cannot be locked."""
-    if sys.platform == "win32":
+    if not _LOCKABLE:
         return None
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -331,7 +332,7 @@ def _lock_alone(work: Path, place: Path) -> int | None:
         OutputError: if one is.
     """
     lock = _lock(work, wait=False)
-    if lock is None and sys.platform != "win32":
+    if lock is None and _LOCKABLE:
         raise _busy(work, place)
     return lock
 
