@@ -15,14 +15,16 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="th
 # Python imports this at its start, in every process that a command starts, too. What Python's own library and loky need
 # on Linux stays. Sources: docs.python.org, `os` and `signal` ("Availability: Unix"); Microsoft's pages on `_commit`
 # (needs a descriptor that may write) and `MoveFileEx` (neither the source nor what lies in it may be open).
-_RULES = """import errno
+_RULES = """import builtins
+import errno
 import fcntl
+import io
 import os
 import signal
 import sys
 
 _get, _access = fcntl.fcntl, fcntl.F_GETFL
-_rename, _replace, _unlink, _fsync, _readlink = os.rename, os.replace, os.unlink, os.fsync, os.readlink
+_open, _rename, _replace, _unlink, _fsync, _readlink = io.open, os.rename, os.replace, os.unlink, os.fsync, os.readlink
 
 
 class Missing:
@@ -55,6 +57,15 @@ def _refuse_open(path):
             raise PermissionError(errno.EACCES, f"in use by this process: {there}", str(path))
 
 
+_told_by_linux = "/proc/self/statm", "/proc/self/cgroup", "/proc/meminfo", "/proc/cpuinfo", "/sys/fs/cgroup"
+
+
+def no_proc(file, *rest, **named):
+    if str(file).startswith(_told_by_linux):
+        raise FileNotFoundError(errno.ENOENT, "no such file or directory", str(file))
+    return _open(file, *rest, **named)
+
+
 def rename(source, target, **rest):
     _refuse_open(source)
     if os.path.lexists(target):
@@ -82,6 +93,7 @@ def fsync(descriptor):
     _fsync(descriptor)
 
 
+io.open = builtins.open = no_proc
 os.rename, os.replace, os.unlink, os.remove, os.fsync = rename, replace, unlink, unlink, fsync
 """
 
@@ -122,6 +134,7 @@ def test_the_rules_hold(tmp_path: Path) -> None:
         "file = open('c', 'w'); pathlib.Path('c').unlink()",
         "pathlib.Path('d').touch(); pathlib.Path('e').touch(); pathlib.Path('d').rename('e')",
         "os.fsync(os.open('d', os.O_RDONLY))",
+        "pathlib.Path('/proc/self/statm').read_text()",
     ]
     done = subprocess.run(
         [sys.executable, "-c", program.format(broken)],
@@ -131,7 +144,9 @@ def test_the_rules_hold(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    expected = "ModuleNotFoundError AttributeError PermissionError PermissionError FileExistsError OSError"
+    expected = (
+        "ModuleNotFoundError AttributeError PermissionError PermissionError FileExistsError OSError FileNotFoundError"
+    )
     assert done.stdout.split() == expected.split(), done.stderr
 
 
