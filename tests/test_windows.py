@@ -37,7 +37,7 @@ sys.meta_path.insert(0, Missing())
 for _name in ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty"):
     sys.modules.pop(_name, None)
 for _name in ("O_DIRECTORY O_NOFOLLOW O_NONBLOCK O_NOCTTY sched_getaffinity sysconf getuid geteuid getgid getegid "
-    "mkfifo fchmod fchown chown killpg setsid getloadavg").split():
+    "mkfifo fchown chown killpg setsid getloadavg").split():
     if hasattr(os, _name):
         delattr(os, _name)
 for _name in ("SIGHUP SIGALRM SIGUSR1 SIGUSR2 SIGQUIT SIGXCPU SIGPIPE alarm setitimer getitimer pthread_sigmask "

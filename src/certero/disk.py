@@ -134,7 +134,7 @@ def _replace(place: Path, content: bytes) -> None:
     try:
         # The system itself takes the umask off.
         with open(temporary, "xb", opener=_open_for_all) as file:
-            if before is not None and hasattr(os, "fchmod"):
+            if before is not None and hasattr(os, "geteuid"):
                 if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
                     with contextlib.suppress(OSError):  # only root may give files away
                         os.fchown(file.fileno(), before.st_uid, before.st_gid)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from pathlib import Path
 
 from certero.language import Sentence, sentence
@@ -19,7 +18,7 @@ def distrust(path: Path) -> Sentence | None:
     Args:
         path: a folder, a file, or a link to one.
     """
-    if sys.platform == "win32":  # a user's folders are closed to others there, and no mode tells otherwise
+    if not hasattr(os, "geteuid"):  # Windows: a user's folders are closed to others there, and no mode tells otherwise
         return None
     try:
         link, status = os.lstat(path), os.stat(path)  # noqa: PTH116
@@ -56,7 +55,8 @@ def create_private(file: Path) -> None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError("it is not a file")
-        if hasattr(os, "fchmod") and status.st_uid == os.geteuid() and status.st_mode & 0o077:
+        # Windows has `fchmod` from Python 3.13 on, and no users by number.
+        if hasattr(os, "geteuid") and status.st_uid == os.geteuid() and status.st_mode & 0o077:
             os.fchmod(descriptor, 0o600)
     finally:
         os.close(descriptor)
