@@ -89,7 +89,41 @@ def _explain(verb: str, error: BaseException) -> int:
         error = missing_part(error.name or "", f"certero {verb}", verb)
     if isinstance(error, CerteroError):
         return _fail(f"{type(error).__name__}: {error}", error.exit_code)
+    if lack := _lack(error):
+        what, way_out = lack
+        return _fail(
+            f"certero {verb} must have more {what} than this machine or its limits grant; nothing half-written was "
+            f"left as a result. {way_out} What there is: certero doctor.",
+            EXIT_MISTAKE,
+        )
     return _fault(error)
+
+
+def _lack(error: BaseException) -> tuple[str, str] | None:
+    """What of the machine ran out, and what to do, if that is why; libraries say it in their own ways."""
+    import errno
+
+    seen: BaseException | None = error
+    while seen is not None:
+        said, number = str(seen).lower(), getattr(seen, "errno", None)
+        if number in (errno.EMFILE, errno.ENFILE) or "too many open files" in said:
+            return "open files", "Raise the limit (ulimit -n)."
+        if "can't start new thread" in said:
+            return "threads", "Raise the limit (ulimit -u), or give --workers 1."
+        if (
+            isinstance(seen, MemoryError)
+            or number == errno.ENOMEM
+            or any(
+                words in said
+                for words in ("cannot allocate memory", "failed to map segment", "bad_alloc", "spawn worker thread")
+            )
+        ):
+            return (
+                "memory",
+                "Close other programs, raise the limit (ulimit -v, or the container's), or give --workers 1.",
+            )
+        seen = seen.__cause__ or seen.__context__
+    return None
 
 
 def _invoke(verb: str, arguments: list[str]) -> int:

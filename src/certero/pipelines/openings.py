@@ -57,6 +57,8 @@ def check_log(*, keep: bool = True) -> None:
         with tempfile.TemporaryFile(dir=log.parent) as file:
             file.write(bytes(_LEAST_BYTES))
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise  # no fault of the folder
         raise _sealed(log, error) from error
     finally:
         for folder in made if not keep else ():
@@ -113,6 +115,8 @@ def open_test_set(pixel_hashes: Sequence[str], *, purpose: str, data: str, run: 
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(file.fileno())
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise  # no fault of the folder
         raise _sealed(log, error) from error
     return Opening(record, earlier)
 

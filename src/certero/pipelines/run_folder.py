@@ -86,6 +86,8 @@ def run_folder(output: Path | None, name: str, *, resumable: bool = False) -> It
             continue
         except OSError as error:
             _remove_empty(made)
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise  # no fault of the place
             raise _unwritable(place, error) from error
         run = RunFolder(work, place)
         with _finishing(run, None if output is not None else name, made, lock):

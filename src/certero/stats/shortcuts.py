@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ import numpy.typing as npt
 
 from certero.records import Json, Quantity
 from certero.stats.intervals import proportion
+
+# Without /dev/shm, scikit-learn's loader of processes says that there will be none; none are asked for.
+warnings.filterwarnings("ignore", module=r"joblib\.")
 
 _FOLDS = 5
 _LEAVES, _PHOTOS_A_LEAF = 32, 5
