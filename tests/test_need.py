@@ -40,3 +40,12 @@ def test_open_files_that_the_machine_lacks_are_one_line_with_the_way_out(small_b
     assert "must have more open files" in error
     assert "ulimit -n" in error
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kilobytes", [300_000, 700_000, 1_200_000])
+def test_too_few_addresses_are_refused_instead_of_hanging(small_barn: Path, tmp_path: Path, kilobytes: int) -> None:
+    words = ("train", small_barn / "beds.csv", "-q", "-o", tmp_path / "run")
+    code, out, error = _run(f"ulimit -v {kilobytes}", *words)
+    assert (code, out, error.count("\n")) == (2, "", 1), error
+    assert f"ulimit -v allows {kilobytes}" in error
+    assert not (tmp_path / "run").exists()

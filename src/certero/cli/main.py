@@ -19,6 +19,8 @@ VERBS = {
 }
 
 _MOST_LETTERS = 4000
+# Below, libraries of the report end the process or wait for ever in threads that could not start, instead of saying so.
+_LEAST_ADDRESSES = 1_600_000 * 1024
 
 EXIT_FAULT = 1
 EXIT_MISTAKE = 2
@@ -143,6 +145,7 @@ def _invoke(verb: str, arguments: list[str]) -> int:
     command = get_command(app)
     try:
         with command.make_context(f"certero {verb}", arguments) as context:
+            _check_addresses(verb)
             command.invoke(context)
     except typer.Exit as stop:
         put("")  # the help is still buffered: a reader that has left shows here
@@ -154,6 +157,26 @@ def _invoke(verb: str, arguments: list[str]) -> int:
         message = " ".join(error.format_message().split()).rstrip(".")
         return _fail(f"{message}. See: certero {verb} --help", EXIT_MISTAKE)
     return 0
+
+
+def _check_addresses(verb: str) -> None:
+    """Refuses what `ulimit -v` leaves too few addresses for.
+
+    Raises:
+        ConfigError: if the verb needs the libraries of the report, and they need more.
+    """
+    from certero.errors import EXTRAS, ConfigError
+
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if verb in EXTRAS and limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESSES:
+        raise ConfigError(
+            f"certero {verb} must have {_LEAST_ADDRESSES // 1024} KB of addresses; ulimit -v allows {limit // 1024}. "
+            "Raise it: ulimit -v 3000000, or unlimited."
+        )
 
 
 def _end_stuck(model: str) -> None:
