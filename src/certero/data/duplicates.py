@@ -11,8 +11,8 @@ from certero.data.sets import EXACT, VERIFIED, Link, across, gather, links_by_ro
 from certero.language import Sentence, sentence, sentences
 from certero.records import SPLITS, Json
 
-# So many equal files under several labels are no slip: a picture that stands for missing photos, a white page.
-_PLACEHOLDER = 10
+#: So many equal files under several labels are no slip: a picture that stands for missing photos, a white page.
+PLACEHOLDER = 10
 
 
 def link_copies(table: pl.DataFrame, pairs: Iterable[tuple[int, int]]) -> list[Link]:
@@ -110,7 +110,7 @@ def _conflict(files: int, labels: Sequence[str], how: str, shows: bool) -> Sente
     names = ", ".join(labels)
     if not shows:
         return sentence("the same picture as %(labels)s: nothing in it tells a class", labels=names)
-    if how in EXACT and files >= _PLACEHOLDER:
+    if how in EXACT and files >= PLACEHOLDER:
         return sentence(
             "one picture %(files)d times, as %(labels)s: does it stand for missing photos?", files=files, labels=names
         )

@@ -15,7 +15,7 @@ import polars as pl
 from certero.config import parse_times
 from certero.data.balance import judge_balance, judge_conditions, tabulate
 from certero.data.cleaning import check_manifest_place, choose_rows, cleaned_manifest
-from certero.data.duplicates import count_leaks, describe_copies, link_copies
+from certero.data.duplicates import PLACEHOLDER, count_leaks, describe_copies, link_copies
 from certero.data.findings import Finding, Severity, concerning, count_kinds, rank
 from certero.data.layout import LabelLevel
 from certero.data.losses import judge_losses
@@ -144,7 +144,7 @@ def audit(
         if embeddings is not None:
             with tools.timed("labels"), one_blas_thread():
                 tools.progress("labels", 0, 1)
-                tellable = ~flat & ~_conflicting(used, findings)
+                tellable = ~flat & ~_stand_ins(used, findings)
                 doubted, unjudged = _judge_labels(used, embeddings, folds, tellable, tools.map)
                 findings += doubted
                 tools.progress("labels", 1, 1)
@@ -296,9 +296,17 @@ def _pairs(links: Sequence[Link]) -> list[tuple[int, int]]:
     return [(i, j) for i, j, _how, _score in links]
 
 
-def _conflicting(used: pl.DataFrame, findings: Sequence[Finding]) -> NDArray[np.bool_]:
-    """Which rows are said to lie under two labels already."""
-    said = {path for finding in findings if finding.kind == "label_conflict" for path in finding.paths}
+def _stand_ins(used: pl.DataFrame, findings: Sequence[Finding]) -> NDArray[np.bool_]:
+    """Which rows hold a picture that lies under several labels too often for a mistake: none of its labels means it.
+
+    A photo and its copy under another label are judged: one of the two labels is wrong.
+    """
+    said = {
+        path
+        for finding in findings
+        if finding.kind == "label_conflict" and len(finding.paths) >= PLACEHOLDER
+        for path in finding.paths
+    }
     return used["path"].is_in(said).to_numpy()
 
 
@@ -330,7 +338,7 @@ def _judge_labels(
         used: rows of the used photos.
         embeddings: of the same photos.
         folds: which holds each out.
-        tellable: photos that show something, under one label alone, bool [n].
+        tellable: photos that show something that a label can mean, bool [n].
         map: ordered parallel map.
     """
     counts = dict(used.filter(pl.Series(tellable))["label"].value_counts().iter_rows())
