@@ -25,7 +25,14 @@ SOURCE = Path(certero.__file__).parent
 CLASSES = (*FIXED_COLUMNS, "class_label", "group")
 # Read by certero alone: keys of caches, texts of TOML, the place in a training.
 _INTERNAL = {
-    *("business/template.py", "data/views.py", "learn/checkpoints.py", "learn/export.py", "learn/features.py"),
+    *(
+        "business/template.py",
+        "data/patterns.py",
+        "data/views.py",
+        "learn/checkpoints.py",
+        "learn/export.py",
+        "learn/features.py",
+    ),
     *("pipelines/prepare.py", "pipelines/resume.py", "interchange.py"),
 }
 

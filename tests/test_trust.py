@@ -118,7 +118,7 @@ def test_a_network_that_somebody_put_into_an_open_cache_reaches_no_model(
     monkeypatch.setenv("CERTERO_CACHE", str(tmp_path / "cache"))
     words = ["train", str(small_barn / "beds.csv"), "-o", str(tmp_path / "run"), "--random-splits", "0"]
     assert main(words) == 0
-    assert "is not used: everybody may write to it" in capsys.readouterr().err
+    assert "is not used: everybody may write to it" in capsys.readouterr().out
     assert (tmp_path / "run" / "model.onnx").stat().st_size > 1_000_000
 
 

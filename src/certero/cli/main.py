@@ -90,7 +90,8 @@ def _explain(verb: str, error: BaseException) -> int:
     ):
         error = missing_part(error.name or "", f"certero {verb}", verb)
     if isinstance(error, CerteroError):
-        return _fail(f"{type(error).__name__}: {error}", error.exit_code)
+        kind = next(each.__name__ for each in type(error).__mro__ if not each.__name__.startswith("_"))
+        return _fail(f"{kind}: {error}", error.exit_code)
     if lack := _lack(error):
         what, way_out = lack
         return _fail(

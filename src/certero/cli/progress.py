@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import sys
 import time
@@ -56,19 +55,9 @@ def show_progress(quiet: bool = False) -> Iterator[Progress]:
 
         def report(stage: str, done: int, total: int, detail: str = "", /) -> None:
             signals.check()
-            _tell_of_caches()
             shown(translate(stage), done, total, visible(detail))
 
         yield report
-
-
-@functools.cache
-def _tell_of_caches() -> None:
-    """Says once that nothing is remembered, where somebody else could have written into what is."""
-    if (cache := sys.modules.get("certero.cache")) is not None:  # else the verb remembers nothing anyway
-        for path, reason in cache.distrusted().items():
-            text = _("Note: the cache %(path)s is not used: %(reason)s. See: certero doctor")
-            tell(text % {"path": path, "reason": translate(reason)})
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from certero.cache import BlobCache
+from certero.cache import BlobCache, distrusted
 from certero.config import Times, TrainSettings, parse_times
 from certero.data import copies as copying
 from certero.data.duplicates import note_conflicts
@@ -27,7 +27,7 @@ from certero.data.split import assign, assign_folds, needs_cv
 from certero.data.table import Photos, development, held_out, leave_out_rare
 from certero.disk import read_file
 from certero.errors import ConfigError, ModelFileError
-from certero.language import sentence
+from certero.language import Sentence, sentence
 from certero.pipelines.openings import Opening, open_test_set
 from certero.pipelines.resources import Resources, map_several, resources
 from certero.pipelines.stored import read_table
@@ -139,13 +139,19 @@ def look_at_photos(
             seen = scan_listed(photos, look=look, times=times, progress=tools.progress)
         finally:
             look.save()
-    if tools.fingerprints.is_open:
-        return seen
-    note = sentence(
-        "nothing is remembered for the next time: no file can be made in %(folder)s (CERTERO_CACHE names another)",
-        folder=str(tools.fingerprints.path.parent),
+    return (
+        seen if tools.fingerprints.is_open else seen.noted([_why_nothing_is_remembered(tools.fingerprints.path.parent)])
     )
-    return seen.noted([note])
+
+
+def _why_nothing_is_remembered(folder: Path) -> Sentence:
+    """Why caches in the folder could not be opened: others may have written into them, or it cannot be written."""
+    for path, reason in distrusted(folder).items():
+        return sentence("the cache %(path)s is not used: %(reason)s (see certero doctor)", path=path, reason=reason)
+    return sentence(
+        "nothing is remembered for the next time: no file can be made in %(folder)s (CERTERO_CACHE names another)",
+        folder=folder,
+    )
 
 
 def prepare(data: Path, settings: TrainSettings, tools: Resources) -> Prepared:

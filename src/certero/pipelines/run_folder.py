@@ -342,8 +342,8 @@ def _lock_alone(work: Path, place: Path) -> int | None:
 def _busy(work: Path, place: Path) -> _Occupied:
     # Where folders cannot be locked, what a killed run has left looks like one that is worked on.
     return _Occupied(
-        f"a run is worked on by one process at a time; another one is at {place}. Wait for it or choose another "
-        f"--output; if no process is at it, delete {work}."
+        f"--output must not exist yet, and a run is worked on by one process at a time; another one is at {place}. "
+        f"Wait for it or choose another --output; if no process is at it, delete {work}."
     )
 
 
