@@ -174,3 +174,18 @@ def test_processes_end_with_the_one_that_started_them(how: str) -> None:
         # One traceback, of the script itself.
         assert error.count("Traceback") == 1, error
         assert "KeyboardInterrupt" in error
+
+
+def test_libraries_are_not_looked_for_while_one_is_loaded() -> None:
+    """threadpoolctl and an import wait for each other's lock for ever: an audit once hung so, without a word."""
+    program = (
+        "import threading, time\n"
+        "from certero.engine import blas\n"
+        "order = []\n"
+        "blas.load_beside(lambda: (time.sleep(0.5), order.append('loaded')))\n"
+        "with blas.one_blas_thread():\n"
+        "    order.append('looked for')\n"
+        "print(*order)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "loaded looked for\n"

@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
+
+_loading: list[threading.Thread] = []
+
+
+def load_beside(function: Callable[[], object]) -> None:
+    """Starts to import what a function imports, on a thread of its own.
+
+    threadpoolctl walks through the loaded libraries with the system's lock on them in hand and asks for Python's,
+    while an import has Python's and asks for the system's: both would wait for ever. So none is looked for, here,
+    while one is being loaded.
+    """
+
+    def load() -> None:
+        with contextlib.suppress(ImportError):  # whoever needs it meets the same, and says so
+            function()
+
+    thread = threading.Thread(target=load, name="certero loading", daemon=True)
+    _loading.append(thread)
+    thread.start()
+
+
+def _wait_for_loading() -> None:
+    while _loading:
+        _loading.pop().join()
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
@@ -15,6 +42,7 @@ def one_blas_thread() -> AbstractContextManager[object]:
     """
     import threadpoolctl
 
+    _wait_for_loading()
     limits: AbstractContextManager[object] = threadpoolctl.threadpool_limits(1, user_api="blas")
     return limits
 
@@ -32,4 +60,5 @@ def one_numpy_thread() -> AbstractContextManager[object]:
 def _loaded() -> Any:
     import threadpoolctl
 
+    _wait_for_loading()
     return threadpoolctl.ThreadpoolController().select(user_api="blas")

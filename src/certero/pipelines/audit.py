@@ -29,7 +29,7 @@ from certero.data.strata import split_units
 from certero.data.table import SCHEMA, Photos
 from certero.data.views import Measures
 from certero.disk import write_whole
-from certero.engine.blas import one_blas_thread
+from certero.engine.blas import load_beside, one_blas_thread
 from certero.errors import DataError, MissingExtra
 from certero.language import Sentence, message, sentence, sentences, use_language
 from certero.pipelines.prepare import find_copies, look_at_photos
@@ -128,8 +128,6 @@ def audit(
         grey = grey[single]
         embeddings = None if embed is None else embed(photos.paths(used), used["content_hash"].to_list())
         why_not = None if embeddings is not None else _NO_PARTS if network else _WITHOUT_NETWORK
-        # scikit-learn takes a second or two to load, and the choice of pairs leaves most of a core to it.
-        stack.enter_context(ThreadPoolExecutor(1)).submit(load_trees)
         near, altered = _find_near(photos, used, single, grey, embeddings, tools)
         links = [*link_copies(used, pairs), *altered]
         findings = [
@@ -225,6 +223,8 @@ def _find_near(
     contents = used["content_hash"].to_list()
     chosen = [contents[row] for row in rows]
     with tools.timed("near copies"), one_blas_thread(), ThreadPoolExecutor(1) as pool:
+        # scikit-learn takes a second or two to load, and the choice of pairs leaves most of a core to it.
+        load_beside(load_trees)
         # Beside the choice of pairs, which takes one core.
         shown = np.flatnonzero(has_detail(grey))
         altering = pool.submit(alter_sample, [paths[rows[at]] for at in shown], [chosen[at] for at in shown], tools)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import shlex
-import threading
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from certero.data.separation import join
 from certero.data.split import fold_training_mask
 from certero.data.table import Photos
 from certero.disk import write_whole
+from certero.engine.blas import load_beside
 from certero.errors import ConfigError
 from certero.interchange import json_text
 from certero.language import sentence, use_language
@@ -171,7 +171,7 @@ def _train(
         check_log()  # before anything is computed that could not be judged then
     with loading_fitter(resolved, tools, folder.checkpoints, resume_command(folder, data)) as finish_loading:
         if resolved.fitting == "probe":
-            threading.Thread(target=load_solver, daemon=True).start()
+            load_beside(load_solver)
         prepared = prepare(data, resolved, tools)
         classes = prepared.photos.classes()
         check_class_weights(classes, resolved.class_weights)
