@@ -45,9 +45,10 @@ catalogue: $(VENV)/.dev
 	$(BIN)/pybabel --quiet update --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --domain certero --input-file $(LOCALE)/certero.pot --output-dir $(LOCALE)
 	$(BIN)/pybabel --quiet compile --domain certero --directory $(LOCALE)
 
-# One file a set of extras; a changed pyproject.toml installs again.
+# One file a set of extras; a changed pyproject.toml installs again. Not compiled: Python does that as it imports, and of what is
+# installed the demo imports little; it halves the installation.
 $(VENV)/.train: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[train]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[train]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
