@@ -45,17 +45,22 @@ def check_card(data: Any) -> None:
     _check_fingerprints(data["fingerprints"])
 
 
+def is_side(value: Any) -> bool:
+    """Whether a value is a number of pixels that a side of the input may have."""
+    return _is_whole(value, 1, LARGEST_SIDE)
+
+
 def _check_preprocessing(given: Any) -> None:
     _expect(isinstance(given, Mapping), "preprocessing", "a table", given)
     for side in ("height", "width"):
         value = given.get(side)
-        _expect(_is_whole(value, 1, LARGEST_SIDE), side, f"a whole number from 1 to {LARGEST_SIDE}", value)
+        _expect(is_side(value), side, f"a whole number from 1 to {LARGEST_SIDE}", value)
     _choose(given, "fit", ("letterbox", "stretch", "crop"), "letterbox")
     _choose(given, "filter", ("bilinear", "bicubic"), "bilinear")
     pad = given.get("pad", 127)
     _expect(_is_whole(pad, 0, 255), "pad", "a grey level from 0 to 255", pad)
     shorter = given.get("shorter_side")
-    _expect(shorter is None or _is_whole(shorter, 1, LARGEST_SIDE), "shorter_side", "a whole number of pixels", shorter)
+    _expect(shorter is None or is_side(shorter), "shorter_side", "a whole number of pixels", shorter)
 
 
 def _check_calibration(given: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from certero.disk import MOST_MODEL_BYTES, MOST_TEXT_BYTES, read_file
 from certero.errors import ConfigError, ModelFileError, PhotoError
 from certero.names import class_name
 from certero.records import Json, Map, Preprocessing
+from certero.runtime.card_check import LARGEST_SIDE, is_side
 from certero.runtime.inference import Photo, infer
 from certero.runtime.model_file import take_stock
 from certero.runtime.network import Network
@@ -42,7 +43,6 @@ KEYS: dict[str, tuple[str, ...]] = {
     "pad": (),
 }
 _TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
-_LARGEST_SIDE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ def _read_card(file: Path, network: Network, model: Path) -> ForeignCard:
             f"range, mean and std in {file} are for floating-point inputs; {model} takes uint8. Take out."
         )
     shorter = given.get("shorter_side")
-    if shorter is not None and (given.get("fit") != "crop" or not _is_side(shorter) or shorter < min(height, width)):
+    if shorter is not None and (given.get("fit") != "crop" or not is_side(shorter) or shorter < min(height, width)):
         raise ConfigError(
             f'shorter_side in {file} goes with fit = "crop" and is at least {min(height, width)}; found {shorter!r}.'
         )
@@ -288,14 +288,10 @@ def _side(given: Json, key: str, shape: tuple[Any, ...], layout: str, file: Path
     side = given.get(key, fixed)
     if side is None:
         raise ConfigError(f"{file} must say the {key} of the input in pixels; {model} itself does not tell.")
-    if not _is_side(side) or (fixed is not None and side != fixed):
-        wanted = f"{fixed}, which {model} takes" if fixed is not None else f"a whole number from 1 to {_LARGEST_SIDE}"
+    if not is_side(side) or (fixed is not None and side != fixed):
+        wanted = f"{fixed}, which {model} takes" if fixed is not None else f"a whole number from 1 to {LARGEST_SIDE}"
         raise ConfigError(f"{key} in {file} must be {wanted}; found {side!r}.")
     return int(side)
-
-
-def _is_side(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _LARGEST_SIDE
 
 
 def _numbers(given: Json, key: str, count: int, default: tuple[float, ...], file: Path) -> tuple[float, ...]:
