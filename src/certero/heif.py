@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from certero.errors import PhotoError
-from certero.photo import HOLE, Decoded, UInt8, camera, capture_time, check_size, on_white, one_line
+from certero.photo import HOLE, Decoded, UInt8, camera, capture_time, check_size, grey_to_rgb, on_white, one_line
 
 # An H.265 stream never holds three zero bytes in a row but between its units, and few there.
 _MOST_ZEROS = 16
@@ -168,8 +168,7 @@ def _boxes(data: bytes, at: int, end: int, strict: bool = False) -> Iterator[tup
 def _rgb(picture: Any) -> UInt8:
     shown: Image.Image = picture.to_pillow()
     if shown.mode.startswith("I;16"):  # more than 8 bits of grey, which libheif leaves as they are
-        grey = np.asarray(shown).astype(np.uint32)
-        return np.repeat(((grey * 255 + 32767) // 65535).astype(np.uint8)[:, :, None], 3, axis=2)
+        return grey_to_rgb(np.asarray(shown), 65535)
     return on_white(shown) if shown.has_transparency_data else np.asarray(shown.convert("RGB"))
 
 
