@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -271,6 +272,20 @@ def test_features_in_a_spoiled_cache_are_computed_again(
     assert {key: row.tobytes() for key, row in again.get(hashes).items()} == {
         key: row.tobytes() for key, row in zip(hashes, before, strict=True)
     }
+
+
+@pytest.mark.parametrize("wrong", [b"", b"{}", b'{"status": "ok"}', bytes(1280 * 4), bytes(1281 * 4)])
+def test_bytes_of_any_length_that_are_no_embedding_are_computed_again(
+    bench: Bench, photos: list[Path], cache: BlobCache, wrong: bytes
+) -> None:
+    before = bench.embed(photos, _hashes(photos), cache)
+    connection = sqlite3.connect(cache.path)
+    keys = [key for (key,) in connection.execute("SELECT key FROM entry")]
+    connection.close()
+    assert len(keys) == len(photos)
+    cache.put_many((key, wrong) for key in keys)
+    assert RememberedFeatures(cache, bench.network_id, bench.preprocessing).get(_hashes(photos)) == {}
+    assert bench.embed(photos, _hashes(photos), cache).tobytes() == before.tobytes()
 
 
 def test_an_edited_photo_gets_features_of_its_own(

@@ -157,6 +157,7 @@ def test_nonsense_that_is_whole_is_computed_again(
             b"[" * 9999,
             np.full(1280, np.nan, np.float32).tobytes(),
             rng.bytes(77),
+            rng.bytes(16),
             b'{"status": "ok"}',
         ]
         cache.put_many((key, wrong[number % len(wrong)]) for number, (key, _size) in enumerate(entries) if number % 3)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _TORCH_BATCH = 32
 # Written every so many photos, so that an interrupted run finds most of its work again.
 _COMMIT_EVERY = 512
+# Of an entry of the cache: part of its key.
+_LAYOUT = "crc32 and float32"
 
 
 class RememberedFeatures:
@@ -51,27 +53,20 @@ class RememberedFeatures:
         self, cache: BlobCache, network_id: str, preprocessing: Preprocessing, engine: str = "onnxruntime"
     ) -> None:
         self._cache = cache
-        self._prefix = json.dumps([pixels.PATH_VERSION, network_id, preprocessing.to_json(), engine], sort_keys=True)
+        self._prefix = json.dumps(
+            [_LAYOUT, pixels.PATH_VERSION, network_id, preprocessing.to_json(), engine], sort_keys=True
+        )
         self._unsaved: list[tuple[str, bytes]] = []
-        self._bytes: int | None = None
 
     def get(self, content_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The embeddings [D] that are remembered, by content hash."""
         keys = {self._key(content_hash): content_hash for content_hash in content_hashes}
-        found = self._cache.get_many(list(keys))
-        if self._bytes is None and found:
-            # All of one network are of one length: what is not is no embedding.
-            self._bytes = Counter(map(len, found.values())).most_common(1)[0][0]
-        rows = {
-            keys[key]: np.frombuffer(blob, np.float32)
-            for key, blob in found.items()
-            if len(blob) == self._bytes and len(blob) % 4 == 0 < len(blob)
-        }
-        return {content_hash: row for content_hash, row in rows.items() if np.isfinite(row).all()}
+        rows = {keys[key]: _unpacked(blob) for key, blob in self._cache.get_many(list(keys)).items()}
+        return {content_hash: row for content_hash, row in rows.items() if row is not None}
 
     def put(self, content_hash: str, embedding: NDArray[np.float32]) -> None:
         """Remembers one embedding, for certain only after `save`."""
-        self._unsaved.append((self._key(content_hash), embedding.tobytes()))
+        self._unsaved.append((self._key(content_hash), _packed(embedding)))
         if len(self._unsaved) >= _COMMIT_EVERY:
             self.save()
 
@@ -82,6 +77,19 @@ class RememberedFeatures:
 
     def _key(self, content_hash: str) -> str:
         return hashlib.sha256(f"{self._prefix}{content_hash}".encode()).hexdigest()[:32]
+
+
+def _packed(embedding: NDArray[np.float32]) -> bytes:
+    numbers = embedding.tobytes()
+    return zlib.crc32(numbers).to_bytes(4, "little") + numbers
+
+
+def _unpacked(blob: bytes) -> NDArray[np.float32] | None:
+    """The embedding, or None for what `_packed` has not written: any other bytes are numbers, too, of some length."""
+    numbers = blob[4:]
+    if not numbers or len(numbers) % 4 or zlib.crc32(numbers).to_bytes(4, "little") != blob[:4]:
+        return None
+    return np.frombuffer(numbers, np.float32)
 
 
 def embed(

@@ -122,7 +122,7 @@ class RememberedAlignments:
         keys = {row: f"aligned:{_SCORE_VERSION}:{self._contents[row]}" for row in parts}
         blobs = _recall(self._tools.fingerprints, list(keys.values()))
         for row, places in parts.items():
-            listed = np.frombuffer(blobs.get(keys[row], b""), _NEIGHBOUR)
+            listed = _neighbours(blobs.get(keys[row], b""))
             if len(listed):
                 ranked = np.argsort(listed["hash"], kind="stable")
                 at = np.searchsorted(listed["hash"], self._short[pairs[places, 1]], sorter=ranked)
@@ -140,11 +140,16 @@ class RememberedAlignments:
             listed = np.empty(len(places), _NEIGHBOUR)
             listed["hash"], listed["score"] = self._short[pairs[places, 1]], score[places]
             listed["mirrored"] = mirrored[places]
-            before = np.frombuffer(blobs.get(keys[row], b""), _NEIGHBOUR)
+            before = _neighbours(blobs.get(keys[row], b""))
             before = before[~np.isin(before["hash"], listed["hash"])]
             entries.append((keys[row], np.concatenate([listed, before[:_REMEMBERED_NEIGHBOURS]]).tobytes()))
         self._tools.fingerprints.put_many(entries)
         return Alignment(score, mirrored)
+
+
+def _neighbours(blob: bytes) -> NDArray[np.void]:
+    """What is remembered of one photo's neighbours; nothing where the bytes are something else."""
+    return np.frombuffer(blob if len(blob) % _NEIGHBOUR.itemsize == 0 else b"", _NEIGHBOUR)
 
 
 def _recall(cache: BlobCache, keys: Sequence[str]) -> dict[str, bytes]:
