@@ -13,10 +13,10 @@ from typing import Any
 import bench
 import numpy as np
 
-from certero.cache import BlobCache
 from certero.engine.threads import Threads, count_cores
-from certero.learn.backbones import find_backbone
-from certero.learn.export import Extractor, export_backbone
+from certero.machine.cache import BlobCache
+from certero.probe.backbones import find_backbone
+from certero.probe.export import Extractor, export_backbone
 
 Run = Callable[[np.ndarray], object]
 

@@ -15,13 +15,13 @@ import bench
 import torch
 
 from certero.engine.threads import count_cores
-from certero.learn.activations import activate_in_place
-from certero.learn.backbones import find_backbone
 from certero.learn.classifier import lowest_stages
-from certero.learn.convolutions import speed_up_convolutions
-from certero.learn.folding import fold_normalisations
-from certero.learn.frozen import set_apart
-from certero.learn.heap import kept_memory
+from certero.learn.kernels.activations import activate_in_place
+from certero.learn.kernels.convolutions import speed_up_convolutions
+from certero.learn.kernels.folding import fold_normalisations
+from certero.learn.kernels.frozen import set_apart
+from certero.learn.kernels.heap import kept_memory
+from certero.probe.backbones import find_backbone
 
 #: Each one with those before it.
 WAYS = (

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import psutil
 
-from certero import pixels
-from certero.data.files import find_photos
 from certero.engine.threads import Threads, count_cores
 from certero.errors import PhotoError
+from certero.photos import pixels
+from certero.photos.listing import find_photos
 from certero.records import Preprocessing
 from certero.runtime.network import Network
 

@@ -25,7 +25,7 @@ from certero.engine.threads import count_cores
 from certero.learn.batches import PhotoStore
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.cnn import plan_cnn
-from certero.learn.devices import choose_trainer
+from certero.probe.devices import choose_trainer
 from certero.records import Preprocessing
 
 _WARM_UP = 3
@@ -138,7 +138,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
     from certero.learn.augment import read_augmentation
     from certero.learn.classifier import build_classifier
-    from certero.learn.heap import kept_memory
+    from certero.learn.kernels.heap import kept_memory
     from certero.learn.loop import Examples, Progression, take_step, train_network
     from certero.learn.optimisers import build_optimiser
 

@@ -12,10 +12,10 @@ import numpy as np
 from bench import print_machine, print_table
 
 from certero.config import resolve
-from certero.learn import probe
-from certero.pipelines.fit import embed_photos, encode, loading_network
-from certero.pipelines.prepare import prepare, seal
-from certero.pipelines.resources import resources
+from certero.probe import probe
+from certero.stages.fit_probe import embed_photos, encode, loading_network
+from certero.stages.prepare import prepare, seal
+from certero.stages.tools import resources
 from certero.stats.intervals import proportion
 
 SIZES = (2, 5, 10, 20, 40, 80)

@@ -10,8 +10,8 @@ from pathlib import Path
 import bench
 
 import certero
-from certero import pixels
 from certero.engine.threads import Threads, count_cores
+from certero.photos import pixels
 from certero.runtime.model_file import read_model
 
 

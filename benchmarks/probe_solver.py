@@ -15,10 +15,10 @@ from bench import print_machine, print_table
 from certero.config import resolve
 from certero.data.split import split_units
 from certero.data.table import Photos
-from certero.learn import probe
-from certero.pipelines.fit import embed_photos, encode, loading_network
-from certero.pipelines.prepare import prepare, seal
-from certero.pipelines.resources import resources
+from certero.probe import probe
+from certero.stages.fit_probe import embed_photos, encode, loading_network
+from certero.stages.prepare import prepare, seal
+from certero.stages.tools import resources
 from certero.stats.calibration import softmax
 
 STRENGTHS = (0.03, 0.1)

@@ -17,8 +17,8 @@ import bench
 import numpy as np
 from PIL import Image
 
-from certero.data.recognition import Prints, find_copies_seen, find_near
 from certero.engine.threads import Threads
+from certero.likeness.recognition import Prints, find_copies_seen, find_near
 from certero.pipelines.evaluate import evaluate
 from certero.pipelines.train import train
 from certero.stats.intervals import proportion

@@ -17,7 +17,7 @@ from typing import Any
 
 import bench
 
-from certero.pipelines.run_folder import unfinished
+from certero.runs.folder import unfinished
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ def _real(name: str) -> Path:
 @pytest.fixture(scope="session")
 def small_barn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a rendered barn of two short days."""
-    from certero.data.synthetic import render_barn
+    from certero.barn.render import render_barn
     from certero.engine.threads import Threads
 
     folder = tmp_path_factory.mktemp("small") / "barn"

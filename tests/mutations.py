@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from PIL import Image
 
-from certero import jpeg
+from certero.photos import jpeg
 
 Change = Callable[[bytes], bytes]
 

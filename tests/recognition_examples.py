@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from certero.data.fingerprints import SIDE, fingerprint, pack_hashes, strengths
-from certero.data.recognition import Prints, find_copies_seen
 from certero.engine.threads import Threads
-from certero.pixels import decode, shrink_grey
+from certero.likeness.recognition import Prints, find_copies_seen
+from certero.photos.fingerprints import SIDE, fingerprint, pack_hashes, strengths
+from certero.photos.pixels import decode, shrink_grey
 
 
 def prints(files: Sequence[bytes], minutes: np.ndarray | None = None) -> Prints:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from certero.learn.activations import activate_in_place
 from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
+from certero.learn.kernels.activations import activate_in_place
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 

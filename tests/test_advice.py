@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from certero.data.files import NO_CLASS
+from certero.photos.listing import NO_CLASS
 from certero.records import Json
 from certero.report.advice import MOST_ADVICE, Advice, advise, photos_to_halve
 from certero.report.figures import choose_headline

@@ -23,18 +23,18 @@ pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
 
 import certero
 from certero.cli.main import main
-from certero.data.alignment import align
-from certero.data.alterations import ALTERATIONS, alter
-from certero.data.findings import KINDS, describe_kind
-from certero.data.near_copies import _describe, _deviations
-from certero.data.neighbours import EXACT, Index, reduced, unit_length
 from certero.data.scan import list_photos
 from certero.data.table import SCHEMA
-from certero.data.views import View, look, shrink_view
-from certero.pipelines import views
-from certero.pipelines.prepare import look_at_photos
-from certero.pipelines.resources import resources
-from certero.pixels import decode, luma, resize
+from certero.findings.findings import KINDS, describe_kind
+from certero.likeness.alignment import align
+from certero.likeness.alterations import ALTERATIONS, alter
+from certero.likeness.near_copies import _describe, _deviations
+from certero.likeness.neighbours import EXACT, Index, reduced, unit_length
+from certero.photos.pixels import decode, luma, resize
+from certero.photos.views import View, look, shrink_view
+from certero.stages import closer_look as views
+from certero.stages.prepare import look_at_photos
+from certero.stages.tools import resources
 from certero.stats.shortcuts import find_shortcuts
 from certero.stats.suspicion import suspect
 

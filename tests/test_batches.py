@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 import training_process
-from certero import pixels
 from certero.engine.threads import Threads
 from certero.errors import PhotoError
 from certero.learn.batches import PhotoStore, Selection, cap_classes, deal, order_photos
+from certero.photos import pixels
 from certero.records import Preprocessing
 
 TRUTH = np.array([0] * 50 + [1] * 9 + [2] * 3)

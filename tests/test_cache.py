@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from certero.cache import CACHES, BlobCache, describe_caches, prune_caches
+from certero.machine.cache import CACHES, BlobCache, describe_caches, prune_caches
 
 
 def test_an_entry_comes_back_as_it_was_put(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_folder_that_cannot_be_made_means_no_memory(tmp_path: Path) -> None:
 
 def test_two_processes_write_one_cache_without_loss(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from certero.cache import BlobCache\n"
+        "import sys; from pathlib import Path; from certero.machine.cache import BlobCache\n"
         "cache = BlobCache('things', Path(sys.argv[1]))\n"
         "for n in range(50): cache.put_many([(f'{sys.argv[2]}-{n}-{m}', b'x' * 2000) for m in range(4)])\n"
     )
@@ -178,7 +178,7 @@ def test_a_cache_of_an_earlier_version_is_kept_and_counts_as_used_now(tmp_path: 
 
 def test_pruning_beside_a_run_that_reads_and_writes_spoils_nothing(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from certero.cache import BlobCache\n"
+        "import sys; from pathlib import Path; from certero.machine.cache import BlobCache\n"
         "cache = BlobCache('features', Path(sys.argv[1]))\n"
         "for n in range(300):\n"
         "    cache.put_many([(str(n), str(n).encode() * 1000)])\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from certero.cache import BlobCache
 from certero.cli.main import main
+from certero.machine.cache import BlobCache
 
 
 @pytest.fixture

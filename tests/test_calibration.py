@@ -92,7 +92,7 @@ def test_a_class_that_a_fold_lacks_does_not_move_the_temperature(temperature: fl
 
 
 def test_probes_of_which_one_was_never_shown_the_rare_class_are_calibrated_as_the_others_are() -> None:
-    from certero.learn.probe import fit_probe, weigh_classes
+    from certero.probe.probe import fit_probe, weigh_classes
 
     random = np.random.default_rng(0)
     truth = np.r_[np.zeros(300, int), np.ones(150, int), np.full(12, 2)]

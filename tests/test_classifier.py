@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
-from certero.learn.backbones import find_backbone  # noqa: E402
 from certero.learn.classifier import build_classifier  # noqa: E402
+from certero.probe.backbones import find_backbone  # noqa: E402
 
 CLASSES, SIDE = 3, 64
 

@@ -508,8 +508,8 @@ def test_what_nobody_foresaw_is_one_line_with_exit_code_1(small_run: Run, tmp_pa
     _photo(tmp_path / "photo.png", 1)
     program = (
         "import sys\n"
-        "import certero.pixels\n"
-        "certero.pixels.prepare = lambda *_: 1 / 0\n"
+        "import certero.photos.pixels\n"
+        "certero.photos.pixels.prepare = lambda *_: 1 / 0\n"
         "from certero.cli.main import run\n"
         "run()\n"
     )

@@ -20,17 +20,17 @@ from PIL import Image
 pytest.importorskip("polars", reason="comparing needs the [report] extra")
 
 import certero
+from certero.barn.render import render_barn
 from certero.cli.main import main
-from certero.data.synthetic import render_barn
 from certero.engine.threads import Threads
 from certero.errors import ConfigError, DataError
 from certero.language import use_language
-from certero.pipelines.contenders import Contender
-from certero.pipelines.predict import find_model
-from certero.pipelines.stopwatch import time_contenders
 from certero.records import Json, Preprocessing, no_progress
 from certero.report.comparison import render_comparison
+from certero.runs.model import find_model
 from certero.runtime.model_file import _take_apart, read_model, with_card
+from certero.stages.contenders import Contender
+from certero.stages.time_models import time_contenders
 from report_examples import text_of
 from test_docs import _documented, _keys, _methods
 

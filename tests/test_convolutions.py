@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from certero.learn import convolutions, cores, weight_gradients
-from certero.learn.convolutions import convolve, speed_up_convolutions
-from certero.learn.weight_gradients import weight_gradient
+from certero.learn.kernels import convolutions, cores, weight_gradients
+from certero.learn.kernels.convolutions import convolve, speed_up_convolutions
+from certero.learn.kernels.weight_gradients import weight_gradient
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 

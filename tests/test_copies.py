@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from certero.data.copies import find_copies, same_exposure
-from certero.data.fingerprints import fingerprint, hamming
-from certero.data.recognition import pairs_within
-from certero.pixels import decode
+from certero.likeness.copies import find_copies, same_exposure
+from certero.likeness.recognition import pairs_within
+from certero.photos.fingerprints import fingerprint, hamming
+from certero.photos.pixels import decode
 from recognition_examples import known_again
 
 # Of 320: a handful, as re-encoded copies differ in.

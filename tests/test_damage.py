@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from certero.data.fingerprints import fingerprint
-from certero.data.first_look import look_at
 from certero.data.scan import list_photos, scan
 from certero.errors import PhotoError
-from certero.pixels import decode, prepare
+from certero.photos.fingerprints import fingerprint
+from certero.photos.first_look import look_at
+from certero.photos.pixels import decode, prepare
 from certero.records import Preprocessing
 from mutations import MUTATIONS, Mutation, encode, turned
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from certero.learn import cores, dense
-from certero.learn.dense import dense_gradients, speed_up_dense_layers
+from certero.learn.kernels import cores, dense
+from certero.learn.kernels.dense import dense_gradients, speed_up_dense_layers
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 

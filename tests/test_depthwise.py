@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from certero.learn.convolutions import speed_up_convolutions
-from certero.learn.depthwise import input_gradient, weight_gradient
+from certero.learn.kernels.convolutions import speed_up_convolutions
+from certero.learn.kernels.depthwise import input_gradient, weight_gradient
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 

@@ -22,8 +22,8 @@ import certero
 from certero.business.case import Case, CurrencyFormat
 from certero.cli.main import VERBS, main
 from certero.config import TrainSettings
-from certero.data.findings import KINDS
 from certero.data.table import SCHEMA
+from certero.findings.findings import KINDS
 from certero.pipelines.train import Run
 from certero.records import Prediction, Quantity
 

@@ -18,11 +18,11 @@ pytest.importorskip("polars", reason="evaluating needs the [report] extra")
 import numpy as np
 from PIL import Image
 
+from certero.barn.render import render_barn
 from certero.cli.main import main
-from certero.data.synthetic import render_barn
 from certero.errors import ConfigError, DataError
 from certero.pipelines.evaluate import evaluate
-from certero.pipelines.predict import load
+from certero.runs.model import load
 
 if TYPE_CHECKING:
     from certero.pipelines.train import Run
@@ -218,7 +218,7 @@ def test_broken_photos_are_counted_and_listed(small_run: Run, fresh_barn: Path, 
 def test_the_figures_are_those_of_the_predictions(
     small_run: Run, fresh_barn: Path, fresh_metrics: dict[str, Any]
 ) -> None:
-    from certero.pipelines.predict import load
+    from certero.runs.model import load
 
     predictor = load(small_run.path)
     right = total = 0

@@ -15,21 +15,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from certero import pixels
-from certero.cache import BlobCache
-from certero.data.fingerprints import fingerprint
 from certero.engine.threads import Threads
 from certero.errors import ConfigError, PhotoError
-from certero.learn import export
-from certero.learn.backbones import Backbone, find_backbone, registered
-from certero.learn.devices import Engine
-from certero.learn.export import backbone_id, export_backbone
-from certero.learn.features import RememberedFeatures, embed
-from certero.pipelines.predict import load
-from certero.pipelines.prepare import RememberedLook
+from certero.machine.cache import BlobCache
+from certero.photos import pixels
+from certero.photos.fingerprints import fingerprint
 from certero.pipelines.train import train
+from certero.probe import export
+from certero.probe.backbones import Backbone, find_backbone, registered
+from certero.probe.devices import Engine
+from certero.probe.export import backbone_id, export_backbone
+from certero.probe.features import RememberedFeatures, embed
 from certero.records import Preprocessing
+from certero.runs.model import load
 from certero.runtime.network import Network
+from certero.stages.prepare import RememberedLook
 
 pytest.importorskip("onnx", reason="features need the [train] extra")
 

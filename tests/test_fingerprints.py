@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from certero.data import fingerprints
-from certero.data.fingerprints import fingerprint, hamming, hash_pixels, pack_hashes, perceive
-from certero.pixels import decode
+from certero.photos import fingerprints
+from certero.photos.fingerprints import fingerprint, hamming, hash_pixels, pack_hashes, perceive
+from certero.photos.pixels import decode
 
 
 def scene(seed: int, height: int = 300, width: int = 400) -> Image.Image:

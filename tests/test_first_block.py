@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from certero.config import resolve
-from certero.learn import first_block
 from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
-from certero.learn.first_block import find_first_block
+from certero.learn.kernels import first_block
+from certero.learn.kernels.first_block import find_first_block
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
@@ -93,7 +93,7 @@ def test_the_source_networks_take_the_short_way(name: str) -> None:
 KEPT = """
 import resource, sys
 import torch
-from certero.learn.heap import kept_memory
+from certero.learn.kernels.heap import kept_memory
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()

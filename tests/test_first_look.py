@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from certero.cache import BlobCache
-from certero.data.alterations import ALTERATIONS, alter, score_altered
-from certero.data.first_look import Seen, look_at
 from certero.engine.processes import Processes
 from certero.errors import PhotoError
-from certero.pipelines.prepare import RememberedLook
-from certero.pipelines.views import view_key
+from certero.likeness.alterations import ALTERATIONS, alter, score_altered
+from certero.machine.cache import BlobCache
+from certero.photos.first_look import Seen, look_at
+from certero.stages.closer_look import view_key
+from certero.stages.prepare import RememberedLook
 
 
 def _photo(path: Path, number: int) -> Path:

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from certero.data.alignment import align
-from certero.data.recognition import Prints, find_copies_seen
 from certero.engine.threads import Threads
+from certero.likeness.alignment import align
+from certero.likeness.recognition import Prints, find_copies_seen
 
 SIDE = (96, 96)
 RAMP = np.tile(np.arange(96, dtype=np.uint8) * 2, (96, 1))

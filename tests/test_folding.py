@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from certero.learn.backbones import find_backbone
 from certero.learn.classifier import build_classifier
-from certero.learn.folding import fold_normalisations
+from certero.learn.kernels.folding import fold_normalisations
+from certero.probe.backbones import find_backbone
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 

@@ -10,9 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
-from certero.learn.backbones import find_backbone  # noqa: E402
 from certero.learn.classifier import build_classifier, run_frozen_apart  # noqa: E402
 from certero.learn.loop import freeze  # noqa: E402
+from certero.probe.backbones import find_backbone  # noqa: E402
 
 CLASSES = 3
 

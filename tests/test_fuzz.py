@@ -19,7 +19,7 @@ _SCRIPT = """
 import io, json, random, resource, sys, time
 sys.path.insert(0, sys.argv[1])
 from mutations import ENCODINGS, encode, turned
-from certero.data.fingerprints import fingerprint
+from certero.photos.fingerprints import fingerprint
 
 photo = open(sys.argv[2], "rb").read()
 limit = int(sys.argv[4]) << 20

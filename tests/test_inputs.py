@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certero.cli.main import main
-from certero.disk import NotRead, read_file
+from certero.machine.files import NotRead, read_file
 
 if TYPE_CHECKING:
     from certero.pipelines.train import Run
@@ -225,8 +225,8 @@ def test_a_mark_in_front_and_the_line_ends_of_windows_are_no_fault(tmp_path: Pat
 _STUCK = """
 import os, sys, threading, time
 from pathlib import Path
-from certero.cli import signals
-from certero.disk import in_the_making
+from certero.cli.terminal import signals
+from certero.machine.files import in_the_making
 from certero.engine.threads import Threads
 print('ready', flush=True)
 signals.PATIENCE_SECONDS = float(sys.argv[1])
@@ -268,7 +268,7 @@ def test_a_process_that_is_stuck_in_a_worker_ends(sent: signal.Signals, twice: b
 def test_its_processes_end_with_it(tmp_path: Path) -> None:
     pytest.importorskip("loky", reason="needs the [report] extra")
     (tmp_path / "stuck.py").write_text(
-        "import os, sys, time\nfrom pathlib import Path\nfrom certero.cli import signals\n"
+        "import os, sys, time\nfrom pathlib import Path\nfrom certero.cli.terminal import signals\n"
         "from certero.engine.processes import Processes\n"
         "def work(item):\n    Path(f'child-{os.getpid()}').touch()\n    time.sleep(600)\n"
         "def quick(item):\n    time.sleep(0.05)\n"

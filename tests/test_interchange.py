@@ -72,7 +72,7 @@ def test_every_json_file_is_written_by_the_one_writer() -> None:
 
 
 def test_metrics_and_the_card_hold_no_nan(named_run: Run, tmp_path: Path) -> None:
-    from certero.cli.summary import print_json
+    from certero.cli.terminal.summary import print_json
     from certero.runtime.model_file import read_model
 
     for name in ("metrics.json", "openings.jsonl"):

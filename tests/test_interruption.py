@@ -24,7 +24,7 @@ from typing import TypeVar
 
 import pytest
 
-from certero.cache import BlobCache
+from certero.machine.cache import BlobCache
 
 pytest.importorskip("torch", reason="training needs the [networks] extra")
 

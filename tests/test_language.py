@@ -21,8 +21,8 @@ from babel.messages.pofile import read_po
 import certero
 from certero import language
 from certero.cli.main import main
-from certero.cli.progress import STAGES
-from certero.cli.summary import summarise
+from certero.cli.terminal.progress import STAGES
+from certero.cli.terminal.summary import summarise
 from certero.errors import ConfigError
 from certero.language import LANGUAGES, sentence, sentences, translate, use_language
 from certero.pipelines.train import Run

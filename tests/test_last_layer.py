@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import training_process
-from certero.learn.backbones import find_backbone
 from certero.learn.classifier import build_classifier
 from certero.learn.last_layer import start_last_layer
+from certero.probe.backbones import find_backbone
 from training_process import CLASSES, SIDE
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")

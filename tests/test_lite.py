@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from certero.cache import BlobCache
 from certero.errors import ConfigError
-from certero.learn.backbones import find_backbone
-from certero.learn.export import Extractor, export_backbone
-from certero.learn.weights import read_arrays
+from certero.machine.cache import BlobCache
+from certero.probe.backbones import find_backbone
+from certero.probe.export import Extractor, export_backbone
+from certero.probe.weights import read_arrays
 from certero.records import Preprocessing
 from certero.runtime.network import Network
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from certero.learn.logistic import fit_logistic
+from certero.probe.logistic import fit_logistic
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 7])

@@ -14,14 +14,14 @@ import pytest
 import training_process
 from certero.errors import ConfigError
 from certero.learn.augment import Augmentation
-from certero.learn.backbones import find_backbone
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
-from certero.learn.devices import choose_trainer
 from certero.learn.loop import Progression, judge, side_of, take_step, train_network, typical_side
 from certero.learn.optimisers import build_optimiser, rate
 from certero.learn.trial import time_steps
+from certero.probe.backbones import find_backbone
+from certero.probe.devices import choose_trainer
 from training_process import CLASSES, LAYERS, SIDE, settings
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
@@ -245,7 +245,7 @@ def test_rates_follow_their_schedule(schedule: str) -> None:
 
 
 def test_a_backbone_learns_slower_the_lower_the_block() -> None:
-    from certero.learn.backbones import find_backbone
+    from certero.probe.backbones import find_backbone
 
     network = build_classifier(find_backbone("efficientnet_lite0"), 3, np.arange(3), 0)
     chosen = settings(layer_decay=0.5, weight_decay=0.05)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from certero.engine.threads import count_cores
-from certero.machine import (
+from certero.machine.limits import (
     available_bytes,
     core_limit,
     instructions,
@@ -134,7 +134,7 @@ def _run(code: str, *before: str) -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone holds a process to its addresses")
 def test_a_limit_of_the_shell_is_what_may_be_used() -> None:
-    code = "from certero.machine import available_bytes; print(available_bytes())"
+    code = "from certero.machine.limits import available_bytes; print(available_bytes())"
     (left,) = _run(code, "sh", "-c", 'ulimit -v 1000000; exec "$@"', "sh")
     assert 500_000_000 < left < 1_024_000_000
 
@@ -162,7 +162,7 @@ def group() -> Iterator[Path]:
 
 def test_a_process_in_a_control_group_has_what_the_group_leaves_it(group: Path) -> None:
     code = (
-        "from certero.machine import available_bytes, memory_limit; import os\n"
+        "from certero.machine.limits import available_bytes, memory_limit; import os\n"
         "before = available_bytes(); kept = b'1' * 100_000_000\n"
         "print(memory_limit(), before, available_bytes())"
     )

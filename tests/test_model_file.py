@@ -10,8 +10,8 @@ import onnx
 import pytest
 
 from certero.errors import ModelFileError
-from certero.learn.export import head_alone
-from certero.learn.probe import Head
+from certero.probe.export import head_alone
+from certero.probe.probe import Head
 from certero.records import Preprocessing
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.model_file import read_model, with_card

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from certero import heif
-from certero.data.fingerprints import fingerprint
 from certero.errors import PhotoError
-from certero.pixels import decode
+from certero.photos import heif
+from certero.photos.fingerprints import fingerprint
+from certero.photos.pixels import decode
 from odd_files import HEIC, Odd, every_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -63,7 +63,7 @@ def test_heic_tells_when_and_with_what_it_was_taken() -> None:
 @pytest.mark.parametrize("name", ["heic", "jpeg grey"])
 def test_only_a_heic_photo_loads_its_decoder(name: str, tmp_path: Path) -> None:
     (tmp_path / "photo").write_bytes(next(odd.data for odd in FILES if odd.name == name))
-    program = "import sys; from certero.pixels import decode; decode(open(sys.argv[1], 'rb').read()); "
+    program = "import sys; from certero.photos.pixels import decode; decode(open(sys.argv[1], 'rb').read()); "
     program += "print('pi_heif' in sys.modules)"
     command = [sys.executable, "-c", program, str(tmp_path / "photo")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

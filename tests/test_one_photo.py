@@ -12,7 +12,7 @@ from PIL import Image
 
 import certero
 from certero.cli.main import main
-from certero.data.sets import Link, across, gather, links_by_row
+from certero.likeness.sets import Link, across, gather, links_by_row
 
 
 def photo(seed: int, colour: str) -> Image.Image:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from certero.errors import OutputError
-from certero.pipelines.openings import check_log, open_test_set
+from certero.runs.openings import check_log, open_test_set
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_log_that_cannot_be_written_keeps_the_test_set_sealed(
 
 def test_openings_of_two_processes_at_once_are_all_logged_whole(log: Path) -> None:
     code = (
-        "from certero.pipelines.openings import check_log, open_test_set\n"
+        "from certero.runs.openings import check_log, open_test_set\n"
         "for n in range(40): open_test_set([f'{i:032d}' for i in range(300)], purpose='p', data='d', run=str(n))"
     )
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]

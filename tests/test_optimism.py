@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from certero.engine.threads import Threads
-from certero.learn.probe import fit_head
-from certero.pipelines.optimism import Claims, claim_at_random, compare_splits, units_to_draw
+from certero.probe.probe import fit_head
 from certero.records import Quantity
+from certero.stages.random_split import Claims, claim_at_random, compare_splits, units_to_draw
 
 STRENGTH = 0.1
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certero.cli.main import main
-from certero.disk import write_whole
 from certero.errors import OutputError
+from certero.machine.files import write_whole
 
 if TYPE_CHECKING:
     from certero.pipelines.train import Run
@@ -107,7 +107,7 @@ def test_a_name_as_long_as_names_may_be_is_written(tmp_path: Path) -> None:
 
 def test_what_stops_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     program = (
-        "import resource, signal, sys; from pathlib import Path; from certero.disk import write_whole\n"
+        "import resource, signal, sys; from pathlib import Path; from certero.machine.files import write_whole\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "write_whole(Path('metrics.json'), 'x' * 5000)\n"
@@ -203,7 +203,7 @@ def test_a_file_that_may_not_be_written_is_refused(place: Path) -> None:
 
 @pytest.mark.usefixtures("_umask")
 def test_a_run_has_the_permissions_that_the_umask_leaves(tmp_path: Path) -> None:
-    from certero.pipelines.run_folder import run_folder
+    from certero.runs.folder import run_folder
 
     with run_folder(tmp_path / "run", "x") as run:
         write_whole(run.work / "report.html", "photos")

@@ -11,12 +11,12 @@ from PIL import Image
 
 import certero
 from certero.cli.main import main
-from certero.data.files import walk_photos
-from certero.data.first_look import look_at
-from certero.data.losses import count_lost, judge_losses
+from certero.data.lost_classes import count_lost, judge_losses
 from certero.data.scan import list_photos, scan
 from certero.data.table import Photos, check_classes, leave_out_rare
 from certero.errors import DataError
+from certero.photos.first_look import look_at
+from certero.photos.listing import walk_photos
 from certero.pipelines.train import Run
 
 _JXL = b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from certero.errors import PhotoError
-from certero.pixels import decode, fit, prepare, shrink_grey
+from certero.photos.pixels import decode, fit, prepare, shrink_grey
 from certero.records import Preprocessing
 
 # pytest restores the warning filters that the module under test sets once; the subprocess test below checks them.
@@ -276,7 +276,7 @@ def test_a_bomb_is_refused_from_its_header(monkeypatch: pytest.MonkeyPatch) -> N
     bomb = bytearray(encode(scene(), "bmp"))
     bomb[18:26] = (30_000).to_bytes(4, "little") * 2
     assert "30000" in reason(bytes(bomb)) or "bomb" in reason(bytes(bomb))
-    monkeypatch.setattr("certero.photo.MAX_PIXELS", 120 * 180 - 1)
+    monkeypatch.setattr("certero.photos.photo.MAX_PIXELS", 120 * 180 - 1)
     for photo_format in FORMATS:
         assert "180x120" in reason(encode(scene(), photo_format))
 
@@ -327,7 +327,7 @@ def test_decoders_write_nothing_to_standard_error() -> None:
         import sys
         sys.path.insert(0, sys.argv[1])
         from test_pixels import mutants
-        from certero.pixels import decode
+        from certero.photos.pixels import decode
         from certero.errors import PhotoError
         # libtiff prints its errors from C, out of Python's reach: compressed TIFF is left out.
         for data in mutants(500, seed=2, compressed_tiff=False):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from certero.learn.pooling import join_activations_and_pooling
+from certero.learn.kernels.pooling import join_activations_and_pooling
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 

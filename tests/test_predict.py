@@ -230,7 +230,7 @@ def test_probabilities_are_those_of_predictions_csv(small_run: Run, small_barn: 
 
 
 def test_every_output_is_the_same_in_batches_of_1_3_and_32(small_run: Run, small_barn: Path) -> None:
-    from certero import pixels
+    from certero.photos import pixels
 
     data, card = read_model(small_run.model)
     network = Network(data)
@@ -262,7 +262,7 @@ def test_answers_stream_while_later_photos_wait(model: Predictor, photos: Path) 
 
 
 def test_an_array_of_upright_pixels_skips_decoding_only(model: Predictor, small_barn: Path) -> None:
-    from certero import pixels
+    from certero.photos import pixels
 
     data = next((small_barn / "beds" / "lying").iterdir()).read_bytes()
     decoded = pixels.decode(data).pixels

@@ -8,8 +8,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from certero.errors import ConfigError
-from certero.learn.export import head_alone
-from certero.learn.probe import fit_head, fit_probe, root, weigh_classes
+from certero.probe.export import head_alone
+from certero.probe.probe import fit_head, fit_probe, root, weigh_classes
 from certero.runtime.network import Network
 from certero.stats.calibration import softmax
 

@@ -11,7 +11,7 @@ import pytest
 
 _PROGRAM = """
 import sys, time
-from certero.cli.progress import show_progress
+from certero.cli.terminal.progress import show_progress
 with show_progress() as progress:
     {body}
 """

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from certero import pixels
-from certero.cache import BlobCache
 from certero.errors import ConfigError
-from certero.learn.backbones import Backbone, find_backbone
-from certero.learn.devices import choose_engine
-from certero.learn.export import count_parameters, export_backbone
-from certero.learn.photo_blocks import read_in_blocks
-from certero.learn.quantise import Channels, NotQuantisable, largest_pairs, quantise
+from certero.machine.cache import BlobCache
+from certero.photos import pixels
+from certero.probe.backbones import Backbone, find_backbone
+from certero.probe.devices import choose_engine
+from certero.probe.export import count_parameters, export_backbone
+from certero.probe.photo_blocks import read_in_blocks
+from certero.probe.quantise import Channels, NotQuantisable, largest_pairs, quantise
 from certero.runtime.network import Network, _adds_bytes_exactly
 
 onnx = pytest.importorskip("onnx", reason="networks are exported by the [train] extra")

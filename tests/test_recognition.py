@@ -14,8 +14,8 @@ pytest.importorskip("polars", reason="recognising photos needs the [report] extr
 
 from PIL import Image
 
-from certero.data.fingerprints import SIDE, hamming, mirror, pack_hashes, perceive, strengths
-from certero.data.recognition import (
+from certero.engine.threads import Threads
+from certero.likeness.recognition import (
     COPY_BITS,
     NO_MINUTE,
     Prints,
@@ -28,8 +28,8 @@ from certero.data.recognition import (
     pairs_within,
     sketch,
 )
-from certero.engine.threads import Threads
-from certero.pixels import decode
+from certero.photos.fingerprints import SIDE, hamming, mirror, pack_hashes, perceive, strengths
+from certero.photos.pixels import decode
 from recognition_examples import known_again
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from certero import resizing
-from certero.resizing import by_numpy, resize
+from certero.photos import resizing
+from certero.photos.resizing import by_numpy, resize
 
 needs_fast = pytest.mark.skipif(resizing.fast is None, reason="cykooz-resizer has no wheel for this platform")
 
@@ -100,7 +100,7 @@ def test_equal_sizes_change_nothing() -> None:
 def test_the_way_can_be_forced(way: str) -> None:
     if way == "fast_image_resize" and resizing.fast is None:
         pytest.skip("cykooz-resizer has no wheel for this platform")
-    program = "import numpy; from certero import resizing as r; r.resize(numpy.zeros((4, 4), 'u1'), 2, 2); "
+    program = "import numpy; from certero.photos import resizing as r; r.resize(numpy.zeros((4, 4), 'u1'), 2, 2); "
     program += "print(r._uses_fast_image_resize())"
     environment = {**os.environ, "CERTERO_RESIZER": way}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)

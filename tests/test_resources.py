@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from certero.pipelines.resources import Resources, resources
+from certero.stages.tools import Resources, resources
 
 
 @pytest.fixture

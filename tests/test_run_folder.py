@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from certero.errors import OutputError
-from certero.pipelines.run_folder import first_free, run_folder
+from certero.runs.folder import first_free, run_folder
 
 
 def _children(folder: Path) -> list[str]:
@@ -43,7 +43,7 @@ def test_a_failed_or_interrupted_run_leaves_nothing(tmp_path: Path, failure: typ
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder cannot be locked on Windows: nothing is removed there")
 def test_the_next_run_removes_what_killed_ones_left_and_nothing_else(tmp_path: Path) -> None:
     program = (
-        "import os, signal, sys; from pathlib import Path; from certero.pipelines.run_folder import run_folder\n"
+        "import os, signal, sys; from pathlib import Path; from certero.runs.folder import run_folder\n"
         "with run_folder(Path(sys.argv[1]), 'x') as run:\n"
         "    (run.work / 'file').write_text('1')\n"
         "    print('ready', flush=True)\n"
@@ -144,7 +144,7 @@ def test_a_place_that_is_worked_on_is_refused_at_the_start(tmp_path: Path, resum
 
 
 _RESERVE = (
-    "import os, signal, sys; from pathlib import Path; from certero.pipelines.run_folder import run_folder\n"
+    "import os, signal, sys; from pathlib import Path; from certero.runs.folder import run_folder\n"
     "with run_folder(None, 'barn', resumable=sys.argv[1] == 'network') as run:\n"
     "    (run.work / 'who').write_text(str(run.place))\n"
     "    print(run.place, flush=True)\n"

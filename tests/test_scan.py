@@ -15,12 +15,12 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from certero.data.files import find_photos, on_disk, printable, walk_photos
-from certero.data.first_look import Seen, unreadable
 from certero.data.scan import list_photos, scan
 from certero.data.table import SCHEMA, Photos, check_classes
 from certero.data.times import time_in_name
 from certero.errors import DataError
+from certero.photos.first_look import Seen, unreadable
+from certero.photos.listing import find_photos, on_disk, printable, walk_photos
 from certero.records import PhotoFacts
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

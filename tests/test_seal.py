@@ -12,15 +12,15 @@ import onnx
 import polars as pl
 import pytest
 
-from certero.cache import BlobCache
 from certero.config import TrainSettings, resolve
 from certero.engine.threads import Threads
 from certero.errors import OutputError
-from certero.pipelines.fit import Fitted, fit_model, loading_network
-from certero.pipelines.prepare import Prepared, prepare, seal
-from certero.pipelines.resources import Resources
+from certero.machine.cache import BlobCache
 from certero.pipelines.train import train
 from certero.runtime.model_file import read_model
+from certero.stages.fit_probe import Fitted, fit_model, loading_network
+from certero.stages.prepare import Prepared, prepare, seal
+from certero.stages.tools import Resources
 
 pytest.importorskip("onnx", reason="training needs the [train] extra")
 

@@ -12,7 +12,7 @@ import pytest
 
 from certero.cli.main import main
 from certero.errors import ModelFileError
-from certero.pipelines.stored import read_answers, read_metrics, read_table
+from certero.runs.stored import read_answers, read_metrics, read_table
 
 if TYPE_CHECKING:
     from certero.pipelines.train import Run

@@ -20,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from certero.data.synthetic import LABELS, BarnSummary, render_barn
+from certero.barn.render import LABELS, BarnSummary, render_barn
 from certero.errors import ConfigError, OutputError
 
 SMALL = (160, 100)
@@ -160,7 +160,7 @@ def test_same_seed_gives_the_same_bytes_in_any_process_and_on_any_threads(tmp_pa
     with ThreadPoolExecutor(4) as pool:
         render_barn(tmp_path / "threads", map=pool.map, **settings)
     code = (
-        "import sys; from pathlib import Path; from certero.data.synthetic import render_barn;"
+        "import sys; from pathlib import Path; from certero.barn.render import render_barn;"
         f"render_barn(Path(sys.argv[1]), **{settings!r})"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "77", "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -20,7 +20,7 @@ pytest.importorskip("torch", reason="training needs the [train] extra")
 from PIL import Image
 
 from certero.cli.main import main
-from certero.cli.output import visible
+from certero.cli.terminal.output import visible
 
 if TYPE_CHECKING:
     from certero.pipelines.train import Run

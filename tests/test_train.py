@@ -30,12 +30,12 @@ from certero.config import cache_folder, resolve
 from certero.data.split import fold_training_mask
 from certero.data.table import SCHEMA
 from certero.errors import ConfigError, OutputError, UserError
-from certero.pipelines.predict import load
-from certero.pipelines.prepare import Prepared, prepare
-from certero.pipelines.resources import resources
 from certero.pipelines.train import Run, train
 from certero.records import SPLITS, Json
+from certero.runs.model import load
 from certero.runtime.model_file import read_model
+from certero.stages.prepare import Prepared, prepare
+from certero.stages.tools import resources
 
 pytest.importorskip("onnx", reason="training needs the [train] extra")
 

@@ -16,19 +16,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from certero.cache import BlobCache
 from certero.config import resolve
 from certero.engine.threads import Threads
 from certero.errors import ConfigError, DataError, OutputError, TrainingError
-from certero.learn.backbones import find_backbone
-from certero.learn.devices import choose_trainer
-from certero.pipelines.fit import Development, Fitted
-from certero.pipelines.fitter import loading_fitter
-from certero.pipelines.prepare import prepare, seal
-from certero.pipelines.resources import Resources
+from certero.machine.cache import BlobCache
 from certero.pipelines.train import Run, train
+from certero.probe.backbones import find_backbone
+from certero.probe.devices import choose_trainer
 from certero.runtime.model_file import read_model
 from certero.runtime.network import Network
+from certero.stages.fit_probe import Development, Fitted
+from certero.stages.fitter import loading_fitter
+from certero.stages.prepare import prepare, seal
+from certero.stages.tools import Resources
 from test_docs import _documented, _keys
 from test_seal import copy_barn
 
@@ -350,7 +350,7 @@ def test_ctrl_c_saves_and_the_resumed_run_gives_the_same_model(
 def test_a_second_ctrl_c_quits_at_once() -> None:
     code = (
         "import signal, time\n"
-        "from certero.pipelines.interruption import deferred_signals\n"
+        "from certero.runs.interruption import deferred_signals\n"
         "with deferred_signals() as asked:\n"
         "    signal.raise_signal(signal.SIGINT)\n"
         "    print(asked(), flush=True)\n"

@@ -16,11 +16,11 @@ import pytest
 
 pytest.importorskip("polars", reason="needs the [report] extra")
 
-from certero.cache import CACHES, BlobCache, distrusted, prune_caches
 from certero.cli.main import main
 from certero.data.patterns import match_all
 from certero.errors import SplitError
-from certero.trust import distrust
+from certero.machine.cache import CACHES, BlobCache, distrusted, prune_caches
+from certero.machine.trust import distrust
 
 if TYPE_CHECKING:
     from certero.pipelines.train import Run

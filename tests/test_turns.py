@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from certero import photo, pixels, resizing, turns
+from certero.photos import photo, pixels, resizing, turns
 
 
 @pytest.mark.parametrize("way", ["fast_image_resize", "numpy"])
@@ -51,7 +51,7 @@ def test_a_large_photo_is_converted_in_bands_to_the_same_bits(mode: str, monkeyp
 _LOOK = """
 import resource, sys, threading
 from concurrent.futures import ThreadPoolExecutor
-from certero.data.fingerprints import fingerprint
+from certero.photos.fingerprints import fingerprint
 data = open(sys.argv[1], 'rb').read()
 small = open(sys.argv[2], 'rb').read()
 fingerprint(small)
@@ -78,7 +78,7 @@ def test_threads_look_at_large_photos_in_the_memory_of_one(tmp_path: Path, suffi
 
 _TAKE = """
 import os, sys
-from certero.turns import one_at_a_time, take_turn
+from certero.photos.turns import one_at_a_time, take_turn
 with one_at_a_time():
     take_turn(1000)
     take_turn(int(sys.argv[1]))

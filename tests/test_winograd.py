@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from certero.learn import convolutions, cores, winograd
-from certero.learn.convolutions import convolve
+from certero.learn.kernels import convolutions, cores, winograd
+from certero.learn.kernels.convolutions import convolve
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 

@@ -12,7 +12,7 @@ import numpy as np
 from certero.config import TrainSettings
 from certero.learn.batches import PhotoStore
 from certero.learn.loop import Examples
-from certero.pixels import resize
+from certero.photos.pixels import resize
 from certero.records import Preprocessing
 
 SIDE, N, CLASSES = 32, 40, 3

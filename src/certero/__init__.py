@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from certero.pipelines.compare import compare
     from certero.pipelines.evaluate import evaluate
     from certero.pipelines.plan import plan
-    from certero.pipelines.predict import load
-    from certero.pipelines.prepare import scan
     from certero.pipelines.train import train
     from certero.pipelines.value import value
+    from certero.runs.model import load
+    from certero.stages.prepare import scan
 
 _HOMES = {
     "audit": "certero.pipelines.audit",
     "compare": "certero.pipelines.compare",
     "evaluate": "certero.pipelines.evaluate",
-    "load": "certero.pipelines.predict",
+    "load": "certero.runs.model",
     "plan": "certero.pipelines.plan",
-    "scan": "certero.pipelines.prepare",
+    "scan": "certero.stages.prepare",
     "train": "certero.pipelines.train",
     "value": "certero.pipelines.value",
 }

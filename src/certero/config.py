@@ -16,8 +16,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from certero.disk import MOST_TEXT_BYTES, read_file
 from certero.errors import ConfigError
+from certero.machine.files import MOST_TEXT_BYTES, read_file
 from certero.names import class_name
 
 #: Where capture times are taken from; `auto`: of each photo the manifest's, else EXIF's, else its name's.

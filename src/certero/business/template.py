@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from certero.disk import write_whole
 from certero.errors import OutputError
+from certero.machine.files import write_whole
 
 _TEMPLATE = """\
 # The assumptions of a business case for certero value. Everything else is measured on test photos.

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.audit_summary import summarise
-from certero.cli.options import GroupBy, LabelLevel, Lang, Quiet, Times, Workers
-from certero.cli.output import check_targets, say
-from certero.cli.progress import show_progress
-from certero.cli.summary import print_json, print_places
+from certero.cli.terminal.audit_summary import summarise
+from certero.cli.terminal.options import GroupBy, LabelLevel, Lang, Quiet, Times, Workers
+from certero.cli.terminal.output import check_targets, say
+from certero.cli.terminal.progress import show_progress
+from certero.cli.terminal.summary import print_json, print_places
 from certero.errors import UserError
 from certero.language import _
 

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import DataBlock, DataGroupBy, DataSplit, DataTimes, Lang, Quiet, Workers
-from certero.cli.output import check_targets, of_model, put_table, say
-from certero.cli.progress import show_progress
-from certero.cli.summary import print_json, print_places, say_passed_over
+from certero.cli.terminal.options import DataBlock, DataGroupBy, DataSplit, DataTimes, Lang, Quiet, Workers
+from certero.cli.terminal.output import check_targets, of_model, put_table, say
+from certero.cli.terminal.progress import show_progress
+from certero.cli.terminal.summary import print_json, print_places, say_passed_over
 from certero.language import _, translate
 from certero.records import Json
 

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import Lang, Quiet, Workers
-from certero.cli.output import check_target
-from certero.cli.progress import show_progress
-from certero.cli.summary import print_json, print_places, print_summary
+from certero.cli.terminal.options import Lang, Quiet, Workers
+from certero.cli.terminal.output import check_target
+from certero.cli.terminal.progress import show_progress
+from certero.cli.terminal.summary import print_json, print_places, print_summary
 from certero.language import _
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import Lang
-from certero.cli.output import check_target, say, visible, write
+from certero.cli.terminal.options import Lang
+from certero.cli.terminal.output import check_target, say, visible, write
 from certero.errors import UserError
 from certero.interchange import json_text
 from certero.language import _, ngettext, use_language

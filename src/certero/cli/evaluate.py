@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import GroupBy, LabelLevel, Lang, Quiet, Times, Workers
-from certero.cli.output import check_targets, of_model
-from certero.cli.progress import show_progress
-from certero.cli.summary import check_strict, print_json, print_places, print_summary, print_warning
+from certero.cli.terminal.options import GroupBy, LabelLevel, Lang, Quiet, Times, Workers
+from certero.cli.terminal.output import check_targets, of_model
+from certero.cli.terminal.progress import show_progress
+from certero.cli.terminal.summary import check_strict, print_json, print_places, print_summary, print_warning
 from certero.language import _
 
 

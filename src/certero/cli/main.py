@@ -29,8 +29,8 @@ EXIT_INTERRUPTED = 130
 
 def run() -> None:
     """The console script."""
-    from certero.cli import signals
-    from certero.cli.output import open_streams
+    from certero.cli.terminal import signals
+    from certero.cli.terminal.output import open_streams
 
     open_streams()
     signals.listen()
@@ -39,7 +39,7 @@ def run() -> None:
 
 def main(arguments: list[str]) -> int:
     """Runs one command and returns its exit code: 0 done, 1 our fault, 2 the user's mistake, 130 Ctrl-C."""
-    from certero.cli.output import put, say, silence
+    from certero.cli.terminal.output import put, say, silence
 
     verb = arguments[0] if arguments else "help"
     try:
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
 
 def _explain(verb: str, error: BaseException) -> int:
     """Says in one line why a command ended; returns its exit code."""
-    from certero.cli import signals
+    from certero.cli.terminal import signals
     from certero.errors import EXTRAS, CerteroError, missing_part
 
     # A signal in the middle of an import comes out as an ImportError.
@@ -134,7 +134,7 @@ def _invoke(verb: str, arguments: list[str]) -> int:
     import typer
     from typer.main import get_command
 
-    from certero.cli.output import put
+    from certero.cli.terminal.output import put
     from certero.runtime import deadline
 
     deadline.when_stuck = _end_stuck
@@ -203,7 +203,7 @@ def _fault(error: BaseException) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    from certero.cli.output import tell
+    from certero.cli.terminal.output import tell
 
     # A message may name every class of a data set, or what somebody wrote into a file.
     tell(message if len(message) <= _MOST_LETTERS else f"{message[:_MOST_LETTERS]}...")

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import Lang, Quiet, Workers
-from certero.cli.output import STDOUT, check_targets, of_model, put_table, tell, write
-from certero.cli.progress import show_progress
-from certero.cli.summary import say_passed_over
+from certero.cli.terminal.options import Lang, Quiet, Workers
+from certero.cli.terminal.output import STDOUT, check_targets, of_model, put_table, tell, write
+from certero.cli.terminal.progress import show_progress
+from certero.cli.terminal.summary import say_passed_over
 from certero.errors import ConfigError, UserError
 from certero.interchange import class_columns, csv_text, json_text
 from certero.language import _, ngettext, use_language
@@ -62,7 +62,7 @@ def command(
     if csv_for is not None and as_csv is None:
         raise ConfigError("--csv-for says what reads the CSV; found no --csv beside it. Add --csv FILE.")
     check_targets({f"--{name}": target for name, target in asked}, [*of_model(model), *images])
-    from certero.pipelines.predict import load
+    from certero.runs.model import load
     from certero.runtime.predictor import name_photos
 
     predictor = load(model, workers=workers)

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import LabelLevel, Lang, Quiet, Times, Workers
-from certero.cli.output import check_targets, of_model
-from certero.cli.progress import show_progress
-from certero.cli.summary import check_strict, print_json, print_places, print_summary
+from certero.cli.terminal.options import LabelLevel, Lang, Quiet, Times, Workers
+from certero.cli.terminal.output import check_targets, of_model
+from certero.cli.terminal.progress import show_progress
+from certero.cli.terminal.summary import check_strict, print_json, print_places, print_summary
 from certero.language import _, use_language
 
 
@@ -150,7 +150,7 @@ def command(
     }
     if dry_run:
         use_language(lang)
-        from certero.cli.plan import print_plan
+        from certero.cli.terminal.plan_summary import print_plan
         from certero.pipelines.plan import plan
 
         with show_progress(quiet) as progress:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from certero.cli.options import DataBlock, DataGroupBy, DataSplit, DataTimes, Lang, Quiet, Workers
-from certero.cli.output import check_targets, of_model, say
-from certero.cli.progress import show_progress
-from certero.cli.summary import print_json
+from certero.cli.terminal.options import DataBlock, DataGroupBy, DataSplit, DataTimes, Lang, Quiet, Workers
+from certero.cli.terminal.output import check_targets, of_model, say
+from certero.cli.terminal.progress import show_progress
+from certero.cli.terminal.summary import print_json
 from certero.errors import ConfigError
 
 
@@ -67,7 +67,7 @@ def command(
     reads = [place for model in models or () for place in of_model(model)]
     check_targets({"--json": as_json, "--report": report}, [*reads, data, case])
     rule = _threshold(threshold)
-    from certero.cli.value_summary import summarise
+    from certero.cli.terminal.value_summary import summarise
     from certero.pipelines.value import value
 
     with show_progress(quiet) as progress:
@@ -103,7 +103,7 @@ def _threshold(text: str) -> float | str:
 
 def _write_template(models: list[Path], case: str | None) -> None:
     from certero.business.template import write_template
-    from certero.pipelines.predict import classes_of
+    from certero.runs.model import classes_of
 
     place = Path(case or "case.toml")
     write_template(place, classes_of(models[0]) if models else ())

@@ -6,8 +6,8 @@ import itertools
 import zipfile
 from pathlib import Path
 
-from certero.data.files import PHOTO_SUFFIXES
 from certero.data.layout import some, where_classes_are
+from certero.photos.listing import PHOTO_SUFFIXES
 
 _MOST_NAMES = 200_000
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import polars as pl
 
-from certero.data.files import first_and_count, printable
-from certero.disk import read_file
 from certero.errors import DataError
 from certero.language import Sentence, sentence
+from certero.machine.files import read_file
+from certero.photos.listing import first_and_count, printable
 
 _SEPARATORS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\n])"?[,;\t|]*', re.IGNORECASE)

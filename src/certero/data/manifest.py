@@ -13,7 +13,6 @@ from pathlib import Path
 import polars as pl
 
 from certero.data.cells import Cells, name_columns, read_cells
-from certero.data.files import first_and_count, on_disk, printable
 from certero.data.layout import split_named
 from certero.data.spellings import settle_classes
 from certero.data.table import SCHEMA, WORKING_COLUMNS, Photos, conform
@@ -22,6 +21,7 @@ from certero.errors import DataError
 from certero.interchange import apart
 from certero.language import Sentence, message, sentence
 from certero.names import class_name
+from certero.photos.listing import first_and_count, on_disk, printable
 from certero.records import SPLITS
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")

@@ -15,8 +15,8 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from certero.data.files import printable
 from certero.errors import SplitError
+from certero.photos.listing import printable
 
 #: Longest time for one name.
 SECONDS_A_NAME = 10.0

@@ -15,7 +15,17 @@ import polars as pl
 
 from certero.config import Times
 from certero.data.archives import look_inside
-from certero.data.files import (
+from certero.data.layout import LabelLevel, Layout, read_layout, some, where_classes_are
+from certero.data.lost_classes import describe_empty, describe_lost
+from certero.data.manifest import MANIFEST_SUFFIXES, SPREADSHEET_SUFFIXES, classes_missing, list_manifest
+from certero.data.spellings import settle_classes
+from certero.data.table import SCHEMA, Photos, conform
+from certero.data.times import Stamp, never_set, shift, stamp_in_name, zones
+from certero.errors import DataError
+from certero.language import sentence, sentences
+from certero.names import class_name, find_class
+from certero.photos.first_look import Seen
+from certero.photos.listing import (
     ARCHIVE_SUFFIXES,
     CLOSED_FOLDER,
     FOREIGN_FORMATS,
@@ -29,16 +39,6 @@ from certero.data.files import (
     walk_photos,
     why_foreign,
 )
-from certero.data.first_look import Seen
-from certero.data.layout import LabelLevel, Layout, read_layout, some, where_classes_are
-from certero.data.losses import describe_empty, describe_lost
-from certero.data.manifest import MANIFEST_SUFFIXES, SPREADSHEET_SUFFIXES, classes_missing, list_manifest
-from certero.data.spellings import settle_classes
-from certero.data.table import SCHEMA, Photos, conform
-from certero.data.times import Stamp, never_set, shift, stamp_in_name, zones
-from certero.errors import DataError
-from certero.language import sentence, sentences
-from certero.names import class_name, find_class
 from certero.records import Progress, no_progress
 
 _FORMAT_OF_SUFFIX = {

@@ -18,11 +18,11 @@ import numpy.typing as npt
 import polars as pl
 
 from certero.data.clusters import Clusters
-from certero.data.files import first_and_count
 from certero.data.patterns import match_all
 from certero.data.table import SCHEMA, Mask, Photos
 from certero.errors import SplitError
 from certero.language import Sentence, sentence
+from certero.photos.listing import first_and_count
 
 Ints = npt.NDArray[np.int64]
 

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from certero.data.duplicates import link_copies
 from certero.data.separation import Separation, duration, with_units
-from certero.data.sets import gather
 from certero.data.strata import split_units as split_units
 from certero.data.table import Mask, Photos, check_classes
 from certero.errors import SplitError
+from certero.findings.duplicates import link_copies
 from certero.language import Sentence, message, sentence, sentences
+from certero.likeness.sets import gather
 from certero.records import SPLITS
 
 FRACTIONS = (0.70, 0.15, 0.15)

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from certero.data.files import FOREIGN_FORMATS, RARE_CLASS, on_disk, printable
 from certero.data.layout import some, where_classes_are
 from certero.errors import DataError
 from certero.language import sentence
+from certero.photos.listing import FOREIGN_FORMATS, RARE_CLASS, on_disk, printable
 from certero.records import USED
 
 Mask = npt.NDArray[np.bool_]

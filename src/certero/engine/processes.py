@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from certero.engine.threads import IN_FLIGHT_A_WORKER, count_cores
-from certero.turns import VARIABLE
+from certero.photos.turns import VARIABLE
 
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from certero.machine import core_limit
+from certero.machine.limits import core_limit
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from certero import pixels
-from certero.disk import read_file
 from certero.errors import PhotoError, changed_since
-from certero.machine import available_bytes
+from certero.machine.files import read_file
+from certero.machine.limits import available_bytes
+from certero.photos import pixels
 from certero.records import Map, Preprocessing, Progress, no_progress
 
 if TYPE_CHECKING:

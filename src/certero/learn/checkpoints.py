@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from certero.disk import sync
 from certero.errors import OutputError
+from certero.machine.files import sync
 from certero.records import Json
 
 if TYPE_CHECKING:

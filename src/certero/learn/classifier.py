@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from certero.errors import ConfigError
-from certero.learn.activations import activate_in_place
-from certero.learn.backbones import Backbone, read_weights
 from certero.learn.cnn import Cnn, build_cnn
-from certero.learn.convolutions import speed_up_convolutions
-from certero.learn.dense import speed_up_dense_layers
-from certero.learn.first_block import find_first_block, run_in_parts
-from certero.learn.folding import fold_normalisations
-from certero.learn.pooling import join_activations_and_pooling
+from certero.learn.kernels.activations import activate_in_place
+from certero.learn.kernels.convolutions import speed_up_convolutions
+from certero.learn.kernels.dense import speed_up_dense_layers
+from certero.learn.kernels.first_block import find_first_block, run_in_parts
+from certero.learn.kernels.folding import fold_normalisations
+from certero.learn.kernels.pooling import join_activations_and_pooling
+from certero.probe.backbones import Backbone, read_weights
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from certero.learn.frozen import Apart
+    from certero.learn.kernels.frozen import Apart
 
     #: A torch module with the parts that `build_classifier` tells of.
     Classifier = torch.nn.Module
@@ -189,7 +189,7 @@ def run_frozen_apart(classifier: Any, threads: int) -> None:
         classifier: of `build_classifier`.
         threads: cores for them.
     """
-    from certero.learn.frozen import set_apart
+    from certero.learn.kernels.frozen import set_apart
 
     if classifier.frozen:
         classifier.eval()

@@ -14,9 +14,9 @@ import numpy as np
 from certero.engine.blas import one_blas_thread
 from certero.learn.augment import DRAWS, Augmentation, augment
 from certero.learn.batches import deal
-from certero.learn.heap import kept_memory
+from certero.learn.kernels.heap import kept_memory
 from certero.learn.loop import Examples, autocast
-from certero.learn.probe import fit_head
+from certero.probe.probe import fit_head
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -23,7 +23,7 @@ from certero.errors import TrainingError
 from certero.learn.augment import Augmentation, augment, blend, draw
 from certero.learn.batches import PhotoStore, Selection, deal, order_photos
 from certero.learn.checkpoints import Checkpoints
-from certero.learn.heap import give_back, kept_memory
+from certero.learn.kernels.heap import give_back, kept_memory
 from certero.learn.optimisers import build_optimiser, rate, update
 from certero.records import Json, Progress, no_progress
 

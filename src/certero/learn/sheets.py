@@ -30,7 +30,7 @@ def augmented_sheet(
     """
     import torch
 
-    from certero.resizing import resize
+    from certero.photos.resizing import resize
 
     # Spread over the classes: photos of train lie sorted by folder as a rule.
     rows = np.unique(np.linspace(0, len(train.truth) - 1, _PHOTOS).round().astype(np.int64))

@@ -9,7 +9,7 @@ import numpy as np
 
 from certero.config import TrainSettings
 from certero.learn.augment import Augmentation, augment, draw
-from certero.learn.heap import kept_memory
+from certero.learn.kernels.heap import kept_memory
 from certero.learn.loop import Examples, Progression, freeze, judge, take_step
 from certero.learn.optimisers import build_optimiser
 

@@ -13,31 +13,31 @@ import numpy as np
 import polars as pl
 
 from certero.config import parse_times
-from certero.data.balance import judge_balance, judge_conditions, tabulate
-from certero.data.cleaning import check_manifest_place, choose_rows, cleaned_manifest
-from certero.data.duplicates import PLACEHOLDER, count_leaks, describe_copies, link_copies
-from certero.data.findings import Finding, Severity, concerning, count_kinds, rank
 from certero.data.layout import LabelLevel
-from certero.data.losses import judge_losses
-from certero.data.near_copies import NearCopies, find_near_copies, has_detail
-from certero.data.neighbours import reduced
-from certero.data.quality import judge_quality
+from certero.data.lost_classes import judge_losses
 from certero.data.scan import list_photos
 from certero.data.separation import join, separate, with_units
-from certero.data.sets import Link
 from certero.data.strata import split_units
 from certero.data.table import SCHEMA, Photos
-from certero.data.views import Measures
-from certero.disk import write_whole
 from certero.engine.blas import load_beside, one_blas_thread
 from certero.errors import DataError, MissingExtra
+from certero.findings.balance import judge_balance, judge_conditions, tabulate
+from certero.findings.cleaning import check_manifest_place, choose_rows, cleaned_manifest
+from certero.findings.duplicates import PLACEHOLDER, count_leaks, describe_copies, link_copies
+from certero.findings.findings import Finding, Severity, concerning, count_kinds, rank
+from certero.findings.quality import judge_quality
 from certero.language import Sentence, message, sentence, sentences, use_language
-from certero.pipelines.prepare import find_copies, look_at_photos
-from certero.pipelines.resources import Resources, resources
-from certero.pipelines.tables import describe_photos, describe_separation
-from certero.pipelines.views import RememberedAlignments, alter_sample, look_closer, view_key
+from certero.likeness.near_copies import NearCopies, find_near_copies, has_detail
+from certero.likeness.neighbours import reduced
+from certero.likeness.sets import Link
+from certero.machine.files import write_whole
+from certero.photos.views import Measures
 from certero.records import Json, Map, Progress, no_progress
 from certero.report.audit import write_audit
+from certero.stages.closer_look import RememberedAlignments, alter_sample, look_closer, view_key
+from certero.stages.describe import describe_photos, describe_separation
+from certero.stages.prepare import find_copies, look_at_photos
+from certero.stages.tools import Resources, resources
 from certero.stats.shortcuts import Shortcut, categories, find_shortcuts, load_trees
 from certero.stats.slices import hour, lighting
 from certero.stats.suspicion import suspect
@@ -185,7 +185,7 @@ def _start_network(image_size: int | None, tools: Resources, stack: contextlib.E
     """Starts to load the network beside the scan; gives the function that embeds, None where parts are missing."""
     try:
         from certero.config import resolve
-        from certero.pipelines.fit import as_shipped, embed_photos, loading_network
+        from certero.stages.fit_probe import as_shipped, embed_photos, loading_network
 
         finish = stack.enter_context(loading_network(resolve("probe", image_size=image_size), tools))
     except (MissingExtra, ModuleNotFoundError) as error:

@@ -15,22 +15,22 @@ import polars as pl
 from certero.config import Times, parse_duration, parse_times, version
 from certero.data.layout import LabelLevel
 from certero.data.table import SCHEMA
-from certero.disk import read_file
 from certero.errors import ConfigError, DataError
 from certero.language import Sentence, sentence, sentences, use_language
-from certero.pipelines.contenders import Contender, open_contenders
+from certero.machine.files import read_file
 from certero.pipelines.evaluate import keep_known, list_judged
-from certero.pipelines.openings import check_log, open_test_set
-from certero.pipelines.prepare import look_at_photos, separate_judged
-from certero.pipelines.recognition import recognise_each
-from certero.pipelines.resources import Resources, resources
-from certero.pipelines.stopwatch import time_contenders
-from certero.pipelines.stored import read_table
-from certero.pipelines.tables import describe_photos, describe_units
 from certero.pipelines.value import read_run
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.comparison import write_comparison
+from certero.runs.openings import check_log, open_test_set
+from certero.runs.stored import read_table
 from certero.runtime.inference import Photo, answered
+from certero.stages.contenders import Contender, open_contenders
+from certero.stages.describe import describe_photos, describe_units
+from certero.stages.prepare import look_at_photos, separate_judged
+from certero.stages.recognise import recognise_each
+from certero.stages.time_models import time_contenders
+from certero.stages.tools import Resources, resources
 from certero.stats.intervals import group_codes
 from certero.stats.paired import Answers, compare_answers
 from certero.stats.slices import hour, lighting, slice_rows

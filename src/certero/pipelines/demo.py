@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from certero.data.synthetic import render_barn
+from certero.barn.render import render_barn
 from certero.engine.threads import Threads
 from certero.language import use_language
-from certero.pipelines.run_folder import first_free
 from certero.pipelines.train import Run, train
 from certero.records import Progress, no_progress
+from certero.runs.folder import first_free
 
 
 def demo(

@@ -18,15 +18,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from certero import machine
 from certero.amounts import count, size
-from certero.cache import describe_caches, distrusted
 from certero.config import cache_folder, state_folder, version
 from certero.engine.threads import count_cores
 from certero.language import _, ngettext, translate
-from certero.pipelines.defects import known_defects, mismatched_torch
+from certero.machine import limits as machine
+from certero.machine.cache import describe_caches, distrusted
+from certero.machine.defects import known_defects, mismatched_torch
+from certero.machine.trust import distrust
 from certero.records import Json
-from certero.trust import distrust
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

@@ -13,7 +13,6 @@ import numpy as np
 import polars as pl
 
 from certero.config import parse_duration, parse_times
-from certero.data.files import printable, typed
 from certero.data.layout import LabelLevel, some, split_named, where_classes_are
 from certero.data.scan import list_photos
 from certero.data.separation import Separation
@@ -21,18 +20,19 @@ from certero.data.table import Photos
 from certero.errors import ConfigError, DataError
 from certero.language import sentence, sentences, use_language
 from certero.names import find_class
-from certero.pipelines.openings import check_log, open_test_set
-from certero.pipelines.predict import load
-from certero.pipelines.prepare import look_at_photos, separate_judged
-from certero.pipelines.recognition import Recognition, recognise
-from certero.pipelines.resources import Resources, resources
-from certero.pipelines.tables import collect_mistakes, describe_photos, describe_units, score_photos
-from certero.pipelines.unknown import keep_unknown, measure_refusal
+from certero.photos.listing import printable, typed
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.page import write_report
+from certero.runs.model import load
+from certero.runs.openings import check_log, open_test_set
 from certero.runtime.card import Card
 from certero.runtime.inference import answered
 from certero.runtime.predictor import Predictor
+from certero.stages.describe import collect_mistakes, describe_photos, describe_units, score_photos
+from certero.stages.prepare import look_at_photos, separate_judged
+from certero.stages.recognise import Recognition, recognise
+from certero.stages.refusal import keep_unknown, measure_refusal
+from certero.stages.tools import Resources, resources
 from certero.stats.requirements import cannot_tell, judge, parse_requirement
 
 if TYPE_CHECKING:

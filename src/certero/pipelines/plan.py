@@ -20,17 +20,17 @@ from certero.data.split import fold_training_mask
 from certero.data.table import development as development_rows
 from certero.data.table import held_out
 from certero.engine.threads import count_cores
-from certero.learn.export import count_parameters
-from certero.learn.probe import check_class_weights
-from certero.machine import memory_in_all
-from certero.pipelines.fit import Network, as_shipped, choose_folds, encode, loading_network, versions
-from certero.pipelines.openings import check_log
-from certero.pipelines.prepare import Prepared, prepare
-from certero.pipelines.resources import Resources, resources
-from certero.pipelines.run_folder import check_place, name_of_run
-from certero.pipelines.speed import Speed, measure_speed, remembered
-from certero.pipelines.tables import describe_photos, describe_separation
+from certero.machine.limits import memory_in_all
+from certero.probe.export import count_parameters
+from certero.probe.probe import check_class_weights
 from certero.records import Json, Progress, no_progress
+from certero.runs.folder import check_place, name_of_run
+from certero.runs.openings import check_log
+from certero.stages.describe import describe_photos, describe_separation
+from certero.stages.estimate.speed import Speed, measure_speed, remembered
+from certero.stages.fit_probe import Network, as_shipped, choose_folds, encode, loading_network, versions
+from certero.stages.prepare import Prepared, prepare
+from certero.stages.tools import Resources, resources
 from certero.stats.requirements import parse_requirement
 
 # The model file's remembered answers are checked on 32 to 63 photos (`measure.py`).
@@ -128,7 +128,7 @@ def plan(
     if resolved.open_test:
         check_log(keep=False)
     if resolved.fitting == "network":
-        from certero.pipelines.plan_network import plan_network
+        from certero.stages.estimate.network import plan_network
 
         with resources(resolved.workers, progress) as tools:
             return plan_network(data, resolved, tools)

@@ -15,25 +15,22 @@ import numpy as np
 import polars as pl
 
 from certero.config import TrainSettings, resolve
-from certero.data.files import printable
 from certero.data.separation import join
 from certero.data.split import fold_training_mask
 from certero.data.table import Photos
-from certero.disk import write_whole
 from certero.engine.blas import load_beside
 from certero.errors import ConfigError
 from certero.interchange import json_text
 from certero.language import sentence, use_language
-from certero.learn.probe import check_class_weights, load_solver
-from certero.pipelines.fit import Development, Everything, Fitted, encode, versions
-from certero.pipelines.fitter import Fitter, loading_fitter
-from certero.pipelines.measure import Answers
-from certero.pipelines.openings import Opening, check_log, open_test_set
-from certero.pipelines.optimism import compare_splits, units_to_draw
-from certero.pipelines.prepare import Prepared, prepare, seal
-from certero.pipelines.recognition import remember_photos
-from certero.pipelines.resources import Resources, resources
-from certero.pipelines.resume import (
+from certero.machine.files import write_whole
+from certero.photos.listing import printable
+from certero.probe.probe import check_class_weights, load_solver
+from certero.records import Json, Progress, Quantity, no_progress
+from certero.report.page import write_report
+from certero.report.pictures import thumbnail
+from certero.runs.folder import RunFolder, name_of_run, resumed_folder, run_folder
+from certero.runs.openings import Opening, check_log, open_test_set
+from certero.runs.resume import (
     check_data,
     earlier_opening,
     forget,
@@ -43,19 +40,22 @@ from certero.pipelines.resume import (
     saying_how_to_resume,
     settings_to_resume,
 )
-from certero.pipelines.run_folder import RunFolder, name_of_run, resumed_folder, run_folder
-from certero.pipelines.tables import (
+from certero.runtime.card import Fingerprints
+from certero.runtime.model_file import with_card
+from certero.stages.ask_model import Answers
+from certero.stages.describe import (
     collect_mistakes,
     describe_photos,
     describe_separation,
     score_photos,
     write_predictions,
 )
-from certero.records import Json, Progress, Quantity, no_progress
-from certero.report.page import write_report
-from certero.report.pictures import thumbnail
-from certero.runtime.card import Fingerprints
-from certero.runtime.model_file import with_card
+from certero.stages.fit_probe import Development, Everything, Fitted, encode, versions
+from certero.stages.fitter import Fitter, loading_fitter
+from certero.stages.prepare import Prepared, prepare, seal
+from certero.stages.random_split import compare_splits, units_to_draw
+from certero.stages.recognise import remember_photos
+from certero.stages.tools import Resources, resources
 from certero.stats.intervals import proportion
 from certero.stats.requirements import Requirement, cannot_tell, judge, parse_requirement
 

@@ -20,20 +20,20 @@ from certero.business.studentised import LEAST_ERROR, student_quantiles
 from certero.business.threshold import ALWAYS_ASK, best_threshold, best_thresholds_per_class, curve
 from certero.business.worth import accept, cash, compare, measure
 from certero.config import Times, parse_duration, parse_times
-from certero.disk import write_whole
 from certero.errors import ConfigError, DataError
 from certero.language import sentence, use_language
+from certero.machine.files import write_whole
 from certero.pipelines.evaluate import answer_photos, keep_known, list_judged
-from certero.pipelines.openings import check_log, open_test_set
-from certero.pipelines.predict import find_model, load
-from certero.pipelines.prepare import look_at_photos, separate_judged
-from certero.pipelines.recognition import recognise_each
-from certero.pipelines.resources import resources
-from certero.pipelines.stored import read_answers, read_table
 from certero.records import Json, Progress, no_progress
 from certero.report.value import add_to_report
+from certero.runs.model import find_model, load
+from certero.runs.openings import check_log, open_test_set
+from certero.runs.stored import read_answers, read_table
 from certero.runtime.card import Card
 from certero.runtime.model_file import read_model, with_card
+from certero.stages.prepare import look_at_photos, separate_judged
+from certero.stages.recognise import recognise_each
+from certero.stages.tools import resources
 from certero.stats.intervals import LEVEL
 
 if TYPE_CHECKING:

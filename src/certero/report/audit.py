@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from certero import pixels
-from certero.data.files import on_disk
-from certero.data.findings import describe_kind
-from certero.disk import read_file, write_whole
 from certero.errors import PhotoError
+from certero.findings.findings import describe_kind
 from certero.language import language
+from certero.machine.files import read_file, write_whole
+from certero.photos import pixels
+from certero.photos.listing import on_disk
 from certero.records import Json
 from certero.report.page import SIZE_HERE, environment, restate_size
 from certero.report.pictures import picture_address, thumbnail

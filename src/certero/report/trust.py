@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from certero.data.files import LOST_PHOTOS, describe_passed_over
 from certero.language import _, ngettext, translate
+from certero.photos.listing import LOST_PHOTOS, describe_passed_over
 from certero.records import Json
 from certero.report.charts import lag_words
 from certero.report.figures import Headline, has_interval, known, majority, number, percent, points

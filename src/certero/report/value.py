@@ -12,9 +12,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from certero.disk import read_file, write_whole
 from certero.interchange import json_text
 from certero.language import _, language
+from certero.machine.files import read_file, write_whole
 from certero.records import Json
 from certero.report import money
 from certero.report.figures import SHADES, known, percent

@@ -29,8 +29,8 @@ class Fingerprints:
         pixel_hashes: uint8 [n, 16], hash of the decoded pixels.
         perceptual_hashes: uint64 [n].
         descriptors: uint8 [n, 32].
-        minutes: uint8 [n], see `data.recognition.mark_minutes`; None in files of older versions, as what follows.
-        sketches: uint8 [n, 16], see `data.recognition.sketch`.
+        minutes: uint8 [n], see `likeness.recognition.mark_minutes`; None in files of older versions, as what follows.
+        sketches: uint8 [n, 16], see `likeness.recognition.sketch`.
         centre: float32 [D], about which sketches are made: the mean embedding.
         near: how near copies are told: `distance` (None where no distance does), `falsely` (share of held-out photos
             within it), `recognised` (share of changed copies within it), `n` (held-out photos) and `reason` (why

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from certero.config import read_toml
-from certero.disk import MOST_MODEL_BYTES, MOST_TEXT_BYTES, read_file
 from certero.errors import ConfigError, ModelFileError, PhotoError
+from certero.machine.files import MOST_MODEL_BYTES, MOST_TEXT_BYTES, read_file
 from certero.names import class_name
 from certero.records import Json, Map, Preprocessing
 from certero.runtime.card_check import LARGEST_SIDE, is_side

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from certero import pixels
-from certero.disk import read_file
 from certero.errors import PhotoError, changed_since
+from certero.machine.files import read_file
+from certero.photos import pixels
 from certero.records import Map, Preprocessing
 
 if TYPE_CHECKING:

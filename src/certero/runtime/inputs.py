@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from certero import pixels
 from certero.errors import InputError, PhotoError
+from certero.photos import pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from certero.disk import MOST_MODEL_BYTES, read_file
 from certero.errors import ModelFileError
+from certero.machine.files import MOST_MODEL_BYTES, read_file
 from certero.runtime.card import Card
 
 _CARD_KEY = "certero"

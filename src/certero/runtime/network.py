@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certero.errors import ModelFileError
-from certero.machine import instructions, memory_free
+from certero.machine.limits import instructions, memory_free
 from certero.runtime.deadline import CALL_SECONDS, PHOTO_SECONDS, ended_after
 
 if TYPE_CHECKING:

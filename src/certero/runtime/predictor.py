@@ -30,7 +30,7 @@ class Named:
     Args:
         photos: each with the name that its answer goes by, and for a picture of a kind that is not read the error in
             place of it.
-        passed_over: how many files of the searched folders are no photos, see `data.files.Walk`.
+        passed_over: how many files of the searched folders are no photos, see `photos.listing.Walk`.
     """
 
     photos: list[tuple[str, Photo | PhotoError]]
@@ -148,7 +148,7 @@ def name_photos(photos: Photos) -> Named:
 
 def _matching(path: Path) -> list[Path]:
     """The path as it is typed, or what fits it where it is a pattern and no file's name: not every shell looks."""
-    from certero.data.files import typed
+    from certero.photos.listing import typed
 
     found = typed(path)
     if not found.exists() and set(str(path)) & set("*?["):
@@ -158,7 +158,7 @@ def _matching(path: Path) -> list[Path]:
 
 def _name_path(path: Path, passed_over: Counter[str]) -> list[tuple[str, Photo | PhotoError]]:
     """A photo with its name, or those of a folder."""
-    from certero.data.files import ARCHIVE_SUFFIXES, printable
+    from certero.photos.listing import ARCHIVE_SUFFIXES, printable
 
     shown = printable(str(path))
     if path.is_dir():
@@ -174,7 +174,7 @@ def _name_path(path: Path, passed_over: Counter[str]) -> list[tuple[str, Photo |
 
 def _search(folder: Path, passed_over: Counter[str]) -> list[tuple[str, Photo | PhotoError]]:
     """The photos of a folder, named; counts what is passed over."""
-    from certero.data.files import check_folders, describe_passed_over, printable, walk_photos, why_foreign
+    from certero.photos.listing import check_folders, describe_passed_over, printable, walk_photos, why_foreign
 
     walk = walk_photos(folder)
     check_folders(walk)

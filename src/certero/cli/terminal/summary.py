@@ -1,0 +1,199 @@
+"""The answer in a few plain lines, for train and evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from certero.cli.terminal.output import say, tell, write
+from certero.errors import UserError
+from certero.interchange import json_text
+from certero.language import _, message, ngettext, translate
+from certero.records import Json
+
+_WORST = 5
+
+_WORDS = {
+    "met": message("met"),
+    "not met": message("not met"),
+    "cannot tell": message("cannot tell"),
+    "too_few_groups": message("too few groups"),
+    "no_variation": message("no variation"),
+    "single_class": message("a single class"),
+}
+
+
+class RequirementNotMet(UserError):
+    """`--strict` and a bar that is not met, or of which the test photos cannot tell."""
+
+
+def print_json(metrics: Json, target: str) -> None:
+    """Writes metrics to a file, or to standard output for `-`."""
+    write(json_text(metrics, indent=1) + "\n", target)
+
+
+def print_summary(metrics: Json) -> None:
+    """Prints the headline with its interval, what a random split would have claimed, and the weakest classes."""
+    for line in summarise(metrics):
+        say(line)
+
+
+def print_warning(sentence: str) -> None:
+    """Prints a finding to standard error, where standard output holds data."""
+    tell(_("WARNING: %(finding)s.") % {"finding": translate(sentence)})
+
+
+def print_places(places: Sequence[tuple[str, object]]) -> None:
+    """Prints where things are, one a line, aligned: (what, path)."""
+    width = 2 + max(len(what) for what, _path in places)
+    for what, path in places:
+        say(f"{what + ':':<{width}} {path}")
+
+
+def summarise(metrics: Json) -> list[str]:
+    """The lines of `print_summary`."""
+    notes = [_("Note: %(note)s.") % {"note": translate(note)} for note in metrics.get("notes", [])]
+    lines = [*_left_out(metrics.get("counts", {})), *notes]
+    seen = metrics.get("seen")
+    body = metrics["test"]
+    if body is None and metrics.get("unknown"):
+        return [*lines, *_refused(metrics["unknown"])]
+    if body is None:
+        return [*lines, _("The test set stays sealed (--no-test): no figure was measured.")]
+    known = seen["exact"] + (seen["near"] or 0) if seen else 0
+    if seen and known and seen["unseen"] is None:
+        text = _(
+            "WARNING: the model was trained on all %(photos)d photos. They say nothing of its accuracy on new ones."
+        )
+        return [*lines, *_framed(text % {"photos": body["n"]}), *_refused(metrics.get("unknown"))]
+    if seen and known:
+        text = _(
+            "WARNING: the model was trained on %(seen)d of these %(photos)d photos. The figures below leave them out."
+        )
+        warning = text % {"seen": known, "photos": body["n"]}
+        lines += _framed(warning) if seen.get("warning") else [warning]
+        if seen["near"]:
+            text = ngettext(
+                "%(near)d of them is a near copy: mirrored, brighter, or nearly the same scene.",
+                "%(near)d of them are near copies: mirrored, brighter, or nearly the same scene.",
+                seen["near"],
+            )
+            lines.append(text % {"near": seen["near"]})
+        body = seen["unseen"]
+    text = _("Accuracy: %(figure)s, on %(photos)d photos the model never saw.")
+    lines.append(text % {"figure": interval(body["accuracy"]), "photos": body["n"]})
+    if sum(row["n"] > 0 for row in body["per_class"].values()) > 1:
+        text = _("Always naming the commonest class: %(figure)s.")
+        lines.append(text % {"figure": interval(body["majority_class_accuracy"])})
+    random_split = metrics.get("random_split_accuracy")
+    if random_split and random_split["value"] is not None:
+        text = _("A random split would have claimed %(claim)s: an optimism of %(points)s points%(interval)s.")
+        gain = metrics["optimism_of_random_split"]
+        between = _(" (%(low)s to %(high)s)") if gain["low"] is not None else ""
+        points = {name: f"{100 * gain[name]:+.1f}" for name in ("value", "low", "high") if gain[name] is not None}
+        values = {"claim": f"{random_split['value']:.1%}", "points": points["value"], "interval": between % points}
+        lines.append(text % values)
+    lines += _weakest(body)
+    lines += _refused(metrics.get("unknown"))
+    for bar in metrics.get("requirements", []):
+        lines.append(_("Required %(bar)s: %(verdict)s.") % {"bar": bar["require"], "verdict": _word(bar["verdict"])})
+    if metrics["openings"]:
+        text = ngettext(
+            "These test photos had been opened once before: trust the figure less.",
+            "These test photos had been opened %(times)d times before: trust the figure less.",
+            metrics["openings"],
+        )
+        lines.append(text % {"times": metrics["openings"]})
+    return lines
+
+
+def _framed(warning: str) -> list[str]:
+    """A warning between two lines, where most photos were seen: nobody may take what follows without it."""
+    rule = "!" * min(len(warning), 100)
+    return [rule, warning, rule]
+
+
+def _refused(unknown: Json | None) -> list[str]:
+    """What became of photos whose class the model does not know."""
+    if not unknown:
+        return []
+    if unknown["refused"] is None:
+        return [_("This model file is older and has no threshold for them; train it again.")]
+    values = {"count": unknown["n"], "refused": interval(unknown["refused"])}
+    if unknown["known_refused"] is None:
+        text = _("Of %(count)d photos of classes that the model does not know it refused %(refused)s.")
+        return [text % values]
+    text = _(
+        "Of %(count)d photos of classes that the model does not know it refused %(refused)s; of the known ones "
+        "%(known)s."
+    )
+    return [text % (values | {"known": interval(unknown["known_refused"])})]
+
+
+def _weakest(body: Json) -> list[str]:
+    classes = [(row["recall"]["value"], name, row) for name, row in body["per_class"].items() if row["n"]]
+    classes.sort(key=lambda item: (item[0] is None, item[0], item[1]))
+    text = _("%(label)s: %(figure)s of %(photos)d")
+    return [
+        _("Weakest classes (share of their photos that was found):"),
+        *(
+            "  " + text % {"label": name, "figure": interval(row["recall"]), "photos": row["n"]}
+            for _value, name, row in classes[:_WORST]
+        ),
+    ]
+
+
+def interval(quantity: Json) -> str:
+    """`84.1% (82.5 to 85.6)`, or why there is no interval."""
+    if quantity["value"] is None:
+        return _("undefined")
+    value = f"{quantity['value']:.1%}"
+    if quantity["low"] is None:
+        return _("%(value)s (no interval: %(reason)s)") % {"value": value, "reason": _word(quantity["method"])}
+    if quantity["low"] == quantity["high"]:
+        return value  # it follows from the case alone: no photo could change it
+    ends = {"low": f"{100 * quantity['low']:.1f}", "high": f"{100 * quantity['high']:.1f}"}
+    return _("%(value)s (%(low)s to %(high)s)") % {"value": value, **ends}
+
+
+def check_strict(metrics: Json) -> None:
+    """Raises unless every required bar is met.
+
+    Raises:
+        RequirementNotMet: naming the bars.
+    """
+    missed = [f"{bar['require']}: {bar['verdict']}" for bar in metrics["requirements"] if bar["verdict"] != "met"]
+    if missed:
+        raise RequirementNotMet(f"--strict needs every --require to be met; found {'; '.join(missed)}.")
+
+
+def _word(key: str) -> str:
+    return _(_WORDS[key]) if key in _WORDS else key.replace("_", " ")
+
+
+def say_passed_over(passed_over: Mapping[str, int]) -> str:
+    """One line about the files beside the photos."""
+    from certero.photos.listing import describe_passed_over
+
+    return _("Passed over: %(list)s.") % {"list": ", ".join(map(translate, describe_passed_over(passed_over)))}
+
+
+def _left_out(counts: Json) -> list[str]:
+    # Purged and leaked photos have their note.
+    lines = []
+    if count := counts.get("unreadable"):
+        text = ngettext(
+            "%(count)d photo could not be read (listed in metrics.json and the report).",
+            "%(count)d photos could not be read (listed in metrics.json and the report).",
+            count,
+        )
+        lines.append(text % {"count": count})
+    if count := counts.get("damaged"):
+        text = ngettext(
+            "%(count)d photo is damaged but usable (listed in metrics.json and the report).",
+            "%(count)d photos are damaged but usable (listed in metrics.json and the report).",
+            count,
+        )
+        lines.append(text % {"count": count})
+    if passed_over := counts.get("passed_over"):
+        lines.append(say_passed_over(passed_over))
+    return lines

@@ -1,0 +1,94 @@
+"""Classes that lost their photos: folders without any, and photos that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+
+from certero.data.table import Photos
+from certero.findings.findings import Finding
+from certero.language import Sentence, sentence
+from certero.photos.listing import describe_passed_over
+from certero.records import Json
+
+# A note each for so many classes, one for the others.
+_MOST = 5
+
+
+def count_lost(photos: Photos) -> Json:
+    """By class that lost photos: how many are there and cannot be read; of folders without any, what they hold."""
+    rows = _count(photos.table).filter(pl.col("lost") > 0).sort("label")
+    lost: Json = {
+        row["label"]: {"photos": row["all"], "unreadable": row["lost"], "passed_over": {}}
+        for row in rows.iter_rows(named=True)
+    }
+    empty = {
+        label: {"photos": 0, "unreadable": 0, "passed_over": kinds} for label, kinds in photos.empty_classes.items()
+    }
+    return lost | empty
+
+
+def describe_lost(table: pl.DataFrame) -> list[str]:
+    """A note for each class that lost half of its photos or more, those that lost most first."""
+    notes: list[str] = [said for _label, said, _share in _worst(table)]
+    if len(notes) > _MOST:
+        further = [label for label, _said, _share in _worst(table)][_MOST:]
+        text = sentence(
+            "%(count)d further classes lost half of their photos or more: %(labels)s",
+            count=len(further),
+            labels=", ".join(further),
+        )
+        notes = [*notes[:_MOST], text]
+    return notes
+
+
+def describe_empty(empty: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """A note for each class folder without photos."""
+    notes: list[str] = [_say_empty(label, kinds) for label, kinds in list(empty.items())[:_MOST]]
+    if further := list(empty)[_MOST:]:
+        text = sentence(
+            "%(count)d further class folders hold no photo: %(labels)s", count=len(further), labels=", ".join(further)
+        )
+        notes.append(text)
+    return notes
+
+
+def judge_losses(photos: Photos) -> list[Finding]:
+    """Findings of the kind class_lost."""
+    findings = [
+        Finding("class_lost", "high" if share == 1 else "medium", said, labels=(label,), score=share)
+        for label, said, share in _worst(photos.table)
+    ]
+    return findings + [
+        Finding("class_lost", "high", _say_empty(label, kinds), labels=(label,), score=1.0)
+        for label, kinds in photos.empty_classes.items()
+    ]
+
+
+def _count(table: pl.DataFrame) -> pl.DataFrame:
+    """By class: all photos, the lost ones, and the commonest reason."""
+    unreadable = pl.col("status") == "unreadable"
+    return table.group_by("label").agg(
+        pl.len().alias("all"),
+        unreadable.sum().alias("lost"),
+        pl.col("problem").filter(unreadable).mode().sort().first().alias("why"),
+    )
+
+
+def _worst(table: pl.DataFrame) -> Iterator[tuple[str, Sentence, float]]:
+    """Class, words and lost share of each class that lost half or more."""
+    share = pl.col("lost") / pl.col("all")
+    for row in _count(table).filter(share >= 0.5).sort(-share, "label").iter_rows(named=True):
+        if row["lost"] == row["all"]:
+            said = sentence("class %(label)s: none of %(all)d photos can be read (%(why)s)", **row)
+        else:
+            said = sentence("class %(label)s: %(lost)d of %(all)d photos cannot be read (%(why)s)", **row)
+        yield row["label"], said, row["lost"] / row["all"]
+
+
+def _say_empty(label: str, kinds: Mapping[str, int]) -> Sentence:
+    if not kinds:
+        return sentence("class folder %(label)s is empty", label=label)
+    what = ", ".join(describe_passed_over(kinds))
+    return sentence("class folder %(label)s holds no photo: only %(what)s", label=label, what=what)

@@ -1,0 +1,97 @@
+"""The first look at a file: its facts, and what the audit keeps of the photo beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from certero.errors import PhotoError, changed_since
+from certero.machine.files import read_file
+from certero.photos.fingerprints import fingerprint, hash_content
+from certero.photos.pixels import Decoded, decode
+from certero.photos.turns import one_at_a_time
+from certero.photos.views import look
+from certero.records import PhotoFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at one file tells.
+
+    Args:
+        facts: of the photo; `unreadable` with the reason where the file cannot be opened.
+        size: of the file in bytes; None where it cannot be opened.
+        view: `views.View` as bytes; None where it was not asked for or the photo cannot be read.
+    """
+
+    facts: PhotoFacts
+    size: int | None
+    view: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells a file from others before its photo is decoded.
+
+    Args:
+        content_hash: as in `PhotoFacts`.
+        size: of the file in bytes.
+    """
+
+    content_hash: str
+    size: int
+
+
+def identify(paths: Sequence[Path]) -> list[Identity | Seen]:
+    """Names files by their content; those that cannot be opened are already seen."""
+    found: list[Identity | Seen] = []
+    for path in paths:
+        try:
+            data = read_file(path)
+        except OSError as error:
+            found.append(unreadable(error))
+        else:
+            found.append(Identity(hash_content(data), len(data)))
+    return found
+
+
+def look_at(paths: Sequence[Path], *, closer: bool = False) -> list[Seen]:
+    """Looks at files, and closer if the view is wanted, too."""
+    found: list[Seen] = []
+    for path in paths:
+        try:
+            data = read_file(path)
+        except OSError as error:
+            found.append(unreadable(error))
+            continue
+        views: list[bytes] = []
+        show = partial(_keep_view, views) if closer else None
+        found.append(Seen(fingerprint(data, show), len(data), *views))
+    return found
+
+
+def look_closer_at(paths: Sequence[Path]) -> list[bytes]:
+    """The views alone, as bytes.
+
+    Raises:
+        PhotoError: if a photo that could be read before cannot be read now.
+    """
+    views: list[bytes] = []
+    for path in paths:
+        try:
+            with one_at_a_time():
+                _keep_view(views, decode(read_file(path)))
+        except (OSError, PhotoError) as error:
+            raise changed_since(path, error) from error
+    return views
+
+
+def unreadable(error: OSError) -> Seen:
+    """Of a file that cannot be opened (permission, vanished, a folder), with the reason."""
+    return Seen(PhotoFacts("unreadable", error.strerror or str(error), None, None, None, content_hash=""), None)
+
+
+def _keep_view(views: list[bytes], photo: Decoded) -> None:
+    views.append(look(photo.pixels, photo.camera).to_blob())

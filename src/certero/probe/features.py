@@ -1,0 +1,219 @@
+"""Features of photos, remembered by file content, preprocessing and weights.
+
+On a CPU they come from the exported backbone in ONNX Runtime, the very graph that ships: what the probe is fitted on is
+what runs later. On a GPU, or with `--precision bf16`, torch computes them (docs/decisions/0003, 0010).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from certero.errors import PhotoError, changed_since
+from certero.machine.cache import BlobCache
+from certero.machine.files import read_file
+from certero.photos import pixels
+from certero.probe.backbones import Backbone
+from certero.probe.devices import Engine
+from certero.probe.export import Extractor
+from certero.records import Map, Preprocessing, Progress, no_progress
+from certero.runtime.inference import answered, infer
+from certero.runtime.network import Network
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_TORCH_BATCH = 32
+# Written every so many photos, so that an interrupted run finds most of its work again.
+_COMMIT_EVERY = 512
+# Of an entry of the cache: part of its key.
+_LAYOUT = "crc32 and float32"
+
+
+class RememberedFeatures:
+    """Embeddings in a cache, for one network, input and engine.
+
+    The key is the file's content, not its pixels: a large JPEG is decoded smaller, so that a PNG of equal pixels
+    reaches the network with others.
+
+    Args:
+        cache: where they are kept.
+        network_id: names the backbone's weights and input.
+        preprocessing: how photos reach it.
+        engine: what computed them; another engine's figures differ in the last digits and are kept apart.
+    """
+
+    def __init__(
+        self, cache: BlobCache, network_id: str, preprocessing: Preprocessing, engine: str = "onnxruntime"
+    ) -> None:
+        self._cache = cache
+        self._prefix = json.dumps(
+            [_LAYOUT, pixels.PATH_VERSION, network_id, preprocessing.to_json(), engine], sort_keys=True
+        )
+        self._unsaved: list[tuple[str, bytes]] = []
+
+    def get(self, content_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The embeddings [D] that are remembered, by content hash."""
+        keys = {self._key(content_hash): content_hash for content_hash in content_hashes}
+        rows = {keys[key]: _unpacked(blob) for key, blob in self._cache.get_many(list(keys)).items()}
+        return {content_hash: row for content_hash, row in rows.items() if row is not None}
+
+    def put(self, content_hash: str, embedding: NDArray[np.float32]) -> None:
+        """Remembers one embedding, for certain only after `save`."""
+        self._unsaved.append((self._key(content_hash), _packed(embedding)))
+        if len(self._unsaved) >= _COMMIT_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Writes what was put."""
+        self._cache.put_many(self._unsaved)
+        self._unsaved = []
+
+    def _key(self, content_hash: str) -> str:
+        return hashlib.sha256(f"{self._prefix}{content_hash}".encode()).hexdigest()[:32]
+
+
+def _packed(embedding: NDArray[np.float32]) -> bytes:
+    numbers = embedding.tobytes()
+    return zlib.crc32(numbers).to_bytes(4, "little") + numbers
+
+
+def _unpacked(blob: bytes) -> NDArray[np.float32] | None:
+    """The embedding, or None for what `_packed` has not written: any other bytes are numbers, too, of some length."""
+    numbers = blob[4:]
+    if not numbers or len(numbers) % 4 or zlib.crc32(numbers).to_bytes(4, "little") != blob[:4]:
+        return None
+    return np.frombuffer(numbers, np.float32)
+
+
+def embed(
+    photos: Sequence[Path],
+    content_hashes: Sequence[str],
+    *,
+    network: bytes,
+    network_id: str,
+    backbone: Backbone,
+    preprocessing: Preprocessing,
+    cache: BlobCache,
+    map: Map,
+    engine: Engine,
+    progress: Progress = no_progress,
+) -> NDArray[np.float32]:
+    """Features float32 [n, D] of photos, computed or remembered.
+
+    Args:
+        photos: files.
+        content_hashes: of the same photos, the cache's key.
+        network: the exported backbone.
+        network_id: names its weights and input.
+        backbone: the same as a torch module, where torch computes.
+        preprocessing: how photos reach it.
+        cache: where features are remembered.
+        map: ordered parallel map.
+        engine: what computes them; ONNX Runtime runs `network`, torch the backbone.
+        progress: told how many photos are done.
+
+    Raises:
+        PhotoError: if a photo that could be read before cannot be read now.
+    """
+    remembered = RememberedFeatures(cache, network_id, preprocessing, engine.remembered_as)
+    table = _Table(content_hashes)
+    for start in range(0, len(table.keys), _COMMIT_EVERY):
+        for key, row in remembered.get(table.keys[start : start + _COMMIT_EVERY]).items():
+            table.put(key, row)
+    missing = {key: photo for key, photo in zip(content_hashes, photos, strict=True) if key not in table.known}
+    done = len(photos) - len(missing)
+    progress("features", done, len(photos))
+    files = list(missing.values())
+    fresh = (
+        _in_torch(files, backbone, preprocessing, engine, map)
+        if engine.in_torch
+        else _in_runtime(files, network, preprocessing, map)
+    )
+    try:
+        for key, row in zip(missing, fresh, strict=True):
+            table.put(key, row)
+            remembered.put(key, row)
+            done += 1
+            progress("features", done, len(photos))
+    finally:
+        remembered.save()
+    if done < len(photos):
+        # Equal photos were computed once.
+        progress("features", len(photos), len(photos))
+    return table.rows(content_hashes)
+
+
+class _Table:
+    """Features by content hash, in one array from the start: single rows joined at the end would take twice the memory.
+
+    Args:
+        content_hashes: of all photos; equal ones share a row.
+    """
+
+    def __init__(self, content_hashes: Sequence[str]) -> None:
+        self.keys = list(dict.fromkeys(content_hashes))
+        self.known: set[str] = set()
+        self._places = {key: place for place, key in enumerate(self.keys)}
+        self._table: NDArray[np.float32] | None = None
+
+    def put(self, key: str, row: NDArray[np.float32]) -> None:
+        """Keeps a copy of the row."""
+        if self._table is None:
+            self._table = np.empty((len(self.keys), len(row)), np.float32)
+        self._table[self._places[key]] = row
+        self.known.add(key)
+
+    def rows(self, content_hashes: Sequence[str]) -> NDArray[np.float32]:
+        """Float32 [n, D], once every row is put."""
+        assert self._table is not None
+        if len(content_hashes) == len(self.keys):
+            return self._table
+        return self._table[[self._places[key] for key in content_hashes]]
+
+
+def _in_runtime(
+    files: Sequence[Path], network: bytes, preprocessing: Preprocessing, map: Map
+) -> Iterator[NDArray[np.float32]]:
+    if not files:
+        return
+    for answer in answered(files, infer(Network(network), preprocessing, files, ["embedding"], map)):
+        yield np.asarray(answer[0], np.float32)
+
+
+def _in_torch(
+    files: Sequence[Path],
+    backbone: Backbone,
+    preprocessing: Preprocessing,
+    engine: Engine,
+    map: Map,
+) -> Iterator[NDArray[np.float32]]:
+    import torch
+
+    if not files:
+        return
+    device, in_bf16 = engine.device, engine.precision == "bf16"
+    module = Extractor.of(backbone).to(device)
+    # Channels last: the layout that convolutions on CPUs and tensor cores read without a copy.
+    module = module.to(memory_format=torch.channels_last)
+
+    def prepare(file: Path) -> NDArray[np.uint8]:
+        try:
+            return pixels.prepare(read_file(file), preprocessing)
+        except (OSError, PhotoError) as error:
+            raise changed_since(file, error) from error
+
+    batch: list[NDArray[np.uint8]] = []
+    for number, image in enumerate(map(prepare, files), start=1):
+        batch.append(image)
+        if len(batch) == _TORCH_BATCH or number == len(files):
+            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=in_bf16):
+                embedding, _map = module(torch.from_numpy(np.stack(batch)).to(device))
+            yield from embedding.float().cpu().numpy()
+            batch = []

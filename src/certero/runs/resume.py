@@ -1,0 +1,195 @@
+"""Going on with a run that was cut off: with the same settings on the same photos, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from certero.config import TrainSettings, override, read_settings, resolve, version
+from certero.machine.files import write_whole
+from certero.errors import ConfigError, DataError, OutputError
+from certero.interchange import json_text
+from certero.runs.interruption import Interrupted
+from certero.runs.openings import Opening
+from certero.runs.folder import RunFolder, unfinished
+from certero.records import Json
+
+_STATE, _TABLE, _OPENING = "resume.json", "resume.parquet", "openings.jsonl"
+_SCHEMA = 1
+# What may differ: it changes how long a run takes, not what comes out (but for the last bits, with other threads).
+_FREE = ("workers", "checkpoint_seconds")
+_COMPARED = ("label", "split", "fold", "status", "pixel_hash")
+_NAMED = 3
+
+
+def remember(folder: RunFolder, settings: TrainSettings, table: pl.DataFrame) -> None:
+    """Writes down what a resumed run must find unchanged.
+
+    Args:
+        folder: of the run.
+        settings: resolved.
+        table: the photos with their splits or folds.
+    """
+    state: Json = {"schema": _SCHEMA, "settings": settings.to_toml(), "certero": version()}
+    table.write_parquet(folder.work / _TABLE)
+    write_whole(folder.work / _STATE, json.dumps(state))
+
+
+def settings_to_resume(place: Path, recipe: str | None, given: dict[str, Any]) -> TrainSettings:
+    """The settings of the run that was cut off.
+
+    Args:
+        place: of that run.
+        recipe: if it was named again.
+        given: fields of the settings that were given again; those that are None were not.
+
+    Raises:
+        OutputError: if there is no such run, or another version of certero began it.
+        ConfigError: if something was given that differs; all of it is named.
+    """
+    file = unfinished(place) / _STATE
+    try:
+        state: Json = json.loads(file.read_text("utf-8"))
+        began = str(state["certero"])
+        if began == version():
+            stored = read_settings(state["settings"])
+    except OSError:
+        # The folder itself is asked for next, and says more.
+        return resolve("probe")
+    except (ValueError, KeyError, ConfigError) as error:
+        raise OutputError(
+            f"--resume must find the settings of the run; {file} cannot be read by this certero ({error}). Start anew."
+        ) from error
+    if began != version():
+        # The same weights may mean something else to it: once the order in which a map is flattened had changed, and a
+        # run went on without complaint to answers of no worth.
+        raise OutputError(
+            f"--resume must go on with the certero that the run began with, {began}; this is {version()}, to which its "
+            f"weights may mean something else. Install certero=={began}, or start a new run."
+        )
+    asked = resolve(recipe, **given) if recipe is not None else override(stored, given)
+    changes = [
+        f"{field.name} {_shown(getattr(stored, field.name))} → {_shown(getattr(asked, field.name))}"
+        for field in dataclasses.fields(stored)
+        if field.name not in _FREE and getattr(stored, field.name) != getattr(asked, field.name)
+    ]
+    if changes:
+        raise ConfigError(
+            f"--resume goes on with the settings that the run began with; changed: {'; '.join(changes)}. "
+            "Give none or the same ones, or start a new run."
+        )
+    return dataclasses.replace(stored, **{name: getattr(asked, name) for name in _FREE})
+
+
+def check_data(folder: RunFolder, table: pl.DataFrame) -> None:
+    """Raises unless the photos are those that the run began with.
+
+    Raises:
+        DataError: naming what changed.
+    """
+    try:
+        before = pl.read_parquet(folder.work / _TABLE, glob=False)
+    except Exception as error:  # Polars raises its own kinds beside OSError.
+        raise OutputError(f"--resume must find the photos of the run; {folder.work / _TABLE}: {error}.") from error
+    old, new = set(before["path"]), set(table["path"])
+    changes = [*_count("gone", old - new), *_count("new", new - old)]
+    both = before.join(table, on="path", how="inner", suffix="_now")
+    words = {"pixel_hash": "with other content", "status": "of another status"}
+    for column in (*_COMPARED, *(name for name in before.columns if name in table.columns)):
+        if f"{column}_now" not in both.columns or (column not in _COMPARED and column in _DERIVED):
+            continue
+        differs = both.filter(pl.col(column).ne_missing(pl.col(f"{column}_now")))
+        changes += _count(words.get(column, f"with another {column}"), set(differs["path"]))
+    if changes:
+        unique = list(dict.fromkeys(changes))
+        raise DataError(
+            f"--resume goes on with the photos that the run began with; changed: {'; '.join(unique)}. "
+            "Put them back, or start a new run."
+        )
+
+
+# Columns of the table that follow from others, or may be looked at anew.
+_DERIVED = frozenset(
+    [
+        "captured_from",
+        "problem",
+        "format",
+        "width",
+        "height",
+        "bytes",
+        "content_hash",
+        "perceptual_hash",
+        "descriptor",
+        "brightness",
+        "unit",
+    ]
+)
+
+
+def earlier_opening(folder: RunFolder) -> Opening | None:
+    """The opening of the test photos that this very run has logged already, before it was cut off."""
+    file = folder.work / _OPENING
+    if not folder.resumed or not file.is_file():
+        return None
+    record: Json = json.loads(file.read_text("utf-8"))
+    return Opening(record, int(record["earlier"]))
+
+
+def keep_opening(folder: RunFolder, opening: Opening) -> None:
+    """Writes the opening into the run at once: a run that goes on later has not opened them twice."""
+    write_whole(folder.work / _OPENING, json_text(opening.record, ensure_ascii=True) + "\n")
+
+
+def resume_command(folder: RunFolder, data: Path) -> str:
+    """The command line that goes on with the run."""
+    return shlex.join(["certero", "train", str(data), "--resume", str(folder.place)])
+
+
+@contextlib.contextmanager
+def saying_how_to_resume(folder: RunFolder, data: Path) -> Iterator[None]:
+    """Ctrl-C in it says how to go on, if there is something to go on with.
+
+    Raises:
+        Interrupted: in place of KeyboardInterrupt.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if any(folder.checkpoints.rglob("*.safetensors")):
+            raise Interrupted(
+                "Interrupted; the training is saved up to its last checkpoint. "
+                f"Go on with: {resume_command(folder, data)}"
+            ) from error
+        raise
+
+
+def forget(folder: RunFolder) -> None:
+    """Removes what only a run in the making needs; of the trainings only their best weights stay."""
+    for name in (_STATE, _TABLE):
+        (folder.work / name).unlink(missing_ok=True)
+    for training in sorted(folder.checkpoints.glob("*")):
+        best = next(training.glob("best-*.safetensors"), None)
+        # In this order: the weights that ship are those after the epochs on train and val, where there were any.
+        if training.name in ("final", "final-refit") and best is not None:
+            best.replace(folder.checkpoints / "best.safetensors")
+        shutil.rmtree(training, ignore_errors=True)
+
+
+def _count(what: str, paths: set[str]) -> list[str]:
+    if not paths:
+        return []
+    shown = sorted(paths)[:_NAMED]
+    return [f"{len(paths)} photos {what} ({', '.join(shown)}{', ...' if len(paths) > _NAMED else ''})"]
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

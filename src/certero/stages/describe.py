@@ -1,0 +1,180 @@
+"""Photos and answers into the tables and counts that files and reports show; shared by train and evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from certero.data.lost_classes import count_lost
+from certero.data.separation import Separation
+from certero.data.table import SCHEMA, Photos
+from certero.errors import PhotoError
+from certero.interchange import class_columns, csv_text
+from certero.machine.files import read_file, write_whole
+from certero.photos import pixels
+from certero.photos.listing import printable
+from certero.records import SPLITS, Json
+from certero.report.page import MOST_PICTURES
+from certero.report.pictures import Mistake, thumbnail
+from certero.stats.scores import score
+from certero.stats.slices import hour, lighting, slice_rows, worst_slice
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_LISTED = ("unreadable", "damaged", "leaked", "purged")
+
+
+def score_photos(
+    table: pl.DataFrame,
+    truth: NDArray[np.int64],
+    probabilities: NDArray[np.floating[Any]],
+    classes: Sequence[str],
+    decide: float | None,
+    accepted: NDArray[np.bool_] | None = None,
+    temperature: float | NDArray[np.float64] | None = None,
+    thresholds: Mapping[str, float] | None = None,
+) -> Json:
+    """The `test` body of metrics.json, slices included.
+
+    Args:
+        table: rows of the judged photos; `unit` tells which of them are not independent.
+        truth: class index [n].
+        probabilities: [n, K].
+        classes: names in the order of the columns.
+        decide: see `TrainSettings`.
+        accepted: bool [n], photos that the model's own threshold gives their likeliest label.
+        temperature: of the calibration, for all photos or float [n].
+        thresholds: probabilities set on held-out photos, see `stats.abstention`.
+    """
+    units = table["unit"].to_list()
+    body = score(
+        probabilities,
+        truth,
+        classes,
+        units,
+        decide=decide,
+        accepted=accepted,
+        temperature=temperature,
+        thresholds=thresholds,
+    )
+    best = probabilities.argmax(axis=1)
+    correct = best == truth
+    if decide is not None:
+        correct &= probabilities.max(axis=1) >= decide
+    if accepted is not None:
+        correct &= accepted
+    columns: dict[str, Sequence[str | None]] = {
+        "lighting": lighting(table["brightness"].to_numpy()),
+        "hour": hour(table["captured_at"].to_numpy()),
+        "group": table["group"].to_list(),
+    }
+    # Further columns of a manifest are slices too.
+    columns |= {name: table[name].cast(pl.String).to_list() for name in table.columns if name not in SCHEMA}
+    body["slices"] = slice_rows(correct, units, columns)
+    body["worst_slice"] = worst_slice(correct, units, columns)
+    return body
+
+
+def describe_photos(photos: Photos, data: Path, classes: Sequence[str]) -> Json:
+    """`data`, `counts`, `listed` and `splits` of metrics.json."""
+    table = photos.table
+    status = dict(table["status"].value_counts().iter_rows())
+    sources = table["captured_from"].drop_nulls().value_counts()
+    splits: Json = {}
+    used = photos.used()
+    for name in SPLITS:
+        counts = dict(used.filter(pl.col("split") == name)["label"].value_counts().iter_rows())
+        splits[name] = {label: counts.get(label, 0) for label in classes} if counts else None
+    return {
+        "data": {
+            "name": printable(data.resolve().stem if data.is_file() else data.resolve().name),
+            "layout": photos.source,
+            "classes": list(classes),
+            "time_source": dict(sources.iter_rows()),
+        },
+        "counts": {
+            "photos": table.height,
+            "used": used.height,
+            **{name: int(status.get(name, 0)) for name in _LISTED},
+            "passed_over": photos.passed_over,
+            "lost": count_lost(photos),
+        },
+        "listed": {
+            name: table.filter(pl.col("status") == name).select("path", "problem").to_dicts() for name in _LISTED
+        },
+        "splits": splits,
+    }
+
+
+def describe_units(separation: Separation) -> Json:
+    """`separation` where no photo was split from another one: what counts as independent."""
+    return {
+        "rule": separation.rule,
+        "description": separation.description,
+        "block_minutes": minutes(separation.block),
+        "units": separation.counts["units"],
+    }
+
+
+def describe_separation(separation: Separation) -> Json:
+    """`separation` of metrics.json."""
+    return {
+        **describe_units(separation),
+        "gap_minutes": minutes(separation.gap),
+        "group_by": separation.group_by,
+        "decay": [[lag, alike] for lag, alike in separation.decay],
+    }
+
+
+def write_predictions(
+    path: Path,
+    parts: Sequence[tuple[pl.DataFrame, NDArray[np.floating[Any]]]],
+    classes: Sequence[str],
+    decide: float | None,
+) -> None:
+    """predictions.csv: path, split, label, predicted, probability, one column a class (`class_columns`).
+
+    The split of a cross-validated photo is the fold that judged it: `cv-1`, `cv-2`, ...
+    """
+    rows: list[list[object]] = [["path", "split", "label", "predicted", "probability", *class_columns(classes)]]
+    for table, probabilities in parts:
+        columns = zip(table["path"], table["split"], table["fold"], table["label"], probabilities, strict=True)
+        for photo, split, fold, label, row in columns:
+            best = int(row.argmax())
+            predicted = classes[best] if decide is None or row[best] >= decide else ""
+            where = split if fold is None else f"cv-{fold + 1}"
+            rows.append([photo, where, label, predicted, f"{row[best]:.8g}", *(f"{p:.8g}" for p in row)])
+    write_whole(path, csv_text(rows).encode("utf-8", "surrogateescape"))
+
+
+def collect_mistakes(
+    table: pl.DataFrame,
+    paths: Sequence[Path],
+    truth: NDArray[np.int64],
+    probabilities: NDArray[np.floating[Any]],
+    classes: Sequence[str],
+) -> list[Mistake]:
+    """The photos that were named wrongly with the greatest confidence, worst first."""
+    best = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    wrong = np.flatnonzero(best != truth)
+    mistakes: list[Mistake] = []
+    for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_PICTURES]:
+        try:
+            picture = thumbnail(pixels.decode(read_file(paths[row]), at_least=(160, 160)).pixels)
+        except (OSError, PhotoError):
+            continue
+        name, label, predicted = table["path"][int(row)], classes[truth[row]], classes[best[row]]
+        mistakes.append(Mistake(name, label, predicted, float(confidence[row]), picture))
+    return mistakes
+
+
+def minutes(length: timedelta | None) -> float | None:
+    """A duration in the unit of metrics.json."""
+    return None if length is None else length.total_seconds() / 60

@@ -1,0 +1,444 @@
+"""From development photos to a model file with the probe: features, head, calibration, export. Sees no test photo."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from certero.config import TrainSettings, version
+from certero.data.split import near_in_time, split_units
+from certero.probe.backbones import Backbone, find_backbone
+from certero.probe.devices import Engine, choose_engine
+from certero.probe.export import attach_head, backbone_id, count_parameters, export_backbone, head_alone
+from certero.probe.features import embed
+from certero.probe.probe import Fold, Probe, fit_probe, weigh_classes
+from certero.records import Json, Preprocessing
+from certero.runtime.card import Card, Fingerprints
+from certero.runtime.model_file import with_card
+from certero.runtime.network import Network as Runtime
+from certero.stages.ask_model import Answers, measure_file, run_head
+from certero.stages.random_split import Claims, claim_at_random
+from certero.stages.tools import Resources
+from certero.stats.abstention import answer_thresholds
+from certero.stats.calibration import calibrate, expected_calibration_error, reliability, softmax
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_FOLDS = 5
+# Photos on which an 8-bit network is held against the exact one.
+_COMPARED = 64
+# Separated units whose out-of-fold answers may calibrate a model that learns from all of them.
+_FEWEST_UNITS = 3
+# A given val split this large, with every class in it, is a better judge than folds of train (docs/decisions/0005).
+_VAL_PHOTOS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The backbone of a run, ready to use.
+
+    Args:
+        backbone: as found.
+        preprocessing: how photos reach it.
+        onnx: the exported backbone that ships.
+        network_id: names it.
+        engine: what computes the features to fit on.
+    """
+
+    backbone: Backbone
+    preprocessing: Preprocessing
+    onnx: bytes
+    network_id: str
+    engine: Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A model and what it rested on.
+
+    Args:
+        model: the model file, without figures of a test set.
+        calibration: source, temperature and calibration error before and after.
+        card: the card inside the model file.
+        embeddings: float32 [n, D] of the development photos, in their order.
+        probabilities: float32 [n, K], the model file's answers on the development photos.
+        fitted_on: bool [n], which of them updated weights.
+        held_out: bool [n], which of them were judged by models that had not seen them.
+        held_out_probabilities: float [n, K], calibrated answers of those models; only the rows of `held_out` count.
+        export: what speed cost; see metrics.json.
+        parameters: trainable numbers.
+        probe: the probe; None for a network trained whole.
+        head_onnx: the probe's head as a network of its own.
+        training: how a network was trained whole; None for a probe.
+        sheet: augmented photos of that training, uint8 [H, W, 3].
+    """
+
+    model: bytes
+    calibration: Json
+    card: Card
+    embeddings: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    fitted_on: NDArray[np.bool_]
+    held_out: NDArray[np.bool_]
+    held_out_probabilities: NDArray[np.float64]
+    export: Json
+    parameters: int
+    probe: Probe | None = None
+    head_onnx: bytes | None = None
+    training: Json | None = None
+    sheet: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Development:
+    """Photos to fit on; nothing else reaches a fit.
+
+    Args:
+        table: used rows of train and val.
+        paths: of the same photos.
+        given_val: whether the val split came with the data.
+        gap: least time between photos that are fitted on and held out; zero unless time separates.
+        shipped: what the weights are fitted on, for the card.
+        name: tells this fit from others of the run.
+    """
+
+    table: pl.DataFrame
+    paths: Sequence[Path]
+    given_val: bool
+    gap: timedelta
+    shipped: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All used photos, once the headline is known.
+
+    Args:
+        table: their rows, test photos among them.
+        paths: of the same photos.
+        training_counts: photos of each class [K] that the honest fit had; one entry a fold.
+        fitted: the shipped model.
+        embeddings: float32 [n, D], by models as the run had them; arrays of some of the rows each, one after another.
+    """
+
+    table: pl.DataFrame
+    paths: Sequence[Path]
+    training_counts: Sequence[NDArray[np.int64]]
+    fitted: Fitted
+    embeddings: Sequence[NDArray[np.float32]]
+
+
+@contextlib.contextmanager
+def loading_network(settings: TrainSettings, tools: Resources) -> Iterator[Callable[[], Network]]:
+    """Finds the backbone and starts its export beside what comes next; the yielded function waits for it."""
+    weights = Path(settings.weights) if settings.weights else None
+    backbone = find_backbone(settings.backbone, weights)
+    engine = choose_engine(settings.device, settings.precision, backbone)
+    precision = engine.shipped_precision
+    preprocessing = backbone.preprocessing(settings.image_size, settings.fit)
+    pool = ThreadPoolExecutor(1)
+    # Tracing by torch waits: Python's lock would be held against the scan.
+    drawing = (
+        pool.submit(export_backbone, backbone, preprocessing, tools.networks, precision) if backbone.draw else None
+    )
+
+    def finish() -> Network:
+        with tools.timed("network"):
+            tools.progress("network", 0, 1)
+            onnx = (
+                export_backbone(backbone, preprocessing, tools.networks, precision)
+                if drawing is None
+                else drawing.result()
+            )
+            tools.progress("network", 1, 1)
+        return Network(backbone, preprocessing, onnx, backbone_id(backbone, preprocessing, precision), engine)
+
+    try:
+        yield finish
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def fit_model(
+    development: pl.DataFrame,
+    paths: Sequence[Path],
+    classes: Sequence[str],
+    given_val: bool,
+    gap: timedelta,
+    network: Network,
+    settings: TrainSettings,
+    tools: Resources,
+    shipped: str,
+) -> Fitted:
+    """Fits the probe on train and val photos, calibrates it, and writes the model file.
+
+    Args:
+        development: used rows of train and val; nothing else reaches this function.
+        paths: of the same photos.
+        classes: names in the order of the outputs.
+        given_val: whether the val split was given with the data.
+        gap: least time between photos that are fitted on and held out; zero unless time separates.
+        network: the backbone.
+        settings: of the run.
+        tools: cores, caches, progress.
+        shipped: what the weights are fitted on, for the card.
+    """
+    truth = encode(development["label"], classes)
+    hashes = development["content_hash"].to_list()
+    with tools.timed("features"):
+        fitted_on = embed_photos(paths, hashes, network, tools)
+        # What ships is judged by what it computes itself, whatever sped up the fitting.
+        embeddings = embed_photos(paths, hashes, as_shipped(network), tools) if network.engine.in_torch else fitted_on
+    weights = weigh_classes(truth, classes, settings.class_weights)
+    folds, source = choose_folds(development, truth, given_val, gap, settings)
+    with tools.timed("fit"):
+        probe = fit_probe(
+            fitted_on, truth, len(classes), folds, settings.strengths, weights, tools.map, tools.progress, embeddings
+        )
+    with tools.timed("calibrate"):
+        held = probe.held_out
+        units = development.filter(pl.Series(held))["unit"].to_list()
+        calibration = fit_temperature_of(probe.oof_logits[held], truth[held], source, units)
+    with tools.timed("export"):
+        temperature = calibration["temperature"]
+        card = Card(
+            classes=tuple(classes),
+            preprocessing=network.preprocessing,
+            calibration=without_tables(calibration),
+            training={
+                "recipe": settings.recipe,
+                "backbone": settings.backbone,
+                "strength": probe.strength,
+                "shipped": shipped,
+                "photos": len(truth),
+            },
+            # Only of the shipped model, and once: the run puts them into its card.
+            fingerprints=Fingerprints.none(),
+            versions=versions(),
+        )
+        model = with_card(attach_head(network.onnx, probe.head, temperature), card)
+        export = _cost_of_speed(probe, temperature, fitted_on, embeddings, paths, hashes, network, tools)
+    head = head_alone(probe.head, temperature)
+    return Fitted(
+        model,
+        calibration,
+        card,
+        embeddings,
+        run_head(Runtime(head), embeddings),
+        np.ones(len(truth), dtype=bool),
+        probe.held_out,
+        softmax(probe.oof_logits, temperature),
+        export,
+        count_parameters(model),
+        probe,
+        head,
+    )
+
+
+class ProbeFitter:
+    """Fits probes on one backbone.
+
+    Args:
+        network: the backbone.
+        settings: of the run.
+        tools: cores, caches, progress.
+    """
+
+    def __init__(self, network: Network, settings: TrainSettings, tools: Resources) -> None:
+        self._network, self._settings, self._tools = network, settings, tools
+
+    def check(self, table: pl.DataFrame, classes: Sequence[str]) -> None:
+        """Nothing about the data can keep a probe from being fitted that the split has not found."""
+
+    def fit(self, part: Development, classes: Sequence[str]) -> Fitted:
+        """See `fit_model`."""
+        return fit_model(
+            part.table,
+            part.paths,
+            classes,
+            part.given_val,
+            part.gap,
+            self._network,
+            self._settings,
+            self._tools,
+            part.shipped,
+        )
+
+    def ask(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Answers:
+        """The model file's answers on photos, see `measure_file`."""
+        assert fitted.head_onnx is not None
+        return measure_file(
+            fitted.model,
+            fitted.head_onnx,
+            self._network.network_id,
+            paths,
+            content_hashes,
+            self._network.preprocessing,
+            self._tools,
+            stage,
+        )
+
+    def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Claims:
+        """What throw-away probes claim on random splits of all photos, see `claim_at_random`."""
+        assert everything.fitted.probe is not None
+        truth = encode(everything.table["label"], classes)
+        return claim_at_random(
+            everything.embeddings,
+            truth,
+            everything.training_counts,
+            everything.fitted.probe.strength,
+            weigh_classes(truth, classes, self._settings.class_weights),
+            self._settings.split_seed,
+            self._tools.map,
+            self._tools.progress,
+            self._settings.random_splits,
+        )
+
+
+def as_shipped(network: Network) -> Network:
+    """The network computed as the model file will be."""
+    return dataclasses.replace(network, engine=Engine("cpu", network.engine.shipped_precision))
+
+
+def embed_photos(
+    paths: Sequence[Path], hashes: Sequence[str], network: Network, tools: Resources
+) -> NDArray[np.float32]:
+    """Features of photos, see `probe.features.embed`."""
+    return embed(
+        paths,
+        hashes,
+        network=network.onnx,
+        network_id=network.network_id,
+        backbone=network.backbone,
+        preprocessing=network.preprocessing,
+        cache=tools.features,
+        map=tools.map,
+        engine=network.engine,
+        progress=tools.progress,
+    )
+
+
+def _cost_of_speed(
+    probe: Probe,
+    temperature: float,
+    fitted_on: NDArray[np.float32],
+    embeddings: NDArray[np.float32],
+    paths: Sequence[Path],
+    hashes: Sequence[str],
+    network: Network,
+    tools: Resources,
+) -> Json:
+    """What speed cost, on development photos: the model file's answers beside those of slower or other features.
+
+    A file in 8 bits is held against the same network in fp32 on a sample of photos; a file whose head was fitted on
+    features from torch, against those features.
+    """
+    other, rows = fitted_on, list(range(len(hashes)))
+    if network.engine.precision == "int8":
+        # The least hashes: a sample by chance that is the same in every fold, so that most of it is remembered.
+        rows = sorted(range(len(hashes)), key=lambda row: hashes[row])[:_COMPARED]
+        exact = dataclasses.replace(
+            network,
+            onnx=export_backbone(network.backbone, network.preprocessing, tools.networks),
+            network_id=backbone_id(network.backbone, network.preprocessing),
+            engine=Engine("cpu", "fp32"),
+        )
+        other = embed_photos([paths[row] for row in rows], [hashes[row] for row in rows], exact, tools)
+    slow = softmax(probe.head.logits(other), temperature)
+    shipped = softmax(probe.head.logits(embeddings[rows]), temperature)
+    return {
+        "features": str(network.engine),
+        "n": len(rows),
+        "label_agreement": float((slow.argmax(axis=1) == shipped.argmax(axis=1)).mean()),
+        "probability_difference": float(np.abs(slow - shipped).max()),
+    }
+
+
+def encode(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.int64]:
+    """Class index of each label, int64 [n]; by name, never by position."""
+    index = {name: number for number, name in enumerate(classes)}
+    return np.array([index[label] for label in labels], dtype=np.int64)
+
+
+def choose_folds(
+    development: pl.DataFrame, truth: NDArray[np.int64], given_val: bool, gap: timedelta, settings: TrainSettings
+) -> tuple[list[Fold], str]:
+    """What to fit on and what to hold out, and where calibration comes from: `val` or `oof`."""
+    is_val = (development["split"] == "val").to_numpy()
+    every_class = set(truth[is_val].tolist()) == set(truth.tolist())
+    if given_val and every_class and int(is_val.sum()) >= _VAL_PHOTOS:
+        return [(~is_val, is_val)], "val"
+    units = development["unit"].to_list()
+    if len(set(units)) < 2:
+        # One group is left to fit on: folds within it are too easy, and all there is.
+        units = [str(row) for row in range(len(units))]
+    n_folds = min(_FOLDS, len(set(units)))
+    numbers = split_units(truth.tolist(), units, n_folds, settings.split_seed)
+    times = development["captured_at"].to_numpy()
+    folds: list[Fold] = []
+    for number in range(n_folds):
+        outside = numbers == number
+        inside = ~outside & ~near_in_time(times, times[outside], gap)
+        if inside.any():
+            folds.append((inside, outside))
+    return folds, "oof"
+
+
+def fit_temperature_of(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], source: str, units: Sequence[str]
+) -> Json:
+    """`calibration` of metrics.json, from outputs [n, K] of models that had not seen the photos.
+
+    Args:
+        logits: not calibrated.
+        labels: class index [n].
+        source: `oof` or `val`.
+        units: which of the photos are not independent.
+    """
+    # With two units the models asked had learnt from half of what the shipped one learns, and from one unit alone.
+    found = calibrate(logits, labels, units, fewest_units=_FEWEST_UNITS if source == "oof" else 1)
+    before, after = softmax(logits), softmax(logits, found.temperature)
+    return {
+        "source": source,
+        "method": "temperature" if found.reason is None else "none",
+        "reason": found.reason,
+        "temperature": found.temperature,
+        "n": len(labels),
+        "log_loss_before": found.log_loss_before,
+        "log_loss_after": found.log_loss_after,
+        "ece_before": expected_calibration_error(before, labels),
+        "ece_after": expected_calibration_error(after, labels),
+        "thresholds": answer_thresholds(after.max(axis=1)),
+        "reliability_before": reliability(before, labels, groups=units),
+        "reliability_after": reliability(after, labels, groups=units),
+    }
+
+
+def without_tables(calibration: Json) -> Json:
+    """What the model file remembers of its calibration."""
+    return {key: value for key, value in calibration.items() if not key.startswith("reliability")}
+
+
+def versions() -> Json:
+    """Of certero, Python and the libraries that shape a model."""
+    names = ("numpy", "onnxruntime", "scikit-learn", "torch", "timm", "Pillow", "simplejpeg", "pi-heif", "polars")
+    found: Json = {"certero": version(), "python": ".".join(str(part) for part in sys.version_info[:3])}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

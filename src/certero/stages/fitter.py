@@ -1,0 +1,57 @@
+"""What the recipes differ in: how development photos become a model file. All other stages are the same."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from certero.config import TrainSettings
+from certero.stages.ask_model import Answers
+from certero.stages.fit_probe import Development, Everything, Fitted, ProbeFitter, loading_network
+from certero.stages.random_split import Claims
+from certero.stages.tools import Resources
+
+
+class Fitter(Protocol):
+    """One way to fit; told of development photos only, until the headline is known."""
+
+    def check(self, table: pl.DataFrame, classes: Sequence[str]) -> None:
+        """Raises for what the data show to be impossible, before any long work."""
+
+    def fit(self, part: Development, classes: Sequence[str]) -> Fitted:
+        """A model file fitted and calibrated on development photos."""
+        ...
+
+    def ask(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Answers:
+        """The model file's answers on photos."""
+        ...
+
+    def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Claims:
+        """What throw-away models claim on random splits of all photos; asked after the headline is known."""
+        ...
+
+
+@contextlib.contextmanager
+def loading_fitter(
+    settings: TrainSettings, tools: Resources, checkpoints: Path, resume_with: str
+) -> Iterator[Callable[[], Fitter]]:
+    """Starts what a recipe needs; the yielded function waits for it.
+
+    Args:
+        settings: of the run.
+        tools: cores, caches, progress.
+        checkpoints: folder for what long trainings save.
+        resume_with: the command line that goes on with the run, for messages.
+    """
+    if settings.fitting == "network":
+        from certero.stages.fit_network import NetworkFitter
+
+        fitter: Fitter = NetworkFitter(settings, tools, checkpoints, resume_with)
+        yield lambda: fitter
+        return
+    with loading_network(settings, tools) as finish:
+        yield lambda: ProbeFitter(finish(), settings, tools)
