@@ -12,9 +12,11 @@ import numpy as np
 from bench import print_machine, print_table
 
 from certero.config import resolve
+from certero.data.labels import encode
 from certero.probe import probe
-from certero.stages.fit_probe import embed_photos, encode, loading_network
-from certero.stages.prepare import prepare, seal
+from certero.runs.seal import seal
+from certero.stages.fit_probe import embed_photos, loading_network
+from certero.stages.prepare import prepare
 from certero.stages.tools import resources
 from certero.stats.intervals import proportion
 

@@ -13,11 +13,13 @@ import numpy as np
 from bench import print_machine, print_table
 
 from certero.config import resolve
+from certero.data.labels import encode
 from certero.data.split import split_units
 from certero.data.table import Photos
 from certero.probe import probe
-from certero.stages.fit_probe import embed_photos, encode, loading_network
-from certero.stages.prepare import prepare, seal
+from certero.runs.seal import seal
+from certero.stages.fit_probe import embed_photos, loading_network
+from certero.stages.prepare import prepare
 from certero.stages.tools import resources
 from certero.stats.calibration import softmax
 

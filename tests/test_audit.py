@@ -33,7 +33,7 @@ from certero.likeness.neighbours import EXACT, Index, reduced, unit_length
 from certero.photos.pixels import decode, luma, resize
 from certero.photos.views import View, look, shrink_view
 from certero.stages import closer_look as views
-from certero.stages.prepare import look_at_photos
+from certero.stages.look import look_at_photos
 from certero.stages.tools import resources
 from certero.stats.shortcuts import find_shortcuts
 from certero.stats.suspicion import suspect

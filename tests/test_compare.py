@@ -282,7 +282,7 @@ def test_a_photo_that_cannot_be_read_is_counted_and_listed(
 
 
 def test_an_opening_is_logged_and_counted(small_run: Run, foreign: Path, fresh: Path) -> None:
-    from certero.config import state_folder
+    from certero.machine.folders import state_folder
 
     first = certero.compare(small_run.path, foreign, data=fresh, speed=False)
     second = certero.compare(small_run.path, foreign, data=fresh, speed=False)

@@ -17,16 +17,9 @@ from typer.main import get_command
 
 from certero import config
 from certero.cli import train
-from certero.config import (
-    TrainSettings,
-    cache_folder,
-    parse_class_weights,
-    parse_duration,
-    parse_label_level,
-    resolve,
-    state_folder,
-)
+from certero.config import TrainSettings, parse_class_weights, parse_duration, parse_label_level, resolve
 from certero.errors import ConfigError
+from certero.machine.folders import cache_folder, state_folder
 
 
 @pytest.mark.parametrize(

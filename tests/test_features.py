@@ -29,7 +29,7 @@ from certero.probe.features import RememberedFeatures, embed
 from certero.records import Preprocessing
 from certero.runs.model import load
 from certero.runtime.network import Network
-from certero.stages.prepare import RememberedLook
+from certero.stages.look import RememberedLook
 
 pytest.importorskip("onnx", reason="features need the [train] extra")
 

@@ -18,7 +18,7 @@ from certero.likeness.alterations import ALTERATIONS, alter, score_altered
 from certero.machine.cache import BlobCache
 from certero.photos.first_look import Seen, look_at
 from certero.stages.closer_look import view_key
-from certero.stages.prepare import RememberedLook
+from certero.stages.look import RememberedLook
 
 
 def _photo(path: Path, number: int) -> Path:

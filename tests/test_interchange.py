@@ -19,7 +19,7 @@ from certero.cli.main import main
 from certero.errors import ModelFileError
 from certero.interchange import FIXED_COLUMNS, apart, class_columns, csv_text, json_text
 from certero.pipelines.train import Run
-from certero.pipelines.value import read_run
+from certero.runs.stored import read_run
 
 SOURCE = Path(certero.__file__).parent
 CLASSES = (*FIXED_COLUMNS, "class_label", "group")

@@ -11,7 +11,8 @@ import pytest
 from certero.engine.threads import Threads
 from certero.probe.probe import fit_head
 from certero.records import Quantity
-from certero.stages.random_split import Claims, claim_at_random, compare_splits, units_to_draw
+from certero.stages.random_split import claim_at_random, units_to_draw
+from certero.stats.random_split import Claims, compare_splits
 
 STRENGTH = 0.1
 

@@ -11,10 +11,11 @@ from PIL import Image
 
 import certero
 from certero.cli.main import main
-from certero.data.lost_classes import count_lost, judge_losses
+from certero.data.lost_classes import count_lost
 from certero.data.scan import list_photos, scan
 from certero.data.table import Photos, check_classes, leave_out_rare
 from certero.errors import DataError
+from certero.findings.balance import judge_losses
 from certero.photos.first_look import look_at
 from certero.photos.listing import walk_photos
 from certero.pipelines.train import Run

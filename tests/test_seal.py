@@ -17,9 +17,11 @@ from certero.engine.threads import Threads
 from certero.errors import OutputError
 from certero.machine.cache import BlobCache
 from certero.pipelines.train import train
+from certero.runs.seal import seal
 from certero.runtime.model_file import read_model
-from certero.stages.fit_probe import Fitted, fit_model, loading_network
-from certero.stages.prepare import Prepared, prepare, seal
+from certero.stages.fit_probe import fit_model, loading_network
+from certero.stages.fitted import Fitted
+from certero.stages.prepare import Prepared, prepare
 from certero.stages.tools import Resources
 
 pytest.importorskip("onnx", reason="training needs the [train] extra")

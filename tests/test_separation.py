@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certero.data.scan import list_photos
-from certero.data.separation import default_block, duration, join, separate, similarity_decay
+from certero.data.separation import default_block, duration, separate, similarity_decay
 from certero.data.table import Photos, conform
 from certero.errors import SplitError
+from certero.likeness.clusters import join
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 START = datetime(2024, 1, 12, 5, 30)

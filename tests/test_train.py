@@ -26,10 +26,11 @@ import pytest
 from PIL import Image
 from sklearn.metrics import precision_recall_fscore_support
 
-from certero.config import cache_folder, resolve
+from certero.config import resolve
 from certero.data.split import fold_training_mask
 from certero.data.table import SCHEMA
 from certero.errors import ConfigError, OutputError, UserError
+from certero.machine.folders import cache_folder
 from certero.pipelines.train import Run, train
 from certero.records import SPLITS, Json
 from certero.runs.model import load

@@ -23,11 +23,12 @@ from certero.machine.cache import BlobCache
 from certero.pipelines.train import Run, train
 from certero.probe.backbones import find_backbone
 from certero.probe.devices import choose_trainer
+from certero.runs.seal import seal
 from certero.runtime.model_file import read_model
 from certero.runtime.network import Network
-from certero.stages.fit_probe import Development, Fitted
+from certero.stages.fitted import Development, Fitted
 from certero.stages.fitter import loading_fitter
-from certero.stages.prepare import prepare, seal
+from certero.stages.prepare import prepare
 from certero.stages.tools import Resources
 from test_docs import _documented, _keys
 from test_seal import copy_barn

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from certero.pipelines.train import train
     from certero.pipelines.value import value
     from certero.runs.model import load
-    from certero.stages.prepare import scan
+    from certero.stages.look import scan
 
 _HOMES = {
     "audit": "certero.pipelines.audit",

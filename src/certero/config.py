@@ -6,7 +6,6 @@ A recipe is a TOML file of the same words as the command line's flags; a flag be
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import tomllib
 from dataclasses import dataclass
@@ -30,25 +29,6 @@ _SHOWN = 80
 # A path may have as many.
 _MOST_LETTERS = 4096
 _SIZES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-
-
-def cache_folder() -> Path:
-    """Where features and fingerprints are remembered: `CERTERO_CACHE`, else the user's cache folder."""
-    return _folder("CERTERO_CACHE", "user_cache_path")
-
-
-def state_folder() -> Path:
-    """Where openings of test sets are logged: `CERTERO_STATE`, else the user's state folder."""
-    return _folder("CERTERO_STATE", "user_state_path")
-
-
-def _folder(variable: str, method: str) -> Path:
-    if os.environ.get(variable):
-        return Path(os.environ[variable])
-    import platformdirs
-
-    path: Path = getattr(platformdirs, method)("certero", appauthor=False)
-    return path
 
 
 @dataclass(frozen=True, slots=True)

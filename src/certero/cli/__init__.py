@@ -1,1 +1,1 @@
-"""The command line: argument parsing and printing only."""
+"""The command line: one file a verb."""

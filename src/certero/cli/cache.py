@@ -9,11 +9,12 @@ import typer
 from certero.amounts import count, size
 from certero.cli.terminal.options import Lang
 from certero.cli.terminal.output import check_target, say, write
-from certero.config import cache_folder, parse_duration, parse_size
+from certero.config import parse_duration, parse_size
 from certero.errors import ConfigError
 from certero.interchange import json_text
 from certero.language import _, ngettext, use_language
 from certero.machine.cache import CacheFacts, describe_caches, prune_caches
+from certero.machine.folders import cache_folder
 
 _ACTIONS = ("show", "prune")
 

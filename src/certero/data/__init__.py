@@ -1,1 +1,1 @@
-"""Photos in: scanning, fingerprints, separation, splits and the synthetic barn."""
+"""The table of photos: scan, manifest, labels, separation, split."""

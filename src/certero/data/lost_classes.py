@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from certero.data.table import Photos
-from certero.findings.findings import Finding
 from certero.language import Sentence, sentence
 from certero.photos.listing import describe_passed_over
 from certero.records import Json
@@ -31,9 +30,9 @@ def count_lost(photos: Photos) -> Json:
 
 def describe_lost(table: pl.DataFrame) -> list[str]:
     """A note for each class that lost half of its photos or more, those that lost most first."""
-    notes: list[str] = [said for _label, said, _share in _worst(table)]
+    notes: list[str] = [said for _label, said, _share in worst(table)]
     if len(notes) > _MOST:
-        further = [label for label, _said, _share in _worst(table)][_MOST:]
+        further = [label for label, _said, _share in worst(table)][_MOST:]
         text = sentence(
             "%(count)d further classes lost half of their photos or more: %(labels)s",
             count=len(further),
@@ -45,25 +44,13 @@ def describe_lost(table: pl.DataFrame) -> list[str]:
 
 def describe_empty(empty: Mapping[str, Mapping[str, int]]) -> list[str]:
     """A note for each class folder without photos."""
-    notes: list[str] = [_say_empty(label, kinds) for label, kinds in list(empty.items())[:_MOST]]
+    notes: list[str] = [say_empty(label, kinds) for label, kinds in list(empty.items())[:_MOST]]
     if further := list(empty)[_MOST:]:
         text = sentence(
             "%(count)d further class folders hold no photo: %(labels)s", count=len(further), labels=", ".join(further)
         )
         notes.append(text)
     return notes
-
-
-def judge_losses(photos: Photos) -> list[Finding]:
-    """Findings of the kind class_lost."""
-    findings = [
-        Finding("class_lost", "high" if share == 1 else "medium", said, labels=(label,), score=share)
-        for label, said, share in _worst(photos.table)
-    ]
-    return findings + [
-        Finding("class_lost", "high", _say_empty(label, kinds), labels=(label,), score=1.0)
-        for label, kinds in photos.empty_classes.items()
-    ]
 
 
 def _count(table: pl.DataFrame) -> pl.DataFrame:
@@ -76,7 +63,7 @@ def _count(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _worst(table: pl.DataFrame) -> Iterator[tuple[str, Sentence, float]]:
+def worst(table: pl.DataFrame) -> Iterator[tuple[str, Sentence, float]]:
     """Class, words and lost share of each class that lost half or more."""
     share = pl.col("lost") / pl.col("all")
     for row in _count(table).filter(share >= 0.5).sort(-share, "label").iter_rows(named=True):
@@ -87,7 +74,7 @@ def _worst(table: pl.DataFrame) -> Iterator[tuple[str, Sentence, float]]:
         yield row["label"], said, row["lost"] / row["all"]
 
 
-def _say_empty(label: str, kinds: Mapping[str, int]) -> Sentence:
+def say_empty(label: str, kinds: Mapping[str, int]) -> Sentence:
     if not kinds:
         return sentence("class folder %(label)s is empty", label=label)
     what = ", ".join(describe_passed_over(kinds))

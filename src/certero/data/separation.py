@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from certero.data.clusters import Clusters
 from certero.data.patterns import match_all
 from certero.data.table import SCHEMA, Mask, Photos
 from certero.errors import SplitError
 from certero.language import Sentence, sentence
+from certero.likeness.clusters import join
 from certero.photos.listing import first_and_count
 
 Ints = npt.NDArray[np.int64]
@@ -119,14 +119,6 @@ def separate(
 def with_units(photos: Photos, separation: Separation) -> Photos:
     """The photos with `unit` filled."""
     return photos.with_columns(pl.Series("unit", separation.unit, dtype=pl.String))
-
-
-def join(count: int, pairs: Iterable[tuple[int, int]]) -> Ints:
-    """For each of count items the smallest item that it is linked to, through others too."""
-    clusters = Clusters(count)
-    for a, b in pairs:
-        clusters.join(a, b)
-    return np.array([clusters.root(item) for item in range(count)], dtype=np.int64)
 
 
 def duration(length: timedelta) -> str:

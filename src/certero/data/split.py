@@ -17,8 +17,8 @@ from certero.data.separation import Separation, duration, with_units
 from certero.data.strata import split_units as split_units
 from certero.data.table import Mask, Photos, check_classes
 from certero.errors import SplitError
-from certero.findings.duplicates import link_copies
 from certero.language import Sentence, message, sentence, sentences
+from certero.likeness.copies import link_copies
 from certero.likeness.sets import gather
 from certero.records import SPLITS
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from certero.data.lost_classes import say_empty, worst
+from certero.data.table import Photos
 from certero.findings.findings import Finding, Severity
 from certero.language import sentence
 from certero.records import SPLITS, Json
@@ -102,3 +104,15 @@ def tabulate(used: pl.DataFrame) -> Json:
         counts = {str(split): int(n) for split, n in rows["split"].drop_nulls().value_counts().iter_rows()}
         table[label] = {"all": rows.height, **{name: counts.get(name, 0) for name in SPLITS}}
     return table
+
+
+def judge_losses(photos: Photos) -> list[Finding]:
+    """Findings of the kind class_lost."""
+    findings = [
+        Finding("class_lost", "high" if share == 1 else "medium", said, labels=(label,), score=share)
+        for label, said, share in worst(photos.table)
+    ]
+    return findings + [
+        Finding("class_lost", "high", say_empty(label, kinds), labels=(label,), score=1.0)
+        for label, kinds in photos.empty_classes.items()
+    ]

@@ -8,20 +8,12 @@ import polars as pl
 
 from certero.findings.findings import Finding, Severity, concerning
 from certero.language import Sentence, sentence, sentences
+from certero.likeness.copies import link_copies
 from certero.likeness.sets import EXACT, VERIFIED, Link, across, gather, links_by_row
 from certero.records import SPLITS, Json
 
 #: So many equal files under several labels are no slip: a picture that stands for missing photos, a white page.
 PLACEHOLDER = 10
-
-
-def link_copies(table: pl.DataFrame, pairs: Iterable[tuple[int, int]]) -> list[Link]:
-    """Verified copies as links that say how the two are the same."""
-    content, pixels = table["content_hash"].to_list(), table["pixel_hash"].to_list()
-    return [
-        (i, j, "same_file" if content[i] == content[j] else "same_pixels" if pixels[i] == pixels[j] else "resaved", 1.0)
-        for i, j in pairs
-    ]
 
 
 def describe_copies(table: pl.DataFrame, links: list[Link], flat: Collection[int] = ()) -> list[Finding]:

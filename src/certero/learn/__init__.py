@@ -1,1 +1,1 @@
-"""Backbones, features, the probe and the export: the only home of torch."""
+"""Networks trained whole, in torch."""

@@ -16,7 +16,8 @@ from certero.learn.kernels.dense import speed_up_dense_layers
 from certero.learn.kernels.first_block import find_first_block, run_in_parts
 from certero.learn.kernels.folding import fold_normalisations
 from certero.learn.kernels.pooling import join_activations_and_pooling
-from certero.probe.backbones import Backbone, read_weights
+from certero.probe.backbones import Backbone
+from certero.probe.weights import read_weights
 
 if TYPE_CHECKING:
     import torch

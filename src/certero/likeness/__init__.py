@@ -1,1 +1,1 @@
-"""."""
+"""Is it the same photo: copies, near copies, alignment, recognition."""

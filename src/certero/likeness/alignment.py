@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from certero.photos.views import VIEW_SIDE
+
 UInt8 = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-#: Side of a view, pixels.
-VIEW_SIDE = 64
 # Sides of the pyramid. At 16 pixels a turn by 5 degrees or a crop to 90 % moves nothing by more than one, so that
 # hardly a search is needed.
 _LEVELS = (16, 32, VIEW_SIDE)

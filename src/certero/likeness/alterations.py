@@ -12,13 +12,13 @@ import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageOps
 
 from certero.errors import PhotoError, changed_since
-from certero.likeness.alignment import VIEW_SIDE, align
+from certero.likeness.alignment import align
 from certero.machine.files import read_file
 from certero.photos.photo import LARGE_PIXELS
 from certero.photos.pixels import UInt8, decode, luma
 from certero.photos.resizing import resize
 from certero.photos.turns import one_at_a_time
-from certero.photos.views import shrink_view
+from certero.photos.views import VIEW_SIDE, shrink_view
 
 Picture = Image.Image
 

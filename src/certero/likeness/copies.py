@@ -7,15 +7,16 @@ next frame of a fixed camera) are not copies; the thresholds below were measured
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
-from certero.data.clusters import Clusters
 from certero.errors import PhotoError
-from certero.likeness.sets import sources
+from certero.likeness.clusters import Clusters
+from certero.likeness.sets import Link, sources
 from certero.photos.fingerprints import hamming, pack_hashes
 from certero.photos.pixels import UInt8, decode, shrink_grey
 from certero.photos.turns import one_at_a_time
@@ -257,3 +258,12 @@ def _blur(picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     padded = np.pad(picture, 1, mode="edge")
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     return np.asarray((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9))
+
+
+def link_copies(table: pl.DataFrame, pairs: Iterable[tuple[int, int]]) -> list[Link]:
+    """Verified copies as links that say how the two are the same."""
+    content, pixels = table["content_hash"].to_list(), table["pixel_hash"].to_list()
+    return [
+        (i, j, "same_file" if content[i] == content[j] else "same_pixels" if pixels[i] == pixels[j] else "resaved", 1.0)
+        for i, j in pairs
+    ]

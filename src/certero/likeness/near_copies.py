@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from certero.data.separation import join
 from certero.language import Sentence, sentence
 from certero.likeness.alignment import Alignment, align_both
+from certero.likeness.clusters import join
 from certero.likeness.neighbours import Index, unit_length
 from certero.likeness.sets import sources
 from certero.records import Map, Progress, no_progress

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from certero.data.clusters import Clusters
+from certero.likeness.clusters import Clusters
 
 #: How two photos are the same, the surest first.
 HOW = ("same_file", "same_pixels", "resaved", "altered")

@@ -1,1 +1,1 @@
-"""."""
+"""What this computer gives: limits, whole files, the cache, installed libraries."""

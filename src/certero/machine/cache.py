@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from certero.config import cache_folder
 from certero.language import Sentence
+from certero.machine.folders import cache_folder
 from certero.machine.trust import create_private, distrust, make_private
 
 #: Every cache: facts of photos, features of photos, exported networks.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -210,3 +211,23 @@ def _groups(system: Path, controller: str) -> Iterator[Path]:
                 if folder == root:
                     break
                 folder = folder.parent
+
+
+def peak_memory() -> int:
+    """Most bytes that this process has held; a usual figure where the system does not say."""
+    try:
+        import resource
+        import sys
+    except ImportError:
+        return 350_000_000
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def free_bytes(folder: Path) -> int | None:
+    """What is free where a folder is or would be; None where the system does not say."""
+    place = next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
+    try:
+        return shutil.disk_usage(place).free
+    except OSError:
+        return None

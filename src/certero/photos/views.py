@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from certero.likeness.alignment import VIEW_SIDE
 from certero.photos.pixels import UInt8, count_levels, luma
 from certero.photos.resizing import resize
 
@@ -136,3 +135,7 @@ def _laplacian(grey: UInt8) -> npt.NDArray[np.int16]:
     levels = grey.astype(np.int16)
     around = levels[:-2, 1:-1] + levels[2:, 1:-1] + levels[1:-1, :-2] + levels[1:-1, 2:]
     return np.asarray(around - 4 * levels[1:-1, 1:-1])
+
+
+#: Side of a view, pixels.
+VIEW_SIDE = 64

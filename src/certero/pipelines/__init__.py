@@ -1,1 +1,1 @@
-"""The order of the stages: train, evaluate, demo."""
+"""One file a verb: the order of the stages."""

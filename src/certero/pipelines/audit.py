@@ -14,19 +14,20 @@ import polars as pl
 
 from certero.config import parse_times
 from certero.data.layout import LabelLevel
-from certero.data.lost_classes import judge_losses
 from certero.data.scan import list_photos
-from certero.data.separation import join, separate, with_units
+from certero.data.separation import separate, with_units
 from certero.data.strata import split_units
 from certero.data.table import SCHEMA, Photos
 from certero.engine.blas import load_beside, one_blas_thread
 from certero.errors import DataError, MissingExtra
-from certero.findings.balance import judge_balance, judge_conditions, tabulate
+from certero.findings.balance import judge_balance, judge_conditions, judge_losses, tabulate
 from certero.findings.cleaning import check_manifest_place, choose_rows, cleaned_manifest
-from certero.findings.duplicates import PLACEHOLDER, count_leaks, describe_copies, link_copies
+from certero.findings.duplicates import PLACEHOLDER, count_leaks, describe_copies
 from certero.findings.findings import Finding, Severity, concerning, count_kinds, rank
 from certero.findings.quality import judge_quality
 from certero.language import Sentence, message, sentence, sentences, use_language
+from certero.likeness.clusters import join
+from certero.likeness.copies import link_copies
 from certero.likeness.near_copies import NearCopies, find_near_copies, has_detail
 from certero.likeness.neighbours import reduced
 from certero.likeness.sets import Link
@@ -36,7 +37,7 @@ from certero.records import Json, Map, Progress, no_progress
 from certero.report.audit import write_audit
 from certero.stages.closer_look import RememberedAlignments, alter_sample, look_closer, view_key
 from certero.stages.describe import describe_photos, describe_separation
-from certero.stages.prepare import find_copies, look_at_photos
+from certero.stages.look import find_copies, look_at_photos
 from certero.stages.tools import Resources, resources
 from certero.stats.shortcuts import Shortcut, categories, find_shortcuts, load_trees
 from certero.stats.slices import hour, lighting

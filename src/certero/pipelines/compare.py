@@ -18,16 +18,15 @@ from certero.data.table import SCHEMA
 from certero.errors import ConfigError, DataError
 from certero.language import Sentence, sentence, sentences, use_language
 from certero.machine.files import read_file
-from certero.pipelines.evaluate import keep_known, list_judged
-from certero.pipelines.value import read_run
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.comparison import write_comparison
 from certero.runs.openings import check_log, open_test_set
-from certero.runs.stored import read_table
+from certero.runs.stored import read_run, read_table
 from certero.runtime.inference import Photo, answered
 from certero.stages.contenders import Contender, open_contenders
 from certero.stages.describe import describe_photos, describe_units
-from certero.stages.prepare import look_at_photos, separate_judged
+from certero.stages.judge import keep_known, list_judged
+from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import recognise_each
 from certero.stages.time_models import time_contenders
 from certero.stages.tools import Resources, resources

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from certero.amounts import count, size
-from certero.config import cache_folder, state_folder, version
+from certero.config import version
 from certero.engine.threads import count_cores
 from certero.language import _, ngettext, translate
 from certero.machine import limits as machine
 from certero.machine.cache import describe_caches, distrusted
 from certero.machine.defects import known_defects, mismatched_torch
+from certero.machine.folders import cache_folder, state_folder
 from certero.machine.trust import distrust
 from certero.records import Json
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,23 +12,21 @@ import numpy as np
 import polars as pl
 
 from certero.config import parse_duration, parse_times
-from certero.data.layout import LabelLevel, some, split_named, where_classes_are
+from certero.data.layout import LabelLevel
 from certero.data.scan import list_photos
 from certero.data.separation import Separation
 from certero.data.table import Photos
 from certero.errors import ConfigError, DataError
-from certero.language import sentence, sentences, use_language
-from certero.names import find_class
-from certero.photos.listing import printable, typed
+from certero.language import use_language
+from certero.photos.listing import typed
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.page import write_report
 from certero.runs.model import load
 from certero.runs.openings import check_log, open_test_set
-from certero.runtime.card import Card
-from certero.runtime.inference import answered
 from certero.runtime.predictor import Predictor
 from certero.stages.describe import collect_mistakes, describe_photos, describe_units, score_photos
-from certero.stages.prepare import look_at_photos, separate_judged
+from certero.stages.judge import accept, answer_photos, keep_known, list_judged
+from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import Recognition, recognise
 from certero.stages.refusal import keep_unknown, measure_refusal
 from certero.stages.tools import Resources, resources
@@ -139,71 +136,6 @@ def evaluate(
     return metrics
 
 
-def list_judged(data: Path, classes: Sequence[str], label: str | None, label_level: LabelLevel | None) -> Photos:
-    """The listed photos; a folder that is itself named after a class, without class folders in it, is that class."""
-    data = typed(data)
-    named = None if label is None else find_class(label, classes)
-    if label is not None and named is None:
-        raise ConfigError(f"--label must be a class of the model ({', '.join(classes)}); found {label!r}.")
-    if label is None and data.is_dir() and label_level is None:
-        inside = [folder.name for folder in data.iterdir() if folder.is_dir()]
-        if not any(split_named(name) or find_class(name, classes) for name in inside):
-            named = find_class(data.resolve().name, classes)
-    return _spelled(list_photos(data, label_level=label_level, single_label=named, classes=classes), classes)
-
-
-def _spelled(photos: Photos, classes: Sequence[str]) -> Photos:
-    """The photos with the labels that the model spells otherwise in its own spelling, and a note of them."""
-    found = {label: find_class(label, classes) for label in sorted(set(photos.table["label"].drop_nulls()))}
-    spelled = {label: name for label, name in found.items() if name is not None and name != label}
-    notes = [
-        sentence("%(label)s is taken for the class %(chosen)s", label=label, chosen=name)
-        for label, name in spelled.items()
-    ]
-    return photos.with_columns(pl.col("label").replace(spelled)).noted(notes) if spelled else photos
-
-
-def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Photos:
-    """The rows to judge: of the wanted split, and of classes that the model knows; the others are counted in a note.
-
-    Raises:
-        DataError: if no photo is left.
-    """
-    table = photos.table
-    if split is not None:
-        table = table.filter(pl.col("split") == split)
-        if table.is_empty():
-            found = ", ".join(sorted(photos.table["split"].drop_nulls().unique())) or "no splits"
-            raise DataError(f"--split {split} needs photos of that split; DATA has {found}. Leave --split out.")
-    unknown = table.filter(~pl.col("label").is_in(list(classes)))["label"].value_counts()
-    notes = [
-        sentences(
-            "%(count)d photo of class %(label)s, which the model does not know, was left out",
-            "%(count)d photos of class %(label)s, which the model does not know, were left out",
-            count=count,
-            label=label,
-        )
-        for label, count in sorted(unknown.iter_rows())
-    ]
-    table = table.filter(pl.col("label").is_in(list(classes)))
-    if table.is_empty():
-        place = where_classes_are(photos.table["path"].to_list()) if photos.source != "manifest" else None
-        below = f" ({printable(str(photos.root / place[0]))} holds {some(place[1])})" if place else ""
-        raise DataError(
-            f"DATA must hold classes that the model knows ({', '.join(classes)}); "
-            f"found {', '.join(sorted(unknown['label']))}. Point to the folder that holds the class folders{below}, "
-            "name the class of all photos with --label, or count how many the model refuses with --unknown."
-        )
-    kept = dataclasses.replace(photos, table=table).noted(notes)
-    if kept.used().is_empty():
-        first = table.row(0, named=True)
-        raise DataError(
-            f"DATA must hold readable photos; none of {table.height} can be read "
-            f"(first: {first['path']}: {first['problem']})."
-        )
-    return kept
-
-
 def judge_unknown(
     predictor: Predictor,
     photos: Photos,
@@ -235,19 +167,6 @@ def judge_unknown(
         "openings": 0,
         "seconds": {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)},
     }
-
-
-def answer_photos(
-    predictor: Predictor, photos: Photos, tools: Resources
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The model's probabilities [n, K] and embeddings [n, D] of the used photos."""
-    used = photos.used()
-    rows: list[tuple[NDArray[np.float32], ...]] = []
-    answers = predictor.answers(photos.paths(used), ["probabilities", "embedding"])
-    for row in answered(used["path"], answers):
-        rows.append(row)
-        tools.progress("evaluate", len(rows), used.height)
-    return np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
 
 
 def _figures(
@@ -302,13 +221,6 @@ def _figures(
         "versions": card.versions,
         "notes": list(photos.notes),
     }
-
-
-def accept(card: Card, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Bool [n]: photos whose likeliest class reaches the model's own threshold."""
-    least = np.array([card.least_probability(name) for name in card.classes])
-    accepted: NDArray[np.bool_] = probabilities.max(axis=1).astype(np.float64) >= least[probabilities.argmax(axis=1)]
-    return accepted
 
 
 def headline(metrics: Json) -> Json | None:

@@ -15,13 +15,14 @@ import numpy as np
 import polars as pl
 
 from certero.config import TrainSettings, resolve
-from certero.data.separation import join
+from certero.data.labels import encode
 from certero.data.split import fold_training_mask
 from certero.data.table import Photos
 from certero.engine.blas import load_beside
 from certero.errors import ConfigError
 from certero.interchange import json_text
 from certero.language import sentence, use_language
+from certero.likeness.clusters import join
 from certero.machine.files import write_whole
 from certero.photos.listing import printable
 from certero.probe.probe import check_class_weights, load_solver
@@ -40,6 +41,8 @@ from certero.runs.resume import (
     saying_how_to_resume,
     settings_to_resume,
 )
+from certero.runs.seal import seal
+from certero.runs.versions import versions
 from certero.runtime.card import Fingerprints
 from certero.runtime.model_file import with_card
 from certero.stages.ask_model import Answers
@@ -50,13 +53,14 @@ from certero.stages.describe import (
     score_photos,
     write_predictions,
 )
-from certero.stages.fit_probe import Development, Everything, Fitted, encode, versions
+from certero.stages.fitted import Development, Everything, Fitted
 from certero.stages.fitter import Fitter, loading_fitter
-from certero.stages.prepare import Prepared, prepare, seal
-from certero.stages.random_split import compare_splits, units_to_draw
+from certero.stages.prepare import Prepared, prepare
+from certero.stages.random_split import units_to_draw
 from certero.stages.recognise import remember_photos
 from certero.stages.tools import Resources, resources
 from certero.stats.intervals import proportion
+from certero.stats.random_split import compare_splits
 from certero.stats.requirements import Requirement, cannot_tell, judge, parse_requirement
 
 if TYPE_CHECKING:

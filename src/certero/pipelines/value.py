@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,44 +22,20 @@ from certero.config import Times, parse_duration, parse_times
 from certero.errors import ConfigError, DataError
 from certero.language import sentence, use_language
 from certero.machine.files import write_whole
-from certero.pipelines.evaluate import answer_photos, keep_known, list_judged
 from certero.records import Json, Progress, no_progress
 from certero.report.value import add_to_report
 from certero.runs.model import find_model, load
 from certero.runs.openings import check_log, open_test_set
-from certero.runs.stored import read_answers, read_table
+from certero.runs.stored import Candidate, read_answers, read_run, tabled_outcomes
 from certero.runtime.card import Card
 from certero.runtime.model_file import read_model, with_card
-from certero.stages.prepare import look_at_photos, separate_judged
+from certero.stages.judge import answer_photos, keep_known, list_judged
+from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import recognise_each
 from certero.stages.tools import resources
 from certero.stats.intervals import LEVEL
 
-if TYPE_CHECKING:
-    pass
-
 Threshold = float | dict[str, float] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A model with what it answered.
-
-    Args:
-        name: as given.
-        model: its file.
-        card: of that file.
-        judged: answers on photos that it never saw.
-        held_out: answers to choose a threshold on; None where the run stored none.
-        evaluation: how the photos were held back: `test`, `cv` or `data`.
-    """
-
-    name: str
-    model: Path
-    card: Card
-    judged: Outcomes
-    held_out: Outcomes | None
-    evaluation: str
 
 
 def value(
@@ -276,53 +251,6 @@ def _save(candidate: Candidate, threshold: Json) -> None:
     write_whole(candidate.model, with_card(data, card))
 
 
-def read_run(path: Path) -> Candidate:
-    """The stored answers of a finished run.
-
-    Args:
-        path: the run's folder, or the model file in it.
-
-    Raises:
-        ModelFileError: if there is no model file.
-        DataError: if the folder holds no answers on photos that the model had not seen.
-    """
-    model = find_model(path)
-    _bytes, card = read_model(model)
-    folder = model.parent
-    if not (folder / "predictions.csv").is_file() or not (folder / "data.parquet").is_file():
-        raise DataError(
-            f"MODEL must lie in the folder of its run, with predictions.csv and data.parquet; {folder} lacks them. "
-            "Name labelled photos with --data."
-        )
-    units = dict(read_table(folder).select("path", "unit").iter_rows())
-    table = read_answers(folder / "predictions.csv", card.classes)
-    if strange := next((path for path in table["path"] if path not in units), None):
-        raise DataError(
-            f"predictions.csv and data.parquet of a run must be of the same photos; in {folder} the second lacks "
-            f"{strange}. They are of different runs: train again."
-        )
-    judged = table.filter((pl.col("split") == "test") | pl.col("split").str.starts_with("cv-"))
-    if judged.is_empty():
-        raise DataError(
-            f"MODEL must have answers on test photos; the run {folder} never opened them (--no-test). "
-            "Train without --no-test, or name labelled photos with --data."
-        )
-    held_out = None
-    if (folder / "held_out.csv").is_file():
-        rows = read_answers(folder / "held_out.csv", card.classes)
-        held_out = None if rows.is_empty() else _outcomes(rows, card.classes, units)
-    evaluation = "cv" if judged["split"][0].startswith("cv-") else "test"
-    return Candidate(str(path), model, card, _outcomes(judged, card.classes, units), held_out, evaluation)
-
-
-def _outcomes(rows: pl.DataFrame, classes: Sequence[str], units: Mapping[str, str | None]) -> Outcomes:
-    index = {name: number for number, name in enumerate(classes)}
-    truth = np.array([index[label] for label in rows["label"]], dtype=np.int64)
-    probabilities = rows.select(pl.col("^p[0-9]+$")).to_numpy()
-    paths = rows["path"].to_list()
-    return outcomes_of_photos(classes, truth, probabilities, [str(units.get(path, path)) for path in paths], paths)
-
-
 def _judge_on(
     models: Sequence[Path],
     data: Path,
@@ -371,7 +299,7 @@ def _held_out(model: Path, card: Card) -> Outcomes | None:
     if not file.is_file():
         return None
     rows = read_answers(file, card.classes)
-    return None if rows.is_empty() else _outcomes(rows, card.classes, {})
+    return None if rows.is_empty() else tabled_outcomes(rows, card.classes, {})
 
 
 def _other_classes(ours: Sequence[str], theirs: Sequence[str]) -> ConfigError:

@@ -1,1 +1,1 @@
-"""."""
+"""Backbone to features to head, and the ONNX graph of it."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certero.errors import ConfigError, MissingExtra
-from certero.machine.files import check_file
+from certero.probe.weights import read_weights
 from certero.records import Preprocessing
 
 if TYPE_CHECKING:
@@ -219,28 +219,6 @@ def _difference(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) 
 def _levels(shares: Sequence[float]) -> tuple[float, float, float]:
     red, green, blue = (255 * share for share in shares)
     return red, green, blue
-
-
-def read_weights(file: Path) -> dict[str, torch.Tensor]:
-    """Tensors by name of a file of weights: safetensors, or a plain state dictionary; never unpickles more.
-
-    Raises:
-        ConfigError: if the file is none.
-    """
-    import torch
-
-    try:
-        check_file(file)
-        if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(file)
-        state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and safetensors raise many kinds for a bad file.
-        raise ConfigError(f"--weights must be a file of weights; {file} cannot be read as one.") from error
-    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise ConfigError(f"--weights must be a plain state dictionary; {file} holds something else.")
-    return state
 
 
 def _digest_file(file: Path) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from certero.errors import ConfigError, missing_part
+from certero.errors import ConfigError
+from certero.machine.libraries import is_installed, require_library
 from certero.machine.limits import instructions
 from certero.probe.backbones import Backbone
 from certero.probe.export import ShippedPrecision
@@ -124,29 +123,6 @@ def choose_trainer(asked: str, precision: str) -> Trainer:
     return Trainer(asked, bool(in_bf16))
 
 
-def require_library(name: str, wanted_by: str) -> None:
-    """Sees that a library is installed, without the seconds that loading it takes.
-
-    Args:
-        name: of its module.
-        wanted_by: what asks for it, for the message.
-
-    Raises:
-        MissingExtra: if it is not.
-    """
-    if not _is_installed(name):
-        raise missing_part(name, wanted_by)
-
-
-def _is_installed(name: str) -> bool:
-    if name in sys.modules:
-        return sys.modules[name] is not None
-    try:
-        return find_spec(name) is not None
-    except ImportError:
-        return False
-
-
 # What oneDNN may be held to, below which it imitates bfloat16: by its own names, old and new.
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
@@ -166,7 +142,7 @@ def _find_gpu() -> Literal["cuda", "mps"] | None:
     drivers = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
     if platform.system() == "Linux" and not any(Path(driver).exists() for driver in drivers):
         return None
-    if not _is_installed("torch"):
+    if not is_installed("torch"):
         return None
     import torch
 

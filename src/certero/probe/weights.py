@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
-from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from certero.errors import ConfigError
 from certero.machine.files import check_file
+
+if TYPE_CHECKING:
+    import torch
+
+
+import pickle
+import zipfile
+from collections import OrderedDict
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,8 +51,8 @@ def read_arrays(file: Path) -> dict[str, NDArray[Any]]:
             raise ValueError("neither of torch's formats")
     except Exception as error:  # unpickling and safetensors raise many kinds for a bad file.
         raise ConfigError(f"--weights must be a file of weights; {file} cannot be read as one.") from error
-    from certero.probe.backbones import read_weights
-    from certero.probe.devices import require_library
+
+    from certero.machine.libraries import require_library
 
     require_library("torch", f"--weights {file}")
     return {name: tensor.numpy() for name, tensor in read_weights(file).items()}
@@ -129,3 +135,25 @@ class _View:
             places = places + steps.reshape([-1 if other == axis else 1 for other in range(len(self._shape))])
         tensor: NDArray[Any] = storage[places].reshape(self._shape)  # NumPy itself checks the bounds
         return tensor
+
+
+def read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """Tensors by name of a file of weights: safetensors, or a plain state dictionary; never unpickles more.
+
+    Raises:
+        ConfigError: if the file is none.
+    """
+    import torch
+
+    try:
+        check_file(file)
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(file)
+        state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors raise many kinds for a bad file.
+        raise ConfigError(f"--weights must be a file of weights; {file} cannot be read as one.") from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise ConfigError(f"--weights must be a plain state dictionary; {file} holds something else.")
+    return state

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from certero.config import state_folder
+from certero.machine.folders import state_folder
 from certero.machine.files import lock_descriptor
 from certero.errors import OutputError
 from certero.interchange import json_text

@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from certero.business.outcomes import Outcomes, outcomes_of_photos
+from certero.errors import DataError
+from certero.records import Json
+from certero.runs.model import find_model
+from certero.runtime.card import Card
+from certero.runtime.model_file import read_model
+
 import io
 import json
 from collections.abc import Sequence
@@ -9,9 +24,9 @@ from pathlib import Path
 
 import polars as pl
 
-from certero.machine.files import read_file
 from certero.errors import ModelFileError
 from certero.interchange import class_columns
+from certero.machine.files import read_file
 from certero.records import Json
 
 # As far from a sum of 1 as rounding to the digits of the file can be, with many classes.
@@ -90,3 +105,71 @@ def _unreadable(file: Path, error: BaseException) -> BaseException:
     if isinstance(error, pl.exceptions.PolarsError) or type(error).__name__ == "PanicException":
         return ModelFileError(f"{file} must be as the run wrote it; it is no whole table any more. Train again.")
     return error
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model with what it answered.
+
+    Args:
+        name: as given.
+        model: its file.
+        card: of that file.
+        judged: answers on photos that it never saw.
+        held_out: answers to choose a threshold on; None where the run stored none.
+        evaluation: how the photos were held back: `test`, `cv` or `data`.
+    """
+
+    name: str
+    model: Path
+    card: Card
+    judged: Outcomes
+    held_out: Outcomes | None
+    evaluation: str
+
+
+def read_run(path: Path) -> Candidate:
+    """The stored answers of a finished run.
+
+    Args:
+        path: the run's folder, or the model file in it.
+
+    Raises:
+        ModelFileError: if there is no model file.
+        DataError: if the folder holds no answers on photos that the model had not seen.
+    """
+    model = find_model(path)
+    _bytes, card = read_model(model)
+    folder = model.parent
+    if not (folder / "predictions.csv").is_file() or not (folder / "data.parquet").is_file():
+        raise DataError(
+            f"MODEL must lie in the folder of its run, with predictions.csv and data.parquet; {folder} lacks them. "
+            "Name labelled photos with --data."
+        )
+    units = dict(read_table(folder).select("path", "unit").iter_rows())
+    table = read_answers(folder / "predictions.csv", card.classes)
+    if strange := next((path for path in table["path"] if path not in units), None):
+        raise DataError(
+            f"predictions.csv and data.parquet of a run must be of the same photos; in {folder} the second lacks "
+            f"{strange}. They are of different runs: train again."
+        )
+    judged = table.filter((pl.col("split") == "test") | pl.col("split").str.starts_with("cv-"))
+    if judged.is_empty():
+        raise DataError(
+            f"MODEL must have answers on test photos; the run {folder} never opened them (--no-test). "
+            "Train without --no-test, or name labelled photos with --data."
+        )
+    held_out = None
+    if (folder / "held_out.csv").is_file():
+        rows = read_answers(folder / "held_out.csv", card.classes)
+        held_out = None if rows.is_empty() else tabled_outcomes(rows, card.classes, units)
+    evaluation = "cv" if judged["split"][0].startswith("cv-") else "test"
+    return Candidate(str(path), model, card, tabled_outcomes(judged, card.classes, units), held_out, evaluation)
+
+
+def tabled_outcomes(rows: pl.DataFrame, classes: Sequence[str], units: Mapping[str, str | None]) -> Outcomes:
+    index = {name: number for number, name in enumerate(classes)}
+    truth = np.array([index[label] for label in rows["label"]], dtype=np.int64)
+    probabilities = rows.select(pl.col("^p[0-9]+$")).to_numpy()
+    paths = rows["path"].to_list()
+    return outcomes_of_photos(classes, truth, probabilities, [str(units.get(path, path)) for path in paths], paths)

@@ -1,1 +1,1 @@
-"""."""
+"""What the verbs share: look, prepare, fit, calibrate, judge, describe."""

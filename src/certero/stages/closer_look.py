@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from certero.likeness.alignment import VIEW_SIDE, Alignment
+from certero.likeness.alignment import Alignment
 from certero.likeness.alterations import ALTERATIONS, score_altered
 from certero.likeness.near_copies import align_rows
 from certero.machine.cache import BlobCache
 from certero.photos.first_look import look_closer_at
-from certero.photos.views import Measures, View
+from certero.photos.views import VIEW_SIDE, Measures, View
 from certero.stages.tools import Resources, map_several
 
 if TYPE_CHECKING:

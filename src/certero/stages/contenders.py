@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from certero.runtime.checked import CheckedNetwork
 from certero.runtime.foreign import ForeignClassifier
 from certero.runtime.inference import Answer, Photo, Runs, infer
 from certero.runtime.model_file import is_foreign, read_model, take_stock
+from certero.stats.intervals import spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,13 +193,6 @@ def _read_epochs(run: Path, metrics: Json) -> Json | None:
 
 def _column(rows: Sequence[dict[str, Any]], name: str) -> list[float]:
     return [float(row[name]) for row in rows if row.get(name)]
-
-
-def spread(values: Sequence[float], n: int) -> Quantity:
-    """The mean of repeated measurements; the least and the greatest of them as ends."""
-    if not values:
-        return Quantity(None, None, None, "undefined", 0)
-    return Quantity(statistics.fmean(values), min(values), max(values), "range", n)
 
 
 def once(value: float | None, n: int) -> Quantity:

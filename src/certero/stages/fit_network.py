@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from certero.config import TrainSettings
+from certero.data.labels import encode
 from certero.data.split import near_in_time, split_units
 from certero.engine.threads import count_cores
 from certero.errors import ConfigError, DataError
@@ -26,30 +27,25 @@ from certero.learn.last_layer import start_last_layer
 from certero.learn.loop import Examples, Progression, StopRequested, judge, train_network, typical_side, using_threads
 from certero.learn.sheets import augmented_sheet
 from certero.learn.trial import time_steps
+from certero.machine.libraries import require_library
 from certero.machine.limits import available_bytes
 from certero.probe.backbones import Backbone, find_backbone
-from certero.probe.devices import Trainer, choose_trainer, require_library
+from certero.probe.devices import Trainer, choose_trainer
 from certero.probe.export import calibrate_classifier, export_classifier
 from certero.probe.probe import weigh_classes
 from certero.records import Json, Preprocessing
 from certero.runs.interruption import deferred_signals
+from certero.runs.versions import versions
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.inference import answered, infer
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
 from certero.stages.ask_model import Answers
-from certero.stages.fit_probe import (
-    Development,
-    Everything,
-    Fitted,
-    encode,
-    fit_temperature_of,
-    versions,
-    without_tables,
-)
-from certero.stages.random_split import Claims, claims_of, draw_splits
+from certero.stages.calibrate import fit_temperature_of, without_tables
+from certero.stages.fitted import Development, Everything, Fitted
 from certero.stages.tools import Resources
 from certero.stats.calibration import softmax
+from certero.stats.random_split import Claims, claims_of, draw_splits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from certero.config import TrainSettings, version
+from certero.config import TrainSettings
+from certero.data.labels import encode
 from certero.data.split import near_in_time, split_units
 from certero.probe.backbones import Backbone, find_backbone
 from certero.probe.devices import Engine, choose_engine
@@ -24,14 +23,17 @@ from certero.probe.export import attach_head, backbone_id, count_parameters, exp
 from certero.probe.features import embed
 from certero.probe.probe import Fold, Probe, fit_probe, weigh_classes
 from certero.records import Json, Preprocessing
+from certero.runs.versions import versions
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
 from certero.stages.ask_model import Answers, measure_file, run_head
-from certero.stages.random_split import Claims, claim_at_random
+from certero.stages.calibrate import fit_temperature_of, without_tables
+from certero.stages.fitted import Development, Everything, Fitted
+from certero.stages.random_split import claim_at_random
 from certero.stages.tools import Resources
-from certero.stats.abstention import answer_thresholds
-from certero.stats.calibration import calibrate, expected_calibration_error, reliability, softmax
+from certero.stats.calibration import softmax
+from certero.stats.random_split import Claims
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
 _FOLDS = 5
 # Photos on which an 8-bit network is held against the exact one.
 _COMPARED = 64
-# Separated units whose out-of-fold answers may calibrate a model that learns from all of them.
-_FEWEST_UNITS = 3
 # A given val split this large, with every class in it, is a better judge than folds of train (docs/decisions/0005).
 _VAL_PHOTOS = 100
 
@@ -62,83 +62,6 @@ class Network:
     onnx: bytes
     network_id: str
     engine: Engine
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """A model and what it rested on.
-
-    Args:
-        model: the model file, without figures of a test set.
-        calibration: source, temperature and calibration error before and after.
-        card: the card inside the model file.
-        embeddings: float32 [n, D] of the development photos, in their order.
-        probabilities: float32 [n, K], the model file's answers on the development photos.
-        fitted_on: bool [n], which of them updated weights.
-        held_out: bool [n], which of them were judged by models that had not seen them.
-        held_out_probabilities: float [n, K], calibrated answers of those models; only the rows of `held_out` count.
-        export: what speed cost; see metrics.json.
-        parameters: trainable numbers.
-        probe: the probe; None for a network trained whole.
-        head_onnx: the probe's head as a network of its own.
-        training: how a network was trained whole; None for a probe.
-        sheet: augmented photos of that training, uint8 [H, W, 3].
-    """
-
-    model: bytes
-    calibration: Json
-    card: Card
-    embeddings: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
-    fitted_on: NDArray[np.bool_]
-    held_out: NDArray[np.bool_]
-    held_out_probabilities: NDArray[np.float64]
-    export: Json
-    parameters: int
-    probe: Probe | None = None
-    head_onnx: bytes | None = None
-    training: Json | None = None
-    sheet: NDArray[np.uint8] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Development:
-    """Photos to fit on; nothing else reaches a fit.
-
-    Args:
-        table: used rows of train and val.
-        paths: of the same photos.
-        given_val: whether the val split came with the data.
-        gap: least time between photos that are fitted on and held out; zero unless time separates.
-        shipped: what the weights are fitted on, for the card.
-        name: tells this fit from others of the run.
-    """
-
-    table: pl.DataFrame
-    paths: Sequence[Path]
-    given_val: bool
-    gap: timedelta
-    shipped: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Everything:
-    """All used photos, once the headline is known.
-
-    Args:
-        table: their rows, test photos among them.
-        paths: of the same photos.
-        training_counts: photos of each class [K] that the honest fit had; one entry a fold.
-        fitted: the shipped model.
-        embeddings: float32 [n, D], by models as the run had them; arrays of some of the rows each, one after another.
-    """
-
-    table: pl.DataFrame
-    paths: Sequence[Path]
-    training_counts: Sequence[NDArray[np.int64]]
-    fitted: Fitted
-    embeddings: Sequence[NDArray[np.float32]]
 
 
 @contextlib.contextmanager
@@ -367,12 +290,6 @@ def _cost_of_speed(
     }
 
 
-def encode(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.int64]:
-    """Class index of each label, int64 [n]; by name, never by position."""
-    index = {name: number for number, name in enumerate(classes)}
-    return np.array([index[label] for label in labels], dtype=np.int64)
-
-
 def choose_folds(
     development: pl.DataFrame, truth: NDArray[np.int64], given_val: bool, gap: timedelta, settings: TrainSettings
 ) -> tuple[list[Fold], str]:
@@ -395,50 +312,3 @@ def choose_folds(
         if inside.any():
             folds.append((inside, outside))
     return folds, "oof"
-
-
-def fit_temperature_of(
-    logits: NDArray[np.float64], labels: NDArray[np.int64], source: str, units: Sequence[str]
-) -> Json:
-    """`calibration` of metrics.json, from outputs [n, K] of models that had not seen the photos.
-
-    Args:
-        logits: not calibrated.
-        labels: class index [n].
-        source: `oof` or `val`.
-        units: which of the photos are not independent.
-    """
-    # With two units the models asked had learnt from half of what the shipped one learns, and from one unit alone.
-    found = calibrate(logits, labels, units, fewest_units=_FEWEST_UNITS if source == "oof" else 1)
-    before, after = softmax(logits), softmax(logits, found.temperature)
-    return {
-        "source": source,
-        "method": "temperature" if found.reason is None else "none",
-        "reason": found.reason,
-        "temperature": found.temperature,
-        "n": len(labels),
-        "log_loss_before": found.log_loss_before,
-        "log_loss_after": found.log_loss_after,
-        "ece_before": expected_calibration_error(before, labels),
-        "ece_after": expected_calibration_error(after, labels),
-        "thresholds": answer_thresholds(after.max(axis=1)),
-        "reliability_before": reliability(before, labels, groups=units),
-        "reliability_after": reliability(after, labels, groups=units),
-    }
-
-
-def without_tables(calibration: Json) -> Json:
-    """What the model file remembers of its calibration."""
-    return {key: value for key, value in calibration.items() if not key.startswith("reliability")}
-
-
-def versions() -> Json:
-    """Of certero, Python and the libraries that shape a model."""
-    names = ("numpy", "onnxruntime", "scikit-learn", "torch", "timm", "Pillow", "simplejpeg", "pi-heif", "polars")
-    found: Json = {"certero": version(), "python": ".".join(str(part) for part in sys.version_info[:3])}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -11,9 +11,10 @@ import polars as pl
 
 from certero.config import TrainSettings
 from certero.stages.ask_model import Answers
-from certero.stages.fit_probe import Development, Everything, Fitted, ProbeFitter, loading_network
-from certero.stages.random_split import Claims
+from certero.stages.fit_probe import ProbeFitter, loading_network
+from certero.stages.fitted import Development, Everything, Fitted
 from certero.stages.tools import Resources
+from certero.stats.random_split import Claims
 
 
 class Fitter(Protocol):

@@ -13,7 +13,7 @@ import polars as pl
 from certero.data.table import Photos
 from certero.errors import SplitError
 from certero.records import Json
-from certero.stages.prepare import separate_judged
+from certero.stages.look import separate_judged
 from certero.stats.intervals import proportion
 
 if TYPE_CHECKING:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from certero.records import Quantity
+
+if TYPE_CHECKING:
+    pass
+
+
 import math
-from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import DataError
-from certero.records import Quantity
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -316,3 +323,10 @@ def bootstrap(
         return undefined(0)
     replicates = resample(statistic, n, groups, n_resamples=n_resamples, seed=seed)
     return percentile_interval(float(statistic(np.ones(n))), replicates, n, groups)
+
+
+def spread(values: Sequence[float], n: int) -> Quantity:
+    """The mean of repeated measurements; the least and the greatest of them as ends."""
+    if not values:
+        return Quantity(None, None, None, "undefined", 0)
+    return Quantity(statistics.fmean(values), min(values), max(values), "range", n)

@@ -1,1 +1,1 @@
-"""."""
+"""What a terminal shows: output, progress, options, summaries."""

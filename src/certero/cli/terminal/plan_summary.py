@@ -8,7 +8,7 @@ from certero.amounts import count, duration, size
 from certero.cli.terminal.output import say
 from certero.language import _, ngettext, translate
 from certero.photos.listing import describe_passed_over
-from certero.pipelines.plan import Plan
+from certero.stages.estimate.plan import Plan
 
 _WIDTH = 13
 # A table of more classes than this is for --json.

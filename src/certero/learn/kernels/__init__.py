@@ -1,1 +1,1 @@
-"""."""
+"""The CPU's speed-ups of training."""

@@ -1,1 +1,1 @@
-"""."""
+"""What a training run would take, without training."""

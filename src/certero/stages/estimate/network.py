@@ -13,17 +13,20 @@ from pathlib import Path
 
 import polars as pl
 
-from certero.config import TrainSettings, cache_folder
+from certero.config import TrainSettings
+from certero.data.labels import encode
 from certero.data.split import fold_training_mask
 from certero.data.table import development as development_rows
 from certero.data.table import held_out
 from certero.learn.batches import cap_classes
-from certero.machine.limits import available_bytes, memory_in_all
-from certero.pipelines.plan import FINGERPRINTS_SECONDS, Plan, count_folds, free_bytes, peak_memory
+from certero.machine.folders import cache_folder
+from certero.machine.limits import available_bytes, free_bytes, memory_in_all, peak_memory
 from certero.probe.probe import check_class_weights
+from certero.runs.versions import versions
 from certero.stages.describe import describe_photos, describe_separation
+from certero.stages.estimate.plan import Plan, count_folds
+from certero.stages.estimate.probe import FINGERPRINTS_SECONDS
 from certero.stages.fit_network import VAL_TIMES, NetworkFitter, Tried, hold_back
-from certero.stages.fit_probe import encode, versions
 from certero.stages.prepare import Prepared, prepare
 from certero.stages.tools import Resources
 from certero.stats.requirements import parse_requirement

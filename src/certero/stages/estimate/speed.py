@@ -23,7 +23,7 @@ from certero.probe.probe import load_solver, time_fitting
 from certero.records import no_progress
 from certero.runtime.network import Network as Runtime
 from certero.stages.fit_probe import Network, embed_photos
-from certero.stages.prepare import RememberedLook
+from certero.stages.look import RememberedLook
 from certero.stages.tools import Resources
 
 # Photos that are shown to the network: one to two seconds of it.

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
 
 class Clusters:
     """Union-find over n items; the root of a cluster is its smallest member.
@@ -25,3 +32,11 @@ class Clusters:
         """Links two items, and so their clusters."""
         low, high = sorted((self.root(a), self.root(b)))
         self._parent[high] = low
+
+
+def join(count: int, pairs: Iterable[tuple[int, int]]) -> Ints:
+    """For each of count items the smallest item that it is linked to, through others too."""
+    clusters = Clusters(count)
+    for a, b in pairs:
+        clusters.join(a, b)
+    return np.array([clusters.root(item) for item in range(count)], dtype=np.int64)

@@ -1,0 +1,53 @@
+"""Calibration of a fitted model on photos held out from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from certero.records import Json
+from certero.stats.abstention import answer_thresholds
+from certero.stats.calibration import calibrate, expected_calibration_error, reliability, softmax
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Separated units whose out-of-fold answers may calibrate a model that learns from all of them.
+_FEWEST_UNITS = 3
+
+
+def fit_temperature_of(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], source: str, units: Sequence[str]
+) -> Json:
+    """`calibration` of metrics.json, from outputs [n, K] of models that had not seen the photos.
+
+    Args:
+        logits: not calibrated.
+        labels: class index [n].
+        source: `oof` or `val`.
+        units: which of the photos are not independent.
+    """
+    # With two units the models asked had learnt from half of what the shipped one learns, and from one unit alone.
+    found = calibrate(logits, labels, units, fewest_units=_FEWEST_UNITS if source == "oof" else 1)
+    before, after = softmax(logits), softmax(logits, found.temperature)
+    return {
+        "source": source,
+        "method": "temperature" if found.reason is None else "none",
+        "reason": found.reason,
+        "temperature": found.temperature,
+        "n": len(labels),
+        "log_loss_before": found.log_loss_before,
+        "log_loss_after": found.log_loss_after,
+        "ece_before": expected_calibration_error(before, labels),
+        "ece_after": expected_calibration_error(after, labels),
+        "thresholds": answer_thresholds(after.max(axis=1)),
+        "reliability_before": reliability(before, labels, groups=units),
+        "reliability_after": reliability(after, labels, groups=units),
+    }
+
+
+def without_tables(calibration: Json) -> Json:
+    """What the model file remembers of its calibration."""
+    return {key: value for key, value in calibration.items() if not key.startswith("reliability")}
