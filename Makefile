@@ -31,11 +31,12 @@ platforms: $(VENV)/.dev
 
 LOWEST := .venv-lowest
 # What meets the libraries: photos, tables, fits, figures, the model file, the report. `make test` has the rest.
-QUICK := audit calibration intervals language model_file paired parts pixels predict probe report resizing scan scores split
+QUICK := ./language pipelines/audit pipelines/predict photos/pixels photos/resizing probe/probe project/parts report/report runtime/model_file \
+  data/scan data/split stats/calibration stats/intervals stats/paired stats/scores
 lowest: $(VENV)/.dev
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	$(BIN)/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct --only-binary :all: --no-binary certero --editable '.[test]'
-	$(LOWEST)/bin/python -m pytest -q $(QUICK:%=tests/test_%.py)
+	$(LOWEST)/bin/python -m pytest -q $(foreach each,$(QUICK),tests/$(dir $(each))test_$(notdir $(each)).py)
 
 # New messages appear in the .po files with an empty msgstr; translate them there and run this again.
 LOCALE := src/certero/locale

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from places import SHARED_DATA
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from certero.pipelines.train import Run
-
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

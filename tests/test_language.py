@@ -17,6 +17,8 @@ import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from places import ROOT
+from report_examples import BEDS, CONFIG, SHOP, beds, metrics_of, pictures, shop, text_of
 
 import certero
 from certero import language
@@ -28,9 +30,7 @@ from certero.language import LANGUAGES, sentence, sentences, translate, use_lang
 from certero.pipelines.train import Run
 from certero.records import Json
 from certero.report.page import render
-from report_examples import BEDS, CONFIG, SHOP, beds, metrics_of, pictures, shop, text_of
 
-ROOT = Path(__file__).resolve().parents[1]
 LOCALE = ROOT / "src" / "certero" / "locale"
 KEYWORDS = "message sentence:1 sentences:1,2"
 TRANSLATED = [code for code in LANGUAGES if code != "en"]

@@ -23,7 +23,7 @@ _HOMES = {
     "evaluate": "certero.pipelines.evaluate",
     "load": "certero.runs.model",
     "plan": "certero.pipelines.plan",
-    "scan": "certero.stages.prepare",
+    "scan": "certero.stages.look",
     "train": "certero.pipelines.train",
     "value": "certero.pipelines.value",
 }

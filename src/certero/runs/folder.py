@@ -175,6 +175,17 @@ def _reserve(place: Path, resumable: bool) -> tuple[Path, int | None]:
     Raises:
         _Occupied: if the place is another run's.
     """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # One after the other: two that look at one place at once would both leave it free, and take the next two.
+    gate = _lock(place.parent, wait=True)
+    try:
+        return _reserve_alone(place, resumable)
+    finally:
+        if gate is not None:
+            os.close(gate)
+
+
+def _reserve_alone(place: Path, resumable: bool) -> tuple[Path, int | None]:
     works = _works(place)
     work, other = works if resumable else works[::-1]
     while True:

@@ -1,0 +1,173 @@
+"""The sealed test set: nothing that selects, fits or calibrates sees it, and every opening is told."""
+
+from __future__ import annotations
+from barns import copy_barn
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import polars as pl
+import pytest
+
+from certero.config import TrainSettings, resolve
+from certero.engine.threads import Threads
+from certero.errors import OutputError
+from certero.machine.cache import BlobCache
+from certero.pipelines.train import train
+from certero.runs.seal import seal
+from certero.runtime.model_file import read_model
+from certero.stages.fit_probe import fit_model, loading_network
+from certero.stages.fitted import Fitted
+from certero.stages.prepare import Prepared, prepare
+from certero.stages.tools import Resources
+
+pytest.importorskip("onnx", reason="training needs the [train] extra")
+
+# The smallest input and one strength: what is shown here depends on neither.
+QUICK = {"image_size": 64, "strengths": (0.03,)}
+
+
+
+
+def _settings(given: bool) -> TrainSettings:
+    return resolve("probe", **QUICK, **({} if given else {"cv": 0, "block": "1h"}))
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Iterator[Resources]:
+    """Resources that remember no feature yet."""
+    caches = BlobCache("fingerprints"), BlobCache("features", folder=tmp_path / "cold"), BlobCache("networks")
+    yield Resources(Threads(2).map, Threads(2).map, *caches)
+    for cache in caches:
+        cache.close()
+
+
+def _fit(prepared: Prepared, settings: TrainSettings, tools: Resources) -> Fitted:
+    """What training does between the seal and the opening."""
+    photos = prepared.photos
+    development, _sealed = seal(photos)
+    with loading_network(settings, tools) as finish:
+        network = finish()
+    return fit_model(
+        development,
+        photos.paths(development),
+        photos.classes(),
+        prepared.given_val,
+        prepared.separation.gap,
+        network,
+        settings,
+        tools,
+        shipped="fitted on train and val",
+    )
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["given split", "own split"])
+@pytest.mark.parametrize("cold", [True, False], ids=["cold features", "warm features"])
+def test_a_model_fitted_after_the_test_photos_were_deleted_is_the_same_bit_for_bit(
+    small_barn: Path, tmp_path: Path, tools: Resources, given: bool, cold: bool
+) -> None:
+    manifest = copy_barn(small_barn, tmp_path / "barn", given)
+    settings = _settings(given)
+    prepared = prepare(manifest, settings, tools)
+    before = _fit(prepared, settings, tools)
+    test = prepared.photos.used().filter(pl.col("split") == "test")
+    assert test.height >= 10
+    for photo in prepared.photos.paths(test):
+        photo.unlink()
+    if cold:
+        tools.features.close()
+        tools.features = BlobCache("features", folder=tmp_path / "colder")
+    after = _fit(prepared, settings, tools)
+    assert after.model == before.model
+    assert after.head_onnx == before.head_onnx
+    assert after.embeddings.tobytes() == before.embeddings.tobytes()
+    assert after.calibration == before.calibration
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["given split", "own split"])
+def test_no_test_row_is_on_the_development_side_of_the_seal(
+    small_barn: Path, tmp_path: Path, tools: Resources, given: bool
+) -> None:
+    prepared = prepare(copy_barn(small_barn, tmp_path / "barn", given), _settings(given), tools)
+    development, sealed = seal(prepared.photos)
+    used = prepared.photos.used()
+    assert set(development["split"]) <= {"train", "val"}
+    assert development.height + len(sealed) == used.height
+    test = used.filter(pl.col("split") == "test")
+    assert len(sealed) == test.height > 0
+    assert not set(development["path"]) & set(test["path"])
+    assert not set(development["pixel_hash"]) & set(test["pixel_hash"])
+
+
+def _log(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
+    monkeypatch.setenv("CERTERO_STATE", str(folder))
+    return folder / "openings.jsonl"
+
+
+def _graph(model: Path) -> bytes:
+    loaded = onnx.load(model)
+    del loaded.metadata_props[:]
+    return loaded.SerializeToString(deterministic=True)
+
+
+@pytest.mark.parametrize("evaluation", ["given", "split", "cv"])
+def test_a_run_without_test_ships_the_same_network_and_opens_nothing(
+    small_barn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluation: str
+) -> None:
+    manifest = copy_barn(small_barn, tmp_path / "barn", evaluation == "given", step=3)
+    rule = {"given": {}, "split": {"cv": 0, "block": "1h"}, "cv": {"cv": 2, "block": "1h"}}[evaluation]
+    log = _log(monkeypatch, tmp_path / "state")
+    closed = train(manifest, output=tmp_path / "closed", open_test=False, require=["f1>=0.1"], **QUICK, **rule)
+    assert closed.metrics["evaluation"] == evaluation
+    assert closed.metrics["test"] is None
+    assert closed.metrics["random_split_accuracy"] is None
+    assert closed.metrics["optimism_of_random_split"] is None
+    assert [row["verdict"] for row in closed.metrics["requirements"]] == ["cannot tell"]
+    assert closed.metrics["openings"] == 0
+    assert not log.exists()
+    assert not (closed.path / "openings.jsonl").exists()
+    assert read_model(closed.model)[1].metrics is None
+    with (closed.path / "predictions.csv").open(encoding="utf-8") as file:
+        assert {row["split"] for row in csv.DictReader(file)} <= {"train", "val"}
+    assert closed.report.stat().st_size > 0
+    opened = train(manifest, output=tmp_path / "opened", **QUICK, **rule)
+    assert opened.metrics["test"]["n"] > 0
+    assert _graph(opened.model) == _graph(closed.model)
+
+
+def test_openings_of_overlapping_photos_are_counted_and_shown_beside_the_figure(
+    small_barn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = _log(monkeypatch, tmp_path / "state")
+    manifest = copy_barn(small_barn, tmp_path / "barn", given=True, step=3)
+    runs = [train(manifest, output=tmp_path / name, **QUICK) for name in ("first", "second")]
+    assert [run.metrics["openings"] for run in runs] == [0, 1]
+    assert [json.loads((run.path / "metrics.json").read_text())["openings"] for run in runs] == [0, 1]
+    assert [json.loads((run.path / "openings.jsonl").read_text())["earlier"] for run in runs] == [0, 1]
+    assert [read_model(run.model)[1].metrics["openings"] for run in runs] == [0, 1]  # type: ignore[index]
+    lines = log.read_text("utf-8").splitlines()
+    assert lines == [(run.path / "openings.jsonl").read_text().strip() for run in runs]
+    record = json.loads(lines[1])
+    assert (record["purpose"], record["run"]) == ("train", str(runs[1].path))
+    test = pl.read_parquet(runs[1].path / "data.parquet").filter(pl.col("split") == "test")
+    assert record["photos"] == sorted({pixel_hash[:16] for pixel_hash in test["pixel_hash"]})
+    # A cross-validation on the same photos looks at them too.
+    again = train(copy_barn(small_barn, tmp_path / "barn2", False, step=3), output=tmp_path / "cv", cv=2, **QUICK)
+    assert again.metrics["openings"] == 2
+
+
+@pytest.mark.parametrize("rule", [{}, {"cv": 2}], ids=["held out", "cross-validated"])
+def test_without_a_writable_log_the_test_set_stays_sealed_and_no_run_appears(
+    small_barn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: dict[str, int]
+) -> None:
+    (tmp_path / "file").write_text("")  # a file where the folder should be stops root too
+    monkeypatch.setenv("CERTERO_STATE", str(tmp_path / "file"))
+    manifest = copy_barn(small_barn, tmp_path / "barn", given=not rule, step=4)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(OutputError, match="or the test set stays sealed"):
+        train(manifest, output=tmp_path / "runs" / "run", **QUICK, **rule)
+    assert list((tmp_path / "runs").iterdir()) == []
