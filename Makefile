@@ -40,8 +40,12 @@ lowest: $(VENV)/.dev
 
 # New messages appear in the .po files with an empty msgstr; translate them there and run this again.
 LOCALE := src/certero/locale
+# What marks a message: functions of `certero.sentences`, and the errors, whose first argument is one.
+MARKS := message sentence:1 sentences:1,2 \
+  CerteroError ConfigError DataError InputError MissingExtra ModelFileError OutputError PhotoError ProblemFound \
+  RequirementNotMet SeriousFindings SplitError TrainingError UnreadablePhotos UserError _Occupied
 catalogue: $(VENV)/.dev
-	$(BIN)/pybabel --quiet extract --mapping babel.cfg --keywords 'message sentence:1 sentences:1,2' --add-location file \
+	$(BIN)/pybabel --quiet extract --mapping babel.cfg --keywords '$(MARKS)' --add-location file \
 	  --sort-by-file --project certero --version 1 --copyright-holder 'the certero authors' --output $(LOCALE)/certero.pot src/certero
 	$(BIN)/pybabel --quiet update --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --domain certero --input-file $(LOCALE)/certero.pot --output-dir $(LOCALE)
 	$(BIN)/pybabel --quiet compile --domain certero --directory $(LOCALE)

@@ -26,10 +26,11 @@ from certero.cli.main import main
 from certero.cli.terminal.progress import STAGES
 from certero.cli.terminal.summary import summarise
 from certero.errors import ConfigError
-from certero.language import LANGUAGES, sentence, sentences, translate, use_language
+from certero.language import LANGUAGES, translate, use_language
 from certero.pipelines.train import Run
 from certero.records import Json
 from certero.report.page import render
+from certero.sentences import sentence, sentences
 
 LOCALE = ROOT / "src" / "certero" / "locale"
 KEYWORDS = "message sentence:1 sentences:1,2"

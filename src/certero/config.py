@@ -185,7 +185,7 @@ def resolve(recipe: str, **given: Any) -> TrainSettings:
         try:
             _checked(dict(written))
         except ConfigError as error:
-            raise ConfigError(f"--recipe {recipe}: {error}") from error
+            raise ConfigError("--recipe %(recipe)s: %(error)s", recipe=recipe, error=error) from error
     values: dict[str, Any] = {**written, **named}
     values = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
     values["recipe"] = recipe
@@ -231,18 +231,20 @@ def parse_toml(data: bytes, what: str) -> dict[str, Any]:
         ConfigError: if they are none.
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:64]:
-        raise ConfigError(f"{what} must be in UTF-8; it is in UTF-16 or no text at all. Save it as UTF-8.")
+        raise ConfigError("%(what)s must be in UTF-8; it is in UTF-16 or no text at all. Save it as UTF-8.", what=what)
     try:
         return tomllib.loads(data.decode("utf-8-sig").replace("\r\n", "\n"))
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"{what} must be in UTF-8; it is not UTF-8 from byte {error.start} on. Save it so."
+            "%(what)s must be in UTF-8; it is not UTF-8 from byte %(start)s on. Save it so.",
+            what=what,
+            start=error.start,
         ) from error
     except RecursionError as error:
-        raise ConfigError(f"{what} must be valid TOML; it is nested too deeply.") from error
+        raise ConfigError("%(what)s must be valid TOML; it is nested too deeply.", what=what) from error
     except ValueError as error:  # beside the kind of tomllib, e.g. for a number of thousands of digits
         reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"{what} must be valid TOML; {reason}.") from error
+        raise ConfigError("%(what)s must be valid TOML; %(reason)s.", what=what, reason=reason) from error
 
 
 def shown(value: object) -> str:
@@ -261,15 +263,25 @@ def _read_recipe(recipe: str) -> dict[str, Any]:
         try:
             return read_toml(Path(recipe), "--recipe")
         except OSError as error:
-            raise ConfigError(f"--recipe must be a readable TOML file; {recipe}: {error.strerror}.") from error
-    raise ConfigError(f"--recipe must be one of {', '.join(known)} or a .toml file; found {recipe!r}.")
+            raise ConfigError(
+                "--recipe must be a readable TOML file; %(recipe)s: %(strerror)s.",
+                recipe=recipe,
+                strerror=error.strerror,
+            ) from error
+    raise ConfigError(
+        "--recipe must be one of %(known)s or a .toml file; found %(recipe)r.", known=", ".join(known), recipe=recipe
+    )
 
 
 def _checked(values: dict[str, Any]) -> TrainSettings:
     fields = {field.name for field in dataclasses.fields(TrainSettings)}
     unknown = sorted(set(values) - fields)
     if unknown:
-        raise ConfigError(f"settings must be among {', '.join(sorted(fields))}; found {', '.join(unknown)}.")
+        raise ConfigError(
+            "settings must be among %(fields)s; found %(unknown)s.",
+            fields=", ".join(sorted(fields)),
+            unknown=", ".join(unknown),
+        )
     _check_kinds(values)
     for name in ("block", "gap"):
         if isinstance(values.get(name), str):
@@ -288,7 +300,7 @@ def _checked(values: dict[str, Any]) -> TrainSettings:
     _check("--workers", settings.workers, 1, 1024)
     _check("--min-photos", settings.min_photos, 2, 10**9)
     if settings.decide is not None and not 0 < settings.decide <= 1:
-        raise ConfigError(f"--decide must lie above 0 and at most 1; found {settings.decide}.")
+        raise ConfigError("--decide must lie above 0 and at most 1; found %(decide)s.", decide=settings.decide)
     _check("--seed", settings.seed, 0, 2**32 - 1)
     _check("--split-seed", settings.split_seed, 0, 2**32 - 1)
     if settings.cv is not None and settings.cv != 0:
@@ -296,22 +308,32 @@ def _checked(values: dict[str, Any]) -> TrainSettings:
     for name, known in _CHOICES.items():
         if getattr(settings, name) not in known:
             raise ConfigError(
-                f"{_flag(name)} must be one of {', '.join(known)}; found {shown(getattr(settings, name))}."
+                "%(flag)s must be one of %(known)s; found %(getattr)s.",
+                flag=_flag(name),
+                known=", ".join(known),
+                getattr=shown(getattr(settings, name)),
             )
     for name, (low, high) in _RANGES.items():
         _check(_flag(name), getattr(settings, name), low, high)
     if not settings.strengths or not all(
         isinstance(s, int | float) and 0 < s < float("inf") for s in settings.strengths
     ):
-        raise ConfigError(f"strengths must be positive numbers; found {shown(list(settings.strengths))}.")
+        raise ConfigError(
+            "strengths must be positive numbers; found %(strengths)s.", strengths=shown(list(settings.strengths))
+        )
     scale = settings.train_scale
     if len(scale) != 2 or not all(isinstance(s, int | float) and 0.2 <= s <= 1.5 for s in scale):
         raise ConfigError(
-            f"train_scale must be two shares of the image size from 0.2 to 1.5; found {shown(list(scale))}."
+            "train_scale must be two shares of the image size from 0.2 to 1.5; found %(scale)s.",
+            scale=shown(list(scale)),
         )
     for name in ("require", "label_also", "assumed"):
         if not all(isinstance(text, str) for text in getattr(settings, name)):
-            raise ConfigError(f"{name} must be a list of texts; found {shown(list(getattr(settings, name)))}.")
+            raise ConfigError(
+                "%(name)s must be a list of texts; found %(getattr)s.",
+                name=name,
+                getattr=shown(list(getattr(settings, name))),
+            )
     if settings.fitting == "network" and settings.precision == "int8":
         raise ConfigError("--precision int8 cannot train a network; found it beside fitting = network. Use auto.")
     return settings
@@ -377,7 +399,12 @@ def _check_use(settings: TrainSettings, named: list[str]) -> None:
         idle, where = ["strengths", "normalise"], "a recipe with layers; this one trains a backbone"
         mend = "Take --recipe cnn"
     if found := [_flag(name) for name in idle if name in named]:
-        raise ConfigError(f"{', '.join(found)} must stand beside {where}. {mend}, or leave it out.")
+        raise ConfigError(
+            "%(found)s must stand beside %(where)s. %(mend)s, or leave it out.",
+            found=", ".join(found),
+            where=where,
+            mend=mend,
+        )
 
 
 # Of a network most settings are for a recipe alone: they are named without the dashes of an option.
@@ -440,14 +467,25 @@ def _check_kinds(values: dict[str, Any]) -> None:
         # True is an int to Python, and never one to a user.
         if value is None or (isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))):
             if isinstance(value, str) and len(value) > _MOST_LETTERS:
-                raise ConfigError(f"{name} must be a text of at most {_MOST_LETTERS} letters; found {shown(value)}.")
+                raise ConfigError(
+                    "%(name)s must be a text of at most %(most_letters)s letters; found %(value)s.",
+                    name=name,
+                    most_letters=_MOST_LETTERS,
+                    value=shown(value),
+                )
             continue
-        raise ConfigError(f"{name} must be {wanted}; found {shown(value)}.")
+        raise ConfigError("%(name)s must be %(wanted)s; found %(value)s.", name=name, wanted=wanted, value=shown(value))
 
 
 def _check(flag: str, value: float | None, low: float, high: float) -> None:
     if value is not None and not low <= value <= high:
-        raise ConfigError(f"{flag} must lie between {low} and {high}; found {shown(value)}.")
+        raise ConfigError(
+            "%(flag)s must lie between %(low)s and %(high)s; found %(value)s.",
+            flag=flag,
+            low=low,
+            high=high,
+            value=shown(value),
+        )
 
 
 def parse_duration(text: str, flag: str) -> timedelta:
@@ -458,11 +496,13 @@ def parse_duration(text: str, flag: str) -> timedelta:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text)
     if match is None or match[2] not in _UNITS:
-        raise ConfigError(f"{flag} must be a duration such as 10m, 1h or 2d; found {text!r}.")
+        raise ConfigError("%(flag)s must be a duration such as 10m, 1h or 2d; found %(text)r.", flag=flag, text=text)
     try:
         return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
     except OverflowError as error:
-        raise ConfigError(f"{flag} must be a duration such as 10m, 1h or 2d; {text!r} is too long.") from error
+        raise ConfigError(
+            "%(flag)s must be a duration such as 10m, 1h or 2d; %(text)r is too long.", flag=flag, text=text
+        ) from error
 
 
 def parse_size(text: str, flag: str) -> int:
@@ -473,7 +513,7 @@ def parse_size(text: str, flag: str) -> int:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text.lower())
     if match is None or match[2] not in _SIZES:
-        raise ConfigError(f"{flag} must be a size such as 500MB or 2GB; found {text!r}.")
+        raise ConfigError("%(flag)s must be a size such as 500MB or 2GB; found %(text)r.", flag=flag, text=text)
     return round(float(match[1]) * _SIZES[match[2]])
 
 
@@ -502,8 +542,8 @@ def _weight(name: str, value: object, found: str | None = None) -> float:
         weight = -1.0
     if not name or not 0 < weight < float("inf"):
         raise ConfigError(
-            "--class-weights must be none, balanced or CLASS=WEIGHT,... with positive weights; "
-            f"found {found if found is not None else f'{name}={value}'!r}."
+            "--class-weights must be none, balanced or CLASS=WEIGHT,... with positive weights; found %(found)r.",
+            found=found if found is not None else f"{name}={value}",
         )
     return weight
 
@@ -513,7 +553,7 @@ def parse_times(text: str) -> Times:
     for times in TIMES:
         if text == times:
             return times
-    raise ConfigError(f"--times must be one of {', '.join(TIMES)}; found {text!r}.")
+    raise ConfigError("--times must be one of %(times)s; found %(text)r.", times=", ".join(TIMES), text=text)
 
 
 def parse_label_level(text: str) -> int | Literal["leaf"]:
@@ -522,7 +562,7 @@ def parse_label_level(text: str) -> int | Literal["leaf"]:
         return "leaf"
     if text.isdecimal() and int(text) >= 1:
         return int(text)
-    raise ConfigError(f"--label-level must be leaf or a folder level from 1 on; found {text!r}.")
+    raise ConfigError("--label-level must be leaf or a folder level from 1 on; found %(text)r.", text=text)
 
 
 def _toml(value: object) -> str:

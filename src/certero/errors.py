@@ -6,11 +6,22 @@ exits with the class's `exit_code`: 2 for something the user can mend, 1 for a f
 
 from __future__ import annotations
 
+from certero.sentences import Sentence, sentence
+
 
 class CerteroError(Exception):
-    """A fault of certero or of its surroundings."""
+    """A fault of certero or of its surroundings.
+
+    Args:
+        message: English, one line, with `%(name)s` where the values go; or a whole sentence.
+        **values: what goes there; sentences among them are translated too.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, /, **values: object) -> None:
+        self.message = message if isinstance(message, Sentence) else sentence(message, **values)
+        super().__init__(self.message)
 
 
 class UserError(CerteroError):
@@ -38,7 +49,7 @@ def changed_since(photo: object, now: object) -> PhotoError:
         photo: its file or name.
         now: what is wrong with it.
     """
-    return PhotoError(f"{photo} must stay as it was scanned; now: {now}. Run again.")
+    return PhotoError("%(photo)s must stay as it was scanned; now: %(now)s. Run again.", photo=photo, now=now)
 
 
 class SplitError(UserError):
@@ -85,7 +96,12 @@ def missing_part(name: str, wanted_by: str, verb: str = "train") -> MissingExtra
         verb: the command, one of `EXTRAS`.
     """
     extra = "networks" if name.partition(".")[0] in _OF_NETWORKS else EXTRAS[verb]
-    return MissingExtra(f"{wanted_by} needs parts that are not installed ({name}). Run: pip install 'certero[{extra}]'")
+    return MissingExtra(
+        "%(wanted_by)s needs parts that are not installed (%(name)s). Run: pip install 'certero[%(extra)s]'",
+        wanted_by=wanted_by,
+        name=name,
+        extra=extra,
+    )
 
 
 class TrainingError(UserError):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import gettext
 import os
-from collections.abc import Mapping
 from importlib import resources
 
 from certero.errors import ConfigError
+from certero.sentences import Sentence
 
 #: Languages with a catalogue, English being what the code is written in.
 LANGUAGES = ("en", "es")
@@ -32,7 +32,9 @@ def use_language(asked: str | None = None) -> str:
     """
     global _catalogue, _language
     if asked is not None and asked not in LANGUAGES:
-        raise ConfigError(f"--lang must be one of {', '.join(LANGUAGES)}; found {asked!r}.")
+        raise ConfigError(
+            "--lang must be one of %(languages)s; found %(asked)r.", languages=", ".join(LANGUAGES), asked=asked
+        )
     _language = asked or _from_locale()
     _catalogue = gettext.NullTranslations()
     if _language != "en":
@@ -56,48 +58,6 @@ def _(message: str) -> str:
 def ngettext(one: str, many: str, count: int) -> str:
     """The message for one or for several, in the language in use."""
     return _catalogue.ngettext(one, many, count)
-
-
-def message(text: str) -> str:
-    """The text itself, marked for the catalogue; it is looked up where it is shown."""
-    return text
-
-
-class Sentence(str):
-    """An English text, in JSON like any other, that remembers its message and values; see `translate`."""
-
-    __slots__ = ("many", "one", "values")
-
-    one: str
-    many: str | None
-    values: Mapping[str, object]
-
-    def __new__(cls, one: str, many: str | None, values: Mapping[str, object]) -> Sentence:
-        chosen = one if many is None or values["count"] == 1 else many
-        text = super().__new__(cls, chosen % values)
-        text.one, text.many, text.values = one, many, values
-        return text
-
-    def __reduce__(self) -> tuple[type[Sentence], tuple[str, str | None, dict[str, object]]]:
-        return (Sentence, (self.one, self.many, dict(self.values)))
-
-
-def sentence(message: str, **values: object) -> Sentence:
-    """A text about the photos that JSON holds in English and people read in their language.
-
-    Args:
-        message: with `%(name)s` where the values go.
-        **values: what goes there; sentences among them are translated too.
-
-    >>> sentence("train has no used photo of %(classes)s", classes="cow")
-    'train has no used photo of cow'
-    """
-    return Sentence(message, None, values)
-
-
-def sentences(one: str, many: str, *, count: int, **values: object) -> Sentence:
-    """`sentence` for a count: one message for 1, the other for several; both may show `%(count)d`."""
-    return Sentence(one, many, {"count": count, **values})
 
 
 def translate(text: str) -> str:

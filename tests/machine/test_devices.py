@@ -60,7 +60,7 @@ def test_a_processor_held_to_instructions_without_bf16_trains_in_fp32(
 
 
 def test_a_processor_without_bf16_trains_in_fp32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from certero.machine.limits import limits as machine
+    from certero.machine import limits as machine
 
     for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
         monkeypatch.delenv(name, raising=False)

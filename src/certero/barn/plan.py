@@ -42,7 +42,13 @@ class Settings:
         ):
             value = getattr(self, name)
             if not low <= value <= high:
-                raise ConfigError(f"{name} must be {low} to {high}, found {value}; choose one in that range")
+                raise ConfigError(
+                    "%(name)s must be %(low)s to %(high)s, found %(value)s; choose one in that range",
+                    name=name,
+                    low=low,
+                    high=high,
+                    value=value,
+                )
 
     @property
     def unit(self) -> float:

@@ -105,14 +105,16 @@ def render_barn(
         found = _find_barn(output, settings)  # another run may have been faster
         if found is None:
             raise OutputError(
-                f"{output} must be a folder that can be written; {error.strerror}. Choose another."
+                "%(output)s must be a folder that can be written; %(strerror)s. Choose another.",
+                output=output,
+                strerror=error.strerror,
             ) from error
         return found
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     summary = _find_barn(output, settings)
     if summary is None:
-        raise OutputError(f"{output} must stay in place while it is written, but it is gone; run again")
+        raise OutputError("%(output)s must stay in place while it is written, but it is gone; run again", output=output)
     return replace(summary, reused=False)
 
 
@@ -198,14 +200,19 @@ def _find_barn(output: Path, settings: Settings) -> BarnSummary | None:
         mark = json.loads((output / _MARK).read_text(encoding="utf-8"))
         found, version, frames, labels = mark["settings"], mark["version"], mark["frames"], mark["labels"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{output} must be new or a demo barn, found other files; choose another folder") from error
+        raise OutputError(
+            "%(output)s must be new or a demo barn, found other files; choose another folder", output=output
+        ) from error
     if found != asdict(settings) or version != VERSION:
         raise OutputError(
-            f"{output} holds a demo barn of other settings or version; choose another folder or delete it"
+            "%(output)s holds a demo barn of other settings or version; choose another folder or delete it",
+            output=output,
         )
     counts = {label: sum(1 for _ in (output / "beds" / label).glob("*.jpg")) for label in LABELS}
     files = (output / "beds.csv", output / "boxes.csv", output / "regions.toml")
     whole = sum(1 for _ in (output / "frames").glob("*.jpg")) == frames and all(file.is_file() for file in files)
     if not whole or counts != labels:
-        raise OutputError(f"{output} must hold all photos of its demo barn, some are gone; delete it and run again")
+        raise OutputError(
+            "%(output)s must hold all photos of its demo barn, some are gone; delete it and run again", output=output
+        )
     return BarnSummary(output, output / "beds.csv", frames, sum(labels.values()), labels, reused=True)

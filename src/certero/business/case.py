@@ -165,13 +165,16 @@ def read_case(case: str | Path | Mapping[str, Any]) -> Case:
         fields = read_toml(Path(case), "--case")
     except OSError as error:
         raise ConfigError(
-            f"--case must be a readable TOML file or one of {', '.join(names)}; {case}: {error.strerror}. "
-            "Write one with: certero value --init"
+            "--case must be a readable TOML file or one of %(names)s; %(case)s: %(strerror)s. "
+            "Write one with: certero value --init",
+            names=", ".join(names),
+            case=case,
+            strerror=error.strerror,
         ) from error
     try:
         return parse_case(fields)
     except ConfigError as error:
-        raise ConfigError(f"--case {case}: {error}") from error
+        raise ConfigError("--case %(case)s: %(error)s", case=case, error=error) from error
 
 
 def parse_case(fields: Mapping[str, Any]) -> Case:
@@ -183,7 +186,11 @@ def parse_case(fields: Mapping[str, Any]) -> Case:
     _check_names("a case", fields, [field.name for field in dataclasses.fields(Case)])
     missing = [name for name in _NEEDED if name not in fields]
     if missing:
-        raise ConfigError(f"a case must have {', '.join(_NEEDED)}; found no {', '.join(missing)}. Add it.")
+        raise ConfigError(
+            "a case must have %(needed)s; found no %(missing)s. Add it.",
+            needed=", ".join(_NEEDED),
+            missing=", ".join(missing),
+        )
     values: dict[str, Any] = {}
     for name, value in fields.items():
         if name in NUMBERS:
@@ -201,8 +208,8 @@ def parse_case(fields: Mapping[str, Any]) -> Case:
     case = Case(**values)
     if case.discount_rate_per_year > 1:
         raise ConfigError(
-            "discount_rate_per_year must be a share, 0.1 for 10 %, and at most 1; "
-            f"found {case.discount_rate_per_year:g}."
+            "discount_rate_per_year must be a share, 0.1 for 10 %%, and at most 1; found %(discount_rate_per_year)g.",
+            discount_rate_per_year=case.discount_rate_per_year,
         )
     _check_figures_fit(case)
     return case
@@ -216,8 +223,9 @@ def _check_figures_fit(case: Case) -> None:
         by_class.append("class_shares")
     if by_class and case.figures.counts is None:
         raise ConfigError(
-            f"{by_class[0]} by class needs figures by class; found figures without [figures.counts]. "
-            f"Add the counts, or give {by_class[0]} as one number."
+            "%(by_class)s by class needs figures by class; found figures without [figures.counts]. "
+            "Add the counts, or give %(by_class)s as one number.",
+            by_class=by_class[0],
         )
     if case.figures.counts is not None:
         check_classes(case, list(case.figures.counts))
@@ -259,7 +267,12 @@ def _same_classes(name: str, found: Mapping[str, Any], classes: Sequence[str]) -
     if unknown or missing:
         what = [f"unknown {', '.join(unknown)}"] if unknown else []
         what += [f"no {', '.join(missing)}"] if missing else []
-        raise ConfigError(f"{name} must name every class of the model ({', '.join(classes)}); found {'; '.join(what)}.")
+        raise ConfigError(
+            "%(name)s must name every class of the model (%(classes)s); found %(what)s.",
+            name=name,
+            classes=", ".join(classes),
+            what="; ".join(what),
+        )
 
 
 def gains(case: Case, classes: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -295,7 +308,13 @@ def _check_names(what: str, fields: Mapping[str, Any], known: Sequence[str]) -> 
     if unknown:
         near = difflib.get_close_matches(unknown[0], known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"{what} may have {', '.join(known)}; found {', '.join(unknown)}.{hint}")
+        raise ConfigError(
+            "%(what)s may have %(known)s; found %(unknown)s.%(hint)s",
+            what=what,
+            known=", ".join(known),
+            unknown=", ".join(unknown),
+            hint=hint,
+        )
 
 
 def _number(name: str, value: object, least: float = -math.inf, allowed: bool = True) -> float:
@@ -309,12 +328,19 @@ def _number(name: str, value: object, least: float = -math.inf, allowed: bool = 
     if abs(number) <= most and (number > least or (allowed and number == least)):
         return number
     bound += f", at most {most:,.0f}" if number > most else ""
-    raise ConfigError(f"{name} must be a number{bound}; found {shown(value)}.")
+    raise ConfigError(
+        "%(name)s must be a number%(bound)s; found %(value)s.", name=name, bound=bound, value=shown(value)
+    )
 
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or len(value) > _MOST_LETTERS:
-        raise ConfigError(f"{name} must be a text of at most {_MOST_LETTERS} letters; found {shown(value)}.")
+        raise ConfigError(
+            "%(name)s must be a text of at most %(most_letters)s letters; found %(value)s.",
+            name=name,
+            most_letters=_MOST_LETTERS,
+            value=shown(value),
+        )
     return value
 
 
@@ -324,8 +350,9 @@ def _per_error(name: str, value: object) -> PerError:
     rows = {label: row for label, row in value.items() if isinstance(row, Mapping)}
     if rows and len(rows) < len(value):
         raise ConfigError(
-            f"{name} must be one number, one a class, or one a class and the class it was called; found a mixture. "
-            "Write it one way."
+            "%(name)s must be one number, one a class, or one a class and the class it was called; "
+            "found a mixture. Write it one way.",
+            name=name,
         )
     if rows:
         return {
@@ -337,17 +364,17 @@ def _per_error(name: str, value: object) -> PerError:
 
 def _class_shares(value: object) -> dict[str, float]:
     if not isinstance(value, Mapping) or not value:
-        raise ConfigError(f"class_shares must be a table of shares by class; found {shown(value)}.")
+        raise ConfigError("class_shares must be a table of shares by class; found %(value)s.", value=shown(value))
     shares = {label: _number(f"class_shares.{label}", share, 0) for label, share in value.items()}
     total = math.fsum(shares.values())
     if abs(total - 1) > _SHARES_SUM_TO_ONE:
-        raise ConfigError(f"class_shares must sum to 1; they sum to {total:.6g}. Correct them.")
+        raise ConfigError("class_shares must sum to 1; they sum to %(total).6g. Correct them.", total=total)
     return {label: share / total for label, share in shares.items()}
 
 
 def _currency_format(value: object) -> CurrencyFormat:
     if not isinstance(value, Mapping):
-        raise ConfigError(f"currency_format must be a table; found {shown(value)}.")
+        raise ConfigError("currency_format must be a table; found %(value)s.", value=shown(value))
     _check_names("currency_format", value, [field.name for field in dataclasses.fields(CurrencyFormat)])
     for name, cell in value.items():
         if name == "symbol_after":
@@ -360,11 +387,17 @@ def _currency_format(value: object) -> CurrencyFormat:
             wanted = {"symbol_after": "true or false", "decimals": "a whole number from 0 to 6"}.get(
                 name, f"a text of at most {_MOST_SIGN} letters"
             )
-            raise ConfigError(f"currency_format.{name} must be {wanted}; found {shown(cell)}.")
+            raise ConfigError(
+                "currency_format.%(name)s must be %(wanted)s; found %(cell)s.",
+                name=name,
+                wanted=wanted,
+                cell=shown(cell),
+            )
     found = CurrencyFormat(**value)
     if found.decimal == found.thousands or not found.decimal:
         raise ConfigError(
-            f"currency_format.decimal must differ from thousands and not be empty; found {found.decimal!r} for both."
+            "currency_format.decimal must differ from thousands and not be empty; found %(decimal)r for both.",
+            decimal=found.decimal,
         )
     return found
 
@@ -379,7 +412,7 @@ def _figures(value: object) -> Figures:
     were named rightly, and recall / precision the share that got a label.
     """
     if not isinstance(value, Mapping):
-        raise ConfigError(f"figures must be a table; found {shown(value)}.")
+        raise ConfigError("figures must be a table; found %(value)s.", value=shown(value))
     known = ["accuracy", "precision", "recall", "right", "wrong", "no_label", "counts", "n"]
     _check_names("figures", value, known)
     n = _number("figures.n", value["n"], 0, False) if "n" in value else None
@@ -394,7 +427,7 @@ def _figures(value: object) -> Figures:
         if total <= 0 or (n is not None and abs(n - total) > 1e-9):
             found = "0" if total <= 0 else f"{total:g} and n = {n:g}"
             raise ConfigError(
-                f"figures.right, wrong and no_label must be counts that sum to the photos; found {found}."
+                "figures.right, wrong and no_label must be counts that sum to the photos; found %(found)s.", found=found
             )
         right, wrong, no_label = (cell / total for cell in cells)
         return Figures(total, right, wrong, no_label)
@@ -410,19 +443,28 @@ def _figures(value: object) -> Figures:
         answered = recall / precision if precision > 0 else math.inf
         if answered > 1 + 1e-9:
             raise ConfigError(
-                "figures.recall must not be above figures.precision: a photo has one label at most here; found recall "
-                f"{recall:g}, precision {precision:g}. Are they micro averages over all photos?"
+                "figures.recall must not be above figures.precision: a photo has one label at most "
+                "here; found recall %(recall)g, precision %(precision)g. Are they micro averages "
+                "over all photos?",
+                recall=recall,
+                precision=precision,
             )
         answered = min(1.0, answered)
         return Figures(n, recall, answered - recall, 1 - answered)
     found = ", ".join(sorted(given)) or "none"
-    raise ConfigError(f"figures must be given in one way, each with n but the last: {_WAYS}; found {found}.")
+    raise ConfigError(
+        "figures must be given in one way, each with n but the last: %(ways)s; found %(found)s.",
+        ways=_WAYS,
+        found=found,
+    )
 
 
 def _share(name: str, value: object) -> float:
     share = _number(name, value, 0)
     if share > 1:
-        raise ConfigError(f"{name} must be a share from 0 to 1, 0.47 for 47 %; found {share:g}.")
+        raise ConfigError(
+            "%(name)s must be a share from 0 to 1, 0.47 for 47 %%; found %(share)g.", name=name, share=share
+        )
     return share
 
 

@@ -157,8 +157,9 @@ def check_shares(outcomes: Outcomes, shares: Mapping[str, float] | None) -> NDAr
     ]
     if lacking:
         raise DataError(
-            f"the test photos must hold every class that class_shares expects; found none of {', '.join(lacking)}. "
-            "Add such photos, name others with --data, or set the share to 0."
+            "the test photos must hold every class that class_shares expects; found none of "
+            "%(lacking)s. Add such photos, name others with --data, or set the share to 0.",
+            lacking=", ".join(lacking),
         )
     return wanted
 

@@ -77,7 +77,9 @@ def write_template(place: Path, classes: Sequence[str] = ()) -> None:
         OutputError: if the file exists already or cannot be written.
     """
     if place.exists():
-        raise OutputError(f"--init must not overwrite a file; {place} exists. Name another with --case, or remove it.")
+        raise OutputError(
+            "--init must not overwrite a file; %(place)s exists. Name another with --case, or remove it.", place=place
+        )
     write_whole(place, template(classes))
 
 

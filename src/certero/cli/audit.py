@@ -75,4 +75,6 @@ def command(
             print_places(shown)
     serious = answer["counts"]["findings"]["high"]
     if strict and serious:
-        raise SeriousFindings(f"--strict needs data without serious findings; found {serious}. Do as it says above.")
+        raise SeriousFindings(
+            "--strict needs data without serious findings; found %(serious)s. Do as it says above.", serious=serious
+        )

@@ -40,7 +40,11 @@ def command(
     """
     use_language(lang)
     if action not in _ACTIONS:
-        raise ConfigError(f"certero cache must be followed by {' or '.join(_ACTIONS)}; found {action!r}.")
+        raise ConfigError(
+            "certero cache must be followed by %(actions)s; found %(action)r.",
+            actions=" or ".join(_ACTIONS),
+            action=action,
+        )
     check_target(as_json, "--json")
     limits = [older_than is not None, max_size is not None, everything]
     if action == "show" and any(limits):
@@ -49,8 +53,8 @@ def command(
     if action == "prune":
         if not any(limits) or (everything and sum(limits) > 1):
             raise ConfigError(
-                "certero cache prune needs --older-than 30d, --max-size 2GB (or both), or --all alone. "
-                "See what is there with: certero cache show"
+                "certero cache prune needs --older-than 30d, --max-size 2GB (or both), or --all "
+                "alone. See what is there with: certero cache show"
             )
         pruned = prune_caches(
             unused_for=None if older_than is None else parse_duration(older_than, "--older-than"),

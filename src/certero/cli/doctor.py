@@ -45,7 +45,9 @@ def command(
             say(line)
     if strict and diagnosis.status == "problem":
         names = ", ".join(check.name for check in diagnosis.checks if check.status == "problem")
-        raise ProblemFound(f"--strict needs a machine without problems; found some with {names}. Do as it says above.")
+        raise ProblemFound(
+            "--strict needs a machine without problems; found some with %(names)s. Do as it says above.", names=names
+        )
 
 
 def show(diagnosis: Diagnosis, width: int) -> list[str]:

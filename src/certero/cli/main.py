@@ -175,8 +175,11 @@ def _check_addresses(verb: str) -> None:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if verb in EXTRAS and limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESSES:
         raise ConfigError(
-            f"certero {verb} must have {_LEAST_ADDRESSES // 1024} KB of addresses; ulimit -v allows {limit // 1024}. "
-            "Raise it: ulimit -v 3000000, or unlimited."
+            "certero %(verb)s must have %(least_addresses)s KB of addresses; ulimit -v allows "
+            "%(limit)s. Raise it: ulimit -v 3000000, or unlimited.",
+            verb=verb,
+            least_addresses=_LEAST_ADDRESSES // 1024,
+            limit=limit // 1024,
         )
 
 

@@ -58,7 +58,9 @@ def command(
     if len({target for _name, target in asked}) < len(asked):
         raise ConfigError("--json, --jsonl and --csv must go to different places; two go to the same. Name two files.")
     if csv_for not in (None, *_CSV_FOR):
-        raise ConfigError(f"--csv-for must be one of {', '.join(_CSV_FOR)}; found {csv_for!r}.")
+        raise ConfigError(
+            "--csv-for must be one of %(csv_for)s; found %(csv_for_2)r.", csv_for=", ".join(_CSV_FOR), csv_for_2=csv_for
+        )
     if csv_for is not None and as_csv is None:
         raise ConfigError("--csv-for says what reads the CSV; found no --csv beside it. Add --csv FILE.")
     check_targets({f"--{name}": target for name, target in asked}, [*of_model(model), *images])
@@ -89,8 +91,11 @@ def command(
         first = f"{broken[0].path}: {broken[0].error}"
         if strict:
             raise UnreadablePhotos(
-                f"--strict needs every photo to be readable; {len(broken)} of {len(predictions)} photos could not be "
-                f"read; first: {first}."
+                "--strict needs every photo to be readable; %(n_broken)s of %(n_predictions)s "
+                "photos could not be read; first: %(first)s.",
+                n_broken=len(broken),
+                n_predictions=len(predictions),
+                first=first,
             )
         counts = {"broken": len(broken), "photos": len(predictions), "first": first}
         message = ngettext(

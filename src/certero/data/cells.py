@@ -13,9 +13,9 @@ from pathlib import Path
 import polars as pl
 
 from certero.errors import DataError
-from certero.language import Sentence, sentence
 from certero.machine.files import read_file
 from certero.photos.listing import first_and_count, printable
+from certero.sentences import Sentence, sentence
 
 _SEPARATORS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\n])"?[,;\t|]*', re.IGNORECASE)
@@ -69,13 +69,16 @@ def read_cells(manifest: Path, known: frozenset[str]) -> Cells:
     try:
         data = read_file(manifest)
     except OSError as error:
-        raise DataError(f"a manifest must be readable; {shown}: {error.strerror}.") from error
+        raise DataError(
+            "a manifest must be readable; %(shown)s: %(strerror)s.", shown=shown, strerror=error.strerror
+        ) from error
     if data.startswith(_PARQUET) or manifest.suffix.lower() == ".parquet":
         return _read_parquet(shown, data)
     if data.startswith((_ZIP, _OLD_OFFICE)):
         raise DataError(
-            f"a manifest must be CSV, TSV or Parquet; {shown} holds a spreadsheet or an archive. In the spreadsheet "
-            "take Save as, CSV UTF-8."
+            "a manifest must be CSV, TSV or Parquet; %(shown)s holds a spreadsheet or an archive. "
+            "In the spreadsheet take Save as, CSV UTF-8.",
+            shown=shown,
         )
     return _read_text(shown, _decode(shown, data), known, manifest.suffix.lower() == ".tsv")
 
@@ -106,10 +109,15 @@ def _decode(shown: str, data: bytes) -> str:
         else:
             found = f"begins as {coding[:6].upper()} and is none"
         raise DataError(
-            f"a manifest must be UTF-8; {shown} {found}. Save it as CSV UTF-8 (in a spreadsheet: Save as, CSV UTF-8)."
+            "a manifest must be UTF-8; %(shown)s %(found)s. Save it as CSV UTF-8 (in a "
+            "spreadsheet: Save as, CSV UTF-8).",
+            shown=shown,
+            found=found,
         ) from error
     if "\0" in text:
-        raise DataError(f"a manifest must be text or Parquet; {shown} holds zero bytes. Save it as CSV UTF-8.")
+        raise DataError(
+            "a manifest must be text or Parquet; %(shown)s holds zero bytes. Save it as CSV UTF-8.", shown=shown
+        )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -117,7 +125,7 @@ def _read_text(shown: str, text: str, known: frozenset[str], tabs: bool) -> Cell
     lines = text.split("\n")
     first = next((number for number, line in enumerate(lines) if line.strip(_UNSEEN + " \t,;|")), None)
     if first is None:
-        raise DataError(f"a manifest must list at least one photo; {shown} is empty. Add rows.")
+        raise DataError("a manifest must list at least one photo; %(shown)s is empty. Add rows.", shown=shown)
     separator = None
     if said := _SEPARATOR_LINE.fullmatch(lines[first].strip()):
         separator, first = said[1], first + 1
@@ -135,9 +143,12 @@ def _read_text(shown: str, text: str, known: frozenset[str], tabs: bool) -> Cell
         found.append((line, cells))
     if wrong:
         raise DataError(
-            f"every row of a manifest must have as many cells as its header, {len(names)}; {shown} has "
-            f"{first_and_count(wrong, 'row')} with more. Put quotation marks around a cell that holds the sign between "
-            "the cells."
+            "every row of a manifest must have as many cells as its header, %(n_names)s; %(shown)s "
+            "has %(first_and_count)s with more. Put quotation marks around a cell that holds the "
+            "sign between the cells.",
+            n_names=len(names),
+            shown=shown,
+            first_and_count=first_and_count(wrong, "row"),
         )
     columns = {
         number: [(cells[number] or None) if number < len(cells) else None for _line, cells in found]
@@ -173,8 +184,11 @@ def _parse(shown: str, text: str, first: int, separator: str) -> Iterator[tuple[
             line = first + reader.line_num
     except csv.Error as error:
         raise DataError(
-            f"a quotation mark that opens a cell must be closed at the end of the cell; {shown}, line {line}: it is "
-            'not. Write a mark inside such a cell twice ("6"" red"), or do not begin the cell with one.'
+            "a quotation mark that opens a cell must be closed at the end of the cell; %(shown)s, "
+            'line %(line)s: it is not. Write a mark inside such a cell twice ("6"" red"), or do '
+            "not begin the cell with one.",
+            shown=shown,
+            line=line,
         ) from error
 
 
@@ -184,7 +198,9 @@ def _check_names(shown: str, names: list[str]) -> None:
     twice = [name for number, name in enumerate(names) if lowered.index(name.lower()) < number]
     if twice:
         raise DataError(
-            f"every column of a manifest needs a name of its own; {shown} has {twice[0]} twice. Rename or remove one."
+            "every column of a manifest needs a name of its own; %(shown)s has %(twice)s twice. Rename or remove one.",
+            shown=shown,
+            twice=twice[0],
         )
 
 
@@ -199,8 +215,9 @@ def _read_parquet(shown: str, data: bytes) -> Cells:
         # What corrupt bytes make Polars panic with is no Exception, and has no name to import in every version.
         if isinstance(error, pl.exceptions.PolarsError | OSError) or type(error).__name__ == "PanicException":
             raise DataError(
-                f"a manifest named .parquet must be a whole Parquet file; {shown} cannot be read as one. Write it "
-                "anew, or save it as CSV UTF-8."
+                "a manifest named .parquet must be a whole Parquet file; %(shown)s cannot be read "
+                "as one. Write it anew, or save it as CSV UTF-8.",
+                shown=shown,
             ) from error
         raise
     names = [name.strip() for name in table.columns]

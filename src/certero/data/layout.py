@@ -10,8 +10,8 @@ from typing import Literal
 
 from certero.data.folder_words import CONDITION_WORDS, SPLIT_OF_WORD, WORDS_BESIDE
 from certero.errors import DataError
-from certero.language import sentence
 from certero.names import class_name, find_class, look, without_accents
+from certero.sentences import sentence
 
 LabelLevel = int | Literal["leaf"]
 Folders = tuple[str, ...]
@@ -170,9 +170,11 @@ def _hold_classes(tree: _Tree, words: Mapping[str, str], level: LabelLevel) -> b
         if others or not any(tree.loose(name) for name in words):
             return False
         raise DataError(
-            f"splits must hold one folder a class (DATA/train/CLASS/photo.jpg); the folders {some(words)} hold photos "
-            "and no class folders. Move the photos into folders named after their class, list them in a table with the "
-            f"columns path, label and split, or rename {some(words)} if they are the classes."
+            "splits must hold one folder a class (DATA/train/CLASS/photo.jpg); the folders "
+            "%(some)s hold photos and no class folders. Move the photos into folders named after "
+            "their class, list them in a table with the columns path, label and split, or rename "
+            "%(some)s if they are the classes.",
+            some=some(words),
         )
     by_split: dict[str, set[str]] = defaultdict(set)
     for name in holding:
@@ -181,8 +183,11 @@ def _hold_classes(tree: _Tree, words: Mapping[str, str], level: LabelLevel) -> b
     if len(sets) > 1 and not any(a & b for i, a in enumerate(sets) for b in sets[:i]):
         told = "; ".join(f"{name}: {some(labels[name])}" for name in holding)
         raise DataError(
-            f"splits must hold the same class folders; the folders {some(words)} look like splits and share none "
-            f"({told}). Give the folders of a class one name in each, or rename {some(words)} if they are the classes."
+            "splits must hold the same class folders; the folders %(some)s look like splits and "
+            "share none (%(told)s). Give the folders of a class one name in each, or rename "
+            "%(some)s if they are the classes.",
+            some=some(words),
+            told=told,
         )
     return True
 
@@ -220,7 +225,9 @@ def _split_inside(tree: _Tree) -> bool:
     if _are_conditions(list(words)) and any(tree.labels(top, 0, 3) for top in words):
         own = some(set().union(*inside.values()))
         raise DataError(
-            f"DATA must be divided once; {some(words)} each hold splits of their own ({own}). Point to one of them."
+            "DATA must be divided once; %(some)s each hold splits of their own (%(own)s). Point to one of them.",
+            some=some(words),
+            own=own,
         )
     return True
 
@@ -254,9 +261,13 @@ def _level_of_repeated(
     if named or (first and not second):
         splits = ", or rename the folders train and test if they are splits" if named else ""
         raise DataError(
-            f"it must be clear which folders name the classes; {some(repeating)} each hold the same folders "
-            f"({some(names)}). If those are the classes, say --label-level {level}; if {some(repeating)} are, say "
-            f"--label-level 1{splits}."
+            "it must be clear which folders name the classes; %(some)s each hold the same folders "
+            "(%(some_2)s). If those are the classes, say --label-level %(level)s; if %(some)s are, "
+            "say --label-level 1%(splits)s.",
+            some=some(repeating),
+            some_2=some(names),
+            level=level,
+            splits=splits,
         )
     if second and not first:
         return 1, ()

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from certero.data.table import Photos
-from certero.language import Sentence, sentence
 from certero.photos.listing import describe_passed_over
 from certero.records import Json
+from certero.sentences import Sentence, sentence
 
 # A note each for so many classes, one for the others.
 _MOST = 5

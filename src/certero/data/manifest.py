@@ -19,10 +19,10 @@ from certero.data.table import SCHEMA, WORKING_COLUMNS, Photos, conform
 from certero.data.times import Stamp, shift, stamp_in_cell, zones
 from certero.errors import DataError
 from certero.interchange import apart
-from certero.language import Sentence, message, sentence
 from certero.names import class_name
 from certero.photos.listing import first_and_count, on_disk, printable
 from certero.records import SPLITS
+from certero.sentences import Sentence, message, sentence
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
 SPREADSHEET_SUFFIXES = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
@@ -68,7 +68,7 @@ def list_manifest(manifest: Path) -> Photos:
     cells = read_cells(manifest, _KNOWN)
     columns, notes = _name_columns(shown, cells)
     if not cells.lines:
-        raise DataError(f"a manifest must list at least one photo; {shown} has no rows. Add rows.")
+        raise DataError("a manifest must list at least one photo; %(shown)s has no rows. Add rows.", shown=shown)
     paths = _manifest_paths(manifest, cells, columns.pop("path"))
     labels = [class_name(label or "") for label in columns.pop("label")]
     _check_rows(shown, cells, paths, labels)
@@ -80,8 +80,10 @@ def list_manifest(manifest: Path) -> Photos:
         splits = [word or "" for word in columns.pop("split")]
         if unknown := [cells.at(row, word) for row, word in enumerate(splits) if word and split_named(word) is None]:
             raise DataError(
-                f"split must be train, val, test, another word for one of them, or empty; {shown} has "
-                f"{first_and_count(unknown, 'other word')}. Correct the column."
+                "split must be train, val, test, another word for one of them, or empty; %(shown)s "
+                "has %(first_and_count)s. Correct the column.",
+                shown=shown,
+                first_and_count=first_and_count(unknown, "other word"),
             )
         table["split"] = pl.Series("split", [split_named(word) for word in splits], dtype=pl.String)
     if "captured_at" in columns:
@@ -126,7 +128,9 @@ def _name_columns(shown: str, cells: Cells) -> tuple[dict[str, list[str | None]]
     if doubled := [word for word, count in Counter(chosen.values()).items() if count > 1]:
         both = ", ".join(name for name, word in chosen.items() if word == doubled[0])
         raise DataError(
-            f"every column of a manifest needs a name of its own; {shown} has {both}, which are one. Rename one."
+            "every column of a manifest needs a name of its own; %(shown)s has %(both)s, which are one. Rename one.",
+            shown=shown,
+            both=both,
         )
     notes: list[Sentence] = [
         *cells.notes,
@@ -164,13 +168,20 @@ def _missing(shown: str, cells: Cells, lacking: Sequence[str], others: Sequence[
     kinds = [nested[name] for name in (wanted, *_SYNONYMS[wanted]) if name in nested]
     if kinds:
         return DataError(
-            f"a photo has one {wanted}, written as text; the column of {shown} holds {kinds[0]}. certero knows one "
-            "label a photo: write a column with one text in each row."
+            "a photo has one %(wanted)s, written as text; the column of %(shown)s holds "
+            "%(kinds)s. certero knows one label a photo: write a column with one text in each row.",
+            wanted=wanted,
+            shown=shown,
+            kinds=kinds[0],
         )
     advice = f"Rename one of {', '.join(others)} to {wanted}." if others else _ADVICE[wanted]
     return DataError(
-        f"a manifest must have the columns path and label; {shown} lacks {' and '.join(lacking)} "
-        f"(found: {name_columns([*cells.columns, *cells.nested])}). {advice}"
+        "a manifest must have the columns path and label; %(shown)s lacks %(lacking)s (found: "
+        "%(name_columns)s). %(advice)s",
+        shown=shown,
+        lacking=" and ".join(lacking),
+        name_columns=name_columns([*cells.columns, *cells.nested]),
+        advice=advice,
     )
 
 
@@ -185,15 +196,22 @@ def _manifest_paths(manifest: Path, cells: Cells, listed: Sequence[str | None]) 
     shown, root = printable(manifest.name), manifest.parent
     if without := [row for row, path in enumerate(listed) if path is None]:
         raise DataError(
-            f"every row of a manifest needs a path; {shown} has {len(without)} without (first: {cells.counted} "
-            f"{cells.lines[without[0]]}). Add them."
+            "every row of a manifest needs a path; %(shown)s has %(n_without)s without (first: "
+            "%(counted)s %(lines)s). Add them.",
+            shown=shown,
+            n_without=len(without),
+            counted=cells.counted,
+            lines=cells.lines[without[0]],
         )
     roots = [root.absolute(), root.resolve()]
     paths = [_inside(roots, path or "") for path in listed]
     if outside := [cells.at(row, listed[row]) for row, path in enumerate(paths) if path is None]:
         raise DataError(
-            f"paths must lie in the folder of the manifest, {printable(str(roots[0]))}, or below; {shown} has "
-            f"{first_and_count(outside, 'path')} elsewhere. Move the manifest to a folder above the photos."
+            "paths must lie in the folder of the manifest, %(roots)s, or below; %(shown)s has "
+            "%(first_and_count)s elsewhere. Move the manifest to a folder above the photos.",
+            roots=printable(str(roots[0])),
+            shown=shown,
+            first_and_count=first_and_count(outside, "path"),
         )
     found = [_spelled(root, path or "") for path in paths]
     if missing := [row for row, path in enumerate(found) if path is None]:
@@ -201,8 +219,12 @@ def _manifest_paths(manifest: Path, cells: Cells, listed: Sequence[str | None]) 
         whole = [f"{paths[missing[0]]}{suffix}" for suffix in (".jpg", ".jpeg", ".png", ".JPG")]
         there = next((f"{path} is there: write whole names" for path in whole if _is_file(root, path)), "")
         raise DataError(
-            f"every path of a manifest must be a file; {shown} has {first_and_count(unknown, 'path')} without a file "
-            f"in {printable(str(root))}. {there or 'Correct the paths: they are relative to the manifest'}."
+            "every path of a manifest must be a file; %(shown)s has %(first_and_count)s without a "
+            "file in %(root)s. %(there)s.",
+            shown=shown,
+            first_and_count=first_and_count(unknown, "path"),
+            root=printable(str(root)),
+            there=there or "Correct the paths: they are relative to the manifest",
         )
     return [path for path in found if path is not None]
 
@@ -233,13 +255,19 @@ def _check_rows(shown: str, cells: Cells, paths: list[str], labels: list[str]) -
     if "" in labels:
         first = labels.index("")
         raise DataError(
-            f"every row of a manifest needs a label; {shown} has {labels.count('')} without "
-            f"(first: {cells.at(first, paths[first])}). Add the labels or remove the rows."
+            "every row of a manifest needs a label; %(shown)s has %(count)s without (first: "
+            "%(at)s). Add the labels or remove the rows.",
+            shown=shown,
+            count=labels.count(""),
+            at=cells.at(first, paths[first]),
         )
     if several := [cells.at(row, labels[row]) for row in _rows_of_several(labels)]:
         raise DataError(
-            f"certero knows one label a photo; {shown} has {first_and_count(several, 'row')} with several. Keep the "
-            "one that matters, or train once for each kind of label; if it is the name of one class, rename it."
+            "certero knows one label a photo; %(shown)s has %(first_and_count)s with several. Keep "
+            "the one that matters, or train once for each kind of label; if it is the name of one "
+            "class, rename it.",
+            shown=shown,
+            first_and_count=first_and_count(several, "row"),
         )
     first_row: dict[str, int] = {}
     contradicted: list[str] = []
@@ -249,13 +277,16 @@ def _check_rows(shown: str, cells: Cells, paths: list[str], labels: list[str]) -
             contradicted.append(cells.at(row, f"{path}: {earlier}, {label}"))
     if contradicted:
         raise DataError(
-            f"a photo has one label; {shown} gives two to {first_and_count(contradicted, 'photo')}. Keep the right one."
+            "a photo has one label; %(shown)s gives two to %(first_and_count)s. Keep the right one.",
+            shown=shown,
+            first_and_count=first_and_count(contradicted, "photo"),
         )
     repeated = [cells.at(row, path) for row, path in enumerate(paths) if first_row[path] != row]
     if repeated:
         raise DataError(
-            f"a photo is listed once; {shown} lists {first_and_count(repeated, 'photo')} again. Remove the "
-            "duplicate rows."
+            "a photo is listed once; %(shown)s lists %(first_and_count)s again. Remove the duplicate rows.",
+            shown=shown,
+            first_and_count=first_and_count(repeated, "photo"),
         )
 
 
@@ -288,17 +319,24 @@ def _manifest_times(
     stamps = [None if cell is None else stamp_in_cell(cell) for cell in written]
     if wrong := [cells.at(row, cell) for row, cell in enumerate(written) if cell is not None and stamps[row] is None]:
         raise DataError(
-            f"captured_at must be a date and a time such as 2024-01-12T05:40:04; {shown} has "
-            f"{first_and_count(wrong, 'other value')}. Correct them, leave them empty, or use --group-by."
+            "captured_at must be a date and a time such as 2024-01-12T05:40:04; %(shown)s has "
+            "%(first_and_count)s. Correct them, leave them empty, or use --group-by.",
+            shown=shown,
+            first_and_count=first_and_count(wrong, "other value"),
         )
     known: Mapping[int, Stamp] = {row: stamp for row, stamp in enumerate(stamps) if stamp is not None}
     naive = [row for row, stamp in known.items() if stamp.offset is None]
     if naive and len(naive) < len(known):
         zoned = next(row for row, stamp in known.items() if stamp.offset is not None)
         raise DataError(
-            f"captured_at must state a zone for every time or for none; {shown} has {len(naive)} without (first: "
-            f"{cells.at(naive[0], written[naive[0]])}) and {len(known) - len(naive)} with (first: "
-            f"{cells.at(zoned, written[zoned])}). Write all of them as local times."
+            "captured_at must state a zone for every time or for none; %(shown)s has %(n_naive)s "
+            "without (first: %(at)s) and %(n_known)s with (first: %(at_2)s). Write all of them as "
+            "local times.",
+            shown=shown,
+            n_naive=len(naive),
+            at=cells.at(naive[0], written[naive[0]]),
+            n_known=len(known) - len(naive),
+            at_2=cells.at(zoned, written[zoned]),
         )
     times, zone = shift(stamps)
     if zone is None:

@@ -53,7 +53,9 @@ def match_all(pattern: str, names: Sequence[str], seconds: float = SECONDS_A_NAM
     except (re.error, RecursionError, OverflowError, MemoryError) as error:
         reason = str(error) or "it is too large"
         raise SplitError(
-            f"--group-by must be a valid regular expression; '{pattern}' is not: {reason}. Correct it."
+            "--group-by must be a valid regular expression; '%(pattern)s' is not: %(reason)s. Correct it.",
+            pattern=pattern,
+            reason=reason,
         ) from error
     if not sys.executable:  # a Python inside another program cannot be started a second time
         found = (regex.search(name) for name in names)
@@ -64,13 +66,18 @@ def match_all(pattern: str, names: Sequence[str], seconds: float = SECONDS_A_NAM
         at = len(answers)
         some, _ended = _search(pattern, names[at : at + _TOGETHER], seconds, 1)
         raise SplitError(
-            f"--group-by must be a regular expression that comes to an end; '{pattern}' does not within {seconds:g} s "
-            f"on {printable(names[min(at + len(some), len(names) - 1)])}. Write it without a repeat inside a repeat."
+            "--group-by must be a regular expression that comes to an end; '%(pattern)s' does not "
+            "within %(seconds)g s on %(names)s. Write it without a repeat inside a repeat.",
+            pattern=pattern,
+            seconds=seconds,
+            names=printable(names[min(at + len(some), len(names) - 1)]),
         )
     if len(answers) < len(names):
         raise SplitError(
-            f"--group-by must be a regular expression that can be searched for; '{pattern}' ended the process that "
-            f"did, with {ended}. Write a simpler one."
+            "--group-by must be a regular expression that can be searched for; '%(pattern)s' ended "
+            "the process that did, with %(ended)s. Write a simpler one.",
+            pattern=pattern,
+            ended=ended,
         )
     return answers
 

@@ -22,7 +22,6 @@ from certero.data.spellings import settle_classes
 from certero.data.table import SCHEMA, Photos, conform
 from certero.data.times import Stamp, never_set, shift, stamp_in_name, zones
 from certero.errors import DataError
-from certero.language import sentence, sentences
 from certero.names import class_name, find_class
 from certero.photos.first_look import Seen
 from certero.photos.listing import (
@@ -40,6 +39,7 @@ from certero.photos.listing import (
     why_foreign,
 )
 from certero.records import Progress, no_progress
+from certero.sentences import sentence, sentences
 
 _FORMAT_OF_SUFFIX = {
     **dict.fromkeys((".jpg", ".jpe", ".jfif", ".mpo"), "jpeg"),
@@ -84,23 +84,33 @@ def list_photos(
         return _list_folder(data, label_level, single_label, classes)
     shown = printable(str(data))
     if not data.exists():
-        raise DataError(f"DATA must be a folder of photos or a manifest; {shown} does not exist. Check the path.")
+        raise DataError(
+            "DATA must be a folder of photos or a manifest; %(shown)s does not exist. Check the path.", shown=shown
+        )
     if data.suffix.lower() in ARCHIVE_SUFFIXES:
-        raise DataError(f"DATA must be a folder of photos or a manifest; {shown} is an archive. {look_inside(data)}")
+        raise DataError(
+            "DATA must be a folder of photos or a manifest; %(shown)s is an archive. %(look_inside)s",
+            shown=shown,
+            look_inside=look_inside(data),
+        )
     if data.suffix.lower() in SPREADSHEET_SUFFIXES:
         raise DataError(
-            f"DATA must be a folder of photos or a {', '.join(MANIFEST_SUFFIXES)} manifest; {shown} is a spreadsheet. "
-            "Open it and take Save as, CSV UTF-8."
+            "DATA must be a folder of photos or a %(manifest_suffixes)s manifest; %(shown)s is a "
+            "spreadsheet. Open it and take Save as, CSV UTF-8.",
+            manifest_suffixes=", ".join(MANIFEST_SUFFIXES),
+            shown=shown,
         )
     if data.suffix.lower() not in MANIFEST_SUFFIXES:
         raise DataError(
-            f"DATA must be a folder of photos or a {', '.join(MANIFEST_SUFFIXES)} manifest; found the file {shown}. "
-            "Give the folder that holds one folder a class."
+            "DATA must be a folder of photos or a %(manifest_suffixes)s manifest; found the file "
+            "%(shown)s. Give the folder that holds one folder a class.",
+            manifest_suffixes=", ".join(MANIFEST_SUFFIXES),
+            shown=shown,
         )
     if label_level is not None or single_label is not None:
         raise DataError(
-            f"--label-level and --label are for folders; {printable(data.name)} is a manifest. Name the "
-            "classes in its label column."
+            "--label-level and --label are for folders; %(name)s is a manifest. Name the classes in its label column.",
+            name=printable(data.name),
         )
     return list_manifest(data)
 
@@ -135,8 +145,9 @@ def scan(
         raise DataError("--times manifest needs a column captured_at with times in it; DATA has none. Add one.")
     if times == "name" and not any(named):
         raise DataError(
-            "--times name needs names with date and time such as 2024-01-12-05-40-04.jpg; found none among "
-            f"{first_and_count(table['path'], 'photo')}. Leave --times out."
+            "--times name needs names with date and time such as 2024-01-12-05-40-04.jpg; found "
+            "none among %(first_and_count)s. Leave --times out.",
+            first_and_count=first_and_count(table["path"], "photo"),
         )
     schema = {name: SCHEMA[name] for name in _SEEN}
     chunks: list[pl.DataFrame] = [pl.DataFrame(schema=schema)]
@@ -157,7 +168,8 @@ def scan(
     exif = facts["captured_at"].to_list() if times in ("auto", "exif") else [None] * table.height
     if times == "exif" and not any(exif):
         raise DataError(
-            f"--times exif needs photos with EXIF times; none of {table.height} has one. Leave --times out."
+            "--times exif needs photos with EXIF times; none of %(height)s has one. Leave --times out.",
+            height=table.height,
         )
     captured, sources, said = _capture_times(listed, exif, named, times)
     problems, misnamed = _wrong_suffixes(table["path"].to_list(), facts)
@@ -254,8 +266,11 @@ def _list_folder(
         reason = "; ".join(notes) or (f"only {others}" if others else "the folder is empty")
         unpack = any(kind in ARCHIVE_SUFFIXES for kind in walk.passed_over)
         raise DataError(
-            f"DATA must hold photos (JPEG, PNG, HEIC, WebP, TIFF and others); found none in {shown}: {reason}. "
-            + ("Unpack the archive, and point to the folder that it becomes." if unpack else "Check the path.")
+            "DATA must hold photos (JPEG, PNG, HEIC, WebP, TIFF and others); found none in %(shown)s: %(reason)s. "
+            "%(advice)s",
+            shown=shown,
+            reason=reason,
+            advice="Unpack the archive, and point to the folder that it becomes." if unpack else "Check the path.",
         )
     if single_label is not None:
         layout = Layout(False, lambda _folders: (None, class_name(single_label)))
@@ -282,8 +297,13 @@ def _list_folder(
         tables = [name for name, kind in walk.others if "/" not in name and kind in MANIFEST_SUFFIXES]
         table_there = f", or give the table that names them: {printable(str(root / tables[0]))}" if tables else ""
         raise DataError(
-            f"photos must lie in one folder a class (DATA/<class>/photo.jpg); none of the {len(files)} in "
-            f"{shown} has a class folder{level}. Move them into folders named after their class{table_there}."
+            "photos must lie in one folder a class (DATA/<class>/photo.jpg); none of the "
+            "%(n_files)s in %(shown)s has a class folder%(level)s. Move them into folders named "
+            "after their class%(table_there)s.",
+            n_files=len(files),
+            shown=shown,
+            level=level,
+            table_there=table_there,
         )
     if walk.unreadable_folders:
         passed_over[CLOSED_FOLDER] += len(walk.unreadable_folders)

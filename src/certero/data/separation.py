@@ -20,9 +20,9 @@ import polars as pl
 from certero.data.patterns import match_all
 from certero.data.table import SCHEMA, Mask, Photos
 from certero.errors import SplitError
-from certero.language import Sentence, sentence
 from certero.likeness.clusters import join
 from certero.photos.listing import first_and_count
+from certero.sentences import Sentence, sentence
 
 Ints = npt.NDArray[np.int64]
 
@@ -100,8 +100,11 @@ def separate(
     enough = timed > 0 and timed >= TIMED_SHARE * counts["photos"]
     if block is not None and not enough:
         raise SplitError(
-            f"--block needs a capture time on at least {TIMED_SHARE:.0%} of the photos; {timed} of "
-            f"{counts['photos']} have one. Add a captured_at column, or separate with --group-by."
+            "--block needs a capture time on at least %(timed_share)s of the photos; %(timed)s of "
+            "%(photos)s have one. Add a captured_at column, or separate with --group-by.",
+            timed_share=f"{TIMED_SHARE:.0%}",
+            timed=timed,
+            photos=counts["photos"],
         )
     if enough:
         return _by_time(photos, used, twins, counts, block, gap)
@@ -235,8 +238,10 @@ def _groups(photos: Photos, used: Mask, group_by: str) -> list[str | None]:
     elif re.fullmatch(r"\w*", group_by):
         # A plain word would put every photo that matches in one group, which no user wants.
         raise SplitError(
-            "--group-by must be a column of the manifest, parent, or a regular expression over the path; found "
-            f"'{group_by}' (columns: {', '.join(columns) or 'none'}). Use one of them."
+            "--group-by must be a column of the manifest, parent, or a regular expression over the "
+            "path; found '%(group_by)s' (columns: %(columns)s). Use one of them.",
+            group_by=group_by,
+            columns=", ".join(columns) or "none",
         )
     else:
         found = match_all(group_by, table["path"].to_list())
@@ -244,8 +249,11 @@ def _groups(photos: Photos, used: Mask, group_by: str) -> list[str | None]:
     without = [path for path, group, use in zip(table["path"], groups, used, strict=True) if use and not group]
     if without:
         raise SplitError(
-            f"--group-by {group_by} must give every photo a group; it gives none to "
-            f"{first_and_count(without, 'photo')} of {int(used.sum())}. Use one that covers all."
+            "--group-by %(group_by)s must give every photo a group; it gives none to "
+            "%(first_and_count)s of %(int)s. Use one that covers all.",
+            group_by=group_by,
+            first_and_count=first_and_count(without, "photo"),
+            int=int(used.sum()),
         )
     return groups
 
@@ -270,8 +278,10 @@ def _by_time(
         block, reason = default_block(minutes, decay, baseline)
     if gap < timedelta(0) or block <= gap:
         raise SplitError(
-            f"--block must be longer than --gap, and --gap not negative; found --block {duration(block)} and --gap "
-            f"{gap.total_seconds() / 60:g}m. Use a longer block or a shorter gap."
+            "--block must be longer than --gap, and --gap not negative; found --block %(block)s "
+            "and --gap %(total_seconds)gm. Use a longer block or a shorter gap.",
+            block=duration(block),
+            total_seconds=gap.total_seconds() / 60,
         )
     names: list[str] = []
     for path, time, use in zip(table["path"], times, used, strict=True):

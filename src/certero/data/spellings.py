@@ -8,8 +8,8 @@ from collections.abc import Callable
 import polars as pl
 
 from certero.data.table import Photos
-from certero.language import sentence
 from certero.names import look, without_accents
+from certero.sentences import sentence
 
 
 def settle_classes(photos: Photos) -> Photos:

@@ -17,10 +17,10 @@ from certero.data.separation import Separation, duration, with_units
 from certero.data.strata import split_units as split_units
 from certero.data.table import Mask, Photos, check_classes
 from certero.errors import SplitError
-from certero.language import Sentence, message, sentence, sentences
 from certero.likeness.copies import link_copies
 from certero.likeness.sets import gather
 from certero.records import SPLITS
+from certero.sentences import Sentence, message, sentence, sentences
 
 FRACTIONS = (0.70, 0.15, 0.15)
 #: Below these a class's figure on one test split says little, and cross-validation is the default.
@@ -68,8 +68,9 @@ def assign(
     if cv is not None:
         if given.any():
             raise SplitError(
-                f"--cv makes its own folds; DATA gives val or test to {given.sum()} photos. Leave --cv out, "
-                "or use data without given splits."
+                "--cv makes its own folds; DATA gives val or test to %(sum)s photos. Leave --cv "
+                "out, or use data without given splits.",
+                sum=given.sum(),
             )
         return assign_folds(photos, separation, cv, split_seed)
     photos = with_units(photos, separation)
@@ -88,7 +89,7 @@ def assign_folds(photos: Photos, separation: Separation, folds: int, split_seed:
     """
     check_classes(photos)
     if folds < 2:
-        raise SplitError(f"--cv must be at least 2 folds; found {folds}. Use --cv 5.")
+        raise SplitError("--cv must be at least 2 folds; found %(folds)s. Use --cv 5.", folds=folds)
     count = separation.counts["units"]
     photos = with_units(photos, separation)
     used = photos.used()
@@ -231,8 +232,13 @@ def _one_unit_a_class(separation: Separation, alone: list[str], classes: int) ->
         where, mend = "", "Add photos that are no copies of each other"
     named = ", ".join(alone[:5]) + (f" and {len(alone) - 5} more" if len(alone) > 5 else "")
     return SplitError(
-        f"two classes at least must lie in more than one {one}, or what tells them apart is never both learnt and "
-        f"tested; {which} in one {one}{where} ({named}). {mend}."
+        "two classes at least must lie in more than one %(one)s, or what tells them apart is "
+        "never both learnt and tested; %(which)s in one %(one)s%(where)s (%(named)s). %(mend)s.",
+        one=one,
+        which=which,
+        where=where,
+        named=named,
+        mend=mend,
     )
 
 
@@ -276,8 +282,8 @@ def _given_split(
     fixed = ["val", "train"] if "test" in present else ["val"]
     if (old_test & split.is_in(fixed).to_numpy()).any():
         raise SplitError(
-            "--split-from keeps old test photos in test; DATA gives some of them to train or val. Leave "
-            "--split-from out, or correct the given splits."
+            "--split-from keeps old test photos in test; DATA gives some of them to train or val. "
+            "Leave --split-from out, or correct the given splits."
         )
     if not keep_leaks:
         photos = _leave_out_leaks(photos, leaks)
@@ -307,8 +313,8 @@ def _old_test(photos: Photos, split_from: pl.DataFrame | None) -> Mask:
     old = split_from.filter((pl.col("split") == "test") & pl.col("pixel_hash").is_not_null())["pixel_hash"]
     if not len(old):
         raise SplitError(
-            "--split-from needs a run with test photos; that run has none (it was cross-validated or given no "
-            "test). Leave --split-from out."
+            "--split-from needs a run with test photos; that run has none (it was cross-validated "
+            "or given no test). Leave --split-from out."
         )
     known = photos.table["pixel_hash"].is_in(old.unique().to_list()).fill_null(False)
     return np.asarray(used & known.to_numpy(), dtype=np.bool_)
@@ -332,8 +338,8 @@ def _cut(
     fixed = {unit: SPLITS.index("test") for unit in set(photos.table.filter(old_test)["unit"])}
     if count - len(fixed) < len(wanted) - 1:
         raise SplitError(
-            "--split-from keeps old test photos in test; hardly anything else is left to train on. Add photos, or "
-            "leave --split-from out."
+            "--split-from keeps old test photos in test; hardly anything else is left to train on. "
+            "Add photos, or leave --split-from out."
         )
     parts = split_units(table["label"].to_list(), table["unit"].to_list(), fractions, seed, fixed)
     split = photos.table["split"].to_list()
@@ -400,7 +406,9 @@ def _finish(photos: Photos, separation: Separation, wanted: Sequence[str]) -> Ph
     for name in wanted:
         if not labels[name]:
             advice = "Use a shorter --gap" if separation.rule == "time" else "Correct the given splits"
-            raise SplitError(f"{name} must hold photos; none is left in it. {advice}, or add photos.")
+            raise SplitError(
+                "%(name)s must hold photos; none is left in it. %(advice)s, or add photos.", name=name, advice=advice
+            )
     notes = []
     for name in SPLITS:
         missing = sorted(set(photos.classes()) - labels[name])
@@ -424,4 +432,11 @@ def _too_few(separation: Separation, needed: int, need: str, count: int | None =
     else:
         rule, other = "keeping copies together", "add photos that are no copies of each other"
     advice = folds + (other if folds else other[0].upper() + other[1:])
-    return SplitError(f"{rule} leaves {count} {word}; {need}. {advice}.")
+    return SplitError(
+        "%(rule)s leaves %(count)s %(word)s; %(need)s. %(advice)s.",
+        rule=rule,
+        count=count,
+        word=word,
+        need=need,
+        advice=advice,
+    )

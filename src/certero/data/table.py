@@ -14,9 +14,9 @@ import polars as pl
 
 from certero.data.layout import some, where_classes_are
 from certero.errors import DataError
-from certero.language import sentence
 from certero.photos.listing import FOREIGN_FORMATS, RARE_CLASS, on_disk, printable
 from certero.records import USED
+from certero.sentences import sentence
 
 Mask = npt.NDArray[np.bool_]
 
@@ -123,17 +123,20 @@ def check_classes(photos: Photos) -> None:
     if used.is_empty():
         first = photos.table.row(0, named=True)
         raise DataError(
-            f"DATA must hold readable photos; none of {photos.table.height} can be used "
-            f"(first: {first['path']}: {first['problem']}). Check that the files are complete photos."
+            "DATA must hold readable photos; none of %(height)s can be used (first: %(path)s: "
+            "%(problem)s). Check that the files are complete photos.",
+            height=photos.table.height,
+            path=first["path"],
+            problem=first["problem"],
         )
     # A folder of pictures that are all of a kind that is not read makes no class; a note tells of it.
     read = photos.table.filter(~pl.col("format").is_in(FOREIGN_FORMATS).fill_null(False))
     labels = sorted(read["label"].drop_nulls().unique().to_list())
     if len(labels) < 2:
-        raise DataError(_too_few_classes(photos, labels))
+        raise DataError("%(reason)s", reason=_too_few_classes(photos, labels))
     counts = dict(used.group_by("label").len().iter_rows())
     if rare := [label for label in labels if counts.get(label, 0) < 2]:
-        raise DataError(_rare_classes(photos.table, rare, counts))
+        raise DataError("%(reason)s", reason=_rare_classes(photos.table, rare, counts))
 
 
 def leave_out_rare(photos: Photos, least: int) -> Photos:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from certero.language import Sentence, sentence, sentences
+from certero.sentences import Sentence, sentence, sentences
 
 # A word between date and time, as WhatsApp, macOS and others write it in the languages of their users.
 _WORD = r"[\s,]+(?:at|a\s+las?|a\s+la\(s\)|um|à|às|as|alle(?:\s+ore)?|kl\.?)\s+"

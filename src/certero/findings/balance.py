@@ -9,8 +9,8 @@ import polars as pl
 from certero.data.lost_classes import say_empty, worst
 from certero.data.table import Photos
 from certero.findings.findings import Finding, Severity
-from certero.language import sentence
 from certero.records import SPLITS, Json
+from certero.sentences import sentence
 
 _UNEVEN, _VERY_UNEVEN = 5.0, 20.0
 _FEW_PHOTOS = 20

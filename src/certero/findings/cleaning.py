@@ -11,10 +11,10 @@ import polars as pl
 from certero.data.table import SCHEMA, Photos
 from certero.errors import OutputError
 from certero.interchange import csv_text
-from certero.language import message
 from certero.likeness.sets import VERIFIED, Link, across, gather, links_by_row
 from certero.photos.listing import printable
 from certero.records import USED
+from certero.sentences import message
 
 UNREADABLE = message("cannot be read")
 CONFLICT = message("one photo under two labels")
@@ -73,8 +73,10 @@ def check_manifest_place(target: Path, root: Path) -> None:
     folder, above = target.absolute().parent.resolve(), root.resolve()
     if folder != above and folder not in above.parents:
         raise OutputError(
-            f"--fix must lie in the folder of the photos or above it, for a manifest names photos below itself; found "
-            f"{printable(str(target))}. Use {printable(str(above / target.name))}."
+            "--fix must lie in the folder of the photos or above it, for a manifest names photos "
+            "below itself; found %(target)s. Use %(above)s.",
+            target=printable(str(target)),
+            above=printable(str(above / target.name)),
         )
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 import polars as pl
 
-from certero.language import Sentence, message
 from certero.records import SPLITS, Json
+from certero.sentences import Sentence, message
 
 Severity = Literal["high", "medium", "low"]
 SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from certero.findings.findings import Finding, Severity, concerning
-from certero.language import Sentence, sentence
+from certero.sentences import Sentence, sentence
 
 # Grey levels, white is 1.
 _DARK_BELOW = 0.25

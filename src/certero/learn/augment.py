@@ -93,13 +93,15 @@ def read_augmentation(asked: str | dict[str, Any]) -> Augmentation:
     """
     if isinstance(asked, str):
         if asked not in PRESETS:
-            raise ConfigError(f"--augment must be one of {', '.join(PRESETS)}; found {asked!r}.")
+            raise ConfigError(
+                "--augment must be one of %(presets)s; found %(asked)r.", presets=", ".join(PRESETS), asked=asked
+            )
         return PRESETS[asked]
     known = {field.name for field in dataclasses.fields(Augmentation)}
     values: dict[str, Any] = {}
     for name, value in asked.items():
         if name not in known:
-            raise ConfigError(f"augment takes {', '.join(sorted(known))}; found {name}.")
+            raise ConfigError("augment takes %(known)s; found %(name)s.", known=", ".join(sorted(known)), name=name)
         values[name] = _range(name, value) if name in ("zoom", "ratio") else _number(name, value)
     return Augmentation(**values)
 
@@ -107,7 +109,9 @@ def read_augmentation(asked: str | dict[str, Any]) -> Augmentation:
 def _number(name: str, value: object) -> float:
     most = {"rotation_degrees": 180.0, "hue": 0.5}.get(name, 1.0)
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
-        raise ConfigError(f"augment: {name} must be a number from 0 to {most:g}; found {value!r}.")
+        raise ConfigError(
+            "augment: %(name)s must be a number from 0 to %(most)g; found %(value)r.", name=name, most=most, value=value
+        )
     return float(value)
 
 
@@ -120,7 +124,11 @@ def _range(name: str, value: object) -> tuple[float, float]:
         or not low <= value[0] <= value[1] <= high
     ):
         raise ConfigError(
-            f"augment: {name} must be a least and a greatest number between {low:g} and {high:g}; found {value!r}."
+            "augment: %(name)s must be a least and a greatest number between %(low)g and %(high)g; found %(value)r.",
+            name=name,
+            low=low,
+            high=high,
+            value=value,
         )
     return float(value[0]), float(value[1])
 

@@ -75,7 +75,9 @@ class Checkpoints:
                 return {name: opened.get_tensor(name) for name in opened.keys()}, position  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise OutputError(
-                f"a checkpoint must be whole; {file} is damaged ({error}). Delete its folder and train again."
+                "a checkpoint must be whole; %(file)s is damaged (%(error)s). Delete its folder and train again.",
+                file=file,
+                error=error,
             ) from error
 
     def save_best(self, tensors: dict[str, torch.Tensor], epoch: int) -> str:
@@ -109,7 +111,12 @@ class Checkpoints:
             sync(self._folder)
         except (SafetensorError, OSError) as error:
             reason = (isinstance(error, OSError) and error.strerror) or str(error).rpartition("I/O error: ")[2]
-            raise OutputError(f"a checkpoint must be written whole; {path}: {reason}. {self._hint}".strip()) from error
+            raise OutputError(
+                "a checkpoint must be written whole; %(path)s: %(reason)s.%(hint)s",
+                path=path,
+                reason=reason,
+                hint=self._hint and f" {self._hint}",
+            ) from error
         finally:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)

@@ -213,8 +213,10 @@ def lowest_stages(body: Any, count: float) -> list[torch.nn.Module]:
     count = int(count * len(stages) if count < 1 else count)
     if count >= len(stages):
         raise ConfigError(
-            f"frozen_stages of a recipe must leave something to train; found {count}, the backbone has "
-            f"{len(stages)} stages. Use a smaller number, or --recipe probe."
+            "frozen_stages of a recipe must leave something to train; found %(count)s, the "
+            "backbone has %(n_stages)s stages. Use a smaller number, or --recipe probe.",
+            count=count,
+            n_stages=len(stages),
         )
     return [body.get_submodule(name) for number in sorted(stages)[:count] for name in stages[number]]
 
@@ -248,8 +250,15 @@ def _start_from(classifier: torch.nn.Module, file: Path) -> None:
         name = wrong[0]
         found = "nothing of that name" if name not in theirs else f"shape {tuple(theirs[name].shape)}"
         raise ConfigError(
-            f"--weights must be of this network: {name} has shape {tuple(ours[name].shape)}, {file} holds {found} "
-            f"({len(wrong)} of {len(ours)} layers differ). Leave --weights out, or use the recipe that made it."
+            "--weights must be of this network: %(name)s has shape %(shape)s, %(file)s holds "
+            "%(found)s (%(n_wrong)s of %(n_ours)s layers differ). Leave --weights out, or use the "
+            "recipe that made it.",
+            name=name,
+            shape=tuple(ours[name].shape),
+            file=file,
+            found=found,
+            n_wrong=len(wrong),
+            n_ours=len(ours),
         )
     fitting = {name: tensor for name, tensor in theirs.items() if name in ours and tensor.shape == ours[name].shape}
     classifier.load_state_dict(fitting, strict=False)

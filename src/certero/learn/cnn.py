@@ -120,8 +120,11 @@ def plan_cnn(layers: Sequence[Json], n_classes: int, image_size: int) -> Cnn:
         is_last = number == len(layers)
         if (kind == "dense" and settings["units"] == CLASSES) != is_last:
             raise ConfigError(
-                f'{where}: the last layer, and no other, must be {{layer = "dense", units = "{CLASSES}"}}; '
-                f"{len(layers)} layers are listed."
+                '%(where)s: the last layer, and no other, must be {layer = "dense", units = '
+                '"%(classes)s"}; %(n_layers)s layers are listed.',
+                where=where,
+                classes=CLASSES,
+                n_layers=len(layers),
             )
         if settings.get("units") == CLASSES:
             settings["units"] = n_classes
@@ -135,19 +138,40 @@ def plan_cnn(layers: Sequence[Json], n_classes: int, image_size: int) -> Cnn:
 
 def _read_layer(spec: object, where: str) -> tuple[str, Json]:
     if not isinstance(spec, dict) or not isinstance(spec.get("layer"), str):
-        raise ConfigError(f'{where} must be a table with the key layer, such as {{layer = "relu"}}; found {spec!r}.')
+        raise ConfigError(
+            '%(where)s must be a table with the key layer, such as {layer = "relu"}; found %(spec)r.',
+            where=where,
+            spec=spec,
+        )
     kind = spec["layer"]
     if kind not in _KINDS:
-        raise ConfigError(f"{where}: layer must be one of {', '.join(_KINDS)}; found {kind!r}.")
+        raise ConfigError(
+            "%(where)s: layer must be one of %(kinds)s; found %(kind)r.",
+            where=where,
+            kinds=", ".join(_KINDS),
+            kind=kind,
+        )
     needed, defaults = _KINDS[kind]
     given = {name: value for name, value in spec.items() if name != "layer"}
     known = (*needed, *defaults)
     for name in needed:
         if name not in given:
-            raise ConfigError(f"{where}: {kind} needs {name}; it has {', '.join(given) or 'no settings'}.")
+            raise ConfigError(
+                "%(where)s: %(kind)s needs %(name)s; it has %(given)s.",
+                where=where,
+                kind=kind,
+                name=name,
+                given=", ".join(given) or "no settings",
+            )
     for name, value in given.items():
         if name not in known:
-            raise ConfigError(f"{where}: {kind} takes {', '.join(known) or 'no settings'}; found {name}.")
+            raise ConfigError(
+                "%(where)s: %(kind)s takes %(known)s; found %(name)s.",
+                where=where,
+                kind=kind,
+                known=", ".join(known) or "no settings",
+                name=name,
+            )
         _check_value(name, value, where)
     settings = {name: given.get(name, defaults.get(name)) for name in known}
     if "size" in settings and settings["stride"] is None:
@@ -168,7 +192,13 @@ def _check_value(name: str, value: object, where: str) -> None:
         good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MOST
         wanted = f"a whole number from {least} to {_MOST}" + (f' or "{CLASSES}"' if name == "units" else "")
     if not good:
-        raise ConfigError(f"{where}: {name} must be {wanted}; found {value!r}.")
+        raise ConfigError(
+            "%(where)s: %(name)s must be %(wanted)s; found %(value)r.",
+            where=where,
+            name=name,
+            wanted=wanted,
+            value=value,
+        )
 
 
 def _follow(
@@ -179,8 +209,10 @@ def _follow(
     if kind == "dense":
         if is_map:
             raise ConfigError(
-                f"{where}: a dense layer cannot follow a map of {_words(shape)}; put flatten or global_average_pool "
-                "before it."
+                "%(where)s: a dense layer cannot follow a map of %(words)s; put flatten or "
+                "global_average_pool before it.",
+                where=where,
+                words=_words(shape),
             )
         units = settings["units"]
         return (units,), shape[0] * units + (units if settings["bias"] else 0)
@@ -189,7 +221,12 @@ def _follow(
     if kind == "dropout" or kind in _ACTIVATIONS:
         return shape, 0
     if not is_map:
-        raise ConfigError(f"{where}: {kind} cannot follow: the map was flattened to {shape[0]} features already.")
+        raise ConfigError(
+            "%(where)s: %(kind)s cannot follow: the map was flattened to %(shape)s features already.",
+            where=where,
+            kind=kind,
+            shape=shape[0],
+        )
     if kind == "flatten":
         return (shape[0] * shape[1] * shape[2],), 0
     if kind.startswith("global"):
@@ -197,7 +234,12 @@ def _follow(
     name = "convolution" if kind == "conv" else kind.replace("_", " ").replace("pool", "pooling")
     side = settings["kernel"] if kind == "conv" else settings["size"]
     if kind != "conv" and settings["padding"] > side // 2:
-        raise ConfigError(f"{where}: padding must be at most half the size {side}; found {settings['padding']}.")
+        raise ConfigError(
+            "%(where)s: padding must be at most half the size %(side)s; found %(padding)s.",
+            where=where,
+            side=side,
+            padding=settings["padding"],
+        )
     rows, columns = (
         (length + 2 * settings["padding"] - side) // settings["stride"] + 1
         if length + 2 * settings["padding"] >= side
@@ -206,16 +248,27 @@ def _follow(
     )
     if min(rows, columns) < 1:
         raise ConfigError(
-            f"{where}: a {side}x{side} {name} cannot follow: the map is already {shape[1]}x{shape[2]}. Leave it out, "
-            f"give it padding, or use a larger --image-size than {image_size}."
+            "%(where)s: a %(side)sx%(side)s %(name)s cannot follow: the map is already "
+            "%(shape)sx%(shape_2)s. Leave it out, give it padding, or use a larger --image-size "
+            "than %(image_size)s.",
+            where=where,
+            side=side,
+            name=name,
+            shape=shape[1],
+            shape_2=shape[2],
+            image_size=image_size,
         )
     if kind != "conv":
         return (shape[0], rows, columns), 0
     filters, groups = settings["filters"], settings["groups"]
     if shape[0] % groups or filters % groups:
         raise ConfigError(
-            f"{where}: groups must divide the {shape[0]} channels that come in and the {filters} filters; "
-            f"found {groups}."
+            "%(where)s: groups must divide the %(shape)s channels that come in and the %(filters)s "
+            "filters; found %(groups)s.",
+            where=where,
+            shape=shape[0],
+            filters=filters,
+            groups=groups,
         )
     weights = filters * (shape[0] // groups) * side * side
     return (filters, rows, columns), weights + (filters if settings["bias"] else 0)

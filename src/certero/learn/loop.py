@@ -254,8 +254,8 @@ def take_step(
                 raise
             if at.micro_batch <= 1:
                 raise TrainingError(
-                    "one photo at least must fit into memory with the network; it does not. Use a smaller "
-                    "--image-size, another recipe, or a machine with more memory."
+                    "one photo at least must fit into memory with the network; it does not. Use a "
+                    "smaller --image-size, another recipe, or a machine with more memory."
                 ) from error
             at.micro_batch = max(1, min(at.micro_batch, len(x)) // 2)
             at.notes.append(
@@ -452,8 +452,15 @@ def _not_finite(loss: float, at: Progression, lr: float, in_bf16: bool) -> Train
     )
     precision = ", --precision fp32" if in_bf16 else ""
     return TrainingError(
-        f"the loss must stay a number; it became {loss} in epoch {at.epoch + 1}, step {at.step + 1} ({best}). "
-        f"Start anew with a smaller rate, --lr {lr / 10:g}{precision}, or look at the photos."
+        "the loss must stay a number; it became %(loss)s in epoch %(epoch)s, step %(step)s "
+        "(%(best)s). Start anew with a smaller rate, --lr %(lr)g%(precision)s, or look at the "
+        "photos.",
+        loss=loss,
+        epoch=at.epoch + 1,
+        step=at.step + 1,
+        best=best,
+        lr=lr / 10,
+        precision=precision,
     )
 
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from certero.language import Sentence, sentence
 from certero.likeness.alignment import Alignment, align_both
 from certero.likeness.clusters import join
 from certero.likeness.neighbours import Index, unit_length
 from certero.likeness.sets import sources
 from certero.records import Map, Progress, no_progress
+from certero.sentences import Sentence, sentence
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

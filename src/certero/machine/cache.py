@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from certero.language import Sentence
 from certero.machine.folders import cache_folder
 from certero.machine.trust import create_private, distrust, make_private
+from certero.sentences import Sentence
 
 #: Every cache: facts of photos, features of photos, exported networks.
 CACHES = ("fingerprints", "features", "networks")

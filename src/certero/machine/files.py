@@ -92,7 +92,9 @@ def write_whole(path: Path, data: bytes | str) -> None:
             _replace(Path(os.path.realpath(path)), content)
     except OSError as error:
         raise OutputError(
-            f"{path} must be writable; {error.strerror}. Free the disk or choose another place."
+            "%(path)s must be writable; %(strerror)s. Free the disk or choose another place.",
+            path=path,
+            strerror=error.strerror,
         ) from error
 
 

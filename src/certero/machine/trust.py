@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from certero.language import Sentence, sentence
+from certero.sentences import Sentence, sentence
 
 
 def distrust(path: Path) -> Sentence | None:

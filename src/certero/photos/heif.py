@@ -42,7 +42,7 @@ def decode_heic(data: bytes) -> Decoded:
         check_size(photo.size[1], photo.size[0])
         pixels = _rgb(photo[photo.primary_index])
     except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError) as error:
-        raise PhotoError(f"the heic data cannot be decoded: {_reason(error)}") from error
+        raise PhotoError("the heic data cannot be decoded: %(reason)s", reason=_reason(error)) from error
     exif, damage = _exif(photo.info.get("exif"))
     return Decoded(pixels, "heic", surplus or damage, capture_time(exif), camera(exif))
 

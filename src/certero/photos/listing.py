@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from certero.errors import DataError
-from certero.language import Sentence, message, sentence
+from certero.sentences import Sentence, message, sentence
 
 #: Suffixes of photos, compared in lower case.
 PHOTO_SUFFIXES = frozenset(
@@ -131,7 +131,7 @@ def walk_photos(root: Path) -> Walk:
     """
     root = Path(root)
     if not root.is_dir():
-        raise DataError(f"a folder of photos is needed; {printable(str(root))} is not one. Check the path.")
+        raise DataError("a folder of photos is needed; %(root)s is not one. Check the path.", root=printable(str(root)))
     photos: list[str] = []
     foreign: dict[str, str] = {}
     others: list[tuple[str, str]] = []
@@ -195,8 +195,11 @@ def check_folders(walk: Walk) -> None:
     """
     if walk.unreadable_folders:
         raise DataError(
-            f"every folder must be readable; {len(walk.unreadable_folders)} below {printable(str(walk.root))} could "
-            f"not be opened (first: {walk.unreadable_folders[0]}). Change the permissions or move it away."
+            "every folder must be readable; %(n_unreadable_folders)s below %(root)s could not be "
+            "opened (first: %(unreadable_folders)s). Change the permissions or move it away.",
+            n_unreadable_folders=len(walk.unreadable_folders),
+            root=printable(str(walk.root)),
+            unreadable_folders=walk.unreadable_folders[0],
         )
 
 

@@ -58,8 +58,12 @@ def check_size(height: int, width: int) -> None:
     """
     if height * width > MAX_PIXELS:
         raise PhotoError(
-            f"a photo may have {MAX_PIXELS // 1_000_000} megapixels; this one has {height * width // 1_000_000} "
-            f"({width}x{height}): make it smaller"
+            "a photo may have %(max_pixels)s megapixels; this one has %(height)s "
+            "(%(width)sx%(height_2)s): make it smaller",
+            max_pixels=MAX_PIXELS // 1_000_000,
+            height=height * width // 1_000_000,
+            width=width,
+            height_2=height,
         )
     take_turn(height * width)
 

@@ -83,7 +83,7 @@ def decode(data: bytes, *, at_least: tuple[int, int] | None = None) -> Decoded:
         if not data.strip(b"\0"):
             raise PhotoError("the file holds nothing but zero bytes")
         if other := name_other(data):
-            raise PhotoError(other)
+            raise PhotoError("%(reason)s", reason=other)
         raise PhotoError("not a photo that can be read: the content is of no known format (JPEG, PNG, HEIC, TIFF ...)")
     try:
         if photo_format == "jpeg":
@@ -96,7 +96,11 @@ def decode(data: bytes, *, at_least: tuple[int, int] | None = None) -> Decoded:
     except MemoryError as error:
         raise PhotoError("the photo does not fit into memory") from error
     except Exception as error:  # decoders meet hostile bytes: whatever they raise means "cannot be decoded"
-        raise PhotoError(f"the {photo_format} data cannot be decoded: {one_line(error)}") from error
+        raise PhotoError(
+            "the %(photo_format)s data cannot be decoded: %(one_line)s",
+            photo_format=photo_format,
+            one_line=one_line(error),
+        ) from error
 
 
 def fit(pixels: UInt8, preprocessing: Preprocessing) -> UInt8:
@@ -157,7 +161,7 @@ def file_of(picture: Any) -> bytes | None:
             file.seek(place)
             return data
     except Exception as error:  # whatever a closed image or a user's own file raises
-        raise PhotoError(f"the image cannot be decoded: {one_line(error)}") from error
+        raise PhotoError("the image cannot be decoded: %(one_line)s", one_line=one_line(error)) from error
 
 
 def from_picture(picture: Any) -> UInt8:
@@ -182,7 +186,7 @@ def from_picture(picture: Any) -> UInt8:
     except MemoryError as error:
         raise PhotoError("the photo does not fit into memory") from error
     except Exception as error:  # as in `decode`
-        raise PhotoError(f"the image cannot be decoded: {one_line(error)}") from error
+        raise PhotoError("the image cannot be decoded: %(one_line)s", one_line=one_line(error)) from error
 
 
 def from_array(array: npt.NDArray[Any]) -> UInt8:
@@ -193,7 +197,11 @@ def from_array(array: npt.NDArray[Any]) -> UInt8:
     """
     array = array[:, :, None] if array.ndim == 2 else array
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
-        raise PhotoError(f"pixels must be uint8 of shape [height, width, 3]; found {array.dtype} {list(array.shape)}")
+        raise PhotoError(
+            "pixels must be uint8 of shape [height, width, 3]; found %(dtype)s %(shape)s",
+            dtype=array.dtype,
+            shape=list(array.shape),
+        )
     check_size(*array.shape[:2])
     if array.shape[2] == 4:
         return on_white(Image.fromarray(np.ascontiguousarray(array)))
@@ -254,8 +262,12 @@ def _check_scans(height: int, width: int, scans: int) -> None:
     """Refuse a progressive JPEG whose scans, each a pass over the whole picture, would take minutes."""
     if scans * height * width > MAX_SCANNED_PIXELS:
         raise PhotoError(
-            f"a photo of {width}x{height} may have {MAX_SCANNED_PIXELS // (height * width)} scans; this one has "
-            f"{scans}: save it anew"
+            "a photo of %(width)sx%(height)s may have %(max_scanned_pixels)s scans; this one has "
+            "%(scans)s: save it anew",
+            width=width,
+            height=height,
+            max_scanned_pixels=MAX_SCANNED_PIXELS // (height * width),
+            scans=scans,
         )
 
 
@@ -340,7 +352,7 @@ def _jpeg_pixels(data: bytes, reduction: dict[str, int]) -> tuple[UInt8, list[st
                 "surplus bytes in the header" if "extraneous" in complaint else f"the decoder warned: {complaint}"
             )
         else:
-            raise PhotoError(_missing_pixels(complaint, data))
+            raise PhotoError("%(reason)s", reason=_missing_pixels(complaint, data))
     if not ended and not jpeg.has_every_scan(data):
         raise PhotoError("the file is cut short: detail of a progressive JPEG is missing")
     if (surplus := jpeg.bytes_after_end(data)) and ended:

@@ -184,7 +184,17 @@ def _fast_options(filter: str) -> Any:
 def _uses_fast_image_resize() -> bool:
     wanted = os.environ.get(VARIABLE) or (_NUMPY if fast is None else _FAST)
     if wanted not in (_FAST, _NUMPY):
-        raise ConfigError(f"{VARIABLE} must be {_FAST} or {_NUMPY}; found {wanted!r}. Unset it to let certero choose.")
+        raise ConfigError(
+            "%(variable)s must be %(fast)s or %(numpy)s; found %(wanted)r. Unset it to let certero choose.",
+            variable=VARIABLE,
+            fast=_FAST,
+            numpy=_NUMPY,
+            wanted=wanted,
+        )
     if wanted == _FAST and fast is None:
-        raise ConfigError(f"{VARIABLE}={_FAST} needs the package cykooz-resizer, which is not installed. Unset it.")
+        raise ConfigError(
+            "%(variable)s=%(fast)s needs the package cykooz-resizer, which is not installed. Unset it.",
+            variable=VARIABLE,
+            fast=_FAST,
+        )
     return wanted == _FAST

@@ -107,7 +107,7 @@ def _open(data: bytes, layout: _Layout) -> Any:
 
 def _unsupported(layout: _Layout) -> PhotoError:
     kind = f"{layout.samples} channels of {layout.bits} bits, photometric {layout.photometric}"
-    return PhotoError(f"a TIFF of this kind ({kind}) is not supported: save it anew as RGB of 8 or 16 bits")
+    return PhotoError("a TIFF of this kind (%(kind)s) is not supported: save it anew as RGB of 8 or 16 bits", kind=kind)
 
 
 def _exif(data: bytes, damage: str | None) -> tuple[Image.Exif, str | None]:
@@ -241,7 +241,7 @@ def _read_samples(data: bytes, tags: Tags, layout: _Layout) -> Samples:
     """Samples [height, width, n] as they are in the file, uint8 or uint16."""
     height, width, count = layout.height, layout.width, layout.samples
     if count > 16:
-        raise PhotoError(f"a photo has up to 4 channels; this one has {count}: convert it to RGB")
+        raise PhotoError("a photo has up to 4 channels; this one has %(count)s: convert it to RGB", count=count)
     if _TILE_OFFSETS in tags:
         rows, columns = tags[_TILE_HEIGHT][0], tags[_TILE_WIDTH][0]
     else:
@@ -308,7 +308,10 @@ def _unpack(packed: bytes, rows: int, row_bytes: int, compression: int) -> bytes
         header += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries) + bytes(4)
         with Image.open(io.BytesIO(header + packed), formats=["TIFF"]) as photo:
             return photo.tobytes()
-    raise PhotoError(f"compression {compression} of a TIFF of this kind is not supported: save it anew, uncompressed")
+    raise PhotoError(
+        "compression %(compression)s of a TIFF of this kind is not supported: save it anew, uncompressed",
+        compression=compression,
+    )
 
 
 def _to_rgb(samples: Samples, layout: _Layout, tags: Tags) -> tuple[UInt8, str | None]:

@@ -25,7 +25,7 @@ from certero.findings.cleaning import check_manifest_place, choose_rows, cleaned
 from certero.findings.duplicates import PLACEHOLDER, count_leaks, describe_copies
 from certero.findings.findings import Finding, Severity, concerning, count_kinds, rank
 from certero.findings.quality import judge_quality
-from certero.language import Sentence, message, sentence, sentences, use_language
+from certero.language import use_language
 from certero.likeness.clusters import join
 from certero.likeness.copies import link_copies
 from certero.likeness.near_copies import NearCopies, find_near_copies, has_detail
@@ -35,6 +35,7 @@ from certero.machine.files import write_whole
 from certero.photos.views import Measures
 from certero.records import Json, Map, Progress, no_progress
 from certero.report.audit import write_audit
+from certero.sentences import Sentence, message, sentence, sentences
 from certero.stages.closer_look import RememberedAlignments, alter_sample, look_closer, view_key
 from certero.stages.describe import describe_photos, describe_separation
 from certero.stages.look import find_copies, look_at_photos
@@ -111,8 +112,10 @@ def audit(
         if used.is_empty():
             first = photos.table.row(0, named=True)
             raise DataError(
-                f"DATA must hold readable photos; none of {photos.table.height} can be read "
-                f"(first: {first['path']}: {first['problem']})."
+                "DATA must hold readable photos; none of %(height)s can be read (first: %(path)s: %(problem)s).",
+                height=photos.table.height,
+                path=first["path"],
+                problem=first["problem"],
             )
         with tools.timed("separate"):
             copies = find_copies(photos)

@@ -16,13 +16,14 @@ from certero.config import Times, parse_duration, parse_times, version
 from certero.data.layout import LabelLevel
 from certero.data.table import SCHEMA
 from certero.errors import ConfigError, DataError
-from certero.language import Sentence, sentence, sentences, use_language
+from certero.language import use_language
 from certero.machine.files import read_file
 from certero.records import SPLITS, Json, Progress, no_progress
 from certero.report.comparison import write_comparison
 from certero.runs.openings import check_log, open_test_set
 from certero.runs.stored import read_run, read_table
 from certero.runtime.inference import Photo, answered
+from certero.sentences import Sentence, sentence, sentences
 from certero.stages.contenders import Contender, open_contenders
 from certero.stages.describe import describe_photos, describe_units
 from certero.stages.judge import keep_known, list_judged
@@ -106,7 +107,7 @@ def compare(
     """
     use_language(lang)
     if split is not None and split not in SPLITS:
-        raise ConfigError(f"--split must be one of {', '.join(SPLITS)}; found {split!r}.")
+        raise ConfigError("--split must be one of %(splits)s; found %(split)r.", splits=", ".join(SPLITS), split=split)
     if data is None and (split, label, label_level, group_by, block, times) != (None,) * 6:
         raise ConfigError(
             "--split, --label, --label-level, --group-by, --block and --times speak of --data; name the photos."
@@ -149,9 +150,13 @@ def _common_classes(contenders: Sequence[Contender]) -> list[str]:
     if not common:
         first, other = contenders[0], next(c for c in contenders[1:] if set(c.classes) != set(contenders[0].classes))
         raise ConfigError(
-            f"models are compared on classes that all of them know; {first.name} knows "
-            f"{', '.join(first.classes[:5])}, {other.name} {', '.join(other.classes[:5])}: none in common. "
-            "Compare others, or write the names of your classes into the card."
+            "models are compared on classes that all of them know; %(name)s knows %(classes)s, "
+            "%(name_2)s %(classes_2)s: none in common. Compare others, or write the names of your "
+            "classes into the card.",
+            name=first.name,
+            classes=", ".join(first.classes[:5]),
+            name_2=other.name,
+            classes_2=", ".join(other.classes[:5]),
         )
     return sorted(common)
 
@@ -300,8 +305,9 @@ def _join_runs(contenders: Sequence[Contender], classes: Sequence[str], answer: 
     for contender in contenders:
         if contender.run is None:
             raise DataError(
-                f"without --data every MODEL must be a run with stored answers; {contender.name} is none. "
-                "Name labelled photos with --data."
+                "without --data every MODEL must be a run with stored answers; %(name)s is none. "
+                "Name labelled photos with --data.",
+                name=contender.name,
             )
         tables.append(_stored_answers(contender, answer))
     keys = ["pixel_hash", "copy", "label"]

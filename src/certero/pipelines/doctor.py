@@ -22,7 +22,7 @@ from certero.amounts import count, size
 from certero.config import version
 from certero.engine.threads import count_cores
 from certero.language import _, ngettext, translate
-from certero.machine import limits as machine
+from certero.machine import limits
 from certero.machine.cache import describe_caches, distrusted
 from certero.machine.defects import known_defects, mismatched_torch
 from certero.machine.folders import cache_folder, state_folder
@@ -244,18 +244,18 @@ def _loading() -> Iterator[Callable[[], Iterator[Check]]]:
 
 def _processor() -> Iterator[Check]:
     there, usable = os.cpu_count() or 1, count_cores()
-    found = ngettext("{n} core: {name}", "{n} cores: {name}", there).format(n=there, name=machine.processor())
+    found = ngettext("{n} core: {name}", "{n} cores: {name}", there).format(n=there, name=limits.processor())
     if usable < there:
         found = _("{usable} of {found}").format(usable=usable, found=found)
         advice = _("A container or a service limit holds certero to these; raise it to be faster.")
         yield Check(_("cores"), "note", found, advice)
     else:
         yield Check(_("cores"), "ok", found)
-    words = machine.instructions()
+    words = limits.instructions()
     if words is None:
         yield Check(_("instructions"), "ok", _("this system does not list them"))
         return
-    shown = ", ".join(machine.INSTRUCTIONS[word] for word in words) or _("none of those that speed up networks")
+    shown = ", ".join(limits.INSTRUCTIONS[word] for word in words) or _("none of those that speed up networks")
     if platform.machine().lower() in ("x86_64", "amd64") and "avx2" not in words:
         advice = _("Nothing is wrong, but a processor with AVX2 (from about 2013 on) would be several times as fast.")
         yield Check(_("instructions"), "note", shown, advice)
@@ -264,7 +264,7 @@ def _processor() -> Iterator[Check]:
 
 
 def _memory() -> Iterator[Check]:
-    total, limit, free = machine.memory_total(), machine.memory_limit(), machine.memory_free()
+    total, limit, free = limits.memory_total(), limits.memory_limit(), limits.memory_free()
     if total is None or free is None:
         return
     found = _("{free} free of {total}").format(free=size(free), total=size(total))

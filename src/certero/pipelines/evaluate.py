@@ -87,13 +87,15 @@ def evaluate(
     predictor = load(model, workers=workers)
     requirements = [parse_requirement(text, predictor.classes) for text in require]
     if split is not None and split not in SPLITS:
-        raise ConfigError(f"--split must be one of {', '.join(SPLITS)}; found {split!r}.")
+        raise ConfigError("--split must be one of %(splits)s; found %(split)r.", splits=", ".join(SPLITS), split=split)
     source_of_times = parse_times(times)
     length = parse_duration(block, "--block") if isinstance(block, str) else block
     if unknown:
         asked = {"--label": label, "--decide": decide, "--require": require or None, "--report": report}
         if given := [name for name, value in asked.items() if value is not None]:
-            raise ConfigError(f"--unknown counts refusals alone; found {' and '.join(given)} beside it. Leave it out.")
+            raise ConfigError(
+                "--unknown counts refusals alone; found %(given)s beside it. Leave it out.", given=" and ".join(given)
+            )
         with resources(workers, progress) as tools:
             listed = list_photos(data, label_level=label_level, single_label="unknown" if data.is_dir() else None)
             return judge_unknown(

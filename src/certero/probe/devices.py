@@ -59,10 +59,11 @@ def choose_engine(asked: str, precision: str, backbone: Backbone) -> Engine:
     """
     if precision == "int8" and not backbone.in_int8:
         raise ConfigError(
-            f"--precision int8 must be for a backbone that has it; {backbone.name} has not. Use --precision fp32."
+            "--precision int8 must be for a backbone that has it; %(name)s has not. Use --precision fp32.",
+            name=backbone.name,
         )
     if precision == "int8" and asked not in ("auto", "cpu"):
-        raise ConfigError(f"--precision int8 runs on a CPU; found --device {asked}. Use --device cpu.")
+        raise ConfigError("--precision int8 runs on a CPU; found --device %(asked)s. Use --device cpu.", asked=asked)
     if precision == "int8":
         asked = "cpu"
     if asked not in ("auto", "cpu"):
@@ -75,7 +76,9 @@ def choose_engine(asked: str, precision: str, backbone: Backbone) -> Engine:
         found = _find_gpu()
         if asked not in ("auto", found):
             raise ConfigError(
-                f"--device {asked} must be there; this machine offers {found or 'cpu'} only. Use --device auto."
+                "--device %(asked)s must be there; this machine offers %(found)s only. Use --device auto.",
+                asked=asked,
+                found=found or "cpu",
             )
         device = found or "cpu"
     if precision == "auto":
@@ -116,7 +119,7 @@ def choose_trainer(asked: str, precision: str) -> Trainer:
         asked = _find_gpu() or "cpu"
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there[asked]:
-        raise ConfigError(f"--device {asked} must be there; torch finds none. Use --device auto.")
+        raise ConfigError("--device %(asked)s must be there; torch finds none. Use --device auto.", asked=asked)
     if precision == "fp32" or asked == "mps":
         return Trainer(asked, False)
     in_bf16 = torch.cuda.is_bf16_supported() if asked == "cuda" else _multiplies_bf16()

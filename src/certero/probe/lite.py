@@ -206,4 +206,6 @@ class _Drawing:
         return array.astype(np.float64)
 
     def _mistake(self) -> ConfigError:
-        return ConfigError(f"--weights must be of {self.name}; the layers in {self.file} have other shapes.")
+        return ConfigError(
+            "--weights must be of %(name)s; the layers in %(file)s have other shapes.", name=self.name, file=self.file
+        )

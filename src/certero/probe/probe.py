@@ -311,8 +311,10 @@ def check_class_weights(classes: Sequence[str], class_weights: ClassWeights) -> 
     unknown = sorted(name for name in named if find_class(name, classes) is None)
     if unknown:
         raise ConfigError(
-            f"--class-weights must name classes of the data ({', '.join(classes)}); found {', '.join(unknown)}. "
-            "Give CLASS=WEIGHT,... by their names, balanced or none."
+            "--class-weights must name classes of the data (%(classes)s); found %(unknown)s. Give "
+            "CLASS=WEIGHT,... by their names, balanced or none.",
+            classes=", ".join(classes),
+            unknown=", ".join(unknown),
         )
 
 

@@ -50,7 +50,7 @@ def read_arrays(file: Path) -> dict[str, NDArray[Any]]:
         if not zipfile.is_zipfile(file):
             raise ValueError("neither of torch's formats")
     except Exception as error:  # unpickling and safetensors raise many kinds for a bad file.
-        raise ConfigError(f"--weights must be a file of weights; {file} cannot be read as one.") from error
+        raise ConfigError("--weights must be a file of weights; %(file)s cannot be read as one.", file=file) from error
 
     from certero.machine.libraries import require_library
 
@@ -153,7 +153,7 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
             return load_file(file)
         state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many kinds for a bad file.
-        raise ConfigError(f"--weights must be a file of weights; {file} cannot be read as one.") from error
+        raise ConfigError("--weights must be a file of weights; %(file)s cannot be read as one.", file=file) from error
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise ConfigError(f"--weights must be a plain state dictionary; {file} holds something else.")
+        raise ConfigError("--weights must be a plain state dictionary; %(file)s holds something else.", file=file)
     return state

@@ -9,6 +9,7 @@ place, hidden, as `.NAME.unfinished`: `--resume` finds it there and goes on in i
 """
 
 from __future__ import annotations
+from certero.sentences import sentence
 
 import contextlib
 import errno
@@ -126,8 +127,10 @@ def resumed_folder(place: Path) -> Iterator[RunFolder]:
         waiting = sorted(_place_of(folder) for folder in place.parent.glob(".*.unfinished"))
         state = "that run is whole already" if _taken(place) else "there is none"
         raise OutputError(
-            f"--resume must name a run that was cut off while it trained a network; {place}: {state}. "
-            + (f"Unfinished here: {', '.join(waiting)}." if waiting else "Start it without --resume.")
+            "--resume must name a run that was cut off while it trained a network; %(place)s: %(state)s. %(advice)s",
+            place=place,
+            state=state,
+            advice=f"Unfinished here: {', '.join(waiting)}." if waiting else "Start it without --resume.",
         )
     if _taken(place):
         raise _exists(place)
@@ -149,7 +152,7 @@ def _finishing(run: RunFolder, name: str | None, made: list[Path], lock: int | N
         work = run.place  # what has the working folder's name from now on is another run's
     except OutputError as error:
         # The user knows the place, not the working folder, which is gone when they read this.
-        raise OutputError(str(error).replace(str(work), str(place))) from error
+        raise OutputError("%(reason)s", reason=str(error).replace(str(work), str(place))) from error
     except OSError as error:
         if _is_of(error, work):
             raise _unwritable(place, error) from error
@@ -195,9 +198,10 @@ def _reserve_alone(place: Path, resumable: bool) -> tuple[Path, int | None]:
             _clear_dead(found, place)
         if unfinished(place).exists():
             raise _Occupied(
-                f"--output must not be the place of an unfinished run; {place} is. Go on with --resume {place}, or "
-                f"delete {unfinished(place)}."
-            )
+"--output must not be the place of an unfinished run; %(place)s is. Go on with "
+"--resume %(place)s, or delete %(unfinished)s.",
+place=place,
+unfinished=unfinished(place))
         place.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(place.parent)
         try:
@@ -297,9 +301,10 @@ def _is_of(error: OSError, work: Path) -> bool:
 
 def _unwritable(place: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"--output must be a place that can be written; {place}: {error.strerror}. "
-        "Free the disk or choose another place."
-    )
+"--output must be a place that can be written; %(place)s: %(strerror)s. Free the disk or "
+"choose another place.",
+place=place,
+strerror=error.strerror)
 
 
 def unfinished(place: Path) -> Path:
@@ -353,9 +358,11 @@ def _lock_alone(work: Path, place: Path) -> int | None:
 def _busy(work: Path, place: Path) -> _Occupied:
     # Where folders cannot be locked, what a killed run has left looks like one that is worked on.
     return _Occupied(
-        f"--output must not exist yet, and a run is worked on by one process at a time; another one is at {place}. "
-        f"Wait for it or choose another --output; if no process is at it, delete {work}."
-    )
+"--output must not exist yet, and a run is worked on by one process at a time; another "
+"one is at %(place)s. Wait for it or choose another --output; if no process is at it, "
+"delete %(work)s.",
+place=place,
+work=work)
 
 
 def _taken(place: Path) -> bool:
@@ -371,7 +378,10 @@ def first_free(folder: Path, name: str) -> Path:
 
 
 def _exists(place: Path) -> _Occupied:
-    return _Occupied(f"--output must not exist yet, so that no run is overwritten; {place} does. Choose another name.")
+    return _Occupied(
+"--output must not exist yet, so that no run is overwritten; %(place)s does. Choose "
+"another name.",
+place=place)
 
 
 def _sync(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """A model file ready to answer on every core; imports no torch."""
 
 from __future__ import annotations
+from certero.sentences import sentence
 
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def find_model(model: str | Path) -> Path:
         return path
     if not (path / "model.onnx").exists():
         raise ModelFileError(
-            f"MODEL must be a model.onnx or the folder of a finished run; {path} holds no model.onnx. "
-            "Train one with: certero train DATA"
-        )
+"MODEL must be a model.onnx or the folder of a finished run; %(path)s holds no "
+"model.onnx. Train one with: certero train DATA",
+path=path)
     return path / "model.onnx"

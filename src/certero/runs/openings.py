@@ -1,6 +1,7 @@
 """The seal of the test set: each look at it is logged before a figure is known, and counted ever after."""
 
 from __future__ import annotations
+from certero.sentences import sentence
 
 import contextlib
 import datetime
@@ -72,9 +73,10 @@ def _log() -> Path:
 
 def _sealed(log: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"the log of test openings must be writable, or the test set stays sealed; {log}: {error.strerror}. "
-        "Set CERTERO_STATE to a folder that can be written."
-    )
+"the log of test openings must be writable, or the test set stays sealed; %(log)s: "
+"%(strerror)s. Set CERTERO_STATE to a folder that can be written.",
+log=log,
+strerror=error.strerror)
 
 
 def open_test_set(pixel_hashes: Sequence[str], *, purpose: str, data: str, run: str) -> Opening:

@@ -1,6 +1,7 @@
 """Going on with a run that was cut off: with the same settings on the same photos, or not at all."""
 
 from __future__ import annotations
+from certero.sentences import sentence
 
 import contextlib
 import dataclasses
@@ -66,15 +67,19 @@ def settings_to_resume(place: Path, recipe: str | None, given: dict[str, Any]) -
         return resolve("probe")
     except (ValueError, KeyError, ConfigError) as error:
         raise OutputError(
-            f"--resume must find the settings of the run; {file} cannot be read by this certero ({error}). Start anew."
-        ) from error
+"--resume must find the settings of the run; %(file)s cannot be read by this certero "
+"(%(error)s). Start anew.",
+file=file,
+error=error) from error
     if began != version():
         # The same weights may mean something else to it: once the order in which a map is flattened had changed, and a
         # run went on without complaint to answers of no worth.
         raise OutputError(
-            f"--resume must go on with the certero that the run began with, {began}; this is {version()}, to which its "
-            f"weights may mean something else. Install certero=={began}, or start a new run."
-        )
+"--resume must go on with the certero that the run began with, %(began)s; this is "
+"%(version)s, to which its weights may mean something else. Install "
+"certero==%(began)s, or start a new run.",
+began=began,
+version=version())
     asked = resolve(recipe, **given) if recipe is not None else override(stored, given)
     changes = [
         f"{field.name} {_shown(getattr(stored, field.name))} → {_shown(getattr(asked, field.name))}"
@@ -83,9 +88,9 @@ def settings_to_resume(place: Path, recipe: str | None, given: dict[str, Any]) -
     ]
     if changes:
         raise ConfigError(
-            f"--resume goes on with the settings that the run began with; changed: {'; '.join(changes)}. "
-            "Give none or the same ones, or start a new run."
-        )
+"--resume goes on with the settings that the run began with; changed: %(changes)s. "
+"Give none or the same ones, or start a new run.",
+changes='; '.join(changes))
     return dataclasses.replace(stored, **{name: getattr(asked, name) for name in _FREE})
 
 
@@ -98,7 +103,10 @@ def check_data(folder: RunFolder, table: pl.DataFrame) -> None:
     try:
         before = pl.read_parquet(folder.work / _TABLE, glob=False)
     except Exception as error:  # Polars raises its own kinds beside OSError.
-        raise OutputError(f"--resume must find the photos of the run; {folder.work / _TABLE}: {error}.") from error
+        raise OutputError(
+"--resume must find the photos of the run; %(work)s: %(error)s.",
+work=folder.work / _TABLE,
+error=error) from error
     old, new = set(before["path"]), set(table["path"])
     changes = [*_count("gone", old - new), *_count("new", new - old)]
     both = before.join(table, on="path", how="inner", suffix="_now")
@@ -111,9 +119,9 @@ def check_data(folder: RunFolder, table: pl.DataFrame) -> None:
     if changes:
         unique = list(dict.fromkeys(changes))
         raise DataError(
-            f"--resume goes on with the photos that the run began with; changed: {'; '.join(unique)}. "
-            "Put them back, or start a new run."
-        )
+"--resume goes on with the photos that the run began with; changed: %(unique)s. Put "
+"them back, or start a new run.",
+unique='; '.join(unique))
 
 
 # Columns of the table that follow from others, or may be looked at anew.

@@ -1,6 +1,7 @@
 """What a finished run left in its folder, read back: it may be of another run by now, cut short, or edited."""
 
 from __future__ import annotations
+from certero.sentences import sentence
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,10 +48,13 @@ def read_answers(file: Path, classes: Sequence[str]) -> pl.DataFrame:
     header, table = table.row(0)[5:], table[1:]
     if list(header) not in (class_columns(classes), list(classes)):
         raise ModelFileError(
-            f"{file} must have a column for each of the model's {len(classes)} classes ({', '.join(classes)}); found "
-            f"{', '.join(str(name) for name in header) or 'none'}. Model and predictions are of different runs: train "
-            "again."
-        )
+"%(file)s must have a column for each of the model's %(n_classes)s classes "
+"(%(classes)s); found %(header)s. Model and predictions are of different runs: train "
+"again.",
+file=file,
+n_classes=len(classes),
+classes=', '.join(classes),
+header=', '.join(str(name) for name in header) or 'none')
     columns = table.columns  # numbered from 0 or 1, by the version of Polars
     names = [f"p{k}" for k in range(len(classes))]
     answers = table.select(
@@ -63,9 +67,10 @@ def read_answers(file: Path, classes: Sequence[str]) -> pl.DataFrame:
     spoiled = answers.select((sound & known).fill_null(False).not_().arg_true()).to_series()
     if len(spoiled):
         raise ModelFileError(
-            f"{file} must hold a label and probabilities that sum to 1 in each row; row {spoiled[0] + 2} does not. "
-            "It was edited or damaged: train again."
-        )
+"%(file)s must hold a label and probabilities that sum to 1 in each row; row "
+"%(spoiled)s does not. It was edited or damaged: train again.",
+file=file,
+spoiled=spoiled[0] + 2)
     return answers
 
 
@@ -84,8 +89,10 @@ def read_table(run: Path) -> pl.DataFrame:
     missing = {"path", "label", "unit", "pixel_hash", "brightness", "captured_at", "group"} - set(table.columns)
     if missing:
         raise ModelFileError(
-            f"{file} must be as the run wrote it; it lacks the column {min(missing)}. It was edited: train again."
-        )
+"%(file)s must be as the run wrote it; it lacks the column %(missing)s. It was edited: "
+"train again.",
+file=file,
+missing=min(missing))
     return table
 
 
@@ -101,9 +108,14 @@ def read_metrics(run: Path) -> Json:
 def _unreadable(file: Path, error: BaseException) -> BaseException:
     """What to raise where a table could not be read: Polars panics on some damage, beside its own kinds of error."""
     if isinstance(error, OSError):
-        return ModelFileError(f"{file} must be readable; {error.strerror}. Check the path.")
+        return ModelFileError(
+"%(file)s must be readable; %(strerror)s. Check the path.",
+file=file,
+strerror=error.strerror)
     if isinstance(error, pl.exceptions.PolarsError) or type(error).__name__ == "PanicException":
-        return ModelFileError(f"{file} must be as the run wrote it; it is no whole table any more. Train again.")
+        return ModelFileError(
+"%(file)s must be as the run wrote it; it is no whole table any more. Train again.",
+file=file)
     return error
 
 
@@ -143,22 +155,23 @@ def read_run(path: Path) -> Candidate:
     folder = model.parent
     if not (folder / "predictions.csv").is_file() or not (folder / "data.parquet").is_file():
         raise DataError(
-            f"MODEL must lie in the folder of its run, with predictions.csv and data.parquet; {folder} lacks them. "
-            "Name labelled photos with --data."
-        )
+"MODEL must lie in the folder of its run, with predictions.csv and data.parquet; "
+"%(folder)s lacks them. Name labelled photos with --data.",
+folder=folder)
     units = dict(read_table(folder).select("path", "unit").iter_rows())
     table = read_answers(folder / "predictions.csv", card.classes)
     if strange := next((path for path in table["path"] if path not in units), None):
         raise DataError(
-            f"predictions.csv and data.parquet of a run must be of the same photos; in {folder} the second lacks "
-            f"{strange}. They are of different runs: train again."
-        )
+"predictions.csv and data.parquet of a run must be of the same photos; in %(folder)s "
+"the second lacks %(strange)s. They are of different runs: train again.",
+folder=folder,
+strange=strange)
     judged = table.filter((pl.col("split") == "test") | pl.col("split").str.starts_with("cv-"))
     if judged.is_empty():
         raise DataError(
-            f"MODEL must have answers on test photos; the run {folder} never opened them (--no-test). "
-            "Train without --no-test, or name labelled photos with --data."
-        )
+"MODEL must have answers on test photos; the run %(folder)s never opened them "
+"(--no-test). Train without --no-test, or name labelled photos with --data.",
+folder=folder)
     held_out = None
     if (folder / "held_out.csv").is_file():
         rows = read_answers(folder / "held_out.csv", card.classes)

@@ -148,8 +148,11 @@ class Card:
                 raise ValueError("schema must be a whole number from 1")
             if schema > CARD_SCHEMA:
                 raise ModelFileError(
-                    f"{where} must have a card of version {CARD_SCHEMA} or older; found {str(schema)[:20]}. "
-                    "It was made by a newer certero: upgrade this one."
+                    "%(where)s must have a card of version %(card_schema)s or older; found "
+                    "%(schema)s. It was made by a newer certero: upgrade this one.",
+                    where=where,
+                    card_schema=CARD_SCHEMA,
+                    schema=str(schema)[:20],
                 )
             check_card(data)
             data["classes"] = tuple(data["classes"])
@@ -161,8 +164,10 @@ class Card:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ModelFileError(
-                f"{where} must carry a whole certero card; its card is damaged ({reason}). "
-                "Copy it again from where it was made."
+                "%(where)s must carry a whole certero card; its card is damaged (%(reason)s). Copy "
+                "it again from where it was made.",
+                where=where,
+                reason=reason,
             ) from error
 
 

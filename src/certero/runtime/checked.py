@@ -85,6 +85,9 @@ class CheckedNetwork:
 
     def _refuse(self, must: str, found: str) -> None:
         raise ModelFileError(
-            f"MODEL must {must}; {self._where} has {found}. It was damaged or edited: copy it again from where it was "
-            "made."
+            "MODEL must %(must)s; %(where)s has %(found)s. It was damaged or edited: copy it again "
+            "from where it was made.",
+            must=must,
+            where=self._where,
+            found=found,
         )

@@ -93,7 +93,9 @@ class ForeignClassifier:
         try:
             data = read_file(model, MOST_MODEL_BYTES)
         except OSError as error:
-            raise ModelFileError(f"MODEL must be a readable ONNX file; {model}: {error.strerror}.") from error
+            raise ModelFileError(
+                "MODEL must be a readable ONNX file; %(model)s: %(strerror)s.", model=model, strerror=error.strerror
+            ) from error
         self.size_bytes, self.parameters = take_stock(data, model)
         network = Network(data, str(model), model.parent.resolve(), trusted=False)
         self.card = _read_card(card, network, model)
@@ -144,8 +146,13 @@ class _Adapter:
         if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu" or found.shape[:1] != (len(images),):
             kind = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else type(found).__name__
             raise ModelFileError(
-                f"MODEL must give a row of numbers a photo; {card.output} of {self._model} is {kind} for "
-                f"{len(images)} photos. Name another output in {self._file}, or export the model anew."
+                "MODEL must give a row of numbers a photo; %(output)s of %(model)s is %(kind)s for "
+                "%(n_images)s photos. Name another output in %(file)s, or export the model anew.",
+                output=card.output,
+                model=self._model,
+                kind=kind,
+                n_images=len(images),
+                file=self._file,
             )
         return [self._to_probabilities(found[:n].astype(np.float64))]
 
@@ -155,13 +162,19 @@ class _Adapter:
         single = table.shape[1] == 1 and k == 2
         if table.shape[1] != k and not single:
             raise ConfigError(
-                f"classes in {self._file} must name every output of the network, in order; it names {k}, "
-                f"{self._model} has {table.shape[1]} outputs. Correct the list."
+                "classes in %(file)s must name every output of the network, in order; it names "
+                "%(k)s, %(model)s has %(shape)s outputs. Correct the list.",
+                file=self._file,
+                k=k,
+                model=self._model,
+                shape=table.shape[1],
             )
         if not np.isfinite(table).all():
             raise ModelFileError(
-                f"MODEL must answer with numbers; {self._model} gave NaN or infinity. "
-                f"Check range, mean and std in {self._file}."
+                "MODEL must answer with numbers; %(model)s gave NaN or infinity. Check range, mean "
+                "and std in %(file)s.",
+                model=self._model,
+                file=self._file,
             )
         if card.answers == "logits":
             table = _softmax(np.concatenate([np.zeros_like(table), table], axis=1) if single else table)
@@ -170,8 +183,12 @@ class _Adapter:
         sums = table.sum(axis=1)
         if table.min() < -1e-3 or np.abs(sums - 1).max() > 0.02:
             raise ConfigError(
-                f'answers = "probabilities" in {self._file} needs outputs that sum to 1; {self._model} gave a sum of '
-                f'{sums[np.abs(sums - 1).argmax()]:.3g}. If they are scores before a softmax, write answers = "logits".'
+                'answers = "probabilities" in %(file)s needs outputs that sum to 1; %(model)s gave '
+                "a sum of %(sums).3g. If they are scores before a softmax, write answers = "
+                '"logits".',
+                file=self._file,
+                model=self._model,
+                sums=sums[np.abs(sums - 1).argmax()],
             )
         return np.clip(table, 0.0, 1.0).astype(np.float32)
 
@@ -186,39 +203,67 @@ def _read_card(file: Path, network: Network, model: Path) -> ForeignCard:
     try:
         given: Json = read_toml(file, "the card")
     except OSError as error:
-        raise ConfigError(f"a foreign MODEL needs a readable card; {file}: {error.strerror}. Check --card.") from error
+        raise ConfigError(
+            "a foreign MODEL needs a readable card; %(file)s: %(strerror)s. Check --card.",
+            file=file,
+            strerror=error.strerror,
+        ) from error
     if unknown := sorted(set(given) - set(KEYS)):
-        raise ConfigError(f"a card may hold {', '.join(KEYS)}; {file} has {', '.join(unknown)}. Take it out.")
+        raise ConfigError(
+            "a card may hold %(keys)s; %(file)s has %(unknown)s. Take it out.",
+            keys=", ".join(KEYS),
+            file=file,
+            unknown=", ".join(unknown),
+        )
     for key, allowed in KEYS.items():
         if allowed and key in given and given[key] not in allowed:
-            raise ConfigError(f"{key} in {file} must be {' or '.join(allowed)}; found {given[key]!r}.")
+            raise ConfigError(
+                "%(key)s in %(file)s must be %(allowed)s; found %(given)r.",
+                key=key,
+                file=file,
+                allowed=" or ".join(allowed),
+                given=given[key],
+            )
     if "answers" not in given:
-        raise ConfigError(f'{file} must say what the network gives: answers = "logits" or answers = "probabilities".')
+        raise ConfigError(
+            '%(file)s must say what the network gives: answers = "logits" or answers = "probabilities".', file=file
+        )
     name, kind, shape = _find_input(given, network, file, model)
     layout = given.get("layout") or _guess_layout(shape)
     if layout is None:
-        raise ConfigError(f"{file} must say the layout, NCHW or NHWC; {model} itself does not tell.")
+        raise ConfigError(
+            "%(file)s must say the layout, NCHW or NHWC; %(model)s itself does not tell.", file=file, model=model
+        )
     height, width = (_side(given, key, shape, layout, file, model) for key in ("height", "width"))
     low, high = _numbers(given, "range", 2, (0.0, 255.0) if kind == "uint8" else (0.0, 1.0), file)
     mean, std = _numbers(given, "mean", 3, (0.0,) * 3, file), _numbers(given, "std", 3, (1.0,) * 3, file)
     if min(std) <= 0:
-        raise ConfigError(f"std in {file} must be above 0; found {min(std):g}.")
+        raise ConfigError("std in %(file)s must be above 0; found %(std)g.", file=file, std=min(std))
     if kind == "uint8" and {"range", "mean", "std"} & set(given):
         raise ConfigError(
-            f"range, mean and std in {file} are for floating-point inputs; {model} takes uint8. Take out."
+            "range, mean and std in %(file)s are for floating-point inputs; %(model)s takes uint8. Take out.",
+            file=file,
+            model=model,
         )
     shorter = given.get("shorter_side")
     if shorter is not None and (given.get("fit") != "crop" or not is_side(shorter) or shorter < min(height, width)):
         raise ConfigError(
-            f'shorter_side in {file} goes with fit = "crop" and is at least {min(height, width)}; found {shorter!r}.'
+            'shorter_side in %(file)s goes with fit = "crop" and is at least %(height)s; found %(shorter)r.',
+            file=file,
+            height=min(height, width),
+            shorter=shorter,
         )
     pad = given.get("pad", 127)
     if not isinstance(pad, int) or not 0 <= pad <= 255:
-        raise ConfigError(f"pad in {file} must be a grey level from 0 to 255; found {pad!r}.")
+        raise ConfigError("pad in %(file)s must be a grey level from 0 to 255; found %(pad)r.", file=file, pad=pad)
     output = given.get("output", network.outputs[0])
     if output not in network.outputs:
         raise ConfigError(
-            f"output in {file} must be one of {', '.join(network.outputs)}, which {model} has; found {output!r}."
+            "output in %(file)s must be one of %(outputs)s, which %(model)s has; found %(output)r.",
+            file=file,
+            outputs=", ".join(network.outputs),
+            model=model,
+            output=output,
         )
     return ForeignCard(
         classes=_classes(given, file),
@@ -248,13 +293,17 @@ def _classes(given: Json, file: Path) -> tuple[str, ...]:
             ]
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
-                f"classes in {file} must be a list, or a readable text file; found {listed!r}."
+                "classes in %(file)s must be a list, or a readable text file; found %(listed)r.",
+                file=file,
+                listed=listed,
             ) from error
     if not isinstance(listed, list) or len(listed) < 2 or not all(isinstance(name, str) and name for name in listed):
-        raise ConfigError(f'{file} must name at least 2 classes in the order of the outputs: classes = ["a", "b"].')
+        raise ConfigError(
+            '%(file)s must name at least 2 classes in the order of the outputs: classes = ["a", "b"].', file=file
+        )
     listed = [class_name(name) for name in listed]
     if twice := sorted({name for name in listed if listed.count(name) > 1}):
-        raise ConfigError(f"classes in {file} must differ; found twice: {', '.join(twice)}.")
+        raise ConfigError("classes in %(file)s must differ; found twice: %(twice)s.", file=file, twice=", ".join(twice))
     return tuple(listed)
 
 
@@ -262,17 +311,34 @@ def _find_input(given: Json, network: Network, file: Path, model: Path) -> tuple
     """Name, number type and shape of the network's input of photos."""
     if len(network.inputs) != 1:
         found = ", ".join(name for name, _type, _shape in network.inputs)
-        raise ModelFileError(f"MODEL must take photos and nothing else; {model} has the inputs {found}.")
+        raise ModelFileError(
+            "MODEL must take photos and nothing else; %(model)s has the inputs %(found)s.", model=model, found=found
+        )
     name, kind, shape = network.inputs[0]
     if given.get("input", name) != name:
-        raise ConfigError(f"input in {file} must be {name!r}, the input of {model}; found {given['input']!r}.")
+        raise ConfigError(
+            "input in %(file)s must be %(name)r, the input of %(model)s; found %(input)r.",
+            file=file,
+            name=name,
+            model=model,
+            input=given["input"],
+        )
     if kind not in _TYPES or len(shape) != 4:
         raise ModelFileError(
-            f"MODEL must take photos as float32, float16 or uint8 in 4 dimensions; {model} takes {kind} "
-            f"in {len(shape)}."
+            "MODEL must take photos as float32, float16 or uint8 in 4 dimensions; %(model)s takes "
+            "%(kind)s in %(n_shape)s.",
+            model=model,
+            kind=kind,
+            n_shape=len(shape),
         )
     if given.get("dtype", _TYPES[kind]) != _TYPES[kind]:
-        raise ConfigError(f"dtype in {file} must be {_TYPES[kind]}, which {model} takes; found {given['dtype']}.")
+        raise ConfigError(
+            "dtype in %(file)s must be %(types)s, which %(model)s takes; found %(dtype)s.",
+            file=file,
+            types=_TYPES[kind],
+            model=model,
+            dtype=given["dtype"],
+        )
     return name, _TYPES[kind], shape
 
 
@@ -287,10 +353,17 @@ def _side(given: Json, key: str, shape: tuple[Any, ...], layout: str, file: Path
     fixed = shape[place] if isinstance(shape[place], int) and shape[place] > 0 else None
     side = given.get(key, fixed)
     if side is None:
-        raise ConfigError(f"{file} must say the {key} of the input in pixels; {model} itself does not tell.")
+        raise ConfigError(
+            "%(file)s must say the %(key)s of the input in pixels; %(model)s itself does not tell.",
+            file=file,
+            key=key,
+            model=model,
+        )
     if not is_side(side) or (fixed is not None and side != fixed):
         wanted = f"{fixed}, which {model} takes" if fixed is not None else f"a whole number from 1 to {LARGEST_SIDE}"
-        raise ConfigError(f"{key} in {file} must be {wanted}; found {side!r}.")
+        raise ConfigError(
+            "%(key)s in %(file)s must be %(wanted)s; found %(side)r.", key=key, file=file, wanted=wanted, side=side
+        )
     return int(side)
 
 
@@ -298,5 +371,11 @@ def _numbers(given: Json, key: str, count: int, default: tuple[float, ...], file
     values = given.get(key, list(default))
     good = isinstance(values, list) and len(values) == count
     if not good or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
-        raise ConfigError(f"{key} in {file} must be a list of {count} numbers; found {values!r}.")
+        raise ConfigError(
+            "%(key)s in %(file)s must be a list of %(count)s numbers; found %(values)r.",
+            key=key,
+            file=file,
+            count=count,
+            values=values,
+        )
     return tuple(float(value) for value in values)

@@ -88,7 +88,7 @@ def _prepare(photo: Photo, preprocessing: Preprocessing) -> NDArray[np.uint8]:
         try:
             photo = read_file(photo)
         except OSError as error:
-            raise PhotoError(error.strerror or str(error)) from error
+            raise PhotoError("%(reason)s", reason=error.strerror or str(error)) from error
     if pixels.is_picture(photo):
         data = pixels.file_of(photo)  # as long as it is its file, its answer is that of the file, to the bit
         if data is None:

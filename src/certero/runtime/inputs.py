@@ -35,7 +35,9 @@ def several(photos: Any) -> list[Any]:
     """
     if isinstance(photos, Mapping) or hasattr(photos, "columns"):
         raise InputError(
-            f"{_WANTED}, or several of them; found a {type(photos).__name__}. Give a list: of a table one column."
+            "%(wanted)s, or several of them; found a %(name)s. Give a list: of a table one column.",
+            wanted=_WANTED,
+            name=type(photos).__name__,
         )
     if (array := _as_array(photos)) is not None:
         return _photos_of(array, "the array")
@@ -66,7 +68,13 @@ def to_source(photo: Any, number: int) -> Any:
             return found[0]
     elif callable(getattr(photo, "read", None)):
         return _read(photo, number)
-    raise InputError(f"{_WANTED}; photo {number} is {_kind(photo)}. {_advice(photo)}")
+    raise InputError(
+        "%(wanted)s; photo %(number)s is %(kind)s. %(advice)s",
+        wanted=_WANTED,
+        number=number,
+        kind=_kind(photo),
+        advice=_advice(photo),
+    )
 
 
 def name_of(photo: Any) -> str | None:
@@ -93,7 +101,9 @@ def _as_array(photo: Any) -> NDArray[Any] | None:
         return np.asarray(photo)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"{_WANTED}; found {_kind(photo)}, which gives no NumPy array. Convert it, e.g. tensor.cpu().numpy()."
+            "%(wanted)s; found %(kind)s, which gives no NumPy array. Convert it, e.g. tensor.cpu().numpy().",
+            wanted=_WANTED,
+            kind=_kind(photo),
         ) from error
 
 
@@ -106,7 +116,13 @@ def _photos_of(array: NDArray[Any], what: str) -> list[Any]:
     if array.dtype.kind in "OUS" and array.ndim == 1:
         return list(array)
     if array.dtype != np.uint8:
-        raise InputError(f"{_WANTED}; {what} is {_kind(array)}. {_conversion(array)}")
+        raise InputError(
+            "%(wanted)s; %(what)s is %(kind)s. %(conversion)s",
+            wanted=_WANTED,
+            what=what,
+            kind=_kind(array),
+            conversion=_conversion(array),
+        )
     if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in _CHANNELS):
         return [array]
     if array.ndim == 4 and array.shape[3] in _CHANNELS:
@@ -114,7 +130,13 @@ def _photos_of(array: NDArray[Any], what: str) -> list[Any]:
     first = array.shape[array.ndim - 3] in _CHANNELS if array.ndim in (3, 4) else False
     order = "(1, 2, 0)" if array.ndim == 3 else "(0, 2, 3, 1)"
     advice = f"Put the channels last: array.transpose{order}." if first else "Several photos are uint8 [N, H, W, 3]."
-    raise InputError(f"{_WANTED}, or grey or with transparency; {what} is {_kind(array)}. {advice}")
+    raise InputError(
+        "%(wanted)s, or grey or with transparency; %(what)s is %(kind)s. %(advice)s",
+        wanted=_WANTED,
+        what=what,
+        kind=_kind(array),
+        advice=advice,
+    )
 
 
 def _conversion(array: NDArray[Any]) -> str:
@@ -135,11 +157,20 @@ def _read(file: Any, number: int) -> bytes | PhotoError:
             file.seek(0)
         data = "" if isinstance(file, io.TextIOBase) else file.read()
     except OSError as error:
-        return PhotoError(error.strerror or str(error))
+        return PhotoError("%(reason)s", reason=error.strerror or str(error))
     except ValueError as error:
-        raise InputError(f"{_WANTED}; photo {number} is a file that is closed. Open it, or give its path.") from error
+        raise InputError(
+            "%(wanted)s; photo %(number)s is a file that is closed. Open it, or give its path.",
+            wanted=_WANTED,
+            number=number,
+        ) from error
     if not isinstance(data, bytes | bytearray | memoryview):
-        raise InputError(f"{_WANTED}; photo {number} is a file that gives {type(data).__name__}. Open it with 'rb'.")
+        raise InputError(
+            "%(wanted)s; photo %(number)s is a file that gives %(name)s. Open it with 'rb'.",
+            wanted=_WANTED,
+            number=number,
+            name=type(data).__name__,
+        )
     return bytes(data)
 
 

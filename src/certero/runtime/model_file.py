@@ -38,19 +38,23 @@ def read_model(path: Path) -> tuple[bytes, Card]:
         data = read_file(path, MOST_MODEL_BYTES)
     except OSError as error:
         raise ModelFileError(
-            f"MODEL must be a readable model file; {path}: {error.strerror}. Check the path."
+            "MODEL must be a readable model file; %(path)s: %(strerror)s. Check the path.",
+            path=path,
+            strerror=error.strerror,
         ) from error
     model, metadata = _take_apart(data, str(path))
     if _CARD_KEY not in metadata:
         raise ModelFileError(
-            f"MODEL must be a model.onnx written by certero; {path} carries no certero card. "
-            "Train one with: certero train DATA"
+            "MODEL must be a model.onnx written by certero; %(path)s carries no certero card. "
+            "Train one with: certero train DATA",
+            path=path,
         )
     text = metadata[_CARD_KEY]
     if metadata.get(_HASH_KEY) != _digest(model, text):
         raise ModelFileError(
-            f"MODEL must be whole; {path} does not match its own checksum, so it was damaged or edited. "
-            "Copy it again from where it was made."
+            "MODEL must be whole; %(path)s does not match its own checksum, so it was damaged or "
+            "edited. Copy it again from where it was made.",
+            path=path,
         )
     card = Card.from_text(text, str(path))
     _check_network(model, path)
@@ -76,11 +80,15 @@ def _check_network(model: bytes, path: Path) -> None:
                 elif inner == _INITIALIZER and _tensor(part)[2] is not None:
                     found = "weights in another file"
     except (ValueError, IndexError) as error:
-        raise ModelFileError(f"MODEL must be a whole ONNX file; {path} is damaged or something else.") from error
+        raise ModelFileError(
+            "MODEL must be a whole ONNX file; %(path)s is damaged or something else.", path=path
+        ) from error
     if found:
         raise ModelFileError(
-            f"MODEL must be a model.onnx as certero writes it; {path} holds {found}, which certero never writes. "
-            "Do not trust this file: train one with certero train DATA."
+            "MODEL must be a model.onnx as certero writes it; %(path)s holds %(found)s, which "
+            "certero never writes. Do not trust this file: train one with certero train DATA.",
+            path=path,
+            found=found,
         )
 
 
@@ -105,7 +113,9 @@ def is_foreign(path: Path) -> bool:
         _model, metadata = _take_apart(read_file(path, MOST_MODEL_BYTES), str(path))
     except OSError as error:
         raise ModelFileError(
-            f"MODEL must be a readable model file; {path}: {error.strerror}. Check the path."
+            "MODEL must be a readable model file; %(path)s: %(strerror)s. Check the path.",
+            path=path,
+            strerror=error.strerror,
         ) from error
     return _CARD_KEY not in metadata
 
@@ -139,7 +149,9 @@ def take_stock(model: bytes, path: Path) -> tuple[int, int]:
                     numbers += count if kind in _WEIGHT_TYPES else 0
                     beside.add(location)
     except (ValueError, IndexError) as error:
-        raise ModelFileError(f"MODEL must be a whole ONNX file; {path} is damaged or something else.") from error
+        raise ModelFileError(
+            "MODEL must be a whole ONNX file; %(path)s is damaged or something else.", path=path
+        ) from error
     files = [path.parent / name for name in beside if name is not None]
     return len(model) + sum(file.stat().st_size for file in files if file.is_file()), numbers
 
@@ -190,9 +202,11 @@ def _take_apart(data: bytes, where: str) -> tuple[bytes, dict[str, str]]:
                 kept.append(data[start:end])
             has_graph |= number == _GRAPH
     except (ValueError, IndexError) as error:
-        raise ModelFileError(f"MODEL must be a whole ONNX file; {where} is damaged or something else.") from error
+        raise ModelFileError(
+            "MODEL must be a whole ONNX file; %(where)s is damaged or something else.", where=where
+        ) from error
     if not has_graph:
-        raise ModelFileError(f"MODEL must be a whole ONNX file; {where} holds no network.")
+        raise ModelFileError("MODEL must be a whole ONNX file; %(where)s holds no network.", where=where)
     return b"".join(kept), metadata
 
 

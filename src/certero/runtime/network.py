@@ -71,7 +71,9 @@ class Network:
                 self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no base class.
             raise ModelFileError(
-                f"MODEL must be a network that ONNX Runtime can run; {where}: {_reason(error)}"
+                "MODEL must be a network that ONNX Runtime can run; %(where)s: %(reason)s",
+                where=where,
+                reason=_reason(error),
             ) from error
         self.outputs = tuple(output.name for output in self._session.get_outputs())
         self._input = self._session.get_inputs()[0].name
@@ -105,11 +107,16 @@ class Network:
             except Exception as error:  # onnxruntime's exceptions share no base class.
                 if was_ended():
                     raise ModelFileError(
-                        f"MODEL must answer within {seconds:.0f} seconds; {self._where} did not come back. "
-                        "Its network repeats itself, or is too large for this machine."
+                        "MODEL must answer within %(seconds).0f seconds; %(where)s did not come "
+                        "back. Its network repeats itself, or is too large for this machine.",
+                        seconds=seconds,
+                        where=self._where,
                     ) from error
                 raise ModelFileError(
-                    f"MODEL must answer photos; {self._where} failed: {_reason(error)}{advice}"
+                    "MODEL must answer photos; %(where)s failed: %(reason)s%(advice)s",
+                    where=self._where,
+                    reason=_reason(error),
+                    advice=advice,
                 ) from error
 
     def _ask_alone(self) -> Any:

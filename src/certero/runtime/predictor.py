@@ -166,9 +166,9 @@ def _name_path(path: Path, passed_over: Counter[str]) -> list[tuple[str, Photo |
     if not path.exists():
         elsewhere = re.match(r"[a-z]{2,}:/", shown, re.IGNORECASE)  # a Path keeps one of an address's slashes
         advice = "Download it first: certero fetches nothing." if elsewhere else "Check the path."
-        raise DataError(f"IMAGE must exist; {shown} does not. {advice}")
+        raise DataError("IMAGE must exist; %(shown)s does not. %(advice)s", shown=shown, advice=advice)
     if path.suffix.lower() in ARCHIVE_SUFFIXES:
-        raise DataError(f"IMAGE must be photos or folders with photos; {shown} is an archive. Unpack it.")
+        raise DataError("IMAGE must be photos or folders with photos; %(shown)s is an archive. Unpack it.", shown=shown)
     return [(shown, path)]
 
 
@@ -180,11 +180,12 @@ def _search(folder: Path, passed_over: Counter[str]) -> list[tuple[str, Photo | 
     check_folders(walk)
     passed_over.update(walk.passed_over)
     found: dict[str, Photo | PhotoError] = {name: walk.root / name for name in walk.photos}
-    found |= {name: PhotoError(why_foreign(name, what)) for name, what in walk.foreign.items()}
+    found |= {name: PhotoError("%(reason)s", reason=why_foreign(name, what)) for name, what in walk.foreign.items()}
     if not found:
         others = ", ".join(describe_passed_over(walk.passed_over))
         raise DataError(
-            f"IMAGE must be photos or folders with photos; {printable(str(folder))} holds none"
-            f"{f' (only {others})' if others else ''}."
+            "IMAGE must be photos or folders with photos; %(folder)s holds none%(what)s.",
+            folder=printable(str(folder)),
+            what=f" (only {others})" if others else "",
         )
     return [(printable(str(walk.root / name)), found[name]) for name in sorted(found)]

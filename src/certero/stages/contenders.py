@@ -73,8 +73,9 @@ def open_contenders(models: Sequence[str | Path], cards: Sequence[str | Path], m
     """
     if len(models) < 2:
         raise ConfigError(
-            f"a comparison needs at least 2 models; found {len(models)}. "
-            "Name another, or measure one alone: certero evaluate MODEL DATA"
+            "a comparison needs at least 2 models; found %(n_models)s. Name another, or measure "
+            "one alone: certero evaluate MODEL DATA",
+            n_models=len(models),
         )
     waiting = [Path(card) for card in cards]
     opened = []
@@ -90,15 +91,18 @@ def open_contenders(models: Sequence[str | Path], cards: Sequence[str | Path], m
                 card = waiting.pop(0)
             else:
                 raise ConfigError(
-                    f"a foreign MODEL needs a card that says how photos reach it; {model} has none. "
-                    f"Write {beside.name} beside it, or name one with --card."
+                    "a foreign MODEL needs a card that says how photos reach it; %(model)s has "
+                    "none. Write %(name)s beside it, or name one with --card.",
+                    model=model,
+                    name=beside.name,
                 )
             opened.append(make(_letter(number), str(given), model, card, map))
         else:
             opened.append(make(_letter(number), str(given), model))
     if waiting:
         raise ConfigError(
-            f"--card is for foreign models without a card beside them; {waiting[0]} is left over. Leave it out."
+            "--card is for foreign models without a card beside them; %(waiting)s is left over. Leave it out.",
+            waiting=waiting[0],
         )
     return opened
 

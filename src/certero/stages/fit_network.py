@@ -132,7 +132,7 @@ class NetworkFitter:
         self._backbone: Backbone | None = None
         if settings.layers:
             if self._weights is not None and not self._weights.is_file():
-                raise ConfigError(f"--weights must be a file; {self._weights} is none.")
+                raise ConfigError("--weights must be a file; %(weights)s is none.", weights=self._weights)
             trained = Preprocessing(settings.image_size or 224, settings.image_size or 224, settings.fit)
             plan_cnn(settings.layers, 2, trained.width)  # what cannot be built is refused before photos are read
         else:
@@ -155,14 +155,19 @@ class NetworkFitter:
             if column not in table.columns:
                 known = ", ".join(name for name in table.columns if name not in ("path", "label", "split"))
                 raise ConfigError(
-                    f"--label-also must name a column of the manifest; found {column}, DATA has {known or 'no other'}."
+                    "--label-also must name a column of the manifest; found %(column)s, DATA has %(known)s.",
+                    column=column,
+                    known=known or "no other",
                 )
         source = self.source(len(classes))
         if isinstance(source, Cnn) and source.parameters * _BYTES_A_PARAMETER > available_bytes():
             raise ConfigError(
-                f"the network must fit into memory; its {source.parameters:,} parameters need "
-                f"{source.parameters * _BYTES_A_PARAMETER / 1e9:.1f} GB to train, {available_bytes() / 1e9:.1f} GB are "
-                "free. Use a smaller --image-size, or pool before flatten."
+                "the network must fit into memory; its %(parameters)s parameters need "
+                "%(parameters_2).1f GB to train, %(available_bytes).1f GB are free. Use a smaller "
+                "--image-size, or pool before flatten.",
+                parameters=f"{source.parameters:,}",
+                parameters_2=source.parameters * _BYTES_A_PARAMETER / 1e9,
+                available_bytes=available_bytes() / 1e9,
             )
 
     def fit(self, part: Development, classes: Sequence[str]) -> Fitted:
@@ -495,7 +500,8 @@ def hold_back(
     if not train.any() or not val.any():
         raise DataError(
             "a network needs photos to train on and others to judge it; holding back some of "
-            f"{development.height} leaves one side empty. Add photos, or use --recipe probe."
+            "%(height)s leaves one side empty. Add photos, or use --recipe probe.",
+            height=development.height,
         )
     return np.flatnonzero(train), np.flatnonzero(val)
 

@@ -14,12 +14,12 @@ from certero.data.layout import LabelLevel, some, split_named, where_classes_are
 from certero.data.scan import list_photos
 from certero.data.table import Photos
 from certero.errors import ConfigError, DataError
-from certero.language import sentence, sentences
 from certero.names import find_class
 from certero.photos.listing import printable, typed
 from certero.runtime.card import Card
 from certero.runtime.inference import answered
 from certero.runtime.predictor import Predictor
+from certero.sentences import sentence, sentences
 from certero.stages.tools import Resources
 
 if TYPE_CHECKING:
@@ -31,7 +31,11 @@ def list_judged(data: Path, classes: Sequence[str], label: str | None, label_lev
     data = typed(data)
     named = None if label is None else find_class(label, classes)
     if label is not None and named is None:
-        raise ConfigError(f"--label must be a class of the model ({', '.join(classes)}); found {label!r}.")
+        raise ConfigError(
+            "--label must be a class of the model (%(classes)s); found %(label)r.",
+            classes=", ".join(classes),
+            label=label,
+        )
     if label is None and data.is_dir() and label_level is None:
         inside = [folder.name for folder in data.iterdir() if folder.is_dir()]
         if not any(split_named(name) or find_class(name, classes) for name in inside):
@@ -61,7 +65,11 @@ def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Pho
         table = table.filter(pl.col("split") == split)
         if table.is_empty():
             found = ", ".join(sorted(photos.table["split"].drop_nulls().unique())) or "no splits"
-            raise DataError(f"--split {split} needs photos of that split; DATA has {found}. Leave --split out.")
+            raise DataError(
+                "--split %(split)s needs photos of that split; DATA has %(found)s. Leave --split out.",
+                split=split,
+                found=found,
+            )
     unknown = table.filter(~pl.col("label").is_in(list(classes)))["label"].value_counts()
     notes = [
         sentences(
@@ -77,16 +85,21 @@ def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Pho
         place = where_classes_are(photos.table["path"].to_list()) if photos.source != "manifest" else None
         below = f" ({printable(str(photos.root / place[0]))} holds {some(place[1])})" if place else ""
         raise DataError(
-            f"DATA must hold classes that the model knows ({', '.join(classes)}); "
-            f"found {', '.join(sorted(unknown['label']))}. Point to the folder that holds the class folders{below}, "
-            "name the class of all photos with --label, or count how many the model refuses with --unknown."
+            "DATA must hold classes that the model knows (%(classes)s); found %(label)s. Point to "
+            "the folder that holds the class folders%(below)s, name the class of all photos with "
+            "--label, or count how many the model refuses with --unknown.",
+            classes=", ".join(classes),
+            label=", ".join(sorted(unknown["label"])),
+            below=below,
         )
     kept = dataclasses.replace(photos, table=table).noted(notes)
     if kept.used().is_empty():
         first = table.row(0, named=True)
         raise DataError(
-            f"DATA must hold readable photos; none of {table.height} can be read "
-            f"(first: {first['path']}: {first['problem']})."
+            "DATA must hold readable photos; none of %(height)s can be read (first: %(path)s: %(problem)s).",
+            height=table.height,
+            path=first["path"],
+            problem=first["problem"],
         )
     return kept
 

@@ -18,12 +18,12 @@ from certero.data.scan import list_photos
 from certero.data.scan import scan as scan_listed
 from certero.data.separation import Separation, separate, with_units
 from certero.data.table import Photos
-from certero.language import Sentence, sentence
 from certero.likeness import copies as copying
 from certero.machine.cache import BlobCache, distrusted
 from certero.machine.files import read_file
 from certero.photos.first_look import Identity, Seen, identify, look_at
 from certero.records import USED, Map, PhotoFacts, Progress, no_progress
+from certero.sentences import Sentence, sentence
 from certero.stages.tools import Resources, map_several, resources
 
 # Part of the cache's keys: raise it when a fingerprint or the verdict on a damaged file changes.

@@ -91,4 +91,6 @@ def _earlier_run(run: str | None) -> pl.DataFrame | None:
     try:
         return read_table(typed(run))
     except ModelFileError as error:
-        raise ConfigError(f"--split-from must be the folder of a run with a data.parquet; {run} is none.") from error
+        raise ConfigError(
+            "--split-from must be the folder of a run with a data.parquet; %(run)s is none.", run=run
+        ) from error

@@ -14,7 +14,6 @@ import polars as pl
 
 from certero.data.separation import TIMED_SHARE, Separation
 from certero.errors import DataError, PhotoError, changed_since
-from certero.language import message, sentence
 from certero.likeness import recognition
 from certero.likeness.recognition import Prints
 from certero.machine.files import read_file
@@ -25,6 +24,7 @@ from certero.records import Json, Map
 from certero.runtime.card import Fingerprints
 from certero.runtime.inference import infer
 from certero.runtime.network import Network
+from certero.sentences import message, sentence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -291,7 +291,8 @@ def recognise_each(
         fresh &= True if mask is None else ~mask
     if not fresh.any():
         raise DataError(
-            f"--data must hold photos that no model was trained on; all {used.height} were in training. Use others."
+            "--data must hold photos that no model was trained on; all %(height)s were in training. Use others.",
+            height=used.height,
         )
     return seen, fresh
 

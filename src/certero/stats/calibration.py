@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import DataError
-from certero.language import Sentence, sentence
 from certero.records import Json
+from certero.sentences import Sentence, sentence
 from certero.stats.intervals import LEVEL, group_codes, proportion
 
 Floats = NDArray[np.float64]
@@ -131,7 +131,9 @@ def _deal(codes: Integers | None, n: int) -> Integers:
 def _checked(logits: ArrayLike) -> Floats:
     scores = np.asarray(logits, dtype=np.float64)
     if scores.ndim != 2 or scores.shape[0] == 0 or scores.shape[1] < 2:
-        raise DataError(f"calibration needs logits of at least 1 photo and 2 classes; found shape {scores.shape}")
+        raise DataError(
+            "calibration needs logits of at least 1 photo and 2 classes; found shape %(shape)s", shape=scores.shape
+        )
     if not np.isfinite(scores).all():
         raise DataError("calibration needs finite logits; found NaN or infinity, so check the features")
     return scores

@@ -50,7 +50,9 @@ def group_codes(groups: ArrayLike | None, n: int) -> Integers | None:
         return None
     labels = np.asarray(groups)
     if labels.shape != (n,):
-        raise DataError(f"groups need one entry a photo; found shape {labels.shape} for {n} photos")
+        raise DataError(
+            "groups need one entry a photo; found shape %(shape)s for %(n)s photos", shape=labels.shape, n=n
+        )
     names, codes = np.unique(labels, return_inverse=True)
     return None if len(names) == n else codes.astype(np.int64)
 

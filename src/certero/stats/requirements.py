@@ -53,22 +53,37 @@ def parse_requirement(text: str, classes: Sequence[str] | None = None) -> Requir
     """
     match = _FORM.fullmatch(text)
     if match is None:
-        raise ConfigError(f'--require must look like "accuracy>=0.9" or "recall[standing]>=0.8"; found {text!r}')
+        raise ConfigError(
+            '--require must look like "accuracy>=0.9" or "recall[standing]>=0.8"; found %(text)r', text=text
+        )
     figure, op = match["figure"], match["op"]
     if figure not in FIGURES:
-        raise ConfigError(f"--require {text!r}: unknown figure {figure!r}; known are {', '.join(FIGURES)}")
+        raise ConfigError(
+            "--require %(text)r: unknown figure %(figure)r; known are %(figures)s",
+            text=text,
+            figure=figure,
+            figures=", ".join(FIGURES),
+        )
     asked = match["bracket"] or match["colon"]
     label = None if asked is None else class_name(asked)
     if label is not None and figure not in PER_CLASS:
-        raise ConfigError(f"--require {text!r}: only {', '.join(PER_CLASS)} can be asked of one class")
+        raise ConfigError(
+            "--require %(text)r: only %(per_class)s can be asked of one class",
+            text=text,
+            per_class=", ".join(PER_CLASS),
+        )
     if label is not None and classes is not None:
         label = _find_class(text, label, classes)
     try:
         bar = float(match["bar"])
     except ValueError:
-        raise ConfigError(f"--require {text!r}: the bar must be a number; found {match['bar']!r}") from None
+        raise ConfigError(
+            "--require %(text)r: the bar must be a number; found %(bar)r", text=text, bar=match["bar"]
+        ) from None
     if not 0 <= bar <= (float("inf") if figure == "log_loss" else 1.0):
-        raise ConfigError(f"--require {text!r}: the bar must lie in 0..1 (0.85 for 85 %); found {bar:g}")
+        raise ConfigError(
+            "--require %(text)r: the bar must lie in 0..1 (0.85 for 85 %%); found %(bar)g", text=text, bar=bar
+        )
     return Requirement(text, figure, label, op, bar)
 
 
@@ -130,5 +145,10 @@ def _find_class(text: str, label: str, classes: Sequence[str]) -> str:
     found = find_class(label, classes)
     if found is None:
         known = ", ".join(list(classes)[:20]) + (", ..." if len(classes) > 20 else "")
-        raise ConfigError(f"--require {text!r}: unknown class {label!r}; the model knows {known}")
+        raise ConfigError(
+            "--require %(text)r: unknown class %(label)r; the model knows %(known)s",
+            text=text,
+            label=label,
+            known=known,
+        )
     return found

@@ -190,13 +190,17 @@ def _answers(
     if n == 0:
         raise DataError("figures need at least 1 test photo; found none")
     if given.shape != (n, k):
-        raise DataError(f"probabilities must have shape {(n, k)} (photos, classes); found {given.shape}")
+        raise DataError(
+            "probabilities must have shape %(what)s (photos, classes); found %(shape)s", what=(n, k), shape=given.shape
+        )
     if not np.isfinite(given).all():
         raise DataError("probabilities must be finite; found NaN or infinity, so check the model file")
     if labels.min() < 0 or labels.max() >= k:
-        raise DataError(f"true labels must lie in 0..{k - 1}; found {labels.min()}..{labels.max()}")
+        raise DataError(
+            "true labels must lie in 0..%(k)s; found %(min)s..%(max)s", k=k - 1, min=labels.min(), max=labels.max()
+        )
     if decide is not None and not 0 < decide <= 1:
-        raise ConfigError(f"--decide must lie above 0 and at most 1; found {decide:g}")
+        raise ConfigError("--decide must lie above 0 and at most 1; found %(decide)g", decide=decide)
     top = given.argmax(axis=1)
     if accepted is not None:
         photo = np.flatnonzero(np.asarray(accepted, dtype=bool))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from certero.cli.terminal.summary import say_passed_over
 from certero.findings.findings import describe_kind
-from certero.language import _, message, ngettext, translate
+from certero.language import _, ngettext, translate
 from certero.records import Json
+from certero.sentences import message
 
 _TAGS = {"high": message("SERIOUS"), "medium": message("look at"), "low": message("know")}
 _EXAMPLES = 2

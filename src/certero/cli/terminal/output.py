@@ -135,10 +135,20 @@ def check_targets(targets: Mapping[str, str | Path | None], reads: Iterable[str 
             continue
         place = os.path.realpath(path)
         if place in places:
-            raise OutputError(f"{places[place]} and {flag} must go to different files; both go to {path}. Name two.")
+            raise OutputError(
+                "%(places)s and %(flag)s must go to different files; both go to %(path)s. Name two.",
+                places=places[place],
+                flag=flag,
+                path=path,
+            )
         places[place] = flag
         if reason := _read_as(path, inputs):
-            raise OutputError(f"{flag} must not be written over what is read; {path}: {reason}. Choose another place.")
+            raise OutputError(
+                "%(flag)s must not be written over what is read; %(path)s: %(reason)s. Choose another place.",
+                flag=flag,
+                path=path,
+                reason=reason,
+            )
 
 
 def check_target(target: str | Path | None, flag: str) -> None:
@@ -153,7 +163,9 @@ def check_target(target: str | Path | None, flag: str) -> None:
         return
     path = Path(target)
     if str(path) == STDOUT:
-        raise OutputError(f"{flag} must be a file; - is standard output for data alone. Name one, or /dev/stdout.")
+        raise OutputError(
+            "%(flag)s must be a file; - is standard output for data alone. Name one, or /dev/stdout.", flag=flag
+        )
     if is_stream(path):
         return
     place = Path(os.path.realpath(path))
@@ -169,7 +181,12 @@ def check_target(target: str | Path | None, flag: str) -> None:
         elif place.exists() and not os.access(place, os.W_OK):
             reason = "it is there and may not be written"
     if reason:
-        raise OutputError(f"{flag} must be a file that can be written; {path}: {reason}. Choose another place.")
+        raise OutputError(
+            "%(flag)s must be a file that can be written; %(path)s: %(reason)s. Choose another place.",
+            flag=flag,
+            path=path,
+            reason=reason,
+        )
 
 
 def of_model(model: Path | None) -> list[Path]:
@@ -220,7 +237,9 @@ def _send(text: str, encoding: str | None) -> None:
         raise
     except OSError as error:
         silence()
-        raise OutputError(f"standard output must be writable; {error.strerror}. Free the disk.") from error
+        raise OutputError(
+            "standard output must be writable; %(strerror)s. Free the disk.", strerror=error.strerror
+        ) from error
 
 
 def open_streams() -> None:

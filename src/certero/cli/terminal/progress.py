@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from certero.amounts import duration
 from certero.cli.terminal import signals
 from certero.cli.terminal.output import tell, visible
-from certero.language import _, message, translate
+from certero.language import _, translate
 from certero.records import Progress, no_progress
+from certero.sentences import message
 
 if TYPE_CHECKING:
     from rich.progress import Task, TaskID

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from certero.cli.terminal.output import say, tell, write
 from certero.errors import UserError
 from certero.interchange import json_text
-from certero.language import _, message, ngettext, translate
+from certero.language import _, ngettext, translate
 from certero.records import Json
+from certero.sentences import message
 
 _WORST = 5
 
@@ -163,7 +164,7 @@ def check_strict(metrics: Json) -> None:
     """
     missed = [f"{bar['require']}: {bar['verdict']}" for bar in metrics["requirements"] if bar["verdict"] != "met"]
     if missed:
-        raise RequirementNotMet(f"--strict needs every --require to be met; found {'; '.join(missed)}.")
+        raise RequirementNotMet("--strict needs every --require to be met; found %(missed)s.", missed="; ".join(missed))
 
 
 def _word(key: str) -> str:
