@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
-
-from certero.records import Quantity
-
-if TYPE_CHECKING:
-    pass
-
-
-import math
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import DataError
+from certero.records import Quantity
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
