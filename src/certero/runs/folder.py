@@ -9,7 +9,6 @@ place, hidden, as `.NAME.unfinished`: `--resume` finds it there and goes on in i
 """
 
 from __future__ import annotations
-from certero.sentences import sentence
 
 import contextlib
 import errno
@@ -21,8 +20,8 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from certero.machine.files import cut, in_the_making, lock_descriptor, sync
 from certero.errors import OutputError
+from certero.machine.files import cut, in_the_making, lock_descriptor, sync
 
 _RUNS = Path("runs")
 # In the name of every working folder, so that no other folder is ever taken for one.
@@ -198,10 +197,11 @@ def _reserve_alone(place: Path, resumable: bool) -> tuple[Path, int | None]:
             _clear_dead(found, place)
         if unfinished(place).exists():
             raise _Occupied(
-"--output must not be the place of an unfinished run; %(place)s is. Go on with "
-"--resume %(place)s, or delete %(unfinished)s.",
-place=place,
-unfinished=unfinished(place))
+                "--output must not be the place of an unfinished run; %(place)s is. Go on with "
+                "--resume %(place)s, or delete %(unfinished)s.",
+                place=place,
+                unfinished=unfinished(place),
+            )
         place.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(place.parent)
         try:
@@ -301,10 +301,10 @@ def _is_of(error: OSError, work: Path) -> bool:
 
 def _unwritable(place: Path, error: OSError) -> OutputError:
     return OutputError(
-"--output must be a place that can be written; %(place)s: %(strerror)s. Free the disk or "
-"choose another place.",
-place=place,
-strerror=error.strerror)
+        "--output must be a place that can be written; %(place)s: %(strerror)s. Free the disk or choose another place.",
+        place=place,
+        strerror=error.strerror,
+    )
 
 
 def unfinished(place: Path) -> Path:
@@ -358,11 +358,12 @@ def _lock_alone(work: Path, place: Path) -> int | None:
 def _busy(work: Path, place: Path) -> _Occupied:
     # Where folders cannot be locked, what a killed run has left looks like one that is worked on.
     return _Occupied(
-"--output must not exist yet, and a run is worked on by one process at a time; another "
-"one is at %(place)s. Wait for it or choose another --output; if no process is at it, "
-"delete %(work)s.",
-place=place,
-work=work)
+        "--output must not exist yet, and a run is worked on by one process at a time; another "
+        "one is at %(place)s. Wait for it or choose another --output; if no process is at it, "
+        "delete %(work)s.",
+        place=place,
+        work=work,
+    )
 
 
 def _taken(place: Path) -> bool:
@@ -379,9 +380,8 @@ def first_free(folder: Path, name: str) -> Path:
 
 def _exists(place: Path) -> _Occupied:
     return _Occupied(
-"--output must not exist yet, so that no run is overwritten; %(place)s does. Choose "
-"another name.",
-place=place)
+        "--output must not exist yet, so that no run is overwritten; %(place)s does. Choose another name.", place=place
+    )
 
 
 def _sync(folder: Path) -> None:

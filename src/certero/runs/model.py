@@ -1,13 +1,12 @@
 """A model file ready to answer on every core; imports no torch."""
 
 from __future__ import annotations
-from certero.sentences import sentence
 
 from pathlib import Path
 
-from certero.photos.listing import typed
 from certero.engine.threads import Threads
 from certero.errors import ModelFileError
+from certero.photos.listing import typed
 from certero.runtime.model_file import read_model
 from certero.runtime.predictor import Predictor
 
@@ -45,7 +44,8 @@ def find_model(model: str | Path) -> Path:
         return path
     if not (path / "model.onnx").exists():
         raise ModelFileError(
-"MODEL must be a model.onnx or the folder of a finished run; %(path)s holds no "
-"model.onnx. Train one with: certero train DATA",
-path=path)
+            "MODEL must be a model.onnx or the folder of a finished run; %(path)s holds no "
+            "model.onnx. Train one with: certero train DATA",
+            path=path,
+        )
     return path / "model.onnx"

@@ -1,7 +1,6 @@
 """The seal of the test set: each look at it is logged before a figure is known, and counted ever after."""
 
 from __future__ import annotations
-from certero.sentences import sentence
 
 import contextlib
 import datetime
@@ -13,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from certero.machine.folders import state_folder
-from certero.machine.files import lock_descriptor
 from certero.errors import OutputError
 from certero.interchange import json_text
-from certero.records import Json
+from certero.machine.files import lock_descriptor
+from certero.machine.folders import state_folder
 from certero.machine.trust import create_private, make_private
+from certero.records import Json
 
 # Enough to tell photos apart (2^-64 a pair), short enough to log thousands of photos at each opening.
 _DIGITS = 16
@@ -73,10 +72,11 @@ def _log() -> Path:
 
 def _sealed(log: Path, error: OSError) -> OutputError:
     return OutputError(
-"the log of test openings must be writable, or the test set stays sealed; %(log)s: "
-"%(strerror)s. Set CERTERO_STATE to a folder that can be written.",
-log=log,
-strerror=error.strerror)
+        "the log of test openings must be writable, or the test set stays sealed; %(log)s: "
+        "%(strerror)s. Set CERTERO_STATE to a folder that can be written.",
+        log=log,
+        strerror=error.strerror,
+    )
 
 
 def open_test_set(pixel_hashes: Sequence[str], *, purpose: str, data: str, run: str) -> Opening:

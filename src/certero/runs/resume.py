@@ -1,7 +1,6 @@
 """Going on with a run that was cut off: with the same settings on the same photos, or not at all."""
 
 from __future__ import annotations
-from certero.sentences import sentence
 
 import contextlib
 import dataclasses
@@ -15,13 +14,13 @@ from typing import Any
 import polars as pl
 
 from certero.config import TrainSettings, override, read_settings, resolve, version
-from certero.machine.files import write_whole
 from certero.errors import ConfigError, DataError, OutputError
 from certero.interchange import json_text
+from certero.machine.files import write_whole
+from certero.records import Json
+from certero.runs.folder import RunFolder, unfinished
 from certero.runs.interruption import Interrupted
 from certero.runs.openings import Opening
-from certero.runs.folder import RunFolder, unfinished
-from certero.records import Json
 
 _STATE, _TABLE, _OPENING = "resume.json", "resume.parquet", "openings.jsonl"
 _SCHEMA = 1
@@ -67,19 +66,21 @@ def settings_to_resume(place: Path, recipe: str | None, given: dict[str, Any]) -
         return resolve("probe")
     except (ValueError, KeyError, ConfigError) as error:
         raise OutputError(
-"--resume must find the settings of the run; %(file)s cannot be read by this certero "
-"(%(error)s). Start anew.",
-file=file,
-error=error) from error
+            "--resume must find the settings of the run; %(file)s cannot be read by this certero "
+            "(%(error)s). Start anew.",
+            file=file,
+            error=error,
+        ) from error
     if began != version():
         # The same weights may mean something else to it: once the order in which a map is flattened had changed, and a
         # run went on without complaint to answers of no worth.
         raise OutputError(
-"--resume must go on with the certero that the run began with, %(began)s; this is "
-"%(version)s, to which its weights may mean something else. Install "
-"certero==%(began)s, or start a new run.",
-began=began,
-version=version())
+            "--resume must go on with the certero that the run began with, %(began)s; this is "
+            "%(version)s, to which its weights may mean something else. Install "
+            "certero==%(began)s, or start a new run.",
+            began=began,
+            version=version(),
+        )
     asked = resolve(recipe, **given) if recipe is not None else override(stored, given)
     changes = [
         f"{field.name} {_shown(getattr(stored, field.name))} → {_shown(getattr(asked, field.name))}"
@@ -88,9 +89,10 @@ version=version())
     ]
     if changes:
         raise ConfigError(
-"--resume goes on with the settings that the run began with; changed: %(changes)s. "
-"Give none or the same ones, or start a new run.",
-changes='; '.join(changes))
+            "--resume goes on with the settings that the run began with; changed: %(changes)s. "
+            "Give none or the same ones, or start a new run.",
+            changes="; ".join(changes),
+        )
     return dataclasses.replace(stored, **{name: getattr(asked, name) for name in _FREE})
 
 
@@ -104,9 +106,8 @@ def check_data(folder: RunFolder, table: pl.DataFrame) -> None:
         before = pl.read_parquet(folder.work / _TABLE, glob=False)
     except Exception as error:  # Polars raises its own kinds beside OSError.
         raise OutputError(
-"--resume must find the photos of the run; %(work)s: %(error)s.",
-work=folder.work / _TABLE,
-error=error) from error
+            "--resume must find the photos of the run; %(work)s: %(error)s.", work=folder.work / _TABLE, error=error
+        ) from error
     old, new = set(before["path"]), set(table["path"])
     changes = [*_count("gone", old - new), *_count("new", new - old)]
     both = before.join(table, on="path", how="inner", suffix="_now")
@@ -119,9 +120,10 @@ error=error) from error
     if changes:
         unique = list(dict.fromkeys(changes))
         raise DataError(
-"--resume goes on with the photos that the run began with; changed: %(unique)s. Put "
-"them back, or start a new run.",
-unique='; '.join(unique))
+            "--resume goes on with the photos that the run began with; changed: %(unique)s. Put "
+            "them back, or start a new run.",
+            unique="; ".join(unique),
+        )
 
 
 # Columns of the table that follow from others, or may be looked at anew.

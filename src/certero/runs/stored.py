@@ -1,34 +1,24 @@
 """What a finished run left in its folder, read back: it may be of another run by now, cut short, or edited."""
 
 from __future__ import annotations
-from certero.sentences import sentence
 
+import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from certero.business.outcomes import Outcomes, outcomes_of_photos
-from certero.errors import DataError
+from certero.errors import DataError, ModelFileError
+from certero.interchange import class_columns
+from certero.machine.files import read_file
 from certero.records import Json
 from certero.runs.model import find_model
 from certero.runtime.card import Card
 from certero.runtime.model_file import read_model
-
-import io
-import json
-from collections.abc import Sequence
-from pathlib import Path
-
-import polars as pl
-
-from certero.errors import ModelFileError
-from certero.interchange import class_columns
-from certero.machine.files import read_file
-from certero.records import Json
 
 # As far from a sum of 1 as rounding to the digits of the file can be, with many classes.
 _ROUNDING = 1e-3
@@ -48,13 +38,14 @@ def read_answers(file: Path, classes: Sequence[str]) -> pl.DataFrame:
     header, table = table.row(0)[5:], table[1:]
     if list(header) not in (class_columns(classes), list(classes)):
         raise ModelFileError(
-"%(file)s must have a column for each of the model's %(n_classes)s classes "
-"(%(classes)s); found %(header)s. Model and predictions are of different runs: train "
-"again.",
-file=file,
-n_classes=len(classes),
-classes=', '.join(classes),
-header=', '.join(str(name) for name in header) or 'none')
+            "%(file)s must have a column for each of the model's %(n_classes)s classes "
+            "(%(classes)s); found %(header)s. Model and predictions are of different runs: train "
+            "again.",
+            file=file,
+            n_classes=len(classes),
+            classes=", ".join(classes),
+            header=", ".join(str(name) for name in header) or "none",
+        )
     columns = table.columns  # numbered from 0 or 1, by the version of Polars
     names = [f"p{k}" for k in range(len(classes))]
     answers = table.select(
@@ -67,10 +58,11 @@ header=', '.join(str(name) for name in header) or 'none')
     spoiled = answers.select((sound & known).fill_null(False).not_().arg_true()).to_series()
     if len(spoiled):
         raise ModelFileError(
-"%(file)s must hold a label and probabilities that sum to 1 in each row; row "
-"%(spoiled)s does not. It was edited or damaged: train again.",
-file=file,
-spoiled=spoiled[0] + 2)
+            "%(file)s must hold a label and probabilities that sum to 1 in each row; row "
+            "%(spoiled)s does not. It was edited or damaged: train again.",
+            file=file,
+            spoiled=spoiled[0] + 2,
+        )
     return answers
 
 
@@ -89,10 +81,10 @@ def read_table(run: Path) -> pl.DataFrame:
     missing = {"path", "label", "unit", "pixel_hash", "brightness", "captured_at", "group"} - set(table.columns)
     if missing:
         raise ModelFileError(
-"%(file)s must be as the run wrote it; it lacks the column %(missing)s. It was edited: "
-"train again.",
-file=file,
-missing=min(missing))
+            "%(file)s must be as the run wrote it; it lacks the column %(missing)s. It was edited: train again.",
+            file=file,
+            missing=min(missing),
+        )
     return table
 
 
@@ -109,13 +101,12 @@ def _unreadable(file: Path, error: BaseException) -> BaseException:
     """What to raise where a table could not be read: Polars panics on some damage, beside its own kinds of error."""
     if isinstance(error, OSError):
         return ModelFileError(
-"%(file)s must be readable; %(strerror)s. Check the path.",
-file=file,
-strerror=error.strerror)
+            "%(file)s must be readable; %(strerror)s. Check the path.", file=file, strerror=error.strerror
+        )
     if isinstance(error, pl.exceptions.PolarsError) or type(error).__name__ == "PanicException":
         return ModelFileError(
-"%(file)s must be as the run wrote it; it is no whole table any more. Train again.",
-file=file)
+            "%(file)s must be as the run wrote it; it is no whole table any more. Train again.", file=file
+        )
     return error
 
 
@@ -155,23 +146,26 @@ def read_run(path: Path) -> Candidate:
     folder = model.parent
     if not (folder / "predictions.csv").is_file() or not (folder / "data.parquet").is_file():
         raise DataError(
-"MODEL must lie in the folder of its run, with predictions.csv and data.parquet; "
-"%(folder)s lacks them. Name labelled photos with --data.",
-folder=folder)
+            "MODEL must lie in the folder of its run, with predictions.csv and data.parquet; "
+            "%(folder)s lacks them. Name labelled photos with --data.",
+            folder=folder,
+        )
     units = dict(read_table(folder).select("path", "unit").iter_rows())
     table = read_answers(folder / "predictions.csv", card.classes)
     if strange := next((path for path in table["path"] if path not in units), None):
         raise DataError(
-"predictions.csv and data.parquet of a run must be of the same photos; in %(folder)s "
-"the second lacks %(strange)s. They are of different runs: train again.",
-folder=folder,
-strange=strange)
+            "predictions.csv and data.parquet of a run must be of the same photos; in %(folder)s "
+            "the second lacks %(strange)s. They are of different runs: train again.",
+            folder=folder,
+            strange=strange,
+        )
     judged = table.filter((pl.col("split") == "test") | pl.col("split").str.starts_with("cv-"))
     if judged.is_empty():
         raise DataError(
-"MODEL must have answers on test photos; the run %(folder)s never opened them "
-"(--no-test). Train without --no-test, or name labelled photos with --data.",
-folder=folder)
+            "MODEL must have answers on test photos; the run %(folder)s never opened them "
+            "(--no-test). Train without --no-test, or name labelled photos with --data.",
+            folder=folder,
+        )
     held_out = None
     if (folder / "held_out.csv").is_file():
         rows = read_answers(folder / "held_out.csv", card.classes)

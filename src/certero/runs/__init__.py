@@ -1,0 +1,1 @@
+"""A run on disk: its folder, resuming, the seal and its openings, stored outputs."""
