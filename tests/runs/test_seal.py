@@ -1,17 +1,16 @@
 """The sealed test set: nothing that selects, fits or calibrates sees it, and every opening is told."""
 
 from __future__ import annotations
-from barns import copy_barn
 
 import csv
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
 import polars as pl
 import pytest
+from barns import copy_barn
 
 from certero.config import TrainSettings, resolve
 from certero.engine.threads import Threads
@@ -29,8 +28,6 @@ pytest.importorskip("onnx", reason="training needs the [train] extra")
 
 # The smallest input and one strength: what is shown here depends on neither.
 QUICK = {"image_size": 64, "strengths": (0.03,)}
-
-
 
 
 def _settings(given: bool) -> TrainSettings:
