@@ -20,7 +20,7 @@ from certero.engine.threads import Threads, count_cores
 from certero.errors import PhotoError
 from certero.photos import pixels
 from certero.photos.listing import find_photos
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 from certero.runtime.network import Network
 
 CERTERO = [sys.executable, "-c", "from certero.cli.main import run; run()"]

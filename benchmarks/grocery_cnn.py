@@ -26,7 +26,7 @@ from certero.learn.batches import PhotoStore
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.cnn import plan_cnn
 from certero.probe.devices import choose_trainer
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 
 _WARM_UP = 3
 _CLASSES = 36

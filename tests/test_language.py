@@ -26,9 +26,9 @@ from certero.cli.main import main
 from certero.cli.terminal.progress import STAGES
 from certero.cli.terminal.summary import summarise
 from certero.errors import ConfigError
+from certero.interchange import Json
 from certero.language import LANGUAGES, translate, use_language
 from certero.pipelines.train import Run
-from certero.records import Json
 from certero.report.page import render
 from certero.sentences import sentence, sentences
 

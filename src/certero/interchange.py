@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+Json = dict[str, Any]
+
 #: Columns of the CSV files that have one column a class; no class's column is called like one of them.
 FIXED_COLUMNS = ("path", "split", "label", "predicted", "probability", "abstained", "error")
 

@@ -22,7 +22,7 @@ from certero.data.times import time_in_name
 from certero.errors import DataError
 from certero.photos.first_look import Seen, unreadable
 from certero.photos.listing import find_photos, on_disk, printable, walk_photos
-from certero.records import PhotoFacts
+from certero.records.photos import PhotoFacts
 
 
 def look(path: Path) -> PhotoFacts:

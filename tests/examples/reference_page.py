@@ -9,7 +9,7 @@ from typing import Any
 
 from places import ROOT
 
-from certero.records import Quantity
+from certero.records.quantity import Quantity
 
 REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from certero.records import Json
+from certero.interchange import Json
 from certero.report.pictures import Mistake, thumbnail
 
 BEDS = ["empty", "lying", "standing"]

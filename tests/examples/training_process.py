@@ -13,7 +13,7 @@ from certero.config import TrainSettings
 from certero.learn.batches import PhotoStore
 from certero.learn.loop import Examples
 from certero.photos.pixels import resize
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 
 SIDE, N, CLASSES = 32, 40, 3
 LAYERS = (

@@ -13,7 +13,7 @@ from certero.engine.threads import Threads
 from certero.errors import PhotoError
 from certero.learn.batches import PhotoStore, Selection, cap_classes, deal, order_photos
 from certero.photos import pixels
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 
 TRUTH = np.array([0] * 50 + [1] * 9 + [2] * 3)
 SIZE = Preprocessing(32, 32, "letterbox")

@@ -21,7 +21,7 @@ from certero.errors import PhotoError
 from certero.photos.fingerprints import fingerprint
 from certero.photos.first_look import look_at
 from certero.photos.pixels import decode, prepare
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 

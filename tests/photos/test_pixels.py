@@ -18,7 +18,7 @@ from places import EXAMPLES, SHARED_DATA
 
 from certero.errors import PhotoError
 from certero.photos.pixels import decode, fit, prepare, shrink_grey
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 
 # pytest restores the warning filters that the module under test sets once; the subprocess test below checks them.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")

@@ -27,8 +27,10 @@ from certero.barn.render import render_barn
 from certero.cli.main import main
 from certero.engine.threads import Threads
 from certero.errors import ConfigError, DataError
+from certero.interchange import Json
 from certero.language import use_language
-from certero.records import Json, Preprocessing, no_progress
+from certero.records.preprocessing import Preprocessing
+from certero.records.protocols import no_progress
 from certero.report.comparison import render_comparison
 from certero.runs.model import find_model
 from certero.runtime.model_file import _take_apart, read_model, with_card

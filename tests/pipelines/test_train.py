@@ -30,9 +30,10 @@ from certero.config import resolve
 from certero.data.split import fold_training_mask
 from certero.data.table import SCHEMA
 from certero.errors import ConfigError, OutputError, UserError
+from certero.interchange import Json
 from certero.machine.folders import cache_folder
 from certero.pipelines.train import Run, train
-from certero.records import SPLITS, Json
+from certero.records.photos import SPLITS
 from certero.runs.model import load
 from certero.runtime.model_file import read_model
 from certero.stages.prepare import Prepared, prepare

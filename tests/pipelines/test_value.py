@@ -20,8 +20,8 @@ from certero.business.case import example_names, read_case
 from certero.business.template import template
 from certero.cli.main import main
 from certero.errors import ConfigError
+from certero.interchange import Json
 from certero.pipelines.train import Run
-from certero.records import Json
 from certero.runtime.model_file import read_model
 
 

@@ -26,7 +26,7 @@ from certero.probe.backbones import Backbone, find_backbone, registered
 from certero.probe.devices import Engine
 from certero.probe.export import backbone_id, export_backbone
 from certero.probe.features import RememberedFeatures, embed
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 from certero.runs.model import load
 from certero.runtime.network import Network
 from certero.stages.look import RememberedLook

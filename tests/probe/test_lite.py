@@ -16,7 +16,7 @@ from certero.machine.cache import BlobCache
 from certero.probe.backbones import find_backbone
 from certero.probe.export import Extractor, export_backbone
 from certero.probe.weights import read_arrays
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 from certero.runtime.network import Network
 
 torch = pytest.importorskip("torch", reason="the oracle is timm's module, of the [networks] extra")

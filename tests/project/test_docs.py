@@ -26,7 +26,7 @@ from certero.config import TrainSettings
 from certero.data.table import SCHEMA
 from certero.findings.findings import KINDS
 from certero.pipelines.train import Run
-from certero.records import Prediction
+from certero.records.prediction import Prediction
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BENCHMARK_PAGES = sorted((ROOT / "benchmarks").glob("*.md"))

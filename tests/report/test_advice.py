@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from report_examples import BEDS, beds, body_of, metrics_of, quantity, shop
 
+from certero.interchange import Json
 from certero.photos.listing import NO_CLASS
-from certero.records import Json
 from certero.report.advice import MOST_ADVICE, Advice, advise, photos_to_halve
 from certero.report.figures import choose_headline
 from certero.report.trust import Reason, _calibrated, _complete, calibration_sentence, reasons, verdict

@@ -28,7 +28,7 @@ from report_examples import (
 )
 
 from certero.errors import OutputError
-from certero.records import Json
+from certero.interchange import Json
 from certero.report import charts, figures
 from certero.report.page import MOST_PICTURES, render, write_report
 from certero.report.pictures import thumbnail

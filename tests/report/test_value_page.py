@@ -20,10 +20,10 @@ from certero.business.outcomes import Outcomes, outcomes_of_figures, outcomes_of
 from certero.business.sensitivity import analyse
 from certero.business.threshold import best_threshold, best_thresholds_per_class, curve
 from certero.business.worth import accept, cash, measure
+from certero.interchange import Json
 from certero.language import use_language
 from certero.pipelines.train import Run
 from certero.pipelines.value import page_data
-from certero.records import Json
 from certero.report.money import figure_text
 from certero.report.value import BEGIN, END, add_to_report, nice_marks
 

@@ -11,7 +11,7 @@ import pytest
 from certero.engine.threads import Threads
 from certero.errors import ConfigError, ModelFileError, PhotoError
 from certero.photos.pixels import fit, prepare
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 from certero.runtime.foreign import ForeignClassifier
 from certero.runtime.model_file import is_foreign, take_stock
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from certero.cli.main import main
 from certero.errors import ModelFileError
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 from certero.runtime import deadline
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.model_file import _CARD_KEY, _HASH_KEY, _digest, _entry, _take_apart, with_card

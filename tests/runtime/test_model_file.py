@@ -12,7 +12,7 @@ import pytest
 from certero.errors import ModelFileError
 from certero.probe.export import head_alone
 from certero.probe.probe import Head
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.model_file import read_model, with_card
 

@@ -10,7 +10,7 @@ import pytest
 
 from certero.engine.threads import Threads
 from certero.probe.probe import fit_head
-from certero.records import Quantity
+from certero.records.quantity import Quantity
 from certero.stages.random_split import claim_at_random, units_to_draw
 from certero.stats.random_split import Claims, compare_splits
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="comparing needs the [report] extra")
 
-from certero.records import Json
+from certero.interchange import Json
 from certero.stats.paired import (
     POWER,
     SIGNIFICANCE,

@@ -26,7 +26,7 @@ from certero.barn.drawing import Barn
 from certero.barn.plan import Settings
 from certero.errors import OutputError
 from certero.interchange import json_text
-from certero.records import Map, Progress, no_progress
+from certero.records.protocols import Map, Progress, no_progress
 
 #: A barn of another version is other photos: raise it with any change to what is drawn.
 VERSION = 1

@@ -15,8 +15,8 @@ import numpy as np
 
 from certero.config import parse_toml, read_toml, shown
 from certero.errors import ConfigError
+from certero.interchange import Json
 from certero.names import find_class
-from certero.records import Json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

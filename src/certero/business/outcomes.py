@@ -16,7 +16,7 @@ import numpy as np
 
 from certero.business.case import Figures
 from certero.errors import DataError
-from certero.records import Quantity
+from certero.records.quantity import Quantity
 from certero.stats.intervals import FEWEST_GROUPS, LEVEL, NORMAL_QUANTILE, group_codes
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from certero.business import outcomes as results
 from certero.business.case import Case, PerError, gain_of_asking
 from certero.business.worth import Answers, gain_columns, net_of, payback, return_of
-from certero.records import Json
+from certero.interchange import Json
 
 if TYPE_CHECKING:
     import numpy as np

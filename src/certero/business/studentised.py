@@ -26,7 +26,7 @@ from certero.business.outcomes import (
     replicate,
     weighted_mean,
 )
-from certero.records import Quantity
+from certero.records.quantity import Quantity
 from certero.stats.intervals import LEVEL, NORMAL_QUANTILE
 
 if TYPE_CHECKING:

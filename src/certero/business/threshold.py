@@ -12,7 +12,7 @@ from certero.business.case import Case, gain_of_asking
 from certero.business.outcomes import Outcomes
 from certero.business.studentised import measured
 from certero.business.worth import accept, gain_columns, gain_figures
-from certero.records import Json
+from certero.interchange import Json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

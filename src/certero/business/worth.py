@@ -13,7 +13,8 @@ from certero.business import outcomes as results
 from certero.business.case import Case, gain_of_asking, gains
 from certero.business.outcomes import NO_LABEL, Outcomes
 from certero.business.studentised import Figure, measured
-from certero.records import Json, Quantity
+from certero.interchange import Json
+from certero.records.quantity import Quantity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,8 +12,8 @@ from certero.cli.terminal.options import DataBlock, DataGroupBy, DataSplit, Data
 from certero.cli.terminal.output import check_targets, of_model, put_table, say
 from certero.cli.terminal.progress import show_progress
 from certero.cli.terminal.summary import print_json, print_places, say_passed_over
+from certero.interchange import Json
 from certero.language import _, translate
-from certero.records import Json
 
 # More models than these get a line each rather than a column.
 _MOST_COLUMNS = 3

@@ -15,7 +15,7 @@ from certero.cli.terminal.summary import say_passed_over
 from certero.errors import ConfigError, UserError
 from certero.interchange import class_columns, csv_text, json_text
 from certero.language import _, ngettext, use_language
-from certero.records import Prediction
+from certero.records.prediction import Prediction
 
 _CSV_FOR = ("programs", "spreadsheet")
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from certero.data.table import Photos
+from certero.interchange import Json
 from certero.photos.listing import describe_passed_over
-from certero.records import Json
 from certero.sentences import Sentence, sentence
 
 # A note each for so many classes, one for the others.

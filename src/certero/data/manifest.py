@@ -21,7 +21,7 @@ from certero.errors import DataError
 from certero.interchange import apart
 from certero.names import class_name
 from certero.photos.listing import first_and_count, on_disk, printable
-from certero.records import SPLITS
+from certero.records.photos import SPLITS
 from certero.sentences import Sentence, message, sentence
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")

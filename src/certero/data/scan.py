@@ -38,7 +38,7 @@ from certero.photos.listing import (
     walk_photos,
     why_foreign,
 )
-from certero.records import Progress, no_progress
+from certero.records.protocols import Progress, no_progress
 from certero.sentences import sentence, sentences
 
 _FORMAT_OF_SUFFIX = {

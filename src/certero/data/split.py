@@ -19,7 +19,7 @@ from certero.data.table import Mask, Photos, check_classes
 from certero.errors import SplitError
 from certero.likeness.copies import link_copies
 from certero.likeness.sets import gather
-from certero.records import SPLITS
+from certero.records.photos import SPLITS
 from certero.sentences import Sentence, message, sentence, sentences
 
 FRACTIONS = (0.70, 0.15, 0.15)

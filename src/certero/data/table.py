@@ -15,7 +15,7 @@ import polars as pl
 from certero.data.layout import some, where_classes_are
 from certero.errors import DataError
 from certero.photos.listing import FOREIGN_FORMATS, RARE_CLASS, on_disk, printable
-from certero.records import USED
+from certero.records.photos import USED
 from certero.sentences import sentence
 
 Mask = npt.NDArray[np.bool_]

@@ -9,7 +9,8 @@ import polars as pl
 from certero.data.lost_classes import say_empty, worst
 from certero.data.table import Photos
 from certero.findings.findings import Finding, Severity
-from certero.records import SPLITS, Json
+from certero.interchange import Json
+from certero.records.photos import SPLITS
 from certero.sentences import sentence
 
 _UNEVEN, _VERY_UNEVEN = 5.0, 20.0

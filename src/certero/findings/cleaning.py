@@ -13,7 +13,7 @@ from certero.errors import OutputError
 from certero.interchange import csv_text
 from certero.likeness.sets import VERIFIED, Link, across, gather, links_by_row
 from certero.photos.listing import printable
-from certero.records import USED
+from certero.records.photos import USED
 from certero.sentences import message
 
 UNREADABLE = message("cannot be read")

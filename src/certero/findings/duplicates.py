@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Sequence
 import polars as pl
 
 from certero.findings.findings import Finding, Severity, concerning
+from certero.interchange import Json
 from certero.likeness.copies import link_copies
 from certero.likeness.sets import EXACT, VERIFIED, Link, across, gather, links_by_row
-from certero.records import SPLITS, Json
+from certero.records.photos import SPLITS
 from certero.sentences import Sentence, sentence, sentences
 
 #: So many equal files under several labels are no slip: a picture that stands for missing photos, a white page.

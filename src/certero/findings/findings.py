@@ -8,7 +8,8 @@ from typing import Literal
 
 import polars as pl
 
-from certero.records import SPLITS, Json
+from certero.interchange import Json
+from certero.records.photos import SPLITS
 from certero.sentences import Sentence, message
 
 Severity = Literal["high", "medium", "low"]

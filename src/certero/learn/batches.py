@@ -14,7 +14,8 @@ from certero.errors import PhotoError, changed_since
 from certero.machine.files import read_file
 from certero.machine.limits import available_bytes
 from certero.photos import pixels
-from certero.records import Map, Preprocessing, Progress, no_progress
+from certero.records.preprocessing import Preprocessing
+from certero.records.protocols import Map, Progress, no_progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

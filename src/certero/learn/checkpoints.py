@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certero.errors import OutputError
+from certero.interchange import Json
 from certero.machine.files import sync
-from certero.records import Json
 
 if TYPE_CHECKING:
     import torch

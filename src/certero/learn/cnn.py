@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from certero.errors import ConfigError
-from certero.records import Json
+from certero.interchange import Json
 
 if TYPE_CHECKING:
     import torch

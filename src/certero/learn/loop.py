@@ -20,12 +20,13 @@ import numpy as np
 
 from certero.config import TrainSettings
 from certero.errors import TrainingError
+from certero.interchange import Json
 from certero.learn.augment import Augmentation, augment, blend, draw
 from certero.learn.batches import PhotoStore, Selection, deal, order_photos
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.kernels.heap import give_back, kept_memory
 from certero.learn.optimisers import build_optimiser, rate, update
-from certero.records import Json, Progress, no_progress
+from certero.records.protocols import Progress, no_progress
 
 if TYPE_CHECKING:
     import torch

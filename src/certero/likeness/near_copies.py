@@ -16,7 +16,7 @@ from certero.likeness.alignment import Alignment, align_both
 from certero.likeness.clusters import join
 from certero.likeness.neighbours import Index, unit_length
 from certero.likeness.sets import sources
-from certero.records import Map, Progress, no_progress
+from certero.records.protocols import Map, Progress, no_progress
 from certero.sentences import Sentence, sentence
 
 Ints = npt.NDArray[np.int64]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from certero.photos.fingerprints import hamming, mirror, popcount
 from certero.photos.pixels import UInt8
-from certero.records import Map
+from certero.records.protocols import Map
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]

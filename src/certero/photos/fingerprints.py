@@ -11,7 +11,7 @@ import numpy.typing as npt
 from certero.errors import PhotoError
 from certero.photos.pixels import Decoded, UInt8, decode, shrink_grey, sniff
 from certero.photos.turns import one_at_a_time
-from certero.records import PhotoFacts
+from certero.records.photos import PhotoFacts
 
 #: Side of the grey picture behind the perceptual hashes, pixels.
 SIDE = 64

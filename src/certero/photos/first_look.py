@@ -13,7 +13,7 @@ from certero.photos.fingerprints import fingerprint, hash_content
 from certero.photos.pixels import Decoded, decode
 from certero.photos.turns import one_at_a_time
 from certero.photos.views import look
-from certero.records import PhotoFacts
+from certero.records.photos import PhotoFacts
 
 
 @dataclass(frozen=True, slots=True)

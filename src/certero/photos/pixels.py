@@ -42,7 +42,7 @@ from certero.photos.resizing import resize
 from certero.photos.stills import decode_still
 from certero.photos.tiff import decode_tiff
 from certero.photos.turns import one_at_a_time
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 
 #: Pixels of a JPEG times its scans. Encoders write about ten scans; a small hostile file can hold thousands.
 MAX_SCANNED_PIXELS = 4_000_000_000

@@ -25,6 +25,7 @@ from certero.findings.cleaning import check_manifest_place, choose_rows, cleaned
 from certero.findings.duplicates import PLACEHOLDER, count_leaks, describe_copies
 from certero.findings.findings import Finding, Severity, concerning, count_kinds, rank
 from certero.findings.quality import judge_quality
+from certero.interchange import Json
 from certero.language import use_language
 from certero.likeness.clusters import join
 from certero.likeness.copies import link_copies
@@ -33,7 +34,7 @@ from certero.likeness.neighbours import reduced
 from certero.likeness.sets import Link
 from certero.machine.files import write_whole
 from certero.photos.views import Measures
-from certero.records import Json, Map, Progress, no_progress
+from certero.records.protocols import Map, Progress, no_progress
 from certero.report.audit import write_audit
 from certero.sentences import Sentence, message, sentence, sentences
 from certero.stages.closer_look import RememberedAlignments, alter_sample, look_closer, view_key

@@ -16,9 +16,11 @@ from certero.config import Times, parse_duration, parse_times, version
 from certero.data.layout import LabelLevel
 from certero.data.table import SCHEMA
 from certero.errors import ConfigError, DataError
+from certero.interchange import Json
 from certero.language import use_language
 from certero.machine.files import read_file
-from certero.records import SPLITS, Json, Progress, no_progress
+from certero.records.photos import SPLITS
+from certero.records.protocols import Progress, no_progress
 from certero.report.comparison import write_comparison
 from certero.runs.openings import check_log, open_test_set
 from certero.runs.stored import read_run, read_table

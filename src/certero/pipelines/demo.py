@@ -9,7 +9,7 @@ from certero.barn.render import render_barn
 from certero.engine.threads import Threads
 from certero.language import use_language
 from certero.pipelines.train import Run, train
-from certero.records import Progress, no_progress
+from certero.records.protocols import Progress, no_progress
 from certero.runs.folder import first_free
 
 

@@ -17,9 +17,11 @@ from certero.data.scan import list_photos
 from certero.data.separation import Separation
 from certero.data.table import Photos
 from certero.errors import ConfigError, DataError
+from certero.interchange import Json
 from certero.language import use_language
 from certero.photos.listing import typed
-from certero.records import SPLITS, Json, Progress, no_progress
+from certero.records.photos import SPLITS
+from certero.records.protocols import Progress, no_progress
 from certero.report.page import write_report
 from certero.runs.model import load
 from certero.runs.openings import check_log, open_test_set

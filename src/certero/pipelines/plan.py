@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from certero.config import resolve
-from certero.records import Progress, no_progress
+from certero.records.protocols import Progress, no_progress
 from certero.runs.folder import check_place, name_of_run
 from certero.runs.openings import check_log
 from certero.stages.estimate.network import plan_network

@@ -20,13 +20,14 @@ from certero.data.split import fold_training_mask
 from certero.data.table import Photos
 from certero.engine.blas import load_beside
 from certero.errors import ConfigError
-from certero.interchange import json_text
+from certero.interchange import Json, json_text
 from certero.language import use_language
 from certero.likeness.clusters import join
 from certero.machine.files import write_whole
 from certero.photos.listing import printable
 from certero.probe.probe import check_class_weights, load_solver
-from certero.records import Json, Progress, Quantity, no_progress
+from certero.records.protocols import Progress, no_progress
+from certero.records.quantity import Quantity
 from certero.report.page import write_report
 from certero.report.pictures import thumbnail
 from certero.runs.folder import RunFolder, name_of_run, resumed_folder, run_folder

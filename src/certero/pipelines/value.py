@@ -20,9 +20,10 @@ from certero.business.threshold import ALWAYS_ASK, best_threshold, best_threshol
 from certero.business.worth import accept, cash, compare, measure
 from certero.config import Times, parse_duration, parse_times
 from certero.errors import ConfigError, DataError
+from certero.interchange import Json
 from certero.language import use_language
 from certero.machine.files import write_whole
-from certero.records import Json, Progress, no_progress
+from certero.records.protocols import Progress, no_progress
 from certero.report.value import add_to_report
 from certero.runs.model import find_model, load
 from certero.runs.openings import check_log, open_test_set

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from certero.errors import ConfigError, MissingExtra
 from certero.probe.weights import read_weights
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import torch

@@ -21,7 +21,7 @@ from certero.probe.backbones import Backbone
 from certero.probe.lite import IR_VERSION, OPSET
 from certero.probe.photo_blocks import BLOCK_KERNEL
 from certero.probe.quantise import quantise
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 from certero.runtime.model_file import holds_network
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from certero.photos import pixels
 from certero.probe.backbones import Backbone
 from certero.probe.devices import Engine
 from certero.probe.export import Extractor
-from certero.records import Map, Preprocessing, Progress, no_progress
+from certero.records.preprocessing import Preprocessing
+from certero.records.protocols import Map, Progress, no_progress
 from certero.runtime.inference import answered, infer
 from certero.runtime.network import Network
 

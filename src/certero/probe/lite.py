@@ -18,7 +18,7 @@ import numpy as np
 from certero.errors import ConfigError
 from certero.probe.quantise import Channels
 from certero.probe.weights import read_arrays
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -23,7 +23,7 @@ from certero.errors import ConfigError
 from certero.machine.limits import available_bytes
 from certero.names import find_class
 from certero.probe.logistic import fit_logistic
-from certero.records import Map, Progress, no_progress
+from certero.records.protocols import Map, Progress, no_progress
 from certero.stats.calibration import ABSENT
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from certero.interchange import Json
 from certero.language import _, ngettext
-from certero.records import Json
 from certero.report.figures import (
     Headline,
     has_interval,

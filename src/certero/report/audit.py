@@ -8,11 +8,11 @@ from pathlib import Path
 
 from certero.errors import PhotoError
 from certero.findings.findings import describe_kind
+from certero.interchange import Json
 from certero.language import language
 from certero.machine.files import read_file, write_whole
 from certero.photos import pixels
 from certero.photos.listing import on_disk
-from certero.records import Json
 from certero.report.page import SIZE_HERE, environment, restate_size
 from certero.report.pictures import picture_address, thumbnail
 

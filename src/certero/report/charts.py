@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from certero.interchange import Json
 from certero.language import _
-from certero.records import Json
 from certero.report.figures import ClassRow, has_interval, known, percent
 
 # Where an axis of shares may begin, and the step between its marks.

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from certero.amounts import size
+from certero.interchange import Json
 from certero.language import _, language, ngettext, translate
 from certero.machine.files import write_whole
-from certero.records import Json
 from certero.report.charts import Dot, dots_axis
 from certero.report.figures import MISSING, NO_BREAK_SPACE, SHADES, known, percent, slice_words
 from certero.report.money import rounded

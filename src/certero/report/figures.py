@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from certero.interchange import Json
 from certero.language import _
-from certero.records import Json
 
 NO_BREAK_SPACE = "\u00a0"
 MISSING = "–"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from certero.interchange import Json
 from certero.language import _
-from certero.records import Json
 from certero.report.figures import MISSING, NO_BREAK_SPACE, has_interval, known
 
 

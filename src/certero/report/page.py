@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certero.errors import MissingExtra
+from certero.interchange import Json
 from certero.language import _, language, ngettext, translate
 from certero.machine.files import write_whole
 from certero.photos.listing import describe_passed_over
-from certero.records import Json
 from certero.report import charts, figures, money
 from certero.report.advice import advise, is_weak_part
 from certero.report.pictures import Mistake

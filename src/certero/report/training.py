@@ -6,8 +6,8 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
+from certero.interchange import Json
 from certero.language import _
-from certero.records import Json
 
 # The drawing area of a chart, in the units of its viewBox (0 0 330 200).
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 318.0, 14.0, 160.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from certero.interchange import Json
 from certero.language import _, ngettext, translate
 from certero.photos.listing import LOST_PHOTOS, describe_passed_over
-from certero.records import Json
 from certero.report.charts import lag_words
 from certero.report.figures import Headline, has_interval, known, majority, number, percent, points
 from certero.stats.calibration import error_by_chance

@@ -12,10 +12,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from certero.interchange import json_text
+from certero.interchange import Json, json_text
 from certero.language import _, language
 from certero.machine.files import read_file, write_whole
-from certero.records import Json
 from certero.report import money
 from certero.report.figures import SHADES, known, percent
 from certero.report.page import environment, restate_size

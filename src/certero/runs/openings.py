@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from certero.errors import OutputError
-from certero.interchange import json_text
+from certero.interchange import Json, json_text
 from certero.machine.files import lock_descriptor
 from certero.machine.folders import state_folder
 from certero.machine.trust import create_private, make_private
-from certero.records import Json
 
 # Enough to tell photos apart (2^-64 a pair), short enough to log thousands of photos at each opening.
 _DIGITS = 16

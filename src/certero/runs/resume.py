@@ -15,9 +15,8 @@ import polars as pl
 
 from certero.config import TrainSettings, override, read_settings, resolve, version
 from certero.errors import ConfigError, DataError, OutputError
-from certero.interchange import json_text
+from certero.interchange import Json, json_text
 from certero.machine.files import write_whole
-from certero.records import Json
 from certero.runs.folder import RunFolder, unfinished
 from certero.runs.interruption import Interrupted
 from certero.runs.openings import Opening

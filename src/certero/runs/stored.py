@@ -13,9 +13,8 @@ import polars as pl
 
 from certero.business.outcomes import Outcomes, outcomes_of_photos
 from certero.errors import DataError, ModelFileError
-from certero.interchange import class_columns
+from certero.interchange import Json, class_columns
 from certero.machine.files import read_file
-from certero.records import Json
 from certero.runs.model import find_model
 from certero.runtime.card import Card
 from certero.runtime.model_file import read_model

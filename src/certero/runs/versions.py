@@ -6,7 +6,7 @@ import importlib.metadata
 import sys
 
 from certero.config import version
-from certero.records import Json
+from certero.interchange import Json
 
 
 def versions() -> Json:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from certero.errors import ModelFileError
-from certero.interchange import json_text
-from certero.records import Json, Preprocessing
+from certero.interchange import Json, json_text
+from certero.records.preprocessing import Preprocessing
 from certero.runtime.card_check import check_card
 
 if TYPE_CHECKING:

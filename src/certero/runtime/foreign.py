@@ -12,9 +12,11 @@ import numpy as np
 
 from certero.config import read_toml
 from certero.errors import ConfigError, ModelFileError, PhotoError
+from certero.interchange import Json
 from certero.machine.files import MOST_MODEL_BYTES, MOST_TEXT_BYTES, read_file
 from certero.names import class_name
-from certero.records import Json, Map, Preprocessing
+from certero.records.preprocessing import Preprocessing
+from certero.records.protocols import Map
 from certero.runtime.card_check import LARGEST_SIDE, is_side
 from certero.runtime.inference import Photo, infer
 from certero.runtime.model_file import take_stock

@@ -11,7 +11,8 @@ import numpy as np
 from certero.errors import PhotoError, changed_since
 from certero.machine.files import read_file
 from certero.photos import pixels
-from certero.records import Map, Preprocessing
+from certero.records.preprocessing import Preprocessing
+from certero.records.protocols import Map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

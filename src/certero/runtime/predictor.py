@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from certero.errors import DataError, PhotoError
-from certero.records import Map, Prediction, Progress, no_progress
+from certero.records.prediction import Prediction
+from certero.records.protocols import Map, Progress, no_progress
 from certero.runtime.checked import CheckedNetwork
 from certero.runtime.inference import Answer, Photo, infer
 from certero.runtime.inputs import name_of, several, to_source

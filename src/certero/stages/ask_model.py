@@ -11,7 +11,7 @@ import numpy as np
 
 from certero.errors import PhotoError
 from certero.probe.features import RememberedFeatures
-from certero.records import Preprocessing
+from certero.records.preprocessing import Preprocessing
 from certero.runtime.inference import answered, infer
 from certero.runtime.network import Network
 

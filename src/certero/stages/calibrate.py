@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from certero.records import Json
+from certero.interchange import Json
 from certero.stats.abstention import answer_thresholds
 from certero.stats.calibration import calibrate, expected_calibration_error, reliability, softmax
 

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certero.errors import ConfigError
-from certero.records import Json, Map, Preprocessing, Quantity
+from certero.interchange import Json
+from certero.records.preprocessing import Preprocessing
+from certero.records.protocols import Map
+from certero.records.quantity import Quantity
 from certero.runs.model import find_model
 from certero.runs.stored import read_metrics
 from certero.runtime.card import Fingerprints

@@ -14,11 +14,11 @@ from certero.data.lost_classes import count_lost
 from certero.data.separation import Separation
 from certero.data.table import SCHEMA, Photos
 from certero.errors import PhotoError
-from certero.interchange import class_columns, csv_text
+from certero.interchange import Json, class_columns, csv_text
 from certero.machine.files import read_file, write_whole
 from certero.photos import pixels
 from certero.photos.listing import printable
-from certero.records import SPLITS, Json
+from certero.records.photos import SPLITS
 from certero.report.page import MOST_PICTURES
 from certero.report.pictures import Mistake, thumbnail
 from certero.stats.scores import score

@@ -18,6 +18,7 @@ from certero.data.labels import encode
 from certero.data.split import near_in_time, split_units
 from certero.engine.threads import count_cores
 from certero.errors import ConfigError, DataError
+from certero.interchange import Json
 from certero.learn.augment import Augmentation, read_augmentation
 from certero.learn.batches import PhotoStore, Selection, cap_classes
 from certero.learn.checkpoints import Checkpoints
@@ -33,7 +34,7 @@ from certero.probe.backbones import Backbone, find_backbone
 from certero.probe.devices import Trainer, choose_trainer
 from certero.probe.export import calibrate_classifier, export_classifier
 from certero.probe.probe import weigh_classes
-from certero.records import Json, Preprocessing
+from certero.records.preprocessing import Preprocessing
 from certero.runs.interruption import deferred_signals
 from certero.runs.versions import versions
 from certero.runtime.card import Card, Fingerprints

@@ -17,12 +17,13 @@ import polars as pl
 from certero.config import TrainSettings
 from certero.data.labels import encode
 from certero.data.split import near_in_time, split_units
+from certero.interchange import Json
 from certero.probe.backbones import Backbone, find_backbone
 from certero.probe.devices import Engine, choose_engine
 from certero.probe.export import attach_head, backbone_id, count_parameters, export_backbone, head_alone
 from certero.probe.features import embed
 from certero.probe.probe import Fold, Probe, fit_probe, weigh_classes
-from certero.records import Json, Preprocessing
+from certero.records.preprocessing import Preprocessing
 from certero.runs.versions import versions
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.model_file import with_card

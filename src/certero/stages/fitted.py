@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from certero.interchange import Json
 from certero.probe.probe import Probe
-from certero.records import Json
 from certero.runtime.card import Card
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from certero.likeness import copies as copying
 from certero.machine.cache import BlobCache, distrusted
 from certero.machine.files import read_file
 from certero.photos.first_look import Identity, Seen, identify, look_at
-from certero.records import USED, Map, PhotoFacts, Progress, no_progress
+from certero.records.photos import USED, PhotoFacts
+from certero.records.protocols import Map, Progress, no_progress
 from certero.sentences import Sentence, sentence
 from certero.stages.tools import Resources, map_several, resources
 

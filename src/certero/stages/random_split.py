@@ -10,7 +10,7 @@ import polars as pl
 
 from certero.engine.blas import one_blas_thread
 from certero.probe.probe import fit_head, load_solver, room_for_copies
-from certero.records import Map, Progress, no_progress
+from certero.records.protocols import Map, Progress, no_progress
 from certero.stats.intervals import FEWEST_GROUPS
 from certero.stats.random_split import Claims, claims_of, draw_splits
 

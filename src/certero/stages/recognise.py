@@ -14,13 +14,14 @@ import polars as pl
 
 from certero.data.separation import TIMED_SHARE, Separation
 from certero.errors import DataError, PhotoError, changed_since
+from certero.interchange import Json
 from certero.likeness import recognition
 from certero.likeness.recognition import Prints
 from certero.machine.files import read_file
 from certero.photos import pixels
 from certero.photos.fingerprints import SIDE, pack_hashes, perceive, strengths
 from certero.photos.turns import one_at_a_time
-from certero.records import Json, Map
+from certero.records.protocols import Map
 from certero.runtime.card import Fingerprints
 from certero.runtime.inference import infer
 from certero.runtime.network import Network
@@ -29,7 +30,7 @@ from certero.sentences import message, sentence
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from certero.records import Preprocessing
+    from certero.records.preprocessing import Preprocessing
 
 #: Held-out photos on which the distance of near copies is chosen.
 _HELD_OUT = 1000

@@ -12,7 +12,7 @@ import polars as pl
 
 from certero.data.table import Photos
 from certero.errors import SplitError
-from certero.records import Json
+from certero.interchange import Json
 from certero.stages.look import separate_judged
 from certero.stats.intervals import proportion
 

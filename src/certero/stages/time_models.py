@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from certero.records import Map, Progress, Quantity
+from certero.records.protocols import Map, Progress
+from certero.records.quantity import Quantity
 from certero.runtime.inference import Photo
 from certero.stages.contenders import Contender
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from certero.engine.processes import Processes
 from certero.engine.threads import Threads
 from certero.machine.cache import CACHES, BlobCache
-from certero.records import Map, Progress, no_progress
+from certero.records.protocols import Map, Progress, no_progress
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from certero.records import Json
+from certero.interchange import Json
 from certero.stats.intervals import group_codes, proportion
 
 #: Shares of photos that get an answer, for which figures are given.

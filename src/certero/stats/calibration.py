@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import DataError
-from certero.records import Json
+from certero.interchange import Json
 from certero.sentences import Sentence, sentence
 from certero.stats.intervals import LEVEL, group_codes, proportion
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import DataError
-from certero.records import Quantity
+from certero.records.quantity import Quantity
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

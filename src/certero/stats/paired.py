@@ -11,7 +11,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from certero.records import Json, Quantity
+from certero.interchange import Json
+from certero.records.quantity import Quantity
 from certero.stats.intervals import (
     FEWEST_GROUPS,
     LEVEL,

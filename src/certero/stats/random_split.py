@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from certero.records import Quantity
+from certero.records.quantity import Quantity
 from certero.stats.intervals import percentile_interval, resample
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from certero.records import Json, Quantity
+from certero.interchange import Json
+from certero.records.quantity import Quantity
 from certero.stats.intervals import group_codes, linearised, undefined
 
 Floats = NDArray[np.float64]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from certero.errors import ConfigError
+from certero.interchange import Json
 from certero.names import class_name, find_class
-from certero.records import Json
 
 _AVERAGED = tuple(f"{row}_{f}" for row in ("macro", "micro", "weighted") for f in ("precision", "recall", "f1"))
 PER_CLASS = ("precision", "recall", "f1")

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import ConfigError, DataError
-from certero.records import Json, Quantity
+from certero.interchange import Json
+from certero.records.quantity import Quantity
 from certero.stats.abstention import measure_abstention
 from certero.stats.calibration import confidence_bins, expected_calibration_error, reliability, uncalibrated
 from certero.stats.intervals import (

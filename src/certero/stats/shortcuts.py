@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from certero.records import Json, Quantity
+from certero.interchange import Json
+from certero.records.quantity import Quantity
 from certero.stats.intervals import proportion
 
 # Without /dev/shm, scikit-learn's loader of processes says that there will be none; none are asked for.

@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from certero.records import Json
+from certero.interchange import Json
 from certero.stats.intervals import FEWEST_GROUPS, LEVEL, degrees_of_freedom, group_codes, proportion
 
 #: A column with more values than hours in a day names photos rather than parts of them.

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from certero.records import Map
+from certero.records.protocols import Map
 from certero.stats.calibration import ABSENT
 
 Floats = npt.NDArray[np.float64]

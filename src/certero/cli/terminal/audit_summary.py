@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from certero.cli.terminal.summary import say_passed_over
 from certero.findings.findings import describe_kind
+from certero.interchange import Json
 from certero.language import _, ngettext, translate
-from certero.records import Json
 from certero.sentences import message
 
 _TAGS = {"high": message("SERIOUS"), "medium": message("look at"), "low": message("know")}

@@ -13,7 +13,7 @@ from certero.amounts import duration
 from certero.cli.terminal import signals
 from certero.cli.terminal.output import tell, visible
 from certero.language import _, translate
-from certero.records import Progress, no_progress
+from certero.records.protocols import Progress, no_progress
 from certero.sentences import message
 
 if TYPE_CHECKING:

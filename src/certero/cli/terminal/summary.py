@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from certero.cli.terminal.output import say, tell, write
 from certero.errors import UserError
-from certero.interchange import json_text
+from certero.interchange import Json, json_text
 from certero.language import _, ngettext, translate
-from certero.records import Json
 from certero.sentences import message
 
 _WORST = 5

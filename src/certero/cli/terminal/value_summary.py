@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from certero.cli.terminal.summary import interval
+from certero.interchange import Json
 from certero.language import _, ngettext, translate
-from certero.records import Json
 from certero.report.money import (
     in_months,
     item_digits,

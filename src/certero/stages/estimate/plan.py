@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from certero.records import Json
+from certero.interchange import Json
 from certero.stages.prepare import Prepared
 
 

@@ -14,11 +14,11 @@ from certero.data.split import fold_training_mask
 from certero.data.table import development as development_rows
 from certero.data.table import held_out
 from certero.engine.threads import count_cores
+from certero.interchange import Json
 from certero.machine.folders import cache_folder
 from certero.machine.limits import free_bytes, memory_in_all, peak_memory
 from certero.probe.export import count_parameters
 from certero.probe.probe import check_class_weights
-from certero.records import Json
 from certero.runs.versions import versions
 from certero.stages.describe import describe_photos, describe_separation
 from certero.stages.estimate.plan import Plan, count_folds

@@ -20,7 +20,7 @@ from certero.data.table import Photos
 from certero.machine.cache import BlobCache
 from certero.probe.features import RememberedFeatures
 from certero.probe.probe import load_solver, time_fitting
-from certero.records import no_progress
+from certero.records.protocols import no_progress
 from certero.runtime.network import Network as Runtime
 from certero.stages.fit_probe import Network, embed_photos
 from certero.stages.look import RememberedLook
