@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from certero.business.case import Figures
+from certero.data.labels import index_of
 from certero.errors import DataError
 from certero.records.quantity import Quantity
 from certero.stats.intervals import FEWEST_GROUPS, LEVEL, NORMAL_QUANTILE, group_codes
@@ -124,7 +125,7 @@ def outcomes_of_figures(figures: Figures) -> Outcomes:
         found = [(truth, predicted, share * scale) for (truth, predicted), share in cells.items()]
     else:
         classes = tuple(figures.counts)
-        columns = {name: index for index, name in enumerate(classes)} | {"no_label": NO_LABEL}
+        columns = index_of(classes) | {"no_label": NO_LABEL}
         found = [
             (columns[label], columns[name], count)
             for label, row in figures.counts.items()

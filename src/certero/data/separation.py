@@ -212,16 +212,16 @@ def default_block(
 
 def _by_group(photos: Photos, used: Mask, twins: Ints, counts: dict[str, int], group_by: str) -> Separation:
     groups = _groups(photos, used, group_by)
-    names = sorted({group for group in groups if group is not None})
-    number = {name: index for index, name in enumerate(names)}
+    distinct = sorted({group for group in groups if group is not None})
+    number = {name: index for index, name in enumerate(distinct)}
     pairs = ((number[groups[row] or ""], number[groups[twin] or ""]) for row, twin in _copied(used, twins))
-    merged = join(len(names), pairs)
-    unit = tuple(None if group is None else names[merged[number[group]]] for group in groups)
-    counts |= {"units": _count(unit), "joined": len(names) - _count(unit)}
+    merged = join(len(distinct), pairs)
+    unit = tuple(None if group is None else distinct[merged[number[group]]] for group in groups)
+    counts |= {"units": _count(unit), "joined": len(distinct) - _count(unit)}
     description = sentence("grouped by %(group_by)s: %(units)d groups", group_by=group_by, units=counts["units"])
     if counts["joined"]:
         description = sentence(
-            "%(rule)s (%(before)d before those that share copies were joined)", rule=description, before=len(names)
+            "%(rule)s (%(before)d before those that share copies were joined)", rule=description, before=len(distinct)
         )
     return Separation("group", description, None, timedelta(0), unit, counts, group_by=group_by)
 

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from certero.config import parse_times
+from certero.data.labels import encode
 from certero.data.layout import LabelLevel
 from certero.data.scan import list_photos
 from certero.data.separation import separate, with_units
@@ -364,8 +365,7 @@ def _judge_labels(
     if len(classes) < 2 or len(np.unique(folds[judged])) < 2:
         return [], notes
     table = used.filter(pl.Series(judged))
-    index = {name: number for number, name in enumerate(classes)}
-    truth = np.array([index[label] for label in table["label"]], np.int64)
+    truth = encode(table["label"], classes)
     found = suspect(embeddings if judged.all() else embeddings[judged], truth, folds[judged], map)
     if not found.judged.all():
         alone = table.filter(pl.Series(~found.judged))
@@ -401,8 +401,7 @@ def _few(names: Sequence[str]) -> str:
 
 def _shortcuts(used: pl.DataFrame, conditions: dict[str, list[str | None]], links: Sequence[Link]) -> list[Shortcut]:
     classes = sorted(used["label"].unique().to_list())
-    index = {name: number for number, name in enumerate(classes)}
-    truth = np.array([index[label] for label in used["label"]], np.int64)
+    truth = encode(used["label"], classes)
     folds = np.random.default_rng(0).integers(0, _FOLDS, used.height)[join(used.height, _pairs(links))]
     hours = used["captured_at"].dt.hour().cast(pl.Float64).to_numpy()
     properties = {

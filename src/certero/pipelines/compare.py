@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from certero.config import Times, parse_duration, parse_times, version
+from certero.data.labels import encode
 from certero.data.layout import LabelLevel
 from certero.data.table import SCHEMA
 from certero.errors import ConfigError, DataError
@@ -378,9 +379,8 @@ def _fill(contenders: Sequence[Contender], classes: Sequence[str], judged: Judge
     """Figures of every model and every pair."""
     table = judged.table
     names = [*classes, *sorted({name for contender in contenders for name in contender.classes} - set(classes))]
-    index = {name: number for number, name in enumerate(names)}
-    truth = np.array([index[label] for label in table["label"]], dtype=np.int64)
-    predicted = [np.array([index[name] for name in named], dtype=np.int64) for named in judged.named]
+    truth = encode(table["label"], names)
+    predicted = [encode(named, names) for named in judged.named]
     units = table["unit"].to_list()
     known = {"copy", "named", *SCHEMA} | {f"named_{number}" for number in range(len(contenders))}
     columns: dict[str, Sequence[str | None]] = {
@@ -485,9 +485,7 @@ def _own_figures(contenders: Sequence[Contender], tables: Sequence[pl.DataFrame]
         if stored.is_empty():
             continue
         names = list(dict.fromkeys([*answer["classes"], *contender.classes]))
-        index = {name: number for number, name in enumerate(names)}
-        truth = np.array([index[label] for label in stored["label"]], dtype=np.int64)
-        given = np.array([index[name] for name in stored["named"]], dtype=np.int64)
+        truth, given = encode(stored["label"], names), encode(stored["named"], names)
         alone = Answers(truth, [given], names, len(answer["classes"]), stored["unit"].to_list(), {})
         row |= compare_answers(alone)[0][0] | {"n": len(truth)}
 

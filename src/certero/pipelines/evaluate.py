@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from certero.config import parse_duration, parse_times
+from certero.data.labels import encode
 from certero.data.layout import LabelLevel
 from certero.data.scan import list_photos
 from certero.data.separation import Separation
@@ -185,8 +186,7 @@ def _figures(
     card = predictor.card
     classes = predictor.classes
     used = photos.used()
-    index = {name: number for number, name in enumerate(classes)}
-    truth = np.array([index[label] for label in used["label"]], dtype=np.int64)
+    truth = encode(used["label"], classes)
     seen = recognition.seen
     fresh = ~seen
     calibrated: Json = {
@@ -253,8 +253,7 @@ def _write_report(
     used = photos.used()
     fresh = ~used["path"].is_in(metrics["seen"]["paths"]).to_numpy()
     table = used.filter(pl.Series(fresh))
-    index = {name: number for number, name in enumerate(predictor.classes)}
-    truth = np.array([index[label] for label in table["label"]], dtype=np.int64)
+    truth = encode(table["label"], predictor.classes)
     mistakes = collect_mistakes(table, photos.paths(table), truth, probabilities[fresh], predictor.classes)
     config = {"data": str(data), "command": shlex.join(command or ())}
     write_report(output, metrics=metrics, config=config, mistakes=mistakes)

@@ -19,6 +19,7 @@ from certero.business.studentised import LEAST_ERROR, student_quantiles
 from certero.business.threshold import ALWAYS_ASK, best_threshold, best_thresholds_per_class, curve
 from certero.business.worth import accept, cash, compare, measure
 from certero.config import Times, parse_duration, parse_times
+from certero.data.labels import encode
 from certero.errors import ConfigError, DataError
 from certero.interchange import Json
 from certero.language import use_language
@@ -291,10 +292,9 @@ def _judge_on(
         found = []
         for path, predictor, (given, _embeddings) in zip(models, predictors, answers, strict=True):
             probabilities = given[fresh].astype(np.float64)
-            index = {name: number for number, name in enumerate(predictor.classes)}
-            truth = np.array([index.get(label, -1) for label in table["label"]], dtype=np.int64)
-            if (truth < 0).any():
+            if not set(table["label"]) <= set(predictor.classes):
                 raise _other_classes(predictors[0].classes, predictor.classes)
+            truth = encode(table["label"], predictor.classes)
             judged = outcomes_of_photos(
                 predictor.classes, truth, probabilities, table["unit"].to_list(), table["path"].to_list()
             )

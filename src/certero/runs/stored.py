@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from certero.business.outcomes import Outcomes, outcomes_of_photos
+from certero.data.labels import encode
 from certero.errors import DataError, ModelFileError
 from certero.interchange import Json, class_columns
 from certero.machine.files import read_file
@@ -174,8 +174,7 @@ def read_run(path: Path) -> Candidate:
 
 
 def tabled_outcomes(rows: pl.DataFrame, classes: Sequence[str], units: Mapping[str, str | None]) -> Outcomes:
-    index = {name: number for number, name in enumerate(classes)}
-    truth = np.array([index[label] for label in rows["label"]], dtype=np.int64)
+    truth = encode(rows["label"], classes)
     probabilities = rows.select(pl.col("^p[0-9]+$")).to_numpy()
     paths = rows["path"].to_list()
     return outcomes_of_photos(classes, truth, probabilities, [str(units.get(path, path)) for path in paths], paths)

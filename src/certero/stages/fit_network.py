@@ -435,8 +435,7 @@ class NetworkFitter:
         output_of = {combination: number for number, combination in enumerate(combinations)}
         labels = zip(development["label"], *also, strict=True)
         outputs = np.array([output_of[(label, *(value or "" for value in rest))] for label, *rest in labels])
-        index = {label: number for number, label in enumerate(classes)}
-        return outputs, np.array([index[combination[0]] for combination in combinations])
+        return outputs, encode([combination[0] for combination in combinations], classes)
 
     @contextlib.contextmanager
     def _stopping(self) -> Iterator[Callable[[], bool]]:
