@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from value_examples import BEDS, FARM, SHOP, some_outcomes
 
 import certero
-from certero.business import outcomes as results
 from certero.business.case import gains, parse_case
-from certero.business.outcomes import Outcomes, outcomes_of_figures, outcomes_of_photos
-from certero.business.studentised import LEAST_ERROR
+from certero.business.outcomes import Outcomes, check_shares, outcomes_of_figures, outcomes_of_photos
 from certero.business.threshold import ALWAYS_ASK, best_threshold, best_thresholds_per_class, short_between
 from certero.business.worth import accept, gain_columns, measure, payback
+from certero.stats import resampling
+from certero.stats.studentised import LEAST_ERROR
 
 # --- closed forms
 
@@ -51,7 +51,7 @@ def test_every_figure_equals_a_sum_by_hand(
     if shares is not None:
         fields["class_shares"] = {name: share / sum(shares) for name, share in zip(BEDS, shares, strict=True)}
     case, rows = parse_case(fields), some_outcomes(seed=seed)
-    figures = measure(case, accept(rows, threshold, results.check_shares(rows, case.class_shares)))
+    figures = measure(case, accept(rows, threshold, check_shares(rows, case.class_shares)))
     total = right = asked = 0.0
     for truth, predicted, sure in zip(rows.truth, rows.predicted, rows.confidence, strict=True):
         mine = int((rows.truth == truth).sum())
@@ -127,7 +127,7 @@ def test_the_best_threshold_is_that_of_an_enumeration(seed: int, cost: float, as
     if weighted:
         fields["class_shares"] = {"empty": 0.2, "lying": 0.2, "standing": 0.6}
     case, rows = parse_case(fields), some_outcomes(40, seed)
-    shares = results.check_shares(rows, case.class_shares)
+    shares = check_shares(rows, case.class_shares)
     tried = [brute_force(case, rows, shares, float(t)) for t in [0.0, *np.unique(rows.confidence), ALWAYS_ASK]]
     threshold, gain = best_threshold(case, rows, shares)
     assert gain == pytest.approx(max(tried), abs=1e-9)
@@ -167,7 +167,7 @@ def test_a_short_threshold_parts_what_it_should(a: float, b: float) -> None:
 
 @pytest.mark.parametrize("kind", ["photos", "groups", "few groups", "shares"])
 def test_the_interval_of_payback_holds_the_truth_19_times_in_20(kind: str) -> None:
-    random, tails, runs, hits = np.random.default_rng(5), results.tails(), 500, 0
+    random, tails, runs, hits = np.random.default_rng(5), resampling.tails(), 500, 0
     accuracy, seen = np.array([0.9, 0.8, 0.7]), np.array([0.6, 0.3, 0.1])
     used = np.array([0.3, 0.3, 0.4]) if kind == "shares" else seen
     fields = {**SHOP, "error_minutes": 6}
@@ -184,9 +184,7 @@ def test_the_interval_of_payback_holds_the_truth_19_times_in_20(kind: str) -> No
         predicted = np.where(random.random(len(label)) < sure, label, (label + 1) % 3)
         units = [f"{row // size:03d}" for row in range(len(label))] if size > 1 else None
         rows = outcomes_of_photos(BEDS, label, np.eye(3)[predicted], units, [str(row) for row in range(len(label))])
-        found = measure(case, accept(rows, None, results.check_shares(rows, case.class_shares)), tails)[
-            "payback_months"
-        ]
+        found = measure(case, accept(rows, None, check_shares(rows, case.class_shares)), tails)["payback_months"]
         hits += found["low"] <= truth_months and (found["high"] is None or truth_months <= found["high"])
     # 500 runs know the share to two standard errors of 2 points; benchmarks/payback_coverage.py measures it closer.
     assert 0.93 <= hits / runs <= 0.98
@@ -196,7 +194,7 @@ def test_the_interval_of_payback_holds_the_truth_19_times_in_20(kind: str) -> No
 def test_the_interval_of_groups_is_that_of_a_bootstrap_t_by_hand(weighted: bool) -> None:
     case = parse_case({**FARM, "class_shares": {"empty": 0.5, "lying": 0.3, "standing": 0.2}} if weighted else FARM)
     rows = some_outcomes(150, 4, units=15)
-    shares = results.check_shares(rows, case.class_shares)
+    shares = check_shares(rows, case.class_shares)
     answers = accept(rows, 0.5, shares)
     money = gain_columns(case, answers)[1]
     assert rows.units is not None
@@ -222,7 +220,7 @@ def test_the_interval_of_groups_is_that_of_a_bootstrap_t_by_hand(weighted: bool)
 
     value, error = mean_and_error(dict.fromkeys(range(15), 1), money)
     ts = []
-    for counts in np.concatenate(list(results.draw(rows))):
+    for counts in np.concatenate(list(resampling.draw(rows))):
         mean, own = mean_and_error({group: int(often) for group, often in enumerate(counts) if often}, money)
         ts.append((mean - value) / max(own, LEAST_ERROR * error))
     low, high = (value - float(t) * error for t in np.quantile(ts, [0.975, 0.025]))
@@ -272,7 +270,7 @@ def test_groups_widen_the_interval_and_too_few_give_none() -> None:
 
 
 def test_random_numbers_are_uniform_and_differ_by_resample() -> None:
-    numbers = results.random_numbers(np.arange(200, dtype=np.uint32), 1000)
+    numbers = resampling.random_numbers(np.arange(200, dtype=np.uint32), 1000)
     shares = numbers / 2**32
     assert abs(shares.mean() - 0.5) < 4 / math.sqrt(12 * shares.size)
     assert np.histogram(shares, 16, (0, 1))[0].std() < 4 * math.sqrt(shares.size / 16)

@@ -29,12 +29,12 @@ from certero.findings.findings import KINDS, describe_kind
 from certero.likeness.alignment import align
 from certero.likeness.alterations import ALTERATIONS, alter
 from certero.likeness.near_copies import _describe, _deviations
-from certero.likeness.neighbours import EXACT, Index, reduced, unit_length
 from certero.photos.pixels import decode, luma, resize
 from certero.photos.views import View, look, shrink_view
 from certero.stages import closer_look as views
 from certero.stages.look import look_at_photos
 from certero.stages.tools import resources
+from certero.stats.neighbours import EXACT, Index, reduced, unit_length
 from certero.stats.shortcuts import find_shortcuts
 from certero.stats.suspicion import suspect
 

@@ -11,10 +11,10 @@ from report_examples import BEDS, beds, body_of, metrics_of, quantity, shop
 
 from certero.interchange import Json
 from certero.photos.listing import NO_CLASS
-from certero.report.advice import MOST_ADVICE, Advice, advise, photos_to_halve
+from certero.report.advice import MOST_ADVICE, Advice, advise
 from certero.report.figures import choose_headline
 from certero.report.trust import Reason, _calibrated, _complete, calibration_sentence, reasons, verdict
-from certero.stats.intervals import proportion, wilson
+from certero.stats.intervals import proportion
 from certero.stats.requirements import judge, parse_requirement
 from certero.stats.scores import score
 
@@ -140,30 +140,6 @@ def test_a_class_of_few_photos_hears_how_many_more_would_halve_its_interval() ->
     assert "15 photos" in advice.text
     assert "51 more test photos" in advice.text
     assert "other times" not in advice.text, "independent photos do not repeat each other"
-
-
-@pytest.mark.parametrize(("right", "n"), [(12, 15), (5, 40), (50, 100), (20, 20)])
-def test_so_many_more_photos_do_halve_the_interval(right: int, n: int) -> None:
-    now = proportion([True] * right + [False] * (n - right)).to_json()
-    more = photos_to_halve(now)
-    assert more is not None
-    low, high = wilson(right / n, n + more)
-    assert high - low == pytest.approx((now["high"] - now["low"]) / 2, rel=0.02)
-    fewer = wilson(right / n, n + more - max(2, more // 20))
-    assert fewer[1] - fewer[0] > (now["high"] - now["low"]) / 2
-
-
-def test_dependent_photos_need_more_in_proportion() -> None:
-    hits = np.tile([1, 1, 1, 1, 0], 40)
-    groups = np.repeat(np.arange(20), 10)
-    dependent = proportion(np.sort(hits)[::-1], groups)
-    more = photos_to_halve(dependent.to_json())
-    independent = photos_to_halve(proportion(hits).to_json())
-    assert more is not None
-    assert independent is not None
-    assert more == pytest.approx(3 * 200, rel=0.15)
-    assert photos_to_halve(quantity(0.5, None)) is None
-    assert photos_to_halve(quantity(None)) is None
 
 
 def test_of_new_photos_only_a_part_becomes_test_photos() -> None:

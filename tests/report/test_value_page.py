@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 import certero
-from certero.business import outcomes as results
 from certero.business.case import parse_case
-from certero.business.outcomes import Outcomes, outcomes_of_figures, outcomes_of_photos
+from certero.business.outcomes import Outcomes, check_shares, outcomes_of_figures, outcomes_of_photos
 from certero.business.sensitivity import analyse
 from certero.business.threshold import best_threshold, best_thresholds_per_class, curve
 from certero.business.worth import accept, cash, measure
@@ -26,6 +25,7 @@ from certero.pipelines.train import Run
 from certero.pipelines.value import page_data
 from certero.report.money import figure_text
 from certero.report.value import BEGIN, END, add_to_report, nice_marks
+from certero.stats import resampling
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -67,10 +67,10 @@ def beds(units: int | None) -> Outcomes:
 def answer_of(fields: Mapping[str, Any], rows: Outcomes, rule: Any) -> Json:
     """The command's answer on these rows."""
     case = parse_case(fields)
-    shares, tails = results.check_shares(rows, case.class_shares), results.tails()
+    shares, tails = check_shares(rows, case.class_shares), resampling.tails()
     answers = accept(rows, rule, shares)
     figures = measure(case, answers, tails)
-    weights = results.row_weights(rows, shares)
+    weights = resampling.row_weights(rows, shares)
     by_class = np.bincount(rows.truth, weights=weights, minlength=len(rows.classes)).tolist()
     value, per_class = (None, rule) if isinstance(rule, dict) else (rule, None)
     threshold = {"value": value, "per_class": per_class, "source": "held_out", "saved": False}
@@ -158,7 +158,7 @@ def test_the_page_computes_what_the_command_does(
 ) -> None:
     rows = beds(units)
     case = parse_case(fields)
-    rule, _gain = best_threshold(case, rows, results.check_shares(rows, case.class_shares))
+    rule, _gain = best_threshold(case, rows, check_shares(rows, case.class_shares))
     page, complaints = opened(browser, written(tmp_path / "value.html", fields, rows, rule))
     as_written = shown(page)
     agree(page, answer_of(fields, rows, rule))
@@ -235,7 +235,7 @@ def test_a_case_of_its_own_figures_has_sliders_too(browser: Browser, tmp_path: P
     fields = {key: cell for key, cell in read_case(name).to_json().items() if key not in ("figures", "currency_format")}
     case = parse_case({key: cell for key, cell in fields.items() if cell is not None} | {"volume_per_month": 1700})
     rows = outcomes_of_figures(read_case(name).figures)  # type: ignore[arg-type]
-    moved = measure(case, accept(rows, None, results.check_shares(rows, case.class_shares)))
+    moved = measure(case, accept(rows, None, check_shares(rows, case.class_shares)))
     agree(page, {**answer, **moved})
     assert complaints == []
     page.close()

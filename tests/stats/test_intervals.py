@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from certero.errors import DataError
+from certero.records.quantity import Quantity
 from certero.stats.intervals import (
     bootstrap,
     degrees_of_freedom,
     effective_sample_size,
     expanded_percentiles,
     percentile_interval,
+    photos_to_halve,
     proportion,
     resample,
     wilson,
@@ -213,3 +215,39 @@ def test_percentiles_of_resamples_are_expanded_for_few_groups() -> None:
     assert low == pytest.approx(norm.cdf(-np.sqrt(10 / 9) * t.ppf(0.975, 9)), abs=1e-12)
     assert low + high == pytest.approx(1)
     assert expanded_percentiles(100_000)[0] == pytest.approx(0.025, abs=1e-4)
+
+
+@pytest.mark.parametrize(("right", "n"), [(12, 15), (5, 40), (50, 100), (20, 20)])
+def test_so_many_more_photos_do_halve_the_interval(right: int, n: int) -> None:
+    now = proportion([True] * right + [False] * (n - right))
+    more = _more(now)
+    low, high = wilson(right / n, n + more)
+    assert high - low == pytest.approx(_width(now) / 2, rel=0.02)
+    fewer = wilson(right / n, n + more - max(2, more // 20))
+    assert fewer[1] - fewer[0] > _width(now) / 2
+
+
+def test_dependent_photos_need_more_in_proportion() -> None:
+    hits = np.tile([1, 1, 1, 1, 0], 40)
+    groups = np.repeat(np.arange(20), 10)
+    dependent = proportion(np.sort(hits)[::-1], groups)
+    assert _more(proportion(hits)) > 0
+    assert _more(dependent) == pytest.approx(3 * 200, rel=0.15)
+
+
+def test_an_interval_without_width_cannot_be_halved() -> None:
+    assert photos_to_halve(0.5, 0.5, 0.5, 100) is None
+    assert photos_to_halve(0.5, None, None, 100) is None
+    assert photos_to_halve(None, None, None, 100) is None
+
+
+def _width(figure: Quantity) -> float:
+    assert figure.low is not None
+    assert figure.high is not None
+    return figure.high - figure.low
+
+
+def _more(figure: Quantity) -> int:
+    more = photos_to_halve(figure.value, figure.low, figure.high, figure.n)
+    assert more is not None
+    return more

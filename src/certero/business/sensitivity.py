@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from certero.business import outcomes as results
 from certero.business.case import Case, PerError, gain_of_asking
 from certero.business.worth import Answers, gain_columns, net_of, payback, return_of
 from certero.interchange import Json
+from certero.stats import resampling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +45,7 @@ def analyse(case: Case, answers: Answers, figures: Json) -> list[Json]:
         interval), `payback_low`, `payback_high`, `return_low`, `return_high` (there), and `flips_at`: where the return
         at the horizon becomes 0, null where no value of it does. Costs of errors by class move together, by a factor.
     """
-    weights = results.row_weights(answers.outcomes, answers.shares)
+    weights = resampling.row_weights(answers.outcomes, answers.shares)
 
     def gain(changed: Case) -> float:
         return float(weights @ gain_columns(changed, answers)[1])

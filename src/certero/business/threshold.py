@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from certero.business import outcomes as results
 from certero.business.case import Case, gain_of_asking
 from certero.business.outcomes import Outcomes
-from certero.business.studentised import measured
 from certero.business.worth import accept, gain_columns, gain_figures
 from certero.interchange import Json
+from certero.stats import resampling
+from certero.stats.studentised import measured
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,13 +45,13 @@ def best_thresholds_per_class(
         rows = np.flatnonzero(outcomes.predicted == index)
         chosen[name] = _best(case, outcomes, shares, rows)[0] if len(rows) else common
     _minutes, money = gain_columns(case, accept(outcomes, chosen, shares))
-    return chosen, float(results.row_weights(outcomes, shares) @ money)
+    return chosen, float(resampling.row_weights(outcomes, shares) @ money)
 
 
 def _best(
     case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None, rows: NDArray[np.int64]
 ) -> tuple[float, float]:
-    weights = results.row_weights(outcomes, shares)[rows]
+    weights = resampling.row_weights(outcomes, shares)[rows]
     _minutes, money = gain_columns(case, accept(outcomes, None, shares))
     _ask_minutes, ask = gain_of_asking(case)
     order = np.argsort(-outcomes.confidence[rows], kind="stable")
@@ -97,7 +97,7 @@ def curve(case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None, ta
     ranks = np.unique(np.linspace(0, len(distinct), _CURVE_POINTS).round().astype(int)).tolist()
     thresholds = [_below_rank(distinct, rank) for rank in ranks]
     ruled = [accept(outcomes, threshold, shares) for threshold in thresholds]
-    weights = results.row_weights(outcomes, shares)
+    weights = resampling.row_weights(outcomes, shares)
     gained, _values = measured(outcomes, shares, [gain_figures(case, answers)[1] for answers in ruled], tails)
     rows = []
     for threshold, answers, gain in zip(thresholds, ruled, gained, strict=True):
@@ -108,7 +108,7 @@ def curve(case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None, ta
                 "answered": answered,
                 "accuracy": right / answered if answered > 0 else None,
                 "gain_per_item_money": gain.to_json(),
-                "money_per_month": results.transformed(gain, lambda money: case.volume_per_month * money).to_json(),
+                "money_per_month": resampling.transformed(gain, lambda money: case.volume_per_month * money).to_json(),
             }
         )
     return rows

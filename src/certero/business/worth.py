@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from certero.business import outcomes as results
 from certero.business.case import Case, gain_of_asking, gains
 from certero.business.outcomes import NO_LABEL, Outcomes
-from certero.business.studentised import Figure, measured
 from certero.interchange import Json
 from certero.records.quantity import Quantity
+from certero.stats import resampling
+from certero.stats.studentised import Figure, measured
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +119,7 @@ def measure(case: Case, answers: Answers, tails: list[float] | None = None) -> J
     Money a month is gross, net is after running costs. Payback's ends are null where the month's net may be 0 or
     less, and `probability_never` is the share of resamples in which it is.
     """
-    tails = tails or results.tails()
+    tails = tails or resampling.tails()
     rows = answers.outcomes
     _minutes, money = gain_columns(case, answers)
     right, accepted = answers.right.astype(float), answers.accepted.astype(float)
@@ -136,10 +136,10 @@ def measure(case: Case, answers: Answers, tails: list[float] | None = None) -> J
         tails,
     )
     gain_minutes, gain_money, of_right, accuracy, wrong, answered = found
-    net = results.transformed(gain_money, lambda gain: net_of(case, gain))
-    worth = results.transformed(gain_money, lambda gain: return_of(case, gain))
+    net = resampling.transformed(gain_money, lambda gain: net_of(case, gain))
+    worth = resampling.transformed(gain_money, lambda gain: return_of(case, gain))
     never = not_by_horizon = None
-    if values is not None and results.why_no_interval(rows) is None:
+    if values is not None and resampling.why_no_interval(rows) is None:
         defined = values[:, 1][~np.isnan(values[:, 1])]
         if len(defined):
             net_drawn = case.volume_per_month * defined - case.running_cost_per_month
@@ -150,8 +150,8 @@ def measure(case: Case, answers: Answers, tails: list[float] | None = None) -> J
     return {
         "gain_per_item_minutes": gain_minutes.to_json(),
         "gain_per_item_money": gain_money.to_json(),
-        "minutes_per_month": results.transformed(gain_minutes, lambda gain: case.volume_per_month * gain).to_json(),
-        "money_per_month": results.transformed(gain_money, lambda gain: case.volume_per_month * gain).to_json(),
+        "minutes_per_month": resampling.transformed(gain_minutes, lambda gain: case.volume_per_month * gain).to_json(),
+        "money_per_month": resampling.transformed(gain_money, lambda gain: case.volume_per_month * gain).to_json(),
         "net_per_month": net.to_json(),
         "payback_months": _falling(net, lambda value: payback(case, value)).to_json(),
         "discounted_payback_months": _falling(net, lambda value: discounted_payback(case, value)).to_json(),
@@ -193,7 +193,7 @@ def _falling(base: Quantity, change: Callable[[float], float | None]) -> Quantit
 def _ratio_to_cost(worth: Quantity, case: Case) -> Quantity:
     if case.development_cost == 0:
         return Quantity(None, None, None, "undefined", worth.n)
-    return results.transformed(worth, lambda value: value / case.development_cost)
+    return resampling.transformed(worth, lambda value: value / case.development_cost)
 
 
 def _break_even(case: Case, answers: Answers, columns: NDArray[np.float64], tails: list[float]) -> list[Quantity]:
@@ -207,7 +207,7 @@ def _break_even(case: Case, answers: Answers, columns: NDArray[np.float64], tail
         case: the case.
         answers: n rows.
         columns: right, accepted, money of right, money of wrong, float64 [n, 4].
-        tails: from `outcomes.tails`.
+        tails: from `resampling.tails`.
     """
     rows = answers.outcomes
     _minutes, ask = gain_of_asking(case)
@@ -215,22 +215,22 @@ def _break_even(case: Case, answers: Answers, columns: NDArray[np.float64], tail
 
     def needed(table: NDArray[np.float64], wanted: float) -> NDArray[np.float64]:
         right, accepted = table[:, 0], table[:, 1]
-        of_right = results.divided(table[:, 2], right, right_gain)
-        of_wrong = results.divided(table[:, 3], accepted - right, wrong_gain)
-        accuracy = results.divided(
+        of_right = resampling.divided(table[:, 2], right, right_gain)
+        of_wrong = resampling.divided(table[:, 3], accepted - right, wrong_gain)
+        accuracy = resampling.divided(
             wanted - (1 - accepted) * ask - accepted * of_wrong, accepted * (of_right - of_wrong)
         )
         accuracy = np.where(of_right > of_wrong, np.maximum(accuracy, 0.0), np.nan)
         return np.where(accuracy <= 1, accuracy, np.nan)
 
-    point = results.row_weights(rows, answers.shares) @ columns
-    drawn = results.replicate(rows, answers.shares, columns)
-    degrees = results.degrees_of_freedom(rows, answers.shares, columns[:, 0])
+    point = resampling.row_weights(rows, answers.shares) @ columns
+    drawn = resampling.replicate(rows, answers.shares, columns)
+    degrees = resampling.degrees_of_freedom(rows, answers.shares, columns[:, 0])
     tail, method = tails[min(degrees, len(tails)) - 1], "grouped_bootstrap" if rows.grouped else "bootstrap"
     bars = []
     for wanted in (needed_gain(case, by_horizon=False), needed_gain(case, by_horizon=True)):
         values = None if drawn is None else needed(drawn, wanted)
-        found = results.quantity(float(needed(point[None], wanted)[0]), values, rows, tail, method)
+        found = resampling.quantity(float(needed(point[None], wanted)[0]), values, rows, tail, method)
         # Where every error costs the same, the bar follows from the case alone: nothing was measured that could be off.
         exact = found.method == "no_variation"
         bars.append(Quantity(found.value, found.value, found.value, "exact", found.n) if exact else found)
@@ -271,7 +271,7 @@ def compare(case: Case, first: Answers, other: Answers, tails: list[float]) -> J
         span = ours.most - ours.least
         differences.append(Figure(theirs.feature - ours.feature, None, -span, span))
     per_item, _values = measured(first.outcomes, first.shares, differences, tails)
-    monthly = results.transformed(per_item[1], lambda gain: case.volume_per_month * gain)
+    monthly = resampling.transformed(per_item[1], lambda gain: case.volume_per_month * gain)
     verdict = "cannot tell"
     if monthly.low is not None and monthly.high is not None:
         verdict = "better" if monthly.low > 0 else "worse" if monthly.high < 0 else "cannot tell"

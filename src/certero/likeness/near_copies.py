@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from certero.likeness.alignment import Alignment, align_both
 from certero.likeness.clusters import join
-from certero.likeness.neighbours import Index, unit_length
 from certero.likeness.sets import sources
 from certero.records.protocols import Map, Progress, no_progress
 from certero.sentences import Sentence, sentence
+from certero.stats.neighbours import Index, unit_length
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

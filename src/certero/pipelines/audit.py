@@ -31,7 +31,6 @@ from certero.language import use_language
 from certero.likeness.clusters import join
 from certero.likeness.copies import link_copies
 from certero.likeness.near_copies import NearCopies, find_near_copies, has_detail
-from certero.likeness.neighbours import reduced
 from certero.likeness.sets import Link
 from certero.machine.files import write_whole
 from certero.photos.views import Measures
@@ -42,6 +41,7 @@ from certero.stages.closer_look import RememberedAlignments, alter_sample, look_
 from certero.stages.describe import describe_photos, describe_separation
 from certero.stages.look import find_copies, look_at_photos
 from certero.stages.tools import Resources, resources
+from certero.stats.neighbours import reduced
 from certero.stats.shortcuts import Shortcut, categories, find_shortcuts, load_trees
 from certero.stats.slices import hour, lighting
 from certero.stats.suspicion import suspect

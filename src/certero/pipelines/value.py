@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from certero.business import outcomes as results
 from certero.business.case import Case, check_classes, read_case, spell_classes
-from certero.business.outcomes import Outcomes, outcomes_of_figures, outcomes_of_photos
+from certero.business.outcomes import Outcomes, check_shares, outcomes_of_figures, outcomes_of_photos
 from certero.business.sensitivity import analyse
-from certero.business.studentised import LEAST_ERROR, student_quantiles
 from certero.business.threshold import ALWAYS_ASK, best_threshold, best_thresholds_per_class, curve
 from certero.business.worth import accept, cash, compare, measure
 from certero.config import Times, parse_duration, parse_times
@@ -36,7 +34,9 @@ from certero.stages.judge import answer_photos, keep_known, list_judged
 from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import recognise_each
 from certero.stages.tools import resources
+from certero.stats import resampling
 from certero.stats.intervals import LEVEL
+from certero.stats.studentised import LEAST_ERROR
 
 Threshold = float | dict[str, float] | None
 
@@ -113,9 +113,9 @@ def value(
             check_classes(resolved, candidate.judged.classes)
             chosen = _choose(resolved, candidate, threshold, per_class, save_threshold, notes)
             rows.append(_worth(resolved, candidate, candidate.judged, chosen["rule"], chosen))
-            shares = results.check_shares(candidate.judged, resolved.class_shares)
+            shares = check_shares(candidate.judged, resolved.class_shares)
             ruled.append(accept(candidate.judged, chosen["rule"], shares))
-        tails = results.tails()
+        tails = resampling.tails()
         others = [
             row | {"compared": compare(resolved, ruled[0], answers, tails)}
             for row, answers in zip(rows[1:], ruled[1:], strict=True)
@@ -182,11 +182,11 @@ def _figure_notes(case: Case) -> list[str]:
 
 def _worth(case: Case, candidate: Candidate | None, judged: Outcomes, rule: Threshold, chosen: Json | None) -> Json:
     """One model's keys."""
-    shares = results.check_shares(judged, case.class_shares)
-    tails = results.tails()
+    shares = check_shares(judged, case.class_shares)
+    tails = resampling.tails()
     answers = accept(judged, rule, shares)
     figures = measure(case, answers, tails)
-    weights = results.row_weights(judged, shares)
+    weights = resampling.row_weights(judged, shares)
     by_class = np.bincount(judged.truth, weights=weights, minlength=len(judged.classes))
     named = candidate is not None or (case.figures is not None and case.figures.counts is not None)
     return {
@@ -214,7 +214,7 @@ def _choose(
     chosen_on, gain = None, None
     if asked == "best" and candidate.held_out is not None:
         held = candidate.held_out
-        shares = results.check_shares(held, case.class_shares)
+        shares = check_shares(held, case.class_shares)
         rule, gain = (best_thresholds_per_class if per_class else best_threshold)(case, held, shares)
         source, chosen_on = "held_out", len(held.truth)
         if candidate.evaluation == "cv":
@@ -368,17 +368,17 @@ def page_data(case: Case, judged: Outcomes, answer: Json) -> Json:
         "weights": judged.weights.tolist() if judged.counted else None,
         "units": None if judged.units is None else judged.units.tolist(),
     }
-    reason = results.why_no_interval(judged)
+    reason = resampling.why_no_interval(judged)
     return {
         "classes": list(judged.classes),
         "case": case.to_json(),
         "photos": photos,
         "n": judged.photos,
         "n_units": judged.n_units,
-        "resamples": 0 if reason else results.RESAMPLES,
-        "tails": results.tails(),
+        "resamples": 0 if reason else resampling.RESAMPLES,
+        "tails": resampling.tails(),
         "tail": (1 - LEVEL) / 2,
-        "quantiles": student_quantiles(),
+        "quantiles": resampling.student_quantiles(),
         "least_error": LEAST_ERROR,
         "threshold": threshold.get("value"),
         "per_class": threshold.get("per_class"),

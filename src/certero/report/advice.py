@@ -20,7 +20,7 @@ from certero.report.figures import (
     slice_words,
     top_confusions,
 )
-from certero.stats.intervals import FEWEST_GROUPS, wilson
+from certero.stats.intervals import FEWEST_GROUPS, photos_to_halve
 
 #: Longer lists are not read.
 MOST_ADVICE = 8
@@ -78,32 +78,10 @@ def advise(metrics: Json, headline: Headline) -> list[Advice]:
     return found[:MOST_ADVICE]
 
 
-def photos_to_halve(quantity: Json) -> int | None:
-    """How many photos more would halve this interval of a share, were they like those that are there.
-
-    Photos that repeat each other count in the new ones as they do in the old.
-
-    >>> photos_to_halve({"value": 0.5, "low": 0.404, "high": 0.596, "n": 100})
-    312
-    """
-    if not has_interval(quantity) or not known(quantity.get("value")) or not quantity.get("n"):
+def _photos_to_halve(quantity: Json) -> int | None:
+    if not has_interval(quantity) or not known(quantity.get("value")):
         return None
-    n: int = quantity["n"]
-    share, width = quantity["value"], quantity["high"] - quantity["low"]
-    if width <= 0:
-        return None
-    now, wanted = _size_of(share, width), _size_of(share, width / 2)
-    return math.ceil(n * (wanted / now - 1) - 1e-6)
-
-
-def _size_of(share: float, width: float) -> float:
-    """The number of independent photos on which Wilson's interval has this width."""
-    low, high = 1e-6, 1e12
-    for _step in range(200):
-        middle = math.sqrt(low * high)
-        ends = wilson(share, middle)
-        low, high = (middle, high) if ends[1] - ends[0] > width else (low, middle)
-    return math.sqrt(low * high)
+    return photos_to_halve(quantity["value"], quantity["low"], quantity["high"], quantity.get("n") or 0)
 
 
 def round_up(count: float) -> int:
@@ -163,7 +141,7 @@ def _bars(metrics: Json, body: Json) -> Iterator[Advice]:
                 )
             yield Advice("bar_not_met", _("%(bar)s is not met") % what, text)
             continue
-        counts = [photos_to_halve(figure) for figure in decisive]
+        counts = [_photos_to_halve(figure) for figure in decisive]
         known_counts = [count for count in counts if count is not None]
         if known_counts and len(known_counts) == len(counts):
             more = {"more": _more(metrics, body, max(known_counts))}
@@ -264,7 +242,7 @@ def _classes(metrics: Json, body: Json) -> Iterator[Advice]:
     wide = [(width, row) for width, row in wide if row.name not in asked]
     for _width, row in wide[:_MOST_CLASSES]:
         assert row.recall is not None
-        more = photos_to_halve(row.recall)
+        more = _photos_to_halve(row.recall)
         if more is None:
             continue
         values = {
@@ -300,7 +278,7 @@ def _wide(metrics: Json, body: Json) -> Iterator[Advice]:
     accuracy = body.get("accuracy") or {}
     if not has_interval(accuracy) or accuracy["high"] - accuracy["low"] <= _WIDE:
         return
-    more = photos_to_halve(accuracy)
+    more = _photos_to_halve(accuracy)
     if more is None:
         return
     text = _("The interval is %(points)s points wide. To halve it takes %(more)s.")

@@ -71,6 +71,41 @@ def wilson(share: float, n: float, quantile: float = NORMAL_QUANTILE) -> tuple[f
     return min(share, max(0.0, center - half)), max(share, min(1.0, center + half))
 
 
+def photos_to_halve(share: float | None, low: float | None, high: float | None, n: int) -> int | None:
+    """How many more photos would halve the interval of a share, were they like those at hand.
+
+    New photos are taken to repeat each other as much as the old ones do: the interval counts as Wilson's for so many
+    independent photos as would give it.
+
+    Args:
+        share: observed proportion, 0 to 1; None where it is undefined.
+        low: lower end of its interval; None where it has none.
+        high: upper end, likewise.
+        n: number of photos behind it.
+
+    Returns:
+        The number, None where there is no interval, or none of any width.
+
+    >>> photos_to_halve(0.5, 0.404, 0.596, 100)
+    312
+    """
+    if share is None or low is None or high is None or n < 1 or high <= low:
+        return None
+    width = high - low
+    now, wanted = _trials_of_width(share, width), _trials_of_width(share, width / 2)
+    return math.ceil(n * (wanted / now - 1) - 1e-6)
+
+
+def _trials_of_width(share: float, width: float) -> float:
+    """The number of independent trials whose Wilson interval has this width."""
+    low, high = 1e-6, 1e12
+    for _step in range(200):
+        middle = math.sqrt(low * high)
+        ends = wilson(share, middle)
+        low, high = (middle, high) if ends[1] - ends[0] > width else (low, middle)
+    return math.sqrt(low * high)
+
+
 def effective_sample_size(successes: ArrayLike, groups: ArrayLike | None) -> float:
     """How many independent photos would fix the share of successes as well as these grouped ones; at most n.
 

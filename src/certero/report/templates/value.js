@@ -148,7 +148,7 @@
     return out;
   }
 
-  // What each figure may be in truth, by the bootstrap of Student's t: src/certero/business/studentised.py.
+  // What each figure may be in truth, by the bootstrap of Student's t: src/certero/stats/studentised.py.
   // Figures: value, least, most, and the columns of the table that hold what it is off by (of mean 0 in the photos) and
   // what that is divided by, null for nothing.
   function plausible(table, columns, figures, shares) {

@@ -7,7 +7,6 @@ too; turned round, it puts the interval right (docs/decisions/0022).
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,19 +14,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from certero.business.outcomes import (
-    MOST_DEGREES,
+from certero.records.quantity import Quantity
+from certero.stats.intervals import LEVEL
+from certero.stats.resampling import (
     RESAMPLES,
-    Outcomes,
+    Sample,
     degrees_of_freedom,
     divided,
     draw,
     quantity,
     replicate,
+    student_quantiles,
     weighted_mean,
 )
-from certero.records.quantity import Quantity
-from certero.stats.intervals import LEVEL, NORMAL_QUANTILE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +54,7 @@ class Figure:
 
 
 def plausible(
-    outcomes: Outcomes, shares: NDArray[np.float64] | None, figures: list[Figure], resamples: int = RESAMPLES
+    sample: Sample, shares: NDArray[np.float64] | None, figures: list[Figure], resamples: int = RESAMPLES
 ) -> NDArray[np.float64] | None:
     """Values that each figure may have in truth, float64 [resamples, figures]; None where nothing can be resampled.
 
@@ -68,18 +67,18 @@ def plausible(
     Hinkley, Bootstrap Methods and their Application (1997), section 5.2.
 
     Args:
-        outcomes: n rows.
+        sample: n rows.
         shares: expected share of each class; None takes the rows' own.
         figures: which.
         resamples: how many.
     """
-    if outcomes.photos is None:
+    if sample.photos is None:
         return None
-    if not outcomes.grouped:
-        return _resampled(outcomes, shares, figures, resamples)
-    strata = _strata(outcomes, shares)
-    pivots = [_Pivot.of(outcomes, shares, strata, figure) for figure in figures]
-    ts = [np.stack([pivot.t(counts) for pivot in pivots], axis=1) for counts in draw(outcomes, resamples)]
+    if not sample.grouped:
+        return _resampled(sample, shares, figures, resamples)
+    strata = _strata(sample, shares)
+    pivots = [_Pivot.of(sample, shares, strata, figure) for figure in figures]
+    ts = [np.stack([pivot.t(counts) for pivot in pivots], axis=1) for counts in draw(sample, resamples)]
     moved = np.concatenate(ts) * [pivot.error * pivot.widening for pivot in pivots]
     value = np.array([pivot.value for pivot in pivots])
     least = np.minimum(value, [figure.least for figure in figures])
@@ -88,10 +87,10 @@ def plausible(
 
 
 def _resampled(
-    outcomes: Outcomes, shares: NDArray[np.float64] | None, figures: list[Figure], resamples: int
+    sample: Sample, shares: NDArray[np.float64] | None, figures: list[Figure], resamples: int
 ) -> NDArray[np.float64] | None:
     over = [figure.over for figure in figures if figure.over is not None]
-    drawn = replicate(outcomes, shares, np.stack([*(figure.feature for figure in figures), *over], axis=1), resamples)
+    drawn = replicate(sample, shares, np.stack([*(figure.feature for figure in figures), *over], axis=1), resamples)
     if drawn is None:
         return None
     place = np.cumsum([figure.over is not None for figure in figures]) + len(figures) - 1
@@ -102,36 +101,28 @@ def _resampled(
 
 
 def measured(
-    outcomes: Outcomes, shares: NDArray[np.float64] | None, figures: list[Figure], tails: Sequence[float]
+    sample: Sample, shares: NDArray[np.float64] | None, figures: list[Figure], tails: Sequence[float]
 ) -> tuple[list[Quantity], NDArray[np.float64] | None]:
     """Each figure with its interval, and the plausible values that this came from.
 
     Args:
-        outcomes: n rows.
+        sample: n rows.
         shares: expected share of each class.
         figures: which.
-        tails: for independent photos, from `outcomes.tails`.
+        tails: for independent photos, from `resampling.tails`.
     """
-    values = plausible(outcomes, shares, figures)
+    values = plausible(sample, shares, figures)
     found = []
     for column, figure in enumerate(figures):
-        over = 1.0 if figure.over is None else weighted_mean(outcomes, shares, figure.over)
-        value = weighted_mean(outcomes, shares, figure.feature) / over if over > 0 else math.nan
-        if outcomes.grouped:
+        over = 1.0 if figure.over is None else weighted_mean(sample, shares, figure.over)
+        value = weighted_mean(sample, shares, figure.feature) / over if over > 0 else math.nan
+        if sample.grouped:
             tail, method = (1 - LEVEL) / 2, "grouped_bootstrap_t"
         else:
-            degrees = degrees_of_freedom(outcomes, shares, figure.feature)
+            degrees = degrees_of_freedom(sample, shares, figure.feature)
             tail, method = tails[min(degrees, len(tails)) - 1], "bootstrap"
-        found.append(quantity(value, None if values is None else values[:, column], outcomes, tail, method))
+        found.append(quantity(value, None if values is None else values[:, column], sample, tail, method))
     return found, values
-
-
-@functools.cache
-def student_quantiles() -> list[float]:
-    """Student's 97.5 % quantile for 1, 2, ... degrees of freedom; the last stands for all above."""
-    from scipy.special import stdtrit
-
-    return [*stdtrit(np.arange(1, MOST_DEGREES + 1), (1 + LEVEL) / 2).tolist(), NORMAL_QUANTILE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,23 +140,21 @@ class _Strata:
     photos: NDArray[np.float64]
 
 
-def _strata(outcomes: Outcomes, shares: NDArray[np.float64] | None) -> _Strata:
+def _strata(sample: Sample, shares: NDArray[np.float64] | None) -> _Strata:
     if shares is None:
-        share, place = np.ones(1), np.zeros(len(outcomes.truth), dtype=np.int64)
+        share, place = np.ones(1), np.zeros(len(sample.truth), dtype=np.int64)
     else:
         share = shares[shares > 0]
-        place = np.where(shares > 0, np.cumsum(shares > 0) - 1, -1)[outcomes.truth]
-    return _Strata(share, place, _sums(outcomes, place, len(share), np.ones(len(place))))
+        place = np.where(shares > 0, np.cumsum(shares > 0) - 1, -1)[sample.truth]
+    return _Strata(share, place, _sums(sample, place, len(share), np.ones(len(place))))
 
 
-def _sums(
-    outcomes: Outcomes, place: NDArray[np.int64], strata: int, feature: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _sums(sample: Sample, place: NDArray[np.int64], strata: int, feature: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum of a feature in each group and stratum, float64 [groups, S]."""
-    assert outcomes.units is not None
+    assert sample.units is not None
     there = place >= 0
-    cell = outcomes.units[there] * strata + place[there]
-    sums = np.bincount(cell, weights=feature[there], minlength=outcomes.n_units * strata)
+    cell = sample.units[there] * strata + place[there]
+    sums = np.bincount(cell, weights=feature[there], minlength=sample.n_units * strata)
     return sums.astype(np.float64).reshape(-1, strata)
 
 
@@ -182,8 +171,8 @@ class _Spread:
     sums: NDArray[np.float64]
 
     @classmethod
-    def of(cls, outcomes: Outcomes, strata: _Strata, feature: NDArray[np.float64]) -> _Spread:
-        sums = _sums(outcomes, strata.place, len(strata.share), feature)
+    def of(cls, sample: Sample, strata: _Strata, feature: NDArray[np.float64]) -> _Spread:
+        sums = _sums(sample, strata.place, len(strata.share), feature)
         return cls(strata, sums - strata.photos * (sums.sum(axis=0) / strata.photos.sum(axis=0)))
 
     def plain(self) -> NDArray[np.float64]:
@@ -223,17 +212,17 @@ class _Pivot:
     widening: float
 
     @classmethod
-    def of(cls, outcomes: Outcomes, shares: NDArray[np.float64] | None, strata: _Strata, figure: Figure) -> _Pivot:
-        over = np.ones(len(outcomes.truth)) if figure.over is None else figure.over
-        below = weighted_mean(outcomes, shares, over)
-        value = weighted_mean(outcomes, shares, figure.feature) / below if below > 0 else math.nan
+    def of(cls, sample: Sample, shares: NDArray[np.float64] | None, strata: _Strata, figure: Figure) -> _Pivot:
+        over = np.ones(len(sample.truth)) if figure.over is None else figure.over
+        below = weighted_mean(sample, shares, over)
+        value = weighted_mean(sample, shares, figure.feature) / below if below > 0 else math.nan
         rest = figure.feature - value * over
-        of_rest = _Spread.of(outcomes, strata, rest)
-        of_over = None if figure.over is None else _Spread.of(outcomes, strata, over)
+        of_rest = _Spread.of(sample, strata, rest)
+        of_over = None if figure.over is None else _Spread.of(sample, strata, over)
         error = math.sqrt(float((of_rest.plain() ** 2).sum())) / below if below > 0 else math.nan
         if error <= 1e-12 * max(1.0, abs(value)):
             error = 0.0
-        widening = 1.0 if shares is None or not error > 0 else _widening(outcomes, shares, rest)
+        widening = 1.0 if shares is None or not error > 0 else _widening(sample, shares, rest)
         return cls(value, error, below, of_rest, of_over, widening)
 
     def t(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -251,11 +240,11 @@ class _Pivot:
         return t
 
 
-def _widening(outcomes: Outcomes, shares: NDArray[np.float64], feature: NDArray[np.float64]) -> float:
+def _widening(sample: Sample, shares: NDArray[np.float64], feature: NDArray[np.float64]) -> float:
     """By how much Student's quantile grows when an expected class rests on few groups."""
     quantiles = student_quantiles()
     here, all_groups = (
         quantiles[min(degrees, len(quantiles)) - 1]
-        for degrees in (degrees_of_freedom(outcomes, shares, feature), outcomes.n_units - 1)
+        for degrees in (degrees_of_freedom(sample, shares, feature), sample.n_units - 1)
     )
     return here / all_groups
