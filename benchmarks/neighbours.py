@@ -15,7 +15,7 @@ import bench
 import numpy as np
 import numpy.typing as npt
 
-from certero.likeness.neighbours import _LIST_LENGTH, _LISTS_A_QUERY, Index, unit_length
+from certero.stats.neighbours import _LIST_LENGTH, _LISTS_A_QUERY, Index, unit_length
 
 Floats = npt.NDArray[np.float32]
 Found = npt.NDArray[np.int64]
