@@ -20,7 +20,7 @@ from typing import Any
 import bench
 import numpy as np
 
-from certero.config import resolve
+from certero.config.recipes import resolve
 from certero.engine.threads import count_cores
 from certero.learn.batches import PhotoStore
 from certero.learn.checkpoints import Checkpoints

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from bench import print_machine, print_table
 
-from certero.config import resolve
+from certero.config.recipes import resolve
 from certero.data.labels import encode
 from certero.probe import probe
 from certero.runs.seal import seal

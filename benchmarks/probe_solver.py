@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from bench import print_machine, print_table
 
-from certero.config import resolve
+from certero.config.recipes import resolve
 from certero.data.labels import encode
 from certero.data.split import split_units
 from certero.data.table import Photos

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from certero.config import TrainSettings
+from certero.config.settings import TrainSettings
 from certero.learn.batches import PhotoStore
 from certero.learn.loop import Examples
 from certero.photos.pixels import resize

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from certero.config import resolve
+from certero.config.recipes import resolve
 from certero.errors import ConfigError
 from certero.learn.cnn import Cnn, build_cnn, plan_cnn
 

@@ -92,7 +92,7 @@ def test_class_weights_change_the_update_as_repeated_photos_would() -> None:
 OUT_OF_MEMORY = """
 import resource, sys
 import numpy as np, torch
-from certero.config import TrainSettings
+from certero.config.settings import TrainSettings
 from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
 from certero.learn.loop import Progression, take_step
@@ -266,7 +266,7 @@ def test_an_update_is_torchs_own_and_loads_no_compiler(tmp_path: Path) -> None:
     code = """
 import sys
 import numpy as np, torch
-from certero.config import TrainSettings
+from certero.config.settings import TrainSettings
 from certero.learn.optimisers import build_optimiser, update
 
 torch.manual_seed(0)

@@ -19,7 +19,7 @@ from barns import copy_barn
 from reference_page import documented_keys, keys_of
 from tiny_network import TINY
 
-from certero.config import resolve
+from certero.config.recipes import resolve
 from certero.engine.threads import Threads
 from certero.errors import ConfigError, DataError, OutputError, TrainingError
 from certero.machine.cache import BlobCache

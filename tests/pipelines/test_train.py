@@ -26,7 +26,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import precision_recall_fscore_support
 
-from certero.config import resolve
+from certero.config.recipes import resolve
 from certero.data.split import fold_training_mask
 from certero.data.table import SCHEMA
 from certero.errors import ConfigError, OutputError, UserError

@@ -22,7 +22,7 @@ from reference_page import REFERENCE, documented_keys, keys_of, methods_of, sect
 import certero
 from certero.business.case import Case, CurrencyFormat
 from certero.cli.main import VERBS, main
-from certero.config import TrainSettings
+from certero.config.settings import TrainSettings
 from certero.data.table import SCHEMA
 from certero.findings.findings import KINDS
 from certero.pipelines.train import Run

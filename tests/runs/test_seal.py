@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 from barns import copy_barn
 
-from certero.config import TrainSettings, resolve
+from certero.config.recipes import resolve
+from certero.config.settings import TrainSettings
 from certero.engine.threads import Threads
 from certero.errors import OutputError
 from certero.machine.cache import BlobCache

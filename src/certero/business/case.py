@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from certero.config import parse_toml, read_toml, shown
+from certero.config.parsing import shown
+from certero.config.toml import parse_toml, read_toml
 from certero.errors import ConfigError
 from certero.interchange import Json
 from certero.names import find_class

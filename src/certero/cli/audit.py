@@ -47,7 +47,7 @@ def command(
 ) -> None:
     """Find copies, leaks between splits, wrong labels, unusable photos, imbalance and shortcuts, before training."""
     check_targets({"--json": as_json, "--report": report, "--fix": fix}, [data])
-    from certero.config import parse_label_level
+    from certero.config.parsing import parse_label_level
     from certero.pipelines.audit import audit
 
     with show_progress(quiet) as progress:

@@ -9,7 +9,7 @@ import typer
 from certero.amounts import count, size
 from certero.cli.terminal.options import Lang
 from certero.cli.terminal.output import check_target, say, write
-from certero.config import parse_duration, parse_size
+from certero.config.parsing import parse_duration, parse_size
 from certero.errors import ConfigError
 from certero.interchange import json_text
 from certero.language import _, ngettext, use_language

@@ -52,7 +52,7 @@ def command(
     """Compare models on the same photos, pair by pair: is one better, by how much, and at what cost."""
     reads = [place for model in models for place in of_model(model)]
     check_targets({"--json": as_json, "--report": report}, [*reads, data, *(card or ())])
-    from certero.config import parse_label_level
+    from certero.config.parsing import parse_label_level
     from certero.pipelines.compare import compare
 
     with show_progress(quiet) as progress:

@@ -50,7 +50,7 @@ def command(
 ) -> None:
     """Measure a model on labelled photos, with intervals, and say how many of them it was trained on."""
     check_targets({"--json": as_json, "--report": report}, [*of_model(model), data])
-    from certero.config import parse_label_level
+    from certero.config.parsing import parse_label_level
     from certero.pipelines.evaluate import evaluate
 
     with show_progress(quiet) as progress:

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
             put(_help() + "\n")
             return 0
         if verb in ("--version", "-V"):
-            from certero.config import version
+            from certero.version import version
 
             say(f"certero {version()}")
             return 0

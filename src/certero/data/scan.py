@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from certero.config import Times
+from certero.config.parsing import Times
 from certero.data.archives import look_inside
 from certero.data.layout import LabelLevel, Layout, read_layout, some, where_classes_are
 from certero.data.lost_classes import describe_empty, describe_lost

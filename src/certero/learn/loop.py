@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from certero.config import TrainSettings
+from certero.config.settings import TrainSettings
 from certero.errors import TrainingError
 from certero.interchange import Json
 from certero.learn.augment import Augmentation, augment, blend, draw

@@ -6,7 +6,7 @@ import inspect
 import math
 from typing import TYPE_CHECKING, Any
 
-from certero.config import TrainSettings
+from certero.config.settings import TrainSettings
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from certero.config import TrainSettings
+from certero.config.settings import TrainSettings
 from certero.learn.augment import Augmentation, augment, draw
 from certero.learn.kernels.heap import kept_memory
 from certero.learn.loop import Examples, Progression, freeze, judge, take_step

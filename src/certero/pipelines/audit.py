@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from certero.config import parse_times
+from certero.config.parsing import parse_times
 from certero.data.labels import encode
 from certero.data.layout import LabelLevel
 from certero.data.scan import list_photos
@@ -190,7 +190,7 @@ _NO_PARTS = sentence(
 def _start_network(image_size: int | None, tools: Resources, stack: contextlib.ExitStack) -> Embed | None:
     """Starts to load the network beside the scan; gives the function that embeds, None where parts are missing."""
     try:
-        from certero.config import resolve
+        from certero.config.recipes import resolve
         from certero.stages.fit_probe import as_shipped, embed_photos, loading_network
 
         finish = stack.enter_context(loading_network(resolve("probe", image_size=image_size), tools))

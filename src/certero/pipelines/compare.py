@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from certero.config import Times, parse_duration, parse_times, version
+from certero.config.parsing import Times, parse_duration, parse_times
 from certero.data.labels import encode
 from certero.data.layout import LabelLevel
 from certero.data.table import SCHEMA
@@ -37,6 +37,7 @@ from certero.stages.tools import Resources, resources
 from certero.stats.intervals import group_codes
 from certero.stats.paired import Answers, compare_answers
 from certero.stats.slices import hour, lighting, slice_rows
+from certero.version import version
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

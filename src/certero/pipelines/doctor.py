@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from certero.amounts import count, size
-from certero.config import version
 from certero.engine.threads import count_cores
 from certero.interchange import Json
 from certero.language import _, ngettext, translate
@@ -28,6 +27,7 @@ from certero.machine.cache import describe_caches, distrusted
 from certero.machine.defects import known_defects, mismatched_torch
 from certero.machine.folders import cache_folder, state_folder
 from certero.machine.trust import distrust
+from certero.version import version
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

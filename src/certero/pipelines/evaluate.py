@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from certero.config import parse_duration, parse_times
+from certero.config.parsing import parse_duration, parse_times
 from certero.data.labels import encode
 from certero.data.layout import LabelLevel
 from certero.data.scan import list_photos

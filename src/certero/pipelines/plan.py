@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from certero.config import resolve
+from certero.config.recipes import resolve
 from certero.records.protocols import Progress, no_progress
 from certero.runs.folder import check_place, name_of_run
 from certero.runs.openings import check_log
@@ -35,7 +35,7 @@ def plan(
         recipe: a recipe's name or TOML file.
         output: where the run would stand.
         progress: called with (stage, done, total).
-        **settings: fields of `certero.config.TrainSettings`.
+        **settings: fields of `certero.config.settings.TrainSettings`.
 
     Raises:
         UserError: a kind of it for each mistake that the user can mend, as `certero.train` would raise it.

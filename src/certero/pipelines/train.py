@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from certero.config import TrainSettings, resolve
+from certero.config.recipes import resolve
+from certero.config.settings import TrainSettings
 from certero.data.labels import encode
 from certero.data.split import fold_training_mask
 from certero.data.table import Photos
@@ -136,7 +137,7 @@ def train(
         progress: called with (stage, done, total).
         command: the command line, for the report.
         lang: language of the report and of progress, `en` or `es`; default: the locale's.
-        **settings: fields of `certero.config.TrainSettings`, e.g. `group_by="parent"`, `cv=5`.
+        **settings: fields of `certero.config.settings.TrainSettings`, e.g. `group_by="parent"`, `cv=5`.
 
     Returns:
         The run, with its metrics as in `metrics.json`.

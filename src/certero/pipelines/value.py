@@ -16,7 +16,7 @@ from certero.business.outcomes import Outcomes, check_shares, outcomes_of_figure
 from certero.business.sensitivity import analyse
 from certero.business.threshold import ALWAYS_ASK, best_threshold, best_thresholds_per_class, curve
 from certero.business.worth import accept, cash, compare, measure
-from certero.config import Times, parse_duration, parse_times
+from certero.config.parsing import Times, parse_duration, parse_times
 from certero.data.labels import encode
 from certero.errors import ConfigError, DataError
 from certero.interchange import Json

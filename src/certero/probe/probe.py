@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from certero.config import ClassWeights
+from certero.config.parsing import ClassWeights
 from certero.engine.blas import one_blas_thread
 from certero.errors import ConfigError
 from certero.machine.limits import available_bytes

@@ -13,13 +13,15 @@ from typing import Any
 
 import polars as pl
 
-from certero.config import TrainSettings, override, read_settings, resolve, version
+from certero.config.recipes import override, read_settings, resolve
+from certero.config.settings import TrainSettings
 from certero.errors import ConfigError, DataError, OutputError
 from certero.interchange import Json, json_text
 from certero.machine.files import write_whole
 from certero.runs.folder import RunFolder, unfinished
 from certero.runs.interruption import Interrupted
 from certero.runs.openings import Opening
+from certero.version import version
 
 _STATE, _TABLE, _OPENING = "resume.json", "resume.parquet", "openings.jsonl"
 _SCHEMA = 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 
-from certero.config import version
 from certero.interchange import Json
+from certero.version import version
 
 
 def versions() -> Json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from certero.config import read_toml
+from certero.config.toml import read_toml
 from certero.errors import ConfigError, ModelFileError, PhotoError
 from certero.interchange import Json
 from certero.machine.files import MOST_MODEL_BYTES, MOST_TEXT_BYTES, read_file

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from certero.config import TrainSettings
+from certero.config.settings import TrainSettings
 from certero.data.labels import encode
 from certero.data.split import near_in_time, split_units
 from certero.engine.threads import count_cores

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import polars as pl
 
-from certero.config import TrainSettings
+from certero.config.settings import TrainSettings
 from certero.stages.ask_model import Answers
 from certero.stages.fit_probe import ProbeFitter, loading_network
 from certero.stages.fitted import Development, Everything, Fitted

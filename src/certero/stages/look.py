@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from certero.config import Times, parse_times
+from certero.config.parsing import Times, parse_times
 from certero.data.layout import LabelLevel
 from certero.data.scan import list_photos
 from certero.data.scan import scan as scan_listed

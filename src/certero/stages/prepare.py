@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from certero.config import TrainSettings
+from certero.config.settings import TrainSettings
 from certero.data.scan import list_photos
 from certero.data.separation import Separation, separate
 from certero.data.split import assign, assign_folds, needs_cv

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from certero.config import resolve
+from certero.config.recipes import resolve
 from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
 from certero.learn.kernels import first_block

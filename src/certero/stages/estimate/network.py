@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from certero.config import TrainSettings
+from certero.config.settings import TrainSettings
 from certero.data.labels import encode
 from certero.data.split import fold_training_mask
 from certero.data.table import development as development_rows

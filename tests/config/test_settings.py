@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.main import get_command
 
-from certero import config
 from certero.cli import train
-from certero.config import TrainSettings, parse_class_weights, parse_duration, parse_label_level, resolve
+from certero.config.parsing import parse_class_weights, parse_duration, parse_label_level
+from certero.config.recipes import resolve
+from certero.config.setting import settings_of
+from certero.config.settings import TrainSettings
 from certero.errors import ConfigError
 from certero.machine.folders import cache_folder, state_folder
 
@@ -133,9 +135,8 @@ def test_a_setting_is_named_as_the_command_line_names_it() -> None:
     app = typer.Typer()
     app.command()(train.command)
     options = {option for parameter in get_command(app).params for option in parameter.opts}
-    for field in dataclasses.fields(TrainSettings):
-        flag = config._flag(field.name)
-        assert (flag in options) == flag.startswith("--") or field.name == "open_test", flag
+    for each in settings_of(TrainSettings).values():
+        assert (each.flag in options) == each.flag.startswith("--"), each.flag
 
 
 def test_the_default_recipe_is_what_the_settings_document() -> None:

@@ -1,0 +1,127 @@
+"""What is known of a setting, beside its name and type: all of it stands with the field."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from certero.config.kinds import Kind
+from certero.sentences import message
+
+#: Three ways to fit: a linear classifier on the features of a backbone; the backbone itself; layers from scratch.
+Fitting = Literal["probe", "backbone", "layers"]
+EVERY: frozenset[Fitting] = frozenset(("probe", "backbone", "layers"))
+NETWORKS: frozenset[Fitting] = frozenset(("backbone", "layers"))
+
+#: Headings of the help, in this order.
+DATA, SPLIT, NETWORK, OUTPUT, WORK = (
+    message("Data"),
+    message("Split"),
+    message("Network"),
+    message("Output"),
+    message("Work"),
+)
+
+_KEY = "setting"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A search may take any value between two, both included.
+
+    Args:
+        low: the least.
+        high: the greatest.
+        log: factors count, not differences.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Among:
+    """A search may take one of these values; without any, one of all that the setting allows."""
+
+    values: tuple[Any, ...]
+
+    def __init__(self, *values: Any) -> None:
+        object.__setattr__(self, "values", values)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """The option of a setting on the command line.
+
+    Args:
+        panel: heading of the help that it stands under.
+        name: where it is not `--` and the setting's name.
+        metavar: stands for the value in the help; None takes the kind's.
+    """
+
+    panel: str
+    name: str | None = None
+    metavar: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting; see `setting`."""
+
+    name: str
+    default: Any
+    kind: Kind
+    help: str
+    used_by: frozenset[Fitting]
+    option: Option | None
+    default_said: str | None
+    more: str
+    search: Between | Among | None
+
+    @property
+    def flag(self) -> str:
+        """What to call it in a message: its option, or its key in a recipe where it has none."""
+        if self.option is None:
+            return self.name
+        return self.option.name or "--" + self.name.replace("_", "-")
+
+    @property
+    def metavar(self) -> str:
+        """What stands for its value in the help."""
+        return (self.option and self.option.metavar) or self.kind.metavar
+
+
+def setting(
+    default: T,
+    kind: Kind,
+    help: str,
+    *,
+    used_by: frozenset[Fitting] = EVERY,
+    option: Option | None = None,
+    default_said: str | None = None,
+    more: str = "",
+    search: Between | Among | None = None,
+) -> T:
+    """The field of a setting.
+
+    Args:
+        default: its value where neither recipe nor user says another.
+        kind: what it may hold.
+        help: what it is, in one or two sentences; marked for the catalogue.
+        used_by: the ways of fitting that look at it; beside another it is refused.
+        option: None for a setting that only a recipe has.
+        default_said: the default in words, where the value itself says too little; marked for the catalogue.
+        more: what only the reference says.
+        search: how a search may vary it; None where it may not.
+    """
+    about = Setting("", default, kind, help, used_by, option, default_said, more, search)
+    return dataclasses.field(default=default, metadata={_KEY: about})
+
+
+def settings_of(cls: type) -> Mapping[str, Setting]:
+    """The settings of a dataclass whose fields were made by `setting`, by name, in order."""
+    return {field.name: dataclasses.replace(field.metadata[_KEY], name=field.name) for field in dataclasses.fields(cls)}
