@@ -426,7 +426,9 @@ class TrainSettings:
     average_zoom: float = setting(
         1.0,
         Number(1, 2),
-        message("The model file predicts the mean for a photo and its middle, enlarged so many times; 1 for neither."),
+        message(
+            "The model file predicts the mean for a photo and its middle, enlarged so many times; 1 for the photo alone."
+        ),
         used_by=NETWORKS,
         more="Mirrored too where `average_flips` says so.",
     )
@@ -440,7 +442,7 @@ class TrainSettings:
     checkpoint_seconds: float = setting(
         60.0,
         Number(0, 86_400),
-        message("Least time between two checkpoints."),
+        message("Least time between two checkpoints, seconds."),
         used_by=NETWORKS,
         more="0 saves at every step.",
     )
