@@ -427,7 +427,7 @@ class TrainSettings:
         1.0,
         Number(1, 2),
         message(
-            "The model file predicts the mean for a photo and its middle, enlarged so many times; 1 for the photo alone."
+            "The model file predicts the mean for a photo and its middle enlarged so many times; 1 for the photo alone."
         ),
         used_by=NETWORKS,
         more="Mirrored too where `average_flips` says so.",
