@@ -16,6 +16,7 @@ from certero.runtime.foreign import ForeignClassifier
 from certero.runtime.model_file import is_foreign, take_stock
 
 onnx = pytest.importorskip("onnx", reason="making an ONNX file needs the [train] extra")
+
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 
