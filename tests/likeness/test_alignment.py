@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
-
 from certero.likeness.alignment import align
 from certero.likeness.alterations import ALTERATIONS, alter
 from certero.photos.pixels import decode, luma
 from certero.photos.views import shrink_view
+
+pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
-
 from certero.likeness.near_copies import _describe, _deviations
 from certero.likeness.neighbours import EXACT, Index, reduced, unit_length
+
+pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
 
 
 def test_some_rows_are_reduced_as_if_there_were_no_others() -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from odd_files import HEIC, Odd, every_file
+from odd_files.collection import every_file
+from odd_files.heifs import HEIC
+from odd_files.picture import Odd
 
 from certero.errors import PhotoError
 from certero.photos import heif

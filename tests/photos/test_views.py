@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("polars", reason="tables need the [report] extra")
-
 from certero.data.table import SCHEMA
 from certero.photos.pixels import decode, luma, resize
 from certero.photos.views import View, look
+
+pytest.importorskip("polars", reason="tables need the [report] extra")
 
 
 def test_a_view_measures_what_its_words_say(grocery: Path) -> None:

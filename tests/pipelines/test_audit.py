@@ -17,14 +17,14 @@ import polars as pl
 import pytest
 from PIL import Image, ImageFilter
 
-pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
-
 import certero
 from certero.cli.main import main
 from certero.data.scan import list_photos
 from certero.findings.findings import KINDS, describe_kind
 from certero.likeness.alterations import ALTERATIONS, alter
 from certero.photos.pixels import decode
+
+pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
 
 Answer = dict[str, Any]
 CLASSES = ("Apple", "Banana", "Milk")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
-
 from certero.data.scan import list_photos
 from certero.stages.closer_look import look_closer, view_key
 from certero.stages.look import look_at_photos
 from certero.stages.tools import resources
+
+pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
 
 
 def test_the_first_look_makes_the_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
-
 from certero.stats.shortcuts import find_shortcuts
+
+pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
 
 
 def test_a_property_that_tells_nothing_is_no_shortcut_and_one_that_tells_all_is() -> None:

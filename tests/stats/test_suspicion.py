@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
-
 from certero.stats.suspicion import suspect
+
+pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
 
 
 def _blobs(counts: list[int], spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Odd files: what encoders, scanners, microscopes and editors write, one module a format."""
