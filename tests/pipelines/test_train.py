@@ -21,8 +21,8 @@ from sklearn.metrics import precision_recall_fscore_support
 from trainings import OWN_SPLIT, QUANTITY, QUICK, judged, read_predictions, split_up, used
 
 from certero.errors import ConfigError
+from certero.interchange import Json
 from certero.pipelines.train import Run, train
-from certero.records import Json
 from certero.runtime.model_file import read_model
 
 pytest.importorskip("onnx", reason="training needs the [train] extra")

@@ -17,8 +17,9 @@ from trainings import QUANTITY, judged, read_predictions, used
 
 from certero.config import resolve
 from certero.data.table import SCHEMA
+from certero.interchange import Json
 from certero.pipelines.train import Run
-from certero.records import SPLITS, Json
+from certero.records.photos import SPLITS
 from certero.runs.model import load
 from certero.runtime.model_file import read_model
 

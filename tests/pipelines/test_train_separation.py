@@ -17,7 +17,7 @@ from trainings import OWN_SPLIT, QUICK, read_predictions, split_up, used
 from certero.data.split import fold_training_mask
 from certero.errors import ConfigError
 from certero.pipelines.train import Run, train
-from certero.records import SPLITS
+from certero.records.photos import SPLITS
 from certero.runtime.model_file import read_model
 
 pytest.importorskip("onnx", reason="training needs the [train] extra")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from certero.likeness.near_copies import _describe, _deviations
-from certero.likeness.neighbours import EXACT, Index, reduced, unit_length
+from certero.stats.neighbours import EXACT, Index, reduced, unit_length
 
 pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
 
