@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from barns import Row
 
-from certero.config import resolve
+from certero.config.recipes import resolve
 from certero.pipelines.train import Run
 from certero.stages.prepare import Prepared, prepare
 from certero.stages.tools import resources

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from trainings import QUANTITY, judged, read_predictions, used
 
-from certero.config import resolve
+from certero.config.recipes import resolve
 from certero.data.table import SCHEMA
 from certero.interchange import Json
 from certero.pipelines.train import Run
