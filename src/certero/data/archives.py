@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from certero.data.layout import some, where_classes_are
-from certero.photos.listing import PHOTO_SUFFIXES
+from certero.photos.formats import PHOTO_SUFFIXES
 
 _MOST_NAMES = 200_000
 

@@ -24,10 +24,9 @@ from certero.data.times import Stamp, never_set, shift, stamp_in_name, zones
 from certero.errors import DataError
 from certero.names import class_name, find_class
 from certero.photos.first_look import Seen
+from certero.photos.formats import ARCHIVE_SUFFIXES, is_misnamed, suffix_of
 from certero.photos.listing import (
-    ARCHIVE_SUFFIXES,
     CLOSED_FOLDER,
-    FOREIGN_FORMATS,
     NO_CLASS,
     NO_SPLIT,
     Walk,
@@ -41,16 +40,6 @@ from certero.photos.listing import (
 from certero.records.protocols import Progress, no_progress
 from certero.sentences import sentence, sentences
 
-_FORMAT_OF_SUFFIX = {
-    **dict.fromkeys((".jpg", ".jpe", ".jfif", ".mpo"), "jpeg"),
-    ".tif": "tiff",
-    ".apng": "png",
-    ".dib": "bmp",
-    ".avifs": "avif",
-    **dict.fromkeys((".heif", ".hif", ".heics", ".heifs"), "heic"),
-    **dict.fromkeys((".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), "jp2"),
-    **dict.fromkeys((".pgm", ".pbm", ".pnm"), "ppm"),
-}
 _ROWS_A_CHUNK = 4096
 # What one look gives: fields of `PhotoFacts`, then the size of the file.
 _SEEN = (
@@ -243,10 +232,9 @@ def _wrong_suffixes(paths: list[str], seen: pl.DataFrame) -> tuple[list[str | No
     problems: list[str | None] = []
     misnamed: list[str] = []
     for path, found, problem in zip(paths, seen["format"], seen["problem"], strict=True):
-        suffix = posixpath.splitext(path)[1].lower()
-        if found is not None and found not in {*FOREIGN_FORMATS, _FORMAT_OF_SUFFIX.get(suffix, suffix[1:])}:
+        if is_misnamed(path, found):
             misnamed.append(path)
-            wrong = f"named {suffix or 'without suffix'}, holds {found}"
+            wrong = f"named {suffix_of(path) or 'without suffix'}, holds {found}"
             problem = f"{problem}; {wrong}" if problem else wrong
         problems.append(problem)
     return problems, misnamed

@@ -14,7 +14,8 @@ import polars as pl
 
 from certero.data.layout import some, where_classes_are
 from certero.errors import DataError
-from certero.photos.listing import FOREIGN_FORMATS, RARE_CLASS, on_disk, printable
+from certero.photos.formats import FOREIGN_FORMATS
+from certero.photos.listing import RARE_CLASS, on_disk, printable
 from certero.records.photos import USED
 from certero.sentences import sentence
 

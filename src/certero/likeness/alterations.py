@@ -1,75 +1,46 @@
-"""What people and programs do to a photo and it stays the same photo: the list that likeness is set by."""
+"""Alterations that leave a photo the same photo. Thresholds of likeness are chosen by them."""
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageEnhance, ImageOps
 
 from certero.errors import PhotoError, changed_since
 from certero.likeness.alignment import align
 from certero.machine.files import read_file
-from certero.photos.photo import LARGE_PIXELS
-from certero.photos.pixels import UInt8, decode, luma
+from certero.photos import editing
+from certero.photos.photo import LARGE_PIXELS, UInt8
+from certero.photos.pixels import decode, luma
 from certero.photos.resizing import resize
 from certero.photos.turns import one_at_a_time
 from certero.photos.views import VIEW_SIDE, shrink_view
 
-Picture = Image.Image
-
-
-def _resave(photo: Picture) -> Picture:
-    encoded = io.BytesIO()
-    photo.save(encoded, "JPEG", quality=40)
-    return Image.open(encoded).convert("RGB")
-
-
-def _halve(photo: Picture) -> Picture:
-    return photo.resize((max(1, photo.width // 2), max(1, photo.height // 2)), Image.Resampling.BILINEAR)
-
-
-def _crop(photo: Picture) -> Picture:
-    across, down = round(photo.width * 0.05), round(photo.height * 0.05)
-    return photo.crop((across, down, photo.width - across, photo.height - down))
-
-
-def _crop_corner(photo: Picture) -> Picture:
-    return photo.crop((0, 0, max(1, round(photo.width * 0.9)), max(1, round(photo.height * 0.9))))
-
-
-def _turn(degrees: float) -> Callable[[Picture], Picture]:
-    return lambda photo: photo.rotate(degrees, Image.Resampling.BICUBIC)
-
-
-def _border(photo: Picture) -> Picture:
-    return ImageOps.expand(photo, max(1, round(0.08 * min(photo.size))), (255, 255, 255))
-
-
-#: Name and alteration.
-ALTERATIONS: dict[str, Callable[[Picture], Picture]] = {
-    "resaved": _resave,
-    "resized": _halve,
-    "cropped": _crop,
-    "cropped_at_corner": _crop_corner,
-    "brighter": lambda photo: ImageEnhance.Brightness(photo).enhance(1.3),
-    "darker": lambda photo: ImageEnhance.Brightness(photo).enhance(0.7),
-    "contrast": lambda photo: ImageEnhance.Contrast(photo).enhance(1.3),
-    "mirrored": ImageOps.mirror,
-    "turned_left": _turn(5),
-    "turned_right": _turn(-5),
-    "border": _border,
+#: Every alteration by name, pixels uint8 [H, W, 3] in and out.
+ALTERATIONS: dict[str, Callable[[UInt8], UInt8]] = {
+    "resaved": partial(editing.resave, quality=40),
+    "resized": editing.halve,
+    "cropped": partial(editing.crop, share=0.05),
+    "cropped_at_corner": partial(editing.crop_corner, share=0.9),
+    "brighter": partial(editing.brighten, percent=130),
+    "darker": partial(editing.brighten, percent=70),
+    "contrast": partial(editing.change_contrast, factor=1.3),
+    "mirrored": editing.mirror,
+    "turned_left": partial(editing.turn, degrees=5),
+    "turned_right": partial(editing.turn, degrees=-5),
+    "border": partial(editing.add_border, share=0.08),
 }
+#: Those by which a model file is asked how many near copies it recognises: one of each kind beyond resaving.
+NEAR = ("brighter", "darker", "mirrored", "cropped", "turned_left")
 
 
-def alter(pixels: UInt8) -> dict[str, UInt8]:
-    """The photo, uint8 [H, W, 3], after each of `ALTERATIONS`."""
-    photo = Image.fromarray(pixels)
-    return {name: np.asarray(change(photo)) for name, change in ALTERATIONS.items()}
+def alter(pixels: UInt8, names: Iterable[str] = tuple(ALTERATIONS)) -> dict[str, UInt8]:
+    """The photo, uint8 [H, W, 3], after each of these alterations."""
+    return {name: ALTERATIONS[name](pixels) for name in names}
 
 
 def _without_excess(pixels: UInt8) -> UInt8:

@@ -1,7 +1,9 @@
-"""Formats of files, told by their first bytes: those that are read, and those that have a name to say."""
+"""Formats of files, told by their first bytes or by their suffix: those that are read, and those that can be named."""
 
 from __future__ import annotations
 
+import posixpath
+import re
 import struct
 
 #: Formats that are read, and how Pillow calls them; HEIC is read by libheif.
@@ -18,7 +20,39 @@ READ = {
     "ppm": "PPM",
 }
 
-_RAW = "a camera raw file"
+#: Suffixes of photos, in lower case, and the format that each promises.
+PHOTO_SUFFIXES = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "jpeg"),
+    **dict.fromkeys((".png", ".apng"), "png"),
+    ".webp": "webp",
+    **dict.fromkeys((".bmp", ".dib"), "bmp"),
+    **dict.fromkeys((".tif", ".tiff"), "tiff"),
+    ".gif": "gif",
+    **dict.fromkeys((".heic", ".heif", ".hif", ".heics", ".heifs"), "heic"),
+    **dict.fromkeys((".avif", ".avifs"), "avif"),
+    **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), "jp2"),
+    **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), "ppm"),
+}
+
+#: Suffixes of archives, which are unpacked first.
+ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
+
+RAW = "camera raw"
+# Suffixes of pictures that are not read, with what they are.
+_FOREIGN = {
+    **dict.fromkeys((".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc"), RAW),
+    **dict.fromkeys((".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl"), RAW),
+    **dict.fromkeys((".sr2", ".srf", ".srw", ".x3f"), RAW),
+    ".jxl": "JPEG XL",
+    **dict.fromkeys((".jxr", ".wdp", ".hdp"), "JPEG XR"),
+    **dict.fromkeys((".psd", ".psb"), "Photoshop"),
+    **dict.fromkeys((".dcm", ".dicom"), "DICOM"),
+    **dict.fromkeys((".svg", ".svgz"), "SVG"),
+    **{"." + name.lower(): name for name in ("XCF", "TGA", "PCX", "EXR", "HDR", "DDS", "ICO", "QOI", "BPG", "FLIF")},
+}
+#: What pictures that are not read are, as the column `format` names them.
+FOREIGN_FORMATS = frozenset(_FOREIGN.values())
+
 _SIGNATURES = (
     (b"\xff\xd8\xff", "jpeg"),
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -36,39 +70,64 @@ _SIGNATURES = (
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 
-_PICTURES = (
-    (b"\xff\x0a", "a JPEG XL photo"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL photo"),
-    (b"II\xbc", "a JPEG XR photo"),
-    (b"8BPS", "a Photoshop file"),
-    (b"gimp xcf", "a GIMP file"),
-    (b"\0\0\1\0", "an icon"),
-    (b"icns", "an icon"),
-    (b"qoif", "a QOI picture"),
-    (b"DDS ", "a DDS texture"),
-    (b"v/1\1", "an OpenEXR picture"),
-    (b"#?RADIANCE", "a Radiance HDR picture"),
-    (b"SIMPLE  =", "a FITS picture"),
-    (b"PF\n", "a PFM picture"),
-    (b"Pf\n", "a PFM picture"),
-    (b"P7\n", "a PAM picture"),
-    (b"\x01\xda", "an SGI picture"),
-    (b"\x0a\x05\x01", "a PCX picture"),
-    (b"\x59\xa6\x6a\x95", "a Sun raster picture"),
-    (b"\xd7\xcd\xc6\x9a", "a Windows metafile"),
-    (b"%PDF-", "a PDF document"),
-    (b"%!PS", "a PostScript document"),
-    (b"\xc5\xd0\xd3\xc6", "a PostScript document"),
-    (b"<svg", "a drawing (SVG)"),
-    (b"FUJIFILMCCD-RAW", _RAW),
-    (b"IIRO", _RAW),
-    (b"IIRS", _RAW),
-    (b"MMOR", _RAW),
-    (b"IIU\0", _RAW),
-    (b"II\x1a\0\0\0HEAPCCDR", _RAW),
-    (b"\0MRM", _RAW),
-    (b"FOVb", _RAW),
+# Beginnings of pictures that are not read. Nothing else has the first ones: they count whatever a file is called.
+_UNMISTAKABLE = (
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"II\xbc", "JPEG XR"),
+    (b"8BPS", "Photoshop"),
+    (b"FUJIFILMCCD-RAW", RAW),
+    (b"IIRO", RAW),
+    (b"IIRS", RAW),
+    (b"MMOR", RAW),
+    (b"IIU\0", RAW),
+    (b"II\x1a\0\0\0HEAPCCDR", RAW),
+    (b"\0MRM", RAW),
+    (b"FOVb", RAW),
 )
+_OTHER_PICTURES = (
+    (b"gimp xcf", "XCF"),
+    (b"\0\0\1\0", "ICO"),
+    (b"icns", "ICO"),
+    (b"qoif", "QOI"),
+    (b"DDS ", "DDS"),
+    (b"v/1\1", "EXR"),
+    (b"#?RADIANCE", "HDR"),
+    (b"SIMPLE  =", "FITS"),
+    (b"PF\n", "PFM"),
+    (b"Pf\n", "PFM"),
+    (b"P7\n", "PAM"),
+    (b"\x01\xda", "SGI"),
+    (b"\x0a\x05\x01", "PCX"),
+    (b"\x59\xa6\x6a\x95", "Sun raster"),
+    (b"\xd7\xcd\xc6\x9a", "Windows metafile"),
+    (b"%PDF-", "PDF"),
+    (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"<svg", "SVG"),
+)
+# How a sentence speaks of one file of them, where it is not "a ... picture".
+_ONE_OF_THEM = {
+    "JPEG XL": "a JPEG XL photo",
+    "JPEG XR": "a JPEG XR photo",
+    "Photoshop": "a Photoshop file",
+    RAW: "a camera raw file",
+    "XCF": "a GIMP file",
+    "ICO": "an icon",
+    "DDS": "a DDS texture",
+    "EXR": "an OpenEXR picture",
+    "HDR": "a Radiance HDR picture",
+    "SGI": "an SGI picture",
+    "Windows metafile": "a Windows metafile",
+    "PDF": "a PDF document",
+    "PostScript": "a PostScript document",
+    "SVG": "a drawing (SVG)",
+    "HEIF": "a HEIF photo of a rare kind",
+}
+# Sizes of the header that follows a BMP's own: two letters alone may begin any text.
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
+# Likewise: comments, then width and height.
+_PPM_HEADER = re.compile(rb"P[1-6](\s|#[^\n]*\n)+\d+\s+\d+\s")
 _NO_PICTURES = (
     (b"\x1aE\xdf\xa3", "a film"),
     (b"\0\0\1\xba", "a film"),
@@ -101,7 +160,8 @@ def sniff(data: bytes) -> str | None:
 def name_other(data: bytes) -> str | None:
     """What a file that is not read seems to be and what to do about it, a sentence; None where nothing tells."""
     if picture := _name_picture(data):
-        return f"this is {picture}, which cannot be read: convert it to JPEG"
+        said = _ONE_OF_THEM.get(picture, f"a {picture} picture")
+        return f"this is {said}, which cannot be read: convert it to JPEG"
     for signature, name in _NO_PICTURES:
         if data.startswith(signature):
             return f"this is {name} and no photo"
@@ -112,19 +172,66 @@ def name_other(data: bytes) -> str | None:
 
 
 def _name_picture(data: bytes) -> str | None:
-    for signature, name in _PICTURES:
+    for signature, name in (*_UNMISTAKABLE, *_OTHER_PICTURES):
         if data.startswith(signature):
             return name
     if data.endswith(b"TRUEVISION-XFILE.\0"):
-        return "a TGA picture"
+        return "TGA"
     if data[128:132] == b"DICM":
-        return "a DICOM picture"
+        return "DICOM"
     brands = _brands(data)
     if b"crx " in brands:
-        return _RAW
+        return RAW
     if brands & {b"mif1", b"msf1", b"miaf"}:
-        return "a HEIF photo of a rare kind"
-    return "a drawing (SVG)" if data[:5] == b"<?xml" and b"<svg" in data[:1000] else None
+        return "HEIF"
+    return "SVG" if data[:5] == b"<?xml" and b"<svg" in data[:1000] else None
+
+
+def foreign_of_suffix(name: str) -> str | None:
+    """What a picture that is not read is by its suffix: one of `FOREIGN_FORMATS`; None for any other file."""
+    return _FOREIGN.get(suffix_of(name))
+
+
+def foreign_of_content(beginning: bytes) -> str | None:
+    """What a picture that is not read is, whatever its name: one of `FOREIGN_FORMATS`; None where too little tells."""
+    for signature, name in _UNMISTAKABLE:
+        if beginning.startswith(signature):
+            return name
+    return RAW if beginning[4:12] == b"ftypcrx " else None
+
+
+def is_photo(name: str, beginning: bytes) -> bool:
+    """Whether a file without a photo's suffix is a photo, by its first 512 bytes.
+
+    Stricter than `sniff`: a text may begin as a BMP or a PPM does, and most cameras' raw files are TIFFs to look at.
+    """
+    found = sniff(beginning)
+    if found == "bmp":
+        return int.from_bytes(beginning[14:18], "little") in _BMP_HEADERS
+    if found == "ppm":
+        return _PPM_HEADER.match(beginning) is not None
+    return found is not None and not (found == "tiff" and foreign_of_suffix(name) == RAW)
+
+
+def is_misnamed(name: str, found: str | None) -> bool:
+    """Whether the suffix of a photo's name promises another format than its content has.
+
+    Args:
+        name: of the file.
+        found: format of the content, see `PhotoFacts.format`; None where it is unknown.
+    """
+    suffix = suffix_of(name)
+    return found is not None and found not in FOREIGN_FORMATS and found != PHOTO_SUFFIXES.get(suffix, suffix[1:])
+
+
+def suffix_of(name: str) -> str:
+    """The suffix in lower case, dot included; empty where there is none.
+
+    >>> suffix_of("barn/cow.JPG"), suffix_of("notes.")
+    ('.jpg', '')
+    """
+    suffix = posixpath.splitext(name)[1].lower()  # pathlib takes five times as long
+    return "" if suffix == "." else suffix
 
 
 def _brands(data: bytes) -> set[bytes]:

@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image
 
 from certero.errors import PhotoError
-from certero.photos.photo import HOLE, Decoded, UInt8, camera, capture_time, check_size, grey_to_rgb, on_white, one_line
+from certero.photos.exif import camera, capture_time, read_exif
+from certero.photos.photo import HOLE, Decoded, UInt8, check_size, grey_to_rgb, on_white, one_line
 
 # An H.265 stream never holds three zero bytes in a row but between its units, and few there.
 _MOST_ZEROS = 16
@@ -43,7 +44,7 @@ def decode_heic(data: bytes) -> Decoded:
         pixels = _rgb(photo[photo.primary_index])
     except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError) as error:
         raise PhotoError("the heic data cannot be decoded: %(reason)s", reason=_reason(error)) from error
-    exif, damage = _exif(photo.info.get("exif"))
+    exif, damage = read_exif(photo.info.get("exif") or b"")
     return Decoded(pixels, "heic", surplus or damage, capture_time(exif), camera(exif))
 
 
@@ -170,16 +171,6 @@ def _rgb(picture: Any) -> UInt8:
     if shown.mode.startswith("I;16"):  # more than 8 bits of grey, which libheif leaves as they are
         return grey_to_rgb(np.asarray(shown), 65535)
     return on_white(shown) if shown.has_transparency_data else np.asarray(shown.convert("RGB"))
-
-
-def _exif(block: bytes | None) -> tuple[Image.Exif, str | None]:
-    exif = Image.Exif()
-    try:
-        exif.load(block or b"")
-        exif.get(0x0110)
-    except Exception:  # Pillow's TIFF reader raises many kinds on corrupt bytes
-        return Image.Exif(), "the EXIF data are corrupt"
-    return exif, None
 
 
 def _reason(error: Exception) -> str:

@@ -12,53 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from certero.errors import DataError
+from certero.photos.formats import PHOTO_SUFFIXES, RAW, foreign_of_content, foreign_of_suffix, is_photo, suffix_of
 from certero.sentences import Sentence, message, sentence
 
-#: Suffixes of photos, compared in lower case.
-PHOTO_SUFFIXES = frozenset(
-    (
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
-        *(".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs"),
-        *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm"),
-    )
-)
-
-#: Suffixes of archives, which are unpacked first.
-ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
-
-RAW = "camera raw"
-# Suffixes of pictures that are not read, with what they are.
-_FOREIGN = {
-    **dict.fromkeys((".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc"), RAW),
-    **dict.fromkeys((".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl"), RAW),
-    **dict.fromkeys((".sr2", ".srf", ".srw", ".x3f"), RAW),
-    ".jxl": "JPEG XL",
-    **dict.fromkeys((".jxr", ".wdp", ".hdp"), "JPEG XR"),
-    **dict.fromkeys((".psd", ".psb"), "Photoshop"),
-    **dict.fromkeys((".dcm", ".dicom"), "DICOM"),
-    **dict.fromkeys((".svg", ".svgz"), "SVG"),
-    **{"." + name.lower(): name for name in ("XCF", "TGA", "PCX", "EXR", "HDR", "DDS", "ICO", "QOI", "BPG", "FLIF")},
-}
-#: What pictures that are not read are, as the column `format` names them.
-FOREIGN_FORMATS = frozenset(_FOREIGN.values())
-
-# How such files begin, whatever they are called.
-_BEGINNINGS = (
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
-    (b"II\xbc", "JPEG XR"),
-    (b"8BPS", "Photoshop"),
-    (b"FUJIFILMCCD-RAW", RAW),
-    (b"IIU\0", RAW),
-    (b"IIRO", RAW),
-    (b"IIRS", RAW),
-    (b"FOVb", RAW),
-)
 _BEGINNING_BYTES = 512
-# Sizes of the header that follows a BMP's own: two letters alone may begin any text.
-_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
-# Likewise: comments, then width and height.
-_PPM_HEADER = re.compile(rb"P[1-6](\s|#[^\n]*\n)+\d+\s+\d+\s")
 
 # What systems and storage devices put beside photos: thumbnails, deleted files, halves of files of another system.
 _SYSTEM_FOLDERS = frozenset(
@@ -166,7 +123,7 @@ def walk_photos(root: Path) -> Walk:
                 open_folders.append((name, above | {identity}))
             elif kind == "other":
                 others.append((name, _NO_FILE))
-            elif _suffix(entry.name) in PHOTO_SUFFIXES:
+            elif suffix_of(entry.name) in PHOTO_SUFFIXES:
                 found.append(name)
             else:
                 strange.append(name)
@@ -176,7 +133,7 @@ def walk_photos(root: Path) -> Walk:
             if what == "photo":
                 found.append(name)
             elif what is None:
-                others.append((name, _suffix(name) or _NO_SUFFIX))
+                others.append((name, suffix_of(name) or _NO_SUFFIX))
             elif what == RAW and os.path.splitext(name)[0].lower() in stems:  # noqa: PTH122
                 others.append((name, _RAW_TWIN))
             else:
@@ -216,7 +173,7 @@ def find_photos(root: Path) -> list[Path]:
 
 def why_foreign(name: str, what: str) -> str:
     """Why a picture is not read, and what to do."""
-    suffix = _suffix(name)
+    suffix = suffix_of(name)
     return f"{what}{f' ({suffix})' if suffix else ''} is not read: convert it to JPEG"
 
 
@@ -303,17 +260,9 @@ def _kind(entry: os.DirEntry[str]) -> str:
     return "file" if stat.S_ISREG(mode) else "other"
 
 
-def _suffix(name: str) -> str:
-    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (pathlib takes five times as long)
-    return "" if suffix == "." else suffix
-
-
 def _recognise(path: str) -> str | None:
     """`photo`, one of `FOREIGN_FORMATS`, or None, of a file without a photo's suffix."""
-    # Here and not above: reports name files without ever looking into one.
-    from certero.photos.formats import sniff
-
-    named = _FOREIGN.get(_suffix(path))
+    named = foreign_of_suffix(path)
     try:
         # Not as a file object: of what lies beside photos there may be as many as photos.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
@@ -323,15 +272,4 @@ def _recognise(path: str) -> str | None:
             os.close(descriptor)
     except OSError:
         return named
-    found = sniff(beginning)
-    text_alike = (found == "bmp" and int.from_bytes(beginning[14:18], "little") not in _BMP_HEADERS) or (
-        found == "ppm" and not _PPM_HEADER.match(beginning)
-    )
-    if text_alike:
-        found = None
-    if found is not None and not (found == "tiff" and named == RAW):  # most cameras' raw files are TIFFs to look at
-        return "photo"
-    for start, what in _BEGINNINGS:
-        if beginning.startswith(start):
-            return what
-    return RAW if beginning[4:12] == b"ftypcrx " else named
+    return "photo" if is_photo(path, beginning) else foreign_of_content(beginning) or named

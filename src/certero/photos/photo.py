@@ -1,4 +1,4 @@
-"""A decoded photo, and what holds for one of any format: its largest size, its orientation, its capture time."""
+"""A decoded photo, and what holds for one of any format: its largest size, its orientation, its levels."""
 
 from __future__ import annotations
 
@@ -25,10 +25,6 @@ _ROWS_A_BAND = 256
 
 #: Said of a file in which zero bytes stand for data.
 HOLE = "part of the file is zero bytes: it was written only in part"
-
-ORIENTATION = 0x0112
-_EXIF_FOLDER, _TAKEN_AT = 0x8769, 0x9003
-_MAKE, _MODEL = 0x010F, 0x0110
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +82,6 @@ def turn_upright(pixels: UInt8, orientation: object) -> UInt8:
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
-
-
-def capture_time(exif: Image.Exif) -> datetime | None:
-    """DateTimeOriginal, None where there is none that can be read."""
-    try:
-        text = exif.get_ifd(_EXIF_FOLDER).get(_TAKEN_AT)
-        return datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S")
-    except Exception:  # absent, blank, all zeros or corrupt: the photo simply has no capture time
-        return None
-
-
-def camera(exif: Image.Exif) -> str | None:
-    """Make and model in one line, None where EXIF names neither."""
-    try:
-        words = " ".join(str(exif.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL)).strip()
-    except Exception:  # corrupt, see `capture_time`: the photo simply has no camera
-        return None
-    return "".join(letter for letter in words if letter.isprintable())[:80] or None
 
 
 def on_white(photo: Image.Image) -> UInt8:

@@ -21,21 +21,11 @@ from PIL import Image, ImageFile
 
 from certero.errors import PhotoError
 from certero.photos import jpeg, jpeg_entropy
+from certero.photos.exif import ORIENTATION, camera, capture_time, read_exif
 from certero.photos.formats import name_other
 from certero.photos.formats import sniff as sniff
 from certero.photos.heif import decode_heic
-from certero.photos.photo import (
-    HOLE,
-    LARGE_PIXELS,
-    ORIENTATION,
-    as_rgb,
-    camera,
-    capture_time,
-    check_size,
-    on_white,
-    one_line,
-    turn_upright,
-)
+from certero.photos.photo import HOLE, LARGE_PIXELS, as_rgb, check_size, on_white, one_line, turn_upright
 from certero.photos.photo import Decoded as Decoded
 from certero.photos.photo import UInt8 as UInt8
 from certero.photos.resizing import resize
@@ -226,11 +216,6 @@ def shrink_grey(pixels: UInt8, height: int, width: int) -> UInt8:
     return luma(resize(pixels, height, width))
 
 
-def rotate(pixels: UInt8, degrees: float) -> UInt8:
-    """Pixels uint8 [height, width, 3] turned about their middle, corners cut off and filled with black."""
-    return np.asarray(Image.fromarray(pixels).rotate(degrees, Image.Resampling.BILINEAR))
-
-
 def _fitted_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:
     """Rows and columns that a photo of the given size takes inside the network's input."""
     if preprocessing.fit == "stretch":
@@ -279,7 +264,7 @@ def _decode_jpeg(data: bytes, at_least: tuple[int, int] | None) -> Decoded:
         raise PhotoError(HOLE)
     if jpeg.has_empty_quantiser(data):
         raise PhotoError("the jpeg data cannot be decoded: a quantisation table is corrupt")
-    exif, damage = _jpeg_exif(data)
+    exif, damage = read_exif(_exif_block(data))
     orientation = exif.get(ORIENTATION)
     if at_least is not None and orientation in (5, 6, 7, 8):
         at_least = (at_least[1], at_least[0])
@@ -369,15 +354,9 @@ def _missing_pixels(complaint: str, data: bytes) -> str:
     return f"the jpeg data cannot be decoded: {complaint}"
 
 
-def _jpeg_exif(data: bytes) -> tuple[Image.Exif, str | None]:
-    """EXIF of a JPEG, empty if it has none, and what is wrong with it."""
-    exif = Image.Exif()
+def _exif_block(data: bytes) -> bytes:
+    """The first EXIF block of a JPEG, empty where it has none."""
     for marker, start, end in jpeg.segments(data):
         if marker == 0xE1 and data[start + 4 : start + 10] == b"Exif\0\0":
-            try:
-                exif.load(data[start + 4 : end])
-                exif.get(ORIENTATION)
-            except Exception:  # Pillow's TIFF reader raises many kinds on corrupt bytes
-                return Image.Exif(), "the EXIF data are corrupt"
-            break
-    return exif, None
+            return data[start + 4 : end]
+    return b""

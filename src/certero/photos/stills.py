@@ -13,16 +13,14 @@ import numpy.typing as npt
 from PIL import Image, features
 
 from certero.errors import PhotoError
+from certero.photos.exif import CORRUPT, ORIENTATION, camera, capture_time
 from certero.photos.formats import READ
 from certero.photos.heif import check_boxes, picture_spans
 from certero.photos.holes import check_holes
 from certero.photos.photo import (
-    ORIENTATION,
     Decoded,
     UInt8,
     as_rgb,
-    camera,
-    capture_time,
     check_size,
     grey_to_rgb,
     note_unused_levels,
@@ -91,7 +89,7 @@ def _decode_once(data: bytes, photo_format: str, damage: str | None) -> Decoded:
             captured_at, made_by = capture_time(exif), camera(exif)
             orientation = exif.get(ORIENTATION)
         except Exception:  # Pillow's TIFF reader raises many kinds on corrupt bytes
-            damage = damage or "the EXIF data are corrupt"
+            damage = damage or CORRUPT
         if photo_format == "png" and data[24] == 16:
             pixels, note = _sixteen_bits(photo, data)
             damage = damage or note

@@ -17,14 +17,12 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from certero.errors import PhotoError
+from certero.photos.exif import ORIENTATION, camera, capture_time, read_exif
 from certero.photos.holes import check_holes
 from certero.photos.photo import (
-    ORIENTATION,
     Decoded,
     UInt8,
     as_rgb,
-    camera,
-    capture_time,
     check_size,
     grey_to_rgb,
     note_unused_levels,
@@ -81,7 +79,8 @@ def decode_tiff(data: bytes) -> Decoded:
     damage = f"the file holds {pages} pages: the first is used" if pages > 1 else None
     if _is_rare(layout):
         pixels, note = _to_rgb(_read_samples(data, tags, layout), layout, tags)
-        exif, damage = _exif(data, damage or note)
+        exif, corrupt = read_exif(data)
+        damage = damage or note or corrupt
         pixels = turn_upright(pixels, exif.get(ORIENTATION))
     else:
         with _open(data, layout) as photo:
@@ -108,16 +107,6 @@ def _open(data: bytes, layout: _Layout) -> Any:
 def _unsupported(layout: _Layout) -> PhotoError:
     kind = f"{layout.samples} channels of {layout.bits} bits, photometric {layout.photometric}"
     return PhotoError("a TIFF of this kind (%(kind)s) is not supported: save it anew as RGB of 8 or 16 bits", kind=kind)
-
-
-def _exif(data: bytes, damage: str | None) -> tuple[Image.Exif, str | None]:
-    exif = Image.Exif()
-    try:
-        exif.load(data)
-        exif.get(ORIENTATION)
-    except Exception:  # Pillow's TIFF reader raises many kinds on corrupt bytes
-        return Image.Exif(), damage or "the EXIF data are corrupt"
-    return exif, damage
 
 
 # ---- directories ----------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from certero.likeness.copies import link_copies
 from certero.likeness.near_copies import NearCopies, find_near_copies, has_detail
 from certero.likeness.sets import Link
 from certero.machine.files import write_whole
+from certero.photos.formats import is_misnamed
 from certero.photos.views import Measures
 from certero.records.protocols import Map, Progress, no_progress
 from certero.report.audit import write_audit
@@ -258,7 +259,7 @@ def _unused(photos: Photos) -> list[Finding]:
         said = Sentence("%(problem)s", None, {"problem": problem})  # a decoder's words, in no catalogue
         if status in severities:
             findings.append(concerning(status, severities[status], said, row))
-        if "holds" in problem and "named" in problem:
+        if is_misnamed(row["path"][0], row["format"][0]):
             findings.append(concerning("misnamed", "low", said, row))
     return findings
 

@@ -159,7 +159,8 @@ def _matching(path: Path) -> list[Path]:
 
 def _name_path(path: Path, passed_over: Counter[str]) -> list[tuple[str, Photo | PhotoError]]:
     """A photo with its name, or those of a folder."""
-    from certero.photos.listing import ARCHIVE_SUFFIXES, printable
+    from certero.photos.formats import ARCHIVE_SUFFIXES
+    from certero.photos.listing import printable
 
     shown = printable(str(path))
     if path.is_dir():

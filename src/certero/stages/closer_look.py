@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     UInt8 = NDArray[np.uint8]
 
 # Parts of the cache's keys: raise them when a view, an alteration or a score changes.
-_VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 3, 5, 6
+_VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 3, 6, 6
 _VIEWS_AT_ONCE = 1024
 # A process takes so many at once.
 _LOOKS_A_TASK, _ALTERED_A_TASK = 4, 4

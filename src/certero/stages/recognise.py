@@ -16,6 +16,7 @@ from certero.data.separation import TIMED_SHARE, Separation
 from certero.errors import DataError, PhotoError, changed_since
 from certero.interchange import Json
 from certero.likeness import recognition
+from certero.likeness.alterations import NEAR, alter
 from certero.likeness.recognition import Prints
 from certero.machine.files import read_file
 from certero.photos import pixels
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
 #: Held-out photos on which the distance of near copies is chosen.
 _HELD_OUT = 1000
-#: Photos of which changed copies are made, to see how many of them the distance finds.
-_CHANGED = 16
+#: Photos that are altered, to see how many of the copies the distance finds.
+_ALTERED = 16
 # Photos of one fixed camera so far apart in time are held out from each other where no block says more.
 _ELSEWHEN_MINUTES = 60.0
 # Enough for every network's input and for the perceptual hash.
@@ -152,9 +153,9 @@ def _recognised(
     preprocessing: Preprocessing,
     map: Map,
 ) -> float:
-    """The share of changed copies of some photos that lie within the distance of their original."""
-    chosen = np.unique(np.linspace(0, len(paths) - 1, _CHANGED).astype(np.int64)).tolist()
-    copies = [copy for changed in map(_change, [paths[row] for row in chosen]) for copy in changed]
+    """The share of altered copies of some photos (`alterations.NEAR`) within the distance of their original."""
+    chosen = np.unique(np.linspace(0, len(paths) - 1, _ALTERED).astype(np.int64)).tolist()
+    copies = [copy for altered in map(_alter, [paths[row] for row in chosen]) for copy in altered]
     each = len(copies) // len(chosen)
     answers = [*infer(Network(model), preprocessing, copies, ["embedding"], map)]
     embeddings = np.stack([answer[0] for answer in answers if not isinstance(answer, PhotoError)])
@@ -167,21 +168,12 @@ def _recognised(
     return float((apart <= distance).mean())
 
 
-def _change(path: Path) -> list[NDArray[np.uint8]]:
-    """A photo brighter and darker by 30 %, mirrored, without a tenth of its sides, and turned by 5 degrees."""
+def _alter(path: Path) -> list[NDArray[np.uint8]]:
     try:
         photo = pixels.decode(read_file(path), at_least=(_LEAST_SIDE, _LEAST_SIDE)).pixels
     except (OSError, PhotoError) as error:
         raise changed_since(path, error) from error
-    height, width = photo.shape[:2]
-    top, left = height // 20, width // 20
-    return [
-        np.minimum(photo.astype(np.uint16) * 13 // 10, 255).astype(np.uint8),
-        (photo.astype(np.uint16) * 7 // 10).astype(np.uint8),
-        np.ascontiguousarray(photo[:, ::-1]),
-        np.ascontiguousarray(photo[top : height - top, left : width - left]),
-        pixels.rotate(photo, 5),
-    ]
+    return [*alter(photo, NEAR).values()]
 
 
 # ---- in use ---------------------------------------------------------------------------------------------------

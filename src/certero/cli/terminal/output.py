@@ -196,7 +196,7 @@ def of_model(model: Path | None) -> list[Path]:
 
 def _read_as(path: Path, inputs: Sequence[Path]) -> str:
     """As what a file that is there already is read, or by its name may be; empty for any other."""
-    from certero.photos.listing import PHOTO_SUFFIXES
+    from certero.photos.formats import PHOTO_SUFFIXES
 
     if not path.exists():
         return ""
