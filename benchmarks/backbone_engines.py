@@ -14,9 +14,10 @@ import bench
 import numpy as np
 
 from certero.engine.threads import Threads, count_cores
+from certero.learn.timm_backbones import FromPixels
 from certero.machine.cache import BlobCache
 from certero.probe.backbones import find_backbone
-from certero.probe.export import Extractor, export_backbone
+from certero.probe.export import export_backbone
 
 Run = Callable[[np.ndarray], object]
 
@@ -38,7 +39,7 @@ def main() -> None:
         models = {name: export_backbone(backbone, preprocessing, cache, name) for name in ("int8", "fp32")}
         cache.close()
     rows = []
-    for name, build, at_once in _engines(Extractor.of(backbone), models):
+    for name, build, at_once in _engines(FromPixels.of(backbone), models):
         if arguments.only not in name:
             continue
         rates = {batch: _rate(build(batch, images), images, batch, at_once) for batch in arguments.batches}

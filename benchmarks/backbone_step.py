@@ -21,6 +21,7 @@ from certero.learn.kernels.convolutions import speed_up_convolutions
 from certero.learn.kernels.folding import fold_normalisations
 from certero.learn.kernels.frozen import set_apart
 from certero.learn.kernels.heap import kept_memory
+from certero.learn.timm_backbones import build_backbone
 from certero.probe.backbones import find_backbone
 
 #: Each one with those before it.
@@ -72,7 +73,7 @@ def main() -> None:
 
 def _network(backbone: str, way: str, share: float) -> Any:
     """The backbone in training, its normalisations by their kept statistics, with the savings up to this one."""
-    network: Any = find_backbone(backbone).build().train().requires_grad_(True)
+    network: Any = build_backbone(find_backbone(backbone)).train().requires_grad_(True)
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.eval()

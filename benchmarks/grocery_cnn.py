@@ -25,7 +25,7 @@ from certero.engine.threads import count_cores
 from certero.learn.batches import PhotoStore
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.cnn import plan_cnn
-from certero.probe.devices import choose_trainer
+from certero.learn.devices import choose_trainer
 from certero.records.preprocessing import Preprocessing
 
 _WARM_UP = 3

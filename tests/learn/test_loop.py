@@ -19,11 +19,11 @@ from certero.learn.augment import Augmentation
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
+from certero.learn.devices import choose_trainer
 from certero.learn.loop import Progression, judge, side_of, take_step, train_network, typical_side
 from certero.learn.optimisers import build_optimiser, rate
 from certero.learn.trial import time_steps
 from certero.probe.backbones import find_backbone
-from certero.probe.devices import choose_trainer
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 

@@ -22,10 +22,11 @@ from tiny_network import TINY
 from certero.config.recipes import resolve
 from certero.engine.threads import Threads
 from certero.errors import ConfigError, DataError, OutputError, TrainingError
+from certero.learn.devices import choose_trainer
+from certero.learn.timm_backbones import build_backbone
 from certero.machine.cache import BlobCache
 from certero.pipelines.train import Run, train
 from certero.probe.backbones import find_backbone
-from certero.probe.devices import choose_trainer
 from certero.runs.seal import seal
 from certero.runtime.model_file import read_model
 from certero.runtime.network import Network
@@ -420,7 +421,7 @@ def test_fine_tuning_goes_on_from_weights_that_a_run_left_and_refuses_others(
     second = train(barn, output=tmp_path / "second", weights=str(kept), lr=1e-9, **small)
     before, after = load_file(kept), load_file(second.path / "checkpoints" / "best.safetensors")
     name = "body.blocks.5.0.conv_dw.weight"
-    bundled = find_backbone("efficientnet_lite2").build().state_dict()[name.removeprefix("body.")]
+    bundled = build_backbone(find_backbone("efficientnet_lite2")).state_dict()[name.removeprefix("body.")]
     assert (before[name] - bundled).abs().max() > 1e-6
     np.testing.assert_allclose(after[name], before[name], atol=1e-6)
     with pytest.raises(ConfigError, match=r"--weights must be of efficientnet_lite2; .* in .*best.safetensors") as no:

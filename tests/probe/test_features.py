@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,14 @@ from certero.photos import pixels
 from certero.photos.fingerprints import fingerprint
 from certero.pipelines.train import train
 from certero.probe import export
-from certero.probe.backbones import Backbone, find_backbone, registered
-from certero.probe.devices import Engine
+from certero.probe.backbones import Backbone, drawn, find_backbone
+from certero.probe.engine import Engine
 from certero.probe.export import backbone_id, export_backbone
-from certero.probe.features import RememberedFeatures, embed
+from certero.probe.features import Embedder, RememberedFeatures, embed
 from certero.records.preprocessing import Preprocessing
 from certero.runs.model import load
 from certero.runtime.network import Network
+from certero.stages.embedder import choose_backbone
 from certero.stages.look import RememberedLook
 
 pytest.importorskip("onnx", reason="features need the [train] extra")
@@ -48,17 +50,13 @@ class Bench:
 
     def embed(self, photos: list[Path], hashes: list[str], cache: BlobCache, engine: Engine = EXACT) -> np.ndarray:
         """Features of photos."""
-        return embed(
-            photos,
-            hashes,
-            network=self.onnx,
-            network_id=self.network_id,
-            backbone=self.backbone,
-            preprocessing=self.preprocessing,
-            cache=cache,
-            map=Threads(2).map,
-            engine=engine,
-        )
+        in_torch = None
+        if engine.in_torch:
+            from certero.learn.embedding import embed_in_torch
+
+            in_torch = partial(embed_in_torch, self.backbone, self.preprocessing, engine)
+        embedder = Embedder(self.backbone, self.preprocessing, self.onnx, self.network_id, engine, in_torch)
+        return embed(photos, hashes, embedder, cache, Threads(2).map)
 
 
 @pytest.fixture(scope="module")
@@ -401,9 +399,9 @@ def test_stale_or_corrupted_remembered_test_features_cannot_change_the_figures(
 @pytest.mark.networks
 def test_an_unknown_backbone_is_one_clear_line_with_the_known_names() -> None:
     with pytest.raises(ConfigError, match="efficientnet_lite2 or a timm name; found 'resnet_of_dreams'") as raised:
-        find_backbone("resnet_of_dreams")
+        choose_backbone("resnet_of_dreams")
     assert "\n" not in str(raised.value)
-    assert registered() == ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+    assert drawn() == ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 
 @pytest.mark.networks
@@ -411,13 +409,15 @@ def test_weights_that_are_no_weights_or_of_another_network_are_one_clear_line(tm
     import timm
     import torch
 
+    from certero.learn.timm_backbones import build_backbone
+
     (tmp_path / "text.pth").write_text("no weights")
     torch.save(timm.create_model("mobilenetv3_small_050").state_dict(), tmp_path / "other.pth")
     torch.save([1, 2], tmp_path / "list.pth")
     for name in ("efficientnet_lite0", "mobilenetv3_large_100"):
         for file in ("absent.pth", "text.pth", "other.pth", "list.pth"):
             with pytest.raises(ConfigError, match="--weights must be") as raised:
-                find_backbone(name, tmp_path / file).build()
+                build_backbone(choose_backbone(name, tmp_path / file))
             assert "\n" not in str(raised.value)
 
 

@@ -14,7 +14,7 @@ import pytest
 from certero.errors import ConfigError
 from certero.machine.cache import BlobCache
 from certero.probe.backbones import find_backbone
-from certero.probe.export import Extractor, export_backbone
+from certero.probe.export import export_backbone
 from certero.probe.weights import read_arrays
 from certero.records.preprocessing import Preprocessing
 from certero.runtime.network import Network
@@ -32,6 +32,8 @@ def _bundled() -> Path:
     [("efficientnet_lite0", (224, 224)), ("efficientnet_lite0", (97, 64)), ("efficientnet_lite2", (64, 96))],
 )
 def test_the_drawn_network_answers_as_timms_module(tmp_path: Path, name: str, size: tuple[int, int]) -> None:
+    from certero.learn.timm_backbones import FromPixels
+
     backbone = find_backbone(name)
     preprocessing = Preprocessing(*size, "letterbox", "bicubic", pad=127)
     cache = BlobCache("networks", tmp_path)
@@ -39,7 +41,7 @@ def test_the_drawn_network_answers_as_timms_module(tmp_path: Path, name: str, si
     cache.close()
     images = np.random.default_rng(0).integers(0, 256, (3, *size, 3), dtype=np.uint8)
     with torch.inference_mode():
-        expected = Extractor.of(backbone)(torch.from_numpy(images))
+        expected = FromPixels.of(backbone)(torch.from_numpy(images))
     for ours, theirs in zip(network.run(images, ["embedding", "map"]), expected, strict=True):
         assert ours.shape == theirs.shape
         assert np.abs(ours - theirs.numpy()).max() < 1e-5 * float(theirs.abs().max())

@@ -11,11 +11,11 @@ from certero.errors import ConfigError
 from certero.machine.cache import BlobCache
 from certero.photos import pixels
 from certero.probe.backbones import Backbone, find_backbone
-from certero.probe.devices import choose_engine
 from certero.probe.export import count_parameters, export_backbone
 from certero.probe.photo_blocks import read_in_blocks
 from certero.probe.quantise import Channels, NotQuantisable, largest_pairs, quantise
 from certero.runtime.network import Network, _adds_bytes_exactly
+from certero.stages.embedder import choose_engine
 
 onnx = pytest.importorskip("onnx", reason="networks are exported by the [train] extra")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper
@@ -251,7 +251,7 @@ def test_what_torch_computes_ships_in_full(backbone: Backbone) -> None:
 def test_eight_bits_are_for_a_processor_and_a_backbone_that_has_them(backbone: Backbone) -> None:
     import dataclasses
 
-    other = dataclasses.replace(backbone, name="resnet18", draw=None)
+    other = dataclasses.replace(backbone, name="resnet18", traced=True)
     assert str(choose_engine("cpu", "auto", backbone)) == "cpu int8"
     assert str(choose_engine("cpu", "auto", other)) == "cpu fp32"
     assert str(choose_engine("auto", "int8", backbone)) == "cpu int8"

@@ -16,8 +16,9 @@ from certero.learn.kernels.dense import speed_up_dense_layers
 from certero.learn.kernels.first_block import find_first_block, run_in_parts
 from certero.learn.kernels.folding import fold_normalisations
 from certero.learn.kernels.pooling import join_activations_and_pooling
+from certero.learn.timm_backbones import build_backbone
+from certero.learn.weights import read_weights
 from certero.probe.backbones import Backbone
-from certero.probe.weights import read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +93,7 @@ def build_classifier(
             join_activations_and_pooling(body[:cut])
             mean, deviation = NORMALISATIONS[normalise]
         else:
-            body = source.build()
+            body = build_backbone(source)
             width = _width(source, body)
             # The classes that it was pretrained on.
             body.reset_classifier(0)

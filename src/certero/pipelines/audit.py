@@ -192,21 +192,21 @@ def _start_network(image_size: int | None, tools: Resources, stack: contextlib.E
     """Starts to load the network beside the scan; gives the function that embeds, None where parts are missing."""
     try:
         from certero.config.recipes import resolve
-        from certero.stages.fit_probe import as_shipped, embed_photos, loading_network
+        from certero.stages.embedder import embed_photos, loading_embedder
 
-        finish = stack.enter_context(loading_network(resolve("probe", image_size=image_size), tools))
+        finish = stack.enter_context(loading_embedder(resolve("probe", image_size=image_size), tools))
     except (MissingExtra, ModuleNotFoundError) as error:
         _check_missing(error)
         return None
 
     def embed(paths: Sequence[Path], content_hashes: Sequence[str]) -> NDArray[np.float32] | None:
         try:
-            network = as_shipped(finish())
+            embedder = finish().as_shipped()
         except (MissingExtra, ModuleNotFoundError) as error:
             _check_missing(error)
             return None
         with tools.timed("features"):
-            return embed_photos(paths, content_hashes, network, tools)
+            return embed_photos(paths, content_hashes, embedder, tools)
 
     return embed
 

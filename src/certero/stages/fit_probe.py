@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,18 +14,16 @@ from certero.config.settings import TrainSettings
 from certero.data.labels import encode
 from certero.data.split import near_in_time, split_units
 from certero.interchange import Json
-from certero.probe.backbones import Backbone, find_backbone
-from certero.probe.devices import Engine, choose_engine
-from certero.probe.export import attach_head, backbone_id, count_parameters, export_backbone, head_alone
-from certero.probe.features import embed
+from certero.probe.export import attach_head, count_parameters, head_alone
+from certero.probe.features import Embedder
 from certero.probe.probe import Fold, Probe, fit_probe, weigh_classes
-from certero.records.preprocessing import Preprocessing
 from certero.runs.versions import versions
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
 from certero.stages.ask_model import Answers, measure_file, run_head
 from certero.stages.calibrate import fit_temperature_of, without_tables
+from certero.stages.embedder import embed_photos, in_full
 from certero.stages.fitted import Development, Everything, Fitted
 from certero.stages.random_split import claim_at_random
 from certero.stages.tools import Resources
@@ -46,63 +40,13 @@ _COMPARED = 64
 _VAL_PHOTOS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
-    """The backbone of a run, ready to use.
-
-    Args:
-        backbone: as found.
-        preprocessing: how photos reach it.
-        onnx: the exported backbone that ships.
-        network_id: names it.
-        engine: what computes the features to fit on.
-    """
-
-    backbone: Backbone
-    preprocessing: Preprocessing
-    onnx: bytes
-    network_id: str
-    engine: Engine
-
-
-@contextlib.contextmanager
-def loading_network(settings: TrainSettings, tools: Resources) -> Iterator[Callable[[], Network]]:
-    """Finds the backbone and starts its export beside what comes next; the yielded function waits for it."""
-    weights = Path(settings.weights) if settings.weights else None
-    backbone = find_backbone(settings.backbone, weights)
-    engine = choose_engine(settings.device, settings.precision, backbone)
-    precision = engine.shipped_precision
-    preprocessing = backbone.preprocessing(settings.image_size, settings.fit)
-    pool = ThreadPoolExecutor(1)
-    # Tracing by torch waits: Python's lock would be held against the scan.
-    drawing = (
-        pool.submit(export_backbone, backbone, preprocessing, tools.networks, precision) if backbone.draw else None
-    )
-
-    def finish() -> Network:
-        with tools.timed("network"):
-            tools.progress("network", 0, 1)
-            onnx = (
-                export_backbone(backbone, preprocessing, tools.networks, precision)
-                if drawing is None
-                else drawing.result()
-            )
-            tools.progress("network", 1, 1)
-        return Network(backbone, preprocessing, onnx, backbone_id(backbone, preprocessing, precision), engine)
-
-    try:
-        yield finish
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def fit_model(
     development: pl.DataFrame,
     paths: Sequence[Path],
     classes: Sequence[str],
     given_val: bool,
     gap: timedelta,
-    network: Network,
+    embedder: Embedder,
     settings: TrainSettings,
     tools: Resources,
     shipped: str,
@@ -115,7 +59,7 @@ def fit_model(
         classes: names in the order of the outputs.
         given_val: whether the val split was given with the data.
         gap: least time between photos that are fitted on and held out; zero unless time separates.
-        network: the backbone.
+        embedder: the backbone.
         settings: of the run.
         tools: cores, caches, progress.
         shipped: what the weights are fitted on, for the card.
@@ -123,9 +67,11 @@ def fit_model(
     truth = encode(development["label"], classes)
     hashes = development["content_hash"].to_list()
     with tools.timed("features"):
-        fitted_on = embed_photos(paths, hashes, network, tools)
+        fitted_on = embed_photos(paths, hashes, embedder, tools)
         # What ships is judged by what it computes itself, whatever sped up the fitting.
-        embeddings = embed_photos(paths, hashes, as_shipped(network), tools) if network.engine.in_torch else fitted_on
+        embeddings = (
+            embed_photos(paths, hashes, embedder.as_shipped(), tools) if embedder.engine.in_torch else fitted_on
+        )
     weights = weigh_classes(truth, classes, settings.class_weights)
     folds, source = choose_folds(development, truth, given_val, gap, settings)
     with tools.timed("fit"):
@@ -140,7 +86,7 @@ def fit_model(
         temperature = calibration["temperature"]
         card = Card(
             classes=tuple(classes),
-            preprocessing=network.preprocessing,
+            preprocessing=embedder.preprocessing,
             calibration=without_tables(calibration),
             training={
                 "recipe": settings.recipe,
@@ -153,8 +99,8 @@ def fit_model(
             fingerprints=Fingerprints.none(),
             versions=versions(),
         )
-        model = with_card(attach_head(network.onnx, probe.head, temperature), card)
-        export = _cost_of_speed(probe, temperature, fitted_on, embeddings, paths, hashes, network, tools)
+        model = with_card(attach_head(embedder.onnx, probe.head, temperature), card)
+        export = _cost_of_speed(probe, temperature, fitted_on, embeddings, paths, hashes, embedder, tools)
     head = head_alone(probe.head, temperature)
     return Fitted(
         model,
@@ -176,13 +122,13 @@ class ProbeFitter:
     """Fits probes on one backbone.
 
     Args:
-        network: the backbone.
+        embedder: the backbone.
         settings: of the run.
         tools: cores, caches, progress.
     """
 
-    def __init__(self, network: Network, settings: TrainSettings, tools: Resources) -> None:
-        self._network, self._settings, self._tools = network, settings, tools
+    def __init__(self, embedder: Embedder, settings: TrainSettings, tools: Resources) -> None:
+        self._embedder, self._settings, self._tools = embedder, settings, tools
 
     def check(self, table: pl.DataFrame, classes: Sequence[str]) -> None:
         """Nothing about the data can keep a probe from being fitted that the split has not found."""
@@ -195,7 +141,7 @@ class ProbeFitter:
             classes,
             part.given_val,
             part.gap,
-            self._network,
+            self._embedder,
             self._settings,
             self._tools,
             part.shipped,
@@ -207,10 +153,10 @@ class ProbeFitter:
         return measure_file(
             fitted.model,
             fitted.head_onnx,
-            self._network.network_id,
+            self._embedder.network_id,
             paths,
             content_hashes,
-            self._network.preprocessing,
+            self._embedder.preprocessing,
             self._tools,
             stage,
         )
@@ -232,29 +178,6 @@ class ProbeFitter:
         )
 
 
-def as_shipped(network: Network) -> Network:
-    """The network computed as the model file will be."""
-    return dataclasses.replace(network, engine=Engine("cpu", network.engine.shipped_precision))
-
-
-def embed_photos(
-    paths: Sequence[Path], hashes: Sequence[str], network: Network, tools: Resources
-) -> NDArray[np.float32]:
-    """Features of photos, see `probe.features.embed`."""
-    return embed(
-        paths,
-        hashes,
-        network=network.onnx,
-        network_id=network.network_id,
-        backbone=network.backbone,
-        preprocessing=network.preprocessing,
-        cache=tools.features,
-        map=tools.map,
-        engine=network.engine,
-        progress=tools.progress,
-    )
-
-
 def _cost_of_speed(
     probe: Probe,
     temperature: float,
@@ -262,7 +185,7 @@ def _cost_of_speed(
     embeddings: NDArray[np.float32],
     paths: Sequence[Path],
     hashes: Sequence[str],
-    network: Network,
+    embedder: Embedder,
     tools: Resources,
 ) -> Json:
     """What speed cost, on development photos: the model file's answers beside those of slower or other features.
@@ -271,20 +194,16 @@ def _cost_of_speed(
     features from torch, against those features.
     """
     other, rows = fitted_on, list(range(len(hashes)))
-    if network.engine.precision == "int8":
+    if embedder.engine.precision == "int8":
         # The least hashes: a sample by chance that is the same in every fold, so that most of it is remembered.
         rows = sorted(range(len(hashes)), key=lambda row: hashes[row])[:_COMPARED]
-        exact = dataclasses.replace(
-            network,
-            onnx=export_backbone(network.backbone, network.preprocessing, tools.networks),
-            network_id=backbone_id(network.backbone, network.preprocessing),
-            engine=Engine("cpu", "fp32"),
+        other = embed_photos(
+            [paths[row] for row in rows], [hashes[row] for row in rows], in_full(embedder, tools), tools
         )
-        other = embed_photos([paths[row] for row in rows], [hashes[row] for row in rows], exact, tools)
     slow = softmax(probe.head.logits(other), temperature)
     shipped = softmax(probe.head.logits(embeddings[rows]), temperature)
     return {
-        "features": str(network.engine),
+        "features": str(embedder.engine),
         "n": len(rows),
         "label_agreement": float((slow.argmax(axis=1) == shipped.argmax(axis=1)).mean()),
         "probability_difference": float(np.abs(slow - shipped).max()),

@@ -11,7 +11,8 @@ import polars as pl
 
 from certero.config.settings import TrainSettings
 from certero.stages.ask_model import Answers
-from certero.stages.fit_probe import ProbeFitter, loading_network
+from certero.stages.embedder import loading_embedder
+from certero.stages.fit_probe import ProbeFitter
 from certero.stages.fitted import Development, Everything, Fitted
 from certero.stages.tools import Resources
 from certero.stats.random_split import Claims
@@ -54,5 +55,5 @@ def loading_fitter(
         fitter: Fitter = NetworkFitter(settings, tools, checkpoints, resume_with)
         yield lambda: fitter
         return
-    with loading_network(settings, tools) as finish:
+    with loading_embedder(settings, tools) as finish:
         yield lambda: ProbeFitter(finish(), settings, tools)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from certero.learn.kernels.folding import trace
-from certero.probe.export import write_onnx
+from certero.learn.tracing import write_onnx
 from certero.runtime.network import Network
 
 if TYPE_CHECKING:

@@ -18,12 +18,14 @@ from certero.interchange import Json
 from certero.machine.folders import cache_folder
 from certero.machine.limits import free_bytes, memory_in_all, peak_memory
 from certero.probe.export import count_parameters
+from certero.probe.features import Embedder
 from certero.probe.probe import check_class_weights
 from certero.runs.versions import versions
 from certero.stages.describe import describe_photos, describe_separation
+from certero.stages.embedder import loading_embedder
 from certero.stages.estimate.plan import Plan, count_folds
 from certero.stages.estimate.speed import Speed, measure_speed, remembered
-from certero.stages.fit_probe import Network, as_shipped, choose_folds, loading_network
+from certero.stages.fit_probe import choose_folds
 from certero.stages.prepare import Prepared, prepare
 from certero.stages.tools import Resources
 from certero.stats.requirements import parse_requirement
@@ -63,7 +65,7 @@ def plan_probe(data: Path, settings: TrainSettings, tools: Resources) -> Plan:
     Raises:
         UserError: as `certero.train` would raise it.
     """
-    with loading_network(settings, tools) as finish_loading:
+    with loading_embedder(settings, tools) as finish_loading:
         prepared = prepare(data, settings, tools)
         facts_remembered = tools.fingerprints.hits
         classes = prepared.photos.classes()
@@ -178,9 +180,9 @@ def _count_work(prepared: Prepared, classes: Sequence[str], settings: TrainSetti
     return _Work(models, len(inner), fits, largest, judged)
 
 
-def _count_photos(shown: pl.DataFrame, judged: pl.DataFrame, network: Network, tools: Resources) -> _Photos:
+def _count_photos(shown: pl.DataFrame, judged: pl.DataFrame, network: Embedder, tools: Resources) -> _Photos:
     every = pl.concat([shown, judged])["content_hash"]
-    known = remembered(every, as_shipped(network), tools)
+    known = remembered(every, network.as_shipped(), tools)
     fitted_on = set(shown["content_hash"])
     known_fast = remembered(shown["content_hash"], network, tools)
     new_shipped = set(every) - known - (set() if network.engine.in_torch else fitted_on)
@@ -235,7 +237,7 @@ def _expect_memory(work: _Work, speed: Speed) -> int:
     return round(peak_memory() + _LIBRARIES_BYTES + features * (2 + 3 * min(speed.workers, work.inner_folds)))
 
 
-def _expect_disk(prepared: Prepared, classes: Sequence[str], network: Network, ahead: _Photos, speed: Speed) -> Json:
+def _expect_disk(prepared: Prepared, classes: Sequence[str], network: Embedder, ahead: _Photos, speed: Speed) -> Json:
     photos = prepared.photos.table.height
     head = len(classes) * speed.width * 4
     return {

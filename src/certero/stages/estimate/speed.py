@@ -18,11 +18,11 @@ import polars as pl
 
 from certero.data.table import Photos
 from certero.machine.cache import BlobCache
-from certero.probe.features import RememberedFeatures
+from certero.probe.features import Embedder, RememberedFeatures
 from certero.probe.probe import load_solver, time_fitting
 from certero.records.protocols import no_progress
 from certero.runtime.network import Network as Runtime
-from certero.stages.fit_probe import Network, embed_photos
+from certero.stages.embedder import embed_photos
 from certero.stages.look import RememberedLook
 from certero.stages.tools import Resources
 
@@ -95,7 +95,7 @@ def measure_speed(
     rows: pl.DataFrame,
     rows_fitted: int,
     n_classes: int,
-    network: Network,
+    network: Embedder,
     workers: int,
     tools: Resources,
 ) -> Speed:
@@ -139,14 +139,12 @@ def measure_speed(
     )
 
 
-def remembered(hashes: pl.Series, network: Network, tools: Resources) -> set[str]:
+def remembered(hashes: pl.Series, network: Embedder, tools: Resources) -> set[str]:
     """The content hashes of photos whose features are remembered of the network's engine."""
-    engine = network.engine.remembered_as
-    cache = RememberedFeatures(tools.features, network.network_id, network.preprocessing, engine)
-    return set(cache.get(hashes.unique().to_list()))
+    return set(RememberedFeatures.of(network, tools.features).get(hashes.unique().to_list()))
 
 
-def _time_opening(network: Network) -> float:
+def _time_opening(network: Embedder) -> float:
     Runtime(network.onnx)  # the first also loads the library
     start = time.thread_time()
     for _number in range(_OPENED):
@@ -157,7 +155,7 @@ def _time_opening(network: Network) -> float:
 def _show(
     photos: Photos,
     rows: pl.DataFrame,
-    network: Network,
+    network: Embedder,
     workers: int,
     tools: Resources,
     clock: _Clock,

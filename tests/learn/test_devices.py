@@ -14,8 +14,8 @@ from certero.learn.augment import Augmentation
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
+from certero.learn.devices import Trainer, choose_trainer
 from certero.learn.loop import autocast, is_out_of_memory, train_network
-from certero.probe.devices import Trainer, choose_trainer
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
@@ -67,7 +67,7 @@ def test_a_processor_without_bf16_trains_in_fp32(tmp_path: Path, monkeypatch: py
     (tmp_path / "proc").mkdir()
     for flags, in_bf16 in (("fpu avx2 avx512f avx512_vnni", False), ("fpu avx512f avx512_bf16", True)):
         (tmp_path / "proc" / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
-        monkeypatch.setattr("certero.probe.devices.instructions", lambda: machine.instructions(tmp_path))
+        monkeypatch.setattr("certero.learn.devices.instructions", lambda: machine.instructions(tmp_path))
         assert choose_trainer("cpu", "bf16") == Trainer("cpu", in_bf16)
         assert choose_trainer("cpu", "fp32") == Trainer("cpu", False)
 

@@ -1,0 +1,19 @@
+"""Whether a GPU may be there, asked without the seconds that loading torch takes."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+# NVIDIA's, AMD's, and what Windows lends to Linux.
+_DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+
+
+def has_driver() -> bool:
+    """Whether the driver of a GPU is there, as Linux shows it; elsewhere False."""
+    return any(Path(driver).exists() for driver in _DRIVERS)
+
+
+def may_have_gpu() -> bool:
+    """Whether torch need be asked for a GPU: on Linux only where a driver is there."""
+    return platform.system() != "Linux" or has_driver()
