@@ -15,7 +15,7 @@ from certero.config.recipes import resolve
 from certero.data.labels import encode
 from certero.probe import probe
 from certero.runs.seal import seal
-from certero.stages.fit_probe import embed_photos, loading_network
+from certero.stages.embedder import embed_photos, loading_embedder
 from certero.stages.prepare import prepare
 from certero.stages.tools import resources
 from certero.stats.intervals import proportion
@@ -28,7 +28,7 @@ STRENGTH = 0.3
 def main(manifest: Path) -> None:
     """Prints the table."""
     settings = resolve("probe")
-    with resources() as tools, loading_network(settings, tools) as finish:
+    with resources() as tools, loading_embedder(settings, tools) as finish:
         photos = prepare(manifest, settings, tools).photos
         development, _sealed = seal(photos)
         classes = photos.classes()

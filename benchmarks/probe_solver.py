@@ -18,7 +18,7 @@ from certero.data.split import split_units
 from certero.data.table import Photos
 from certero.probe import probe
 from certero.runs.seal import seal
-from certero.stages.fit_probe import embed_photos, loading_network
+from certero.stages.embedder import embed_photos, loading_embedder
 from certero.stages.prepare import prepare
 from certero.stages.tools import resources
 from certero.stats.calibration import softmax
@@ -30,7 +30,7 @@ TOLERANCES = (1e-6, 1e-4, 1e-3)
 def main(manifest: Path) -> None:
     """Prints both tables."""
     settings = resolve("probe")
-    with resources() as tools, loading_network(settings, tools) as finish:
+    with resources() as tools, loading_embedder(settings, tools) as finish:
         photos: Photos = prepare(manifest, settings, tools).photos
         development, _sealed = seal(photos)
         classes = photos.classes()
