@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gettext
 import io
 import json
@@ -10,7 +11,9 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,12 +28,13 @@ from certero import language
 from certero.cli.main import main
 from certero.cli.terminal.progress import STAGES
 from certero.cli.terminal.summary import summarise
-from certero.errors import ConfigError
+from certero.engine.threads import Threads
+from certero.errors import ConfigError, PhotoError
 from certero.interchange import Json
 from certero.language import LANGUAGES, translate, use_language
 from certero.pipelines.train import Run
 from certero.report.page import render
-from certero.sentences import sentence, sentences
+from certero.sentences import in_a_row, message, sentence, sentences
 
 LOCALE = ROOT / "src" / "certero" / "locale"
 TRANSLATED = [code for code in LANGUAGES if code != "en"]
@@ -71,25 +75,25 @@ def test_no_message_is_missing_from_a_catalogue(code: str, messages: set[str | t
 
 @pytest.mark.parametrize("code", TRANSLATED)
 def test_no_message_is_untranslated_or_guessed(code: str) -> None:
-    for message in _catalogue(_po(code)):
-        forms = message.string if isinstance(message.string, tuple) else (message.string,)
-        assert all(forms), message.id
-        assert not message.fuzzy or not message.id, message.id
+    for entry in _catalogue(_po(code)):
+        forms = entry.string if isinstance(entry.string, tuple) else (entry.string,)
+        assert all(forms), entry.id
+        assert not entry.fuzzy or not entry.id, entry.id
 
 
 @pytest.mark.parametrize("code", TRANSLATED)
 def test_translations_keep_the_placeholders(code: str) -> None:
-    for message in _catalogue(_po(code)):
-        if not message.id:
+    for entry in _catalogue(_po(code)):
+        if not entry.id:
             continue
-        ids = message.id if isinstance(message.id, tuple) else (message.id,)
-        forms = message.string if isinstance(message.string, tuple) else (message.string,)
-        assert len(ids) == len(forms), message.id
-        assert _placeholders(ids[-1]) == _placeholders(forms[-1]), message.id
-        assert _placeholders(forms[0]) <= _placeholders(*ids), message.id
+        ids = entry.id if isinstance(entry.id, tuple) else (entry.id,)
+        forms = entry.string if isinstance(entry.string, tuple) else (entry.string,)
+        assert len(ids) == len(forms), entry.id
+        assert _placeholders(ids[-1]) == _placeholders(forms[-1]), entry.id
+        assert _placeholders(forms[0]) <= _placeholders(*ids), entry.id
         for form in forms:  # a lone percent sign would stop the report
             assert re.sub(r"%%|%\(\w+\)(\.\d)?[dfgrs]", "", form).count("%") == 0 or not _placeholders(*ids), form
-        assert ids[0][:1].isspace() == forms[0][:1].isspace(), message.id
+        assert ids[0][:1].isspace() == forms[0][:1].isspace(), entry.id
 
 
 @pytest.mark.parametrize("code", TRANSLATED)
@@ -136,9 +140,9 @@ def _examples() -> list[Json]:
 
 
 @pytest.mark.parametrize("example", range(5))
-def test_every_word_of_a_report_and_of_the_results_is_looked_up(example: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_word_of_a_report_and_of_the_results_is_looked_up(example: int) -> None:
     metrics = _examples()[example]
-    monkeypatch.setattr(language, "_catalogue", _Brackets())
+    language._catalogue.set(_Brackets())
     page = render(metrics, {}, pictures(metrics["data"]["classes"], 4))
     for machine in (
         r'<span class="path">.*?</span>',
@@ -198,6 +202,45 @@ def test_a_sentence_is_english_in_json_and_translated_for_people() -> None:
         assert translate(text) == "2 fotos excluidas por cercanía: como se pidió"
     assert translate("a text of nobody") == "a text of nobody"
     assert translate("") == ""
+
+
+def test_what_is_no_message_is_not_translated() -> None:
+    """A class may be called as a message is: `dark`, `photo`, `train`."""
+    use_language("es")
+    assert translate(message("dark")) != "dark"
+    assert translate("dark") == "dark"
+    for label in ("dark", "train", "group"):
+        said = sentence(
+            "class %(label)s lies in one %(unit)s: never both trained and tested", label=label, unit="group"
+        )
+        assert f" {label} " in translate(said)
+        assert "group" in translate(said)
+        assert "grupo" in translate(sentence(said.one, label=label, unit=message("group")))
+    assert translate(in_a_row([message("train"), "train"])) == "entrenamiento, train"
+    error = ConfigError("--case %(case)s: %(error)s", case="dark", error=PhotoError("the file is empty"))
+    assert str(error) == "--case dark: the file is empty"
+    assert translate(error) == "--case dark: el archivo está vacío"
+
+
+def test_each_context_has_a_language_of_its_own() -> None:
+    """Two visitors of one server, at once; and the threads of an engine speak as the one that gave them work."""
+    met = threading.Barrier(2)
+
+    def visit(code: str) -> list[str]:
+        use_language(code)
+        met.wait()
+        return [
+            language.language(),
+            translate(sentence("the file is empty")),
+            *Threads(2).map(translate, [message("the file is empty")] * 3),
+            contextvars.copy_context().run(translate, message("the file is empty")),
+        ]
+
+    with ThreadPoolExecutor(2) as pool:
+        spanish, english = pool.map(visit, ["es", "en"])
+    assert spanish == ["es", *["el archivo está vacío"] * 5]
+    assert english == ["en", *["the file is empty"] * 5]
+    assert language.language() == "en"
 
 
 def test_the_locale_chooses_and_the_option_beats_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,28 +1,34 @@
-"""The language of what people read: results on the command line, and reports.
+"""The language of what people read: results and errors on the command line, and reports.
 
 Messages are written in English in the code and looked up in the catalogue of the chosen language, gettext's way.
-Names of options, files, keys of JSON and error messages stay English: they are searched for, typed and sent to others.
-What a stage finds and JSON holds is an English `sentence` that can still be said otherwise (decision 13).
+Names of options, files and keys of JSON stay English: they are searched for and typed. What a stage finds and JSON
+holds, and what an error says, is an English `sentence` that can still be said otherwise (decision 13).
+
+Each context (a thread, a task, a visitor of a server) has a language of its own (decision 49). One that begins anew
+speaks English; the engines hand theirs on.
 """
 
 from __future__ import annotations
 
 import gettext
 import os
+from contextvars import ContextVar
+from functools import cache
 from importlib import resources
 
-from certero.errors import ConfigError
-from certero.sentences import Sentence
+from certero.errors import CerteroError, ConfigError
+from certero.sentences import Message, Sentence
 
 #: Languages with a catalogue, English being what the code is written in.
 LANGUAGES = ("en", "es")
 
-_catalogue: gettext.NullTranslations = gettext.NullTranslations()
-_language = "en"
+_ENGLISH = gettext.NullTranslations()
+_language: ContextVar[str] = ContextVar("certero_language", default="en")
+_catalogue: ContextVar[gettext.NullTranslations] = ContextVar("certero_catalogue", default=_ENGLISH)
 
 
 def use_language(asked: str | None = None) -> str:
-    """Chooses the language of everything said from now on; returns it.
+    """Chooses the language of everything said from now on in this context; returns it.
 
     Args:
         asked: `en` or `es`; None takes the locale (`LC_ALL`, `LC_MESSAGES`, `LANG`), English where it is another.
@@ -30,48 +36,59 @@ def use_language(asked: str | None = None) -> str:
     Raises:
         ConfigError: if the asked language has no catalogue.
     """
-    global _catalogue, _language
     if asked is not None and asked not in LANGUAGES:
         raise ConfigError(
             "--lang must be one of %(languages)s; found %(asked)r.", languages=", ".join(LANGUAGES), asked=asked
         )
-    _language = asked or _from_locale()
-    _catalogue = gettext.NullTranslations()
-    if _language != "en":
-        file = resources.files("certero") / "locale" / _language / "LC_MESSAGES" / "certero.mo"
-        with file.open("rb") as stream:
-            _catalogue = gettext.GNUTranslations(stream)
-    return _language
+    chosen = asked or _from_locale()
+    _language.set(chosen)
+    _catalogue.set(_read(chosen))
+    return chosen
 
 
 def language() -> str:
     """The language in use."""
-    return _language
+    return _language.get()
 
 
 def _(message: str) -> str:
     """The message in the language in use."""
     # The empty message is the catalogue's header.
-    return _catalogue.gettext(message) if message else message
+    return _catalogue.get().gettext(message) if message else message
 
 
 def ngettext(one: str, many: str, count: int) -> str:
     """The message for one or for several, in the language in use."""
-    return _catalogue.ngettext(one, many, count)
+    return _catalogue.get().ngettext(one, many, count)
 
 
-def translate(text: str) -> str:
-    """A sentence, or a message of the catalogue, in the language in use; any other text as it is."""
-    if not isinstance(text, Sentence):
-        return _(text)
-    values = {name: translate(value) if isinstance(value, str) else value for name, value in text.values.items()}
-    chosen = _(text.one) if text.many is None else ngettext(text.one, text.many, _number(values["count"]))
-    return chosen % values
+def translate(said: object) -> str:
+    """A sentence, a message or an error of certero in the language in use; any other text as it is."""
+    if isinstance(said, CerteroError):
+        return translate(said.message)
+    if not isinstance(said, Sentence):
+        return _(said) if isinstance(said, Message) else str(said)
+    chosen = _(said.one) if said.many is None else ngettext(said.one, said.many, _number(said.values["count"]))
+    return chosen % {name: _in_language(value) for name, value in said.values.items()}
+
+
+def _in_language(value: object) -> object:
+    # A number, or a text for %(name)r, goes in as it is.
+    return translate(value) if isinstance(value, Message | CerteroError) else value
 
 
 def _number(value: object) -> int:
     assert isinstance(value, int)
     return value
+
+
+@cache
+def _read(code: str) -> gettext.NullTranslations:
+    if code == "en":
+        return _ENGLISH
+    file = resources.files("certero") / "locale" / code / "LC_MESSAGES" / "certero.mo"
+    with file.open("rb") as stream:
+        return gettext.GNUTranslations(stream)
 
 
 def _from_locale() -> str:

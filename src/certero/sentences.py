@@ -1,17 +1,26 @@
-"""Texts that people read, made in English and said again in their language."""
+"""Texts that people read, made in English and said again in their language; see `certero.language.translate`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 
-def message(text: str) -> str:
+class Message(str):
+    """An English text of the catalogue, in JSON like any other, that is looked up where people read it.
+
+    What is no message is never looked up: a class may be called `photo`.
+    """
+
+    __slots__ = ()
+
+
+def message(text: str) -> Message:
     """The text itself, marked for the catalogue; it is looked up where it is shown."""
-    return text
+    return Message(text)
 
 
-class Sentence(str):
-    """An English text, in JSON like any other, that remembers its message and values; see `translate`."""
+class Sentence(Message):
+    """A message with its values filled in, which remembers both."""
 
     __slots__ = ("many", "one", "values")
 
@@ -34,7 +43,7 @@ def sentence(message: str, /, **values: object) -> Sentence:
 
     Args:
         message: with `%(name)s` where the values go.
-        **values: what goes there; sentences among them are translated too.
+        **values: what goes there; messages and sentences among them are translated too.
 
     >>> sentence("train has no used photo of %(classes)s", classes="cow")
     'train has no used photo of cow'
@@ -45,3 +54,9 @@ def sentence(message: str, /, **values: object) -> Sentence:
 def sentences(one: str, many: str, *, count: int, **values: object) -> Sentence:
     """`sentence` for a count: one message for 1, the other for several; both may show `%(count)d`."""
     return Sentence(one, many, {"count": count, **values})
+
+
+def in_a_row(texts: Iterable[str], between: str = ", ") -> Sentence:
+    """Several texts as one, of which messages and sentences are translated each for itself."""
+    values = {f"text_{number}": text for number, text in enumerate(texts)}
+    return Sentence(between.join(f"%({name})s" for name in values), None, values)

@@ -9,7 +9,7 @@ import polars as pl
 from certero.data.table import Photos
 from certero.interchange import Json
 from certero.photos.listing import describe_passed_over
-from certero.sentences import Sentence, sentence
+from certero.sentences import Sentence, in_a_row, sentence
 
 # A note each for so many classes, one for the others.
 _MOST = 5
@@ -77,5 +77,5 @@ def worst(table: pl.DataFrame) -> Iterator[tuple[str, Sentence, float]]:
 def say_empty(label: str, kinds: Mapping[str, int]) -> Sentence:
     if not kinds:
         return sentence("class folder %(label)s is empty", label=label)
-    what = ", ".join(describe_passed_over(kinds))
-    return sentence("class folder %(label)s holds no photo: only %(what)s", label=label, what=what)
+    kinds_there = in_a_row(describe_passed_over(kinds))
+    return sentence("class folder %(label)s holds no photo: only %(kinds)s", label=label, kinds=kinds_there)

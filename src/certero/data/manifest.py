@@ -108,7 +108,7 @@ def classes_missing(table: pl.DataFrame) -> list[Sentence]:
             notes.append(
                 sentence(
                     "%(split)s lacks %(missing)d of %(classes)d classes: %(names)s",
-                    split=split,
+                    split=message(split),
                     missing=len(missing),
                     classes=len(classes),
                     names=", ".join(missing),

@@ -199,7 +199,7 @@ def _check_spread(table: pl.DataFrame, separation: Separation) -> list[Sentence]
     if len(spread) - len(alone) < 2 and table["unit"].n_unique() > 1:
         raise _one_unit_a_class(separation, alone, len(spread))
     notes = [
-        sentence("class %(label)s lies in one %(unit)s: never both trained and tested", label=label, unit=sentence(one))
+        sentence("class %(label)s lies in one %(unit)s: never both trained and tested", label=label, unit=one)
         for label in alone
     ]
     if separation.rule == "time" and _follow_each_other(table):
@@ -299,7 +299,7 @@ def _given_split(
             photos = _leave_out_leaks(photos, leaks)
     cut = tuple(name for name, share in (("val", cut_val), ("test", cut_test)) if share)
     photos = _purge(photos, separation.gap, cut).noted(
-        sentence("%(split)s was cut from train", split=name) for name in cut
+        sentence("%(split)s was cut from train", split=message(name)) for name in cut
     )
     wanted = ["train", "val", "test"] if needs_val else ["train", "test"]
     return _finish(dataclasses.replace(photos, split_source="given"), separation, wanted)
@@ -393,7 +393,7 @@ def _mark(photos: Photos, rows: Mask, status: str, reason: Sentence) -> Photos:
         "%(count)d photo %(status)s: %(reason)s",
         "%(count)d photos %(status)s: %(reason)s",
         count=int(rows.sum()),
-        status=sentence(_STATUS_WORDS[status]),
+        status=_STATUS_WORDS[status],
         reason=reason,
     )
     return photos.noted([counted])
@@ -413,7 +413,9 @@ def _finish(photos: Photos, separation: Separation, wanted: Sequence[str]) -> Ph
     for name in SPLITS:
         missing = sorted(set(photos.classes()) - labels[name])
         if labels[name] and missing:
-            notes.append(sentence("%(split)s has no used photo of %(classes)s", split=name, classes=", ".join(missing)))
+            notes.append(
+                sentence("%(split)s has no used photo of %(classes)s", split=message(name), classes=", ".join(missing))
+            )
     return photos.noted(notes)
 
 

@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from certero.machine.limits import core_limit
@@ -41,12 +42,15 @@ class Threads:
         self.workers = workers or count_cores()
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """Yields `function(item)` in the order of items; an exception of the function is raised here."""
+        """Yields `function(item)` in the order of items; an exception of the function is raised here.
+
+        The threads speak the language of whoever takes the results.
+        """
         with ThreadPoolExecutor(self.workers, thread_name_prefix="certero") as pool:
             flying: deque[Future[R]] = deque()
             try:
                 for item in items:
-                    flying.append(pool.submit(function, item))
+                    flying.append(pool.submit(copy_context().run, function, item))
                     if len(flying) >= self.workers * IN_FLIGHT_A_WORKER:
                         yield flying.popleft().result()
                 while flying:

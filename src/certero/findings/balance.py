@@ -11,7 +11,7 @@ from certero.data.table import Photos
 from certero.findings.findings import Finding, Severity
 from certero.interchange import Json
 from certero.records.photos import SPLITS
-from certero.sentences import sentence
+from certero.sentences import message, sentence
 
 _UNEVEN, _VERY_UNEVEN = 5.0, 20.0
 _FEW_PHOTOS = 20
@@ -58,7 +58,7 @@ def judge_balance(used: pl.DataFrame) -> list[Finding]:
         there = set(used.filter(pl.col("split") == split)["label"])
         missing = sorted(set(counts) - there)
         if missing:
-            said = sentence("%(split)s has no photo of %(labels)s", split=split, labels=", ".join(missing))
+            said = sentence("%(split)s has no photo of %(labels)s", split=message(split), labels=", ".join(missing))
             share = len(missing) / len(counts)
             findings.append(Finding("class_missing_in_split", "high", said, (), (split,), tuple(missing), share))
     return findings
@@ -86,7 +86,10 @@ def judge_conditions(used: pl.DataFrame, conditions: Mapping[str, Sequence[str |
             missing = sorted(value for value, n in expected.items() if value not in here and n >= _EXPECTED)
             if missing:
                 said = sentence(
-                    "%(split)s has no photo with %(name)s %(values)s", split=split, name=name, values=", ".join(missing)
+                    "%(split)s has no photo with %(name)s %(values)s",
+                    split=message(split),
+                    name=name,
+                    values=", ".join(missing),
                 )
                 share = sum(totals[value] for value in missing) / len(known)
                 # Groups are kept whole on purpose.

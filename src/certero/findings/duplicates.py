@@ -11,7 +11,7 @@ from certero.interchange import Json
 from certero.likeness.copies import link_copies
 from certero.likeness.sets import EXACT, VERIFIED, Link, across, gather, links_by_row
 from certero.records.photos import SPLITS
-from certero.sentences import Sentence, sentence, sentences
+from certero.sentences import Sentence, in_a_row, message, sentence, sentences
 
 #: So many equal files under several labels are no slip: a picture that stands for missing photos, a white page.
 PLACEHOLDER = 10
@@ -45,7 +45,7 @@ def describe_copies(table: pl.DataFrame, links: list[Link], flat: Collection[int
             if len(several) > 1 and not news <= told:
                 if kind == "leakage":
                     names = [name for name in SPLITS if name in several]
-                    said = sentence("the same photo in %(splits)s", splits=", ".join(names))
+                    said = sentence("the same photo in %(splits)s", splits=in_a_row(map(message, names)))
                 else:
                     said = _conflict(
                         len(rows), sorted(filter(None, several)), each.how, not flat or rows[0] not in flat

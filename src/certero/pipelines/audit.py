@@ -405,13 +405,13 @@ def _shortcuts(used: pl.DataFrame, conditions: dict[str, list[str | None]], link
     truth = encode(used["label"], classes)
     folds = np.random.default_rng(0).integers(0, _FOLDS, used.height)[join(used.height, _pairs(links))]
     hours = used["captured_at"].dt.hour().cast(pl.Float64).to_numpy()
-    properties = {
+    properties: dict[str, NDArray[np.float64]] = {
         message("file size"): used["bytes"].cast(pl.Float64).to_numpy()[:, None],
         message("dimensions"): used.select(pl.col("width", "height").cast(pl.Float64)).to_numpy(),
         message("brightness"): used["brightness"].cast(pl.Float64).to_numpy()[:, None],
-        "hour": hours[:, None],
-        "group": categories(conditions["group"]),
-        "camera": categories(conditions["camera"]),
+        message("hour"): hours[:, None],
+        message("group"): categories(conditions["group"]),
+        message("camera"): categories(conditions["camera"]),
     }
     return find_shortcuts(truth, properties, used["unit"].to_list(), folds)
 

@@ -251,7 +251,7 @@ def recognise(
     near = known.near or {"distance": None, "reason": str(_OLDER)}
     if embeddings is None or near["distance"] is None or known.centre is None or stored.sketches is None:
         why = near["reason"] or _OLDER
-        return Recognition(exact, None, sentence(why), known.near)
+        return Recognition(exact, None, message(why), known.near)
     asked = dataclasses.replace(asked, sketches=recognition.sketch(embeddings, known.centre))
     found = np.zeros(len(asked), dtype=bool)
     rest = np.flatnonzero(~exact)

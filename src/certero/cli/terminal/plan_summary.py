@@ -142,7 +142,7 @@ def _remembered(plan: Plan) -> str:
 
 def _time(plan: Plan) -> list[str]:
     stages = sorted(((stage, s) for stage, s in plan.seconds.items() if stage != "total"), key=lambda item: -item[1])
-    longest = ", ".join(f"{translate(stage)} {duration(seconds)}" for stage, seconds in stages[:3])
+    longest = ", ".join(f"{_(stage)} {duration(seconds)}" for stage, seconds in stages[:3])
     measured = _("measured: {n} photos through the network, {speed:.0f} a second")
     if plan.fits["epochs"] is not None:
         measured = _("measured: {n} photos trained on, {speed:.1f} a second")

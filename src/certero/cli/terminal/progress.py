@@ -14,7 +14,7 @@ from certero.cli.terminal import signals
 from certero.cli.terminal.output import tell, visible
 from certero.language import _, translate
 from certero.records.protocols import Progress, no_progress
-from certero.sentences import message
+from certero.sentences import Message, message
 
 if TYPE_CHECKING:
     from rich.progress import Task, TaskID
@@ -56,7 +56,7 @@ def show_progress(quiet: bool = False) -> Iterator[Progress]:
 
         def report(stage: str, done: int, total: int, detail: str = "", /) -> None:
             signals.check()
-            shown(translate(stage), done, total, visible(detail))
+            shown(translate(stage) if isinstance(stage, Message) else _(stage), done, total, visible(detail))
 
         yield report
 
