@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from certero.sentences import Message
 
 #: Each verb is the function `command` of the module of its name. The help needs no import of any of them.
 VERBS = {
@@ -42,6 +47,7 @@ def main(arguments: list[str]) -> int:
     from certero.cli.terminal.output import put, say, silence
 
     verb = arguments[0] if arguments else "help"
+    _choose_language(arguments)
     try:
         if verb in VERBS:
             return _invoke(verb, arguments[1:])
@@ -55,7 +61,7 @@ def main(arguments: list[str]) -> int:
 
             say(f"certero {version()}")
             return 0
-        return _fail(f"the first word must be one of {', '.join(VERBS)}; found {verb!r}.{_suggest(verb)}", EXIT_MISTAKE)
+        return _fail(_unknown_verb(verb), EXIT_MISTAKE)
     except BrokenPipeError:
         # The reader of our output (head, less) has all it wants: not a failure, and nobody is there to be told.
         silence()
@@ -66,18 +72,38 @@ def main(arguments: list[str]) -> int:
         return _explain(verb, error)
 
 
+def _choose_language(arguments: Sequence[str]) -> None:
+    """Before any option is parsed: what is wrong with one is said in that language, too.
+
+    One that is unknown is refused by the verb, as every other option's value.
+    """
+    from certero.cli.terminal import signals
+    from certero.language import LANGUAGES, translate, use_language
+
+    asked = None
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word == "--lang":
+            asked = following
+        elif word.startswith("--lang="):
+            asked = word.removeprefix("--lang=")
+    use_language(asked if asked in LANGUAGES else None)
+    # Said from a thread, where no context is.
+    signals.farewell = translate(signals.ENDED)
+
+
 def _explain(verb: str, error: BaseException) -> int:
     """Says in one line why a command ended; returns its exit code."""
     from certero.cli.terminal import signals
     from certero.errors import EXTRAS, CerteroError, missing_part
+    from certero.sentences import sentence
 
     # A signal in the middle of an import comes out as an ImportError.
     if isinstance(error, KeyboardInterrupt) or signals.exit_code():
         # A training that was saved says how to go on.
-        said = str(error) if isinstance(error, KeyboardInterrupt) else ""
+        said: Message | None = getattr(error, "said", None)
         return _fail(
             said
-            or (
+            or sentence(
                 "Interrupted; no half-written result was left. Run the same command again: "
                 "finished steps are remembered."
             ),
@@ -91,28 +117,34 @@ def _explain(verb: str, error: BaseException) -> int:
         error = missing_part(error.name or "", f"certero {verb}", verb)
     if isinstance(error, CerteroError):
         kind = next(each.__name__ for each in type(error).__mro__ if not each.__name__.startswith("_"))
-        return _fail(f"{kind}: {error}", error.exit_code)
-    if lack := _lack(error):
-        what, way_out = lack
-        return _fail(
-            f"certero {verb} must have more {what} than this machine or its limits grant; nothing half-written was "
-            f"left as a result. {way_out} What there is: certero doctor.",
-            EXIT_MISTAKE,
-        )
+        return _fail(error.message, error.exit_code, kind)
+    if lack := _lack(error, verb):
+        return _fail(lack, EXIT_MISTAKE)
     return _fault(error)
 
 
-def _lack(error: BaseException) -> tuple[str, str] | None:
+def _lack(error: BaseException, verb: str) -> Message | None:
     """What of the machine ran out, and what to do, if that is why; libraries say it in their own ways."""
     import errno
+
+    from certero.sentences import sentence
 
     seen: BaseException | None = error
     while seen is not None:
         said, number = str(seen).lower(), getattr(seen, "errno", None)
         if number in (errno.EMFILE, errno.ENFILE) or "too many open files" in said:
-            return "open files", "Raise the limit (ulimit -n)."
+            return sentence(
+                "certero %(verb)s must have more open files than this machine or its limits grant; nothing "
+                "half-written was left as a result. Raise the limit (ulimit -n). What there is: certero doctor.",
+                verb=verb,
+            )
         if "can't start new thread" in said:
-            return "threads", "Raise the limit (ulimit -u), or give --workers 1."
+            return sentence(
+                "certero %(verb)s must have more threads than this machine or its limits grant; nothing half-written "
+                "was left as a result. Raise the limit (ulimit -u), or give --workers 1. "
+                "What there is: certero doctor.",
+                verb=verb,
+            )
         if (
             isinstance(seen, MemoryError)
             or number == errno.ENOMEM
@@ -121,9 +153,11 @@ def _lack(error: BaseException) -> tuple[str, str] | None:
                 for words in ("cannot allocate memory", "failed to map segment", "bad_alloc", "spawn worker thread")
             )
         ):
-            return (
-                "memory",
-                "Close other programs, raise the limit (ulimit -v, or the container's), or give --workers 1.",
+            return sentence(
+                "certero %(verb)s must have more memory than this machine or its limits grant; nothing half-written "
+                "was left as a result. Close other programs, raise the limit (ulimit -v, or the container's), or give "
+                "--workers 1. What there is: certero doctor.",
+                verb=verb,
             )
         seen = seen.__cause__ or seen.__context__
     return None
@@ -131,21 +165,23 @@ def _lack(error: BaseException) -> tuple[str, str] | None:
 
 def _invoke(verb: str, arguments: list[str]) -> int:
     """Parses and runs. Not by Typer's own `main`: that one answers mistakes in four lines and Ctrl-C in its own way."""
+    from contextvars import copy_context
+
     import typer
     from typer.main import get_command
 
     from certero.cli.terminal.output import put
     from certero.runtime import deadline
 
-    deadline.when_stuck = _end_stuck
+    context_of_language = copy_context()
+    deadline.when_stuck = lambda model: context_of_language.run(_end_stuck, model)
     # Plain help: importing Rich for its boxes would double the time to the first line.
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(name=verb, context_settings={"help_option_names": ["-h", "--help"]})(
-        import_module(f"certero.cli.{verb}").command
-    )
+    function = import_module(f"certero.cli.{verb}").command
+    app.command(name=verb, context_settings={"help_option_names": ["-h", "--help"]})(function)
     command = get_command(app)
     try:
-        with command.make_context(f"certero {verb}", arguments) as context:
+        with command.make_context(f"certero {verb}", [*arguments]) as context:
             _check_addresses(verb)
             command.invoke(context)
     except typer.Exit as stop:
@@ -155,8 +191,9 @@ def _invoke(verb: str, arguments: list[str]) -> int:
         # The class of a wrong option or value has moved between Typer's versions; its method has not.
         if not hasattr(error, "format_message"):
             raise
-        message = " ".join(error.format_message().split()).rstrip(".")
-        return _fail(f"{message}. See: certero {verb} --help", EXIT_MISTAKE)
+        from certero.cli.terminal.mistakes import explain
+
+        return _fail(explain(error, verb, arguments, command, function), EXIT_MISTAKE)
     return 0
 
 
@@ -187,37 +224,55 @@ def _end_stuck(model: str) -> None:
     """Ends the process from beside: nothing can be raised into a network's layer that does not come back."""
     import os
 
-    said = f"ModelFileError: MODEL must answer; {model} does not come back. Its network is not made for photos."
-    os._exit(_fail(said, EXIT_MISTAKE))
+    from certero.sentences import sentence
+
+    said = sentence("MODEL must answer; %(model)s does not come back. Its network is not made for photos.", model=model)
+    os._exit(_fail(said, EXIT_MISTAKE, "ModelFileError"))
 
 
 def _fault(error: BaseException) -> int:
     import os
     import traceback
 
+    from certero.sentences import sentence
+
     if os.environ.get("CERTERO_TRACEBACK"):
         traceback.print_exception(error)
-    reason = " ".join(str(error).split())[:300]
-    return _fail(
-        f"certero itself failed: {type(error).__name__}: {reason}. Nothing half-written was left as a result. "
+    said = sentence(
+        "certero itself failed: %(kind)s: %(reason)s. Nothing half-written was left as a result. "
         "Set CERTERO_TRACEBACK=1 and run again to see where; please report it.",
-        EXIT_FAULT,
+        kind=type(error).__name__,
+        reason=" ".join(str(error).split())[:300],
     )
+    return _fail(said, EXIT_FAULT)
 
 
-def _fail(message: str, code: int) -> int:
+def _fail(said: Message, code: int, kind: str = "") -> int:
     from certero.cli.terminal.output import tell
+    from certero.language import translate
 
+    line = f"{kind}: {translate(said)}" if kind else translate(said)
     # A message may name every class of a data set, or what somebody wrote into a file.
-    tell(message if len(message) <= _MOST_LETTERS else f"{message[:_MOST_LETTERS]}...")
+    tell(line if len(line) <= _MOST_LETTERS else f"{line[:_MOST_LETTERS]}...")
     return code
 
 
-def _suggest(verb: str) -> str:
+def _unknown_verb(verb: str) -> Message:
     import difflib
 
-    near = difflib.get_close_matches(verb, VERBS, n=1)
-    return f" Did you mean {near[0]}?" if near else " See: certero --help"
+    from certero.sentences import sentence
+
+    known = ", ".join(VERBS)
+    if near := difflib.get_close_matches(verb, VERBS, n=1):
+        return sentence(
+            "the first word must be one of %(verbs)s; found %(verb)r. Did you mean %(near)s?",
+            verbs=known,
+            verb=verb,
+            near=near[0],
+        )
+    return sentence(
+        "the first word must be one of %(verbs)s; found %(verb)r. See: certero --help", verbs=known, verb=verb
+    )
 
 
 def _help() -> str:

@@ -9,9 +9,15 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from certero.sentences import Sentence
+
 
 class Interrupted(KeyboardInterrupt):
     """Work was stopped on request and is saved; the message says how to go on."""
+
+    def __init__(self, said: Sentence) -> None:
+        super().__init__(said)
+        self.said = said
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from certero.machine.files import write_whole
 from certero.runs.folder import RunFolder, unfinished
 from certero.runs.interruption import Interrupted
 from certero.runs.openings import Opening
+from certero.sentences import sentence
 from certero.version import version
 
 _STATE, _TABLE, _OPENING = "resume.json", "resume.parquet", "openings.jsonl"
@@ -175,10 +176,11 @@ def saying_how_to_resume(folder: RunFolder, data: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         if any(folder.checkpoints.rglob("*.safetensors")):
-            raise Interrupted(
-                "Interrupted; the training is saved up to its last checkpoint. "
-                f"Go on with: {resume_command(folder, data)}"
-            ) from error
+            said = sentence(
+                "Interrupted; the training is saved up to its last checkpoint. Go on with: %(command)s",
+                command=resume_command(folder, data),
+            )
+            raise Interrupted(said) from error
         raise
 
 

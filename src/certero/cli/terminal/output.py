@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from certero.errors import OutputError
+from certero.sentences import message
 
 STDOUT = "-"
 # Files of a run that other commands read; its report may be written anew.
@@ -23,7 +24,7 @@ _OF_A_RUN = (
     "config.toml",
     "model.onnx",
 )
-_CLOSED = "standard output must be open; it is closed. Write to a file instead."
+_CLOSED = message("standard output must be open; it is closed. Write to a file instead.")
 
 
 # Control characters, marks that turn the direction of what follows, marks without a width, bytes that are no UTF-8,

@@ -14,8 +14,14 @@ import threading
 import time
 from types import FrameType
 
+from certero.sentences import message
+
 #: Unwinding takes a moment: photos that are being decoded are decoded to the end.
 PATIENCE_SECONDS = 5.0
+
+ENDED = message("Interrupted; what did not come back was ended. Run the same command again.")
+#: In the language of the command.
+farewell: str = ENDED
 
 _received: list[int] = []
 _wake: int | None = None
@@ -91,7 +97,7 @@ def _end_later(number: int, seconds: float = PATIENCE_SECONDS) -> None:
         with contextlib.suppress(Exception):
             last()
     with contextlib.suppress(OSError):
-        os.write(2, b"Interrupted; what did not come back was ended. Run the same command again.\n")
+        os.write(2, f"{farewell}\n".encode())
     os._exit(128 + number)
 
 
