@@ -31,7 +31,7 @@ platforms: $(VENV)/.dev
 
 LOWEST := .venv-lowest
 # What meets the libraries: photos, tables, fits, figures, the model file, the report. `make test` has the rest.
-QUICK := ./language pipelines/audit pipelines/predict photos/pixels photos/resizing probe/probe project/parts report/report runtime/model_file \
+QUICK := ./language cli/predict pipelines/audit photos/pixels photos/resizing probe/probe project/parts report/report runtime/model_file \
   data/scan data/split stats/calibration stats/intervals stats/paired stats/scores
 lowest: $(VENV)/.dev
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)

@@ -75,7 +75,7 @@ def test_every_key_of_an_evaluation_is_documented(small_run: Run, small_barn: Pa
     assert keys_of(metrics) - documented == set()
     found = keys_of(metrics) | keys_of(small_run.metrics)
     # What depends on the photos: lists that may stay empty, splits or folds.
-    # What depends on the recipe: tests/learn/test_train_network.py holds a trained network against the same page.
+    # What depends on the recipe: tests/pipelines/test_train_network.py holds a trained network against the same page.
     depends = (
         "listed.",
         "counts.passed_over.",
@@ -158,7 +158,7 @@ def test_columns_and_fields_are_documented() -> None:
 
 
 def test_files_of_a_run_are_documented(small_run: Run) -> None:
-    # A network leaves its weights, too; see tests/learn/test_train_network.py.
+    # A network leaves its weights, too; see tests/pipelines/test_train_network.py.
     assert {file.name for file in small_run.path.iterdir()} | {"checkpoints"} == documented_keys("Files of a run")
 
 
