@@ -20,7 +20,8 @@ from certero.machine.cache import BlobCache
 from certero.pipelines.train import train
 from certero.runs.seal import seal
 from certero.runtime.model_file import read_model
-from certero.stages.fit_probe import fit_model, loading_network
+from certero.stages.embedder import loading_embedder
+from certero.stages.fit_probe import fit_model
 from certero.stages.fitted import Fitted
 from certero.stages.prepare import Prepared, prepare
 from certero.stages.tools import Resources
@@ -48,7 +49,7 @@ def _fit(prepared: Prepared, settings: TrainSettings, tools: Resources) -> Fitte
     """What training does between the seal and the opening."""
     photos = prepared.photos
     development, _sealed = seal(photos)
-    with loading_network(settings, tools) as finish:
+    with loading_embedder(settings, tools) as finish:
         network = finish()
     return fit_model(
         development,
