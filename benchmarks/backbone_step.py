@@ -19,8 +19,8 @@ from certero.learn.classifier import lowest_stages
 from certero.learn.kernels.activations import activate_in_place
 from certero.learn.kernels.convolutions import speed_up_convolutions
 from certero.learn.kernels.folding import fold_normalisations
-from certero.learn.kernels.frozen import set_apart
-from certero.learn.kernels.heap import kept_memory
+from certero.learn.kernels.frozen import split_backbone
+from certero.learn.memory import kept_memory
 from certero.learn.timm_backbones import build_backbone
 from certero.probe.backbones import find_backbone
 
@@ -88,7 +88,7 @@ def _network(backbone: str, way: str, share: float) -> Any:
     if number >= 4:
         fold_normalisations(network)
     network = network.to(memory_format=torch.channels_last)
-    network.parts = set_apart(network.eval(), frozen, count_cores()) if way == APART else None
+    network.parts = split_backbone(network.eval(), frozen, count_cores()) if way == APART else None
     return network
 
 

@@ -17,8 +17,8 @@ import torch
 from certero.engine.threads import count_cores
 from certero.learn.kernels import winograd
 from certero.learn.kernels.depthwise import torch_gradient
-from certero.learn.kernels.heap import kept_memory
 from certero.learn.kernels.weight_gradients import weight_gradient
+from certero.learn.memory import kept_memory
 
 #: Photos, channels in and out, side, padding: of the source networks, and of smaller maps.
 SHAPES = (

@@ -138,25 +138,32 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
     from certero.learn.augment import read_augmentation
     from certero.learn.classifier import build_classifier
-    from certero.learn.kernels.heap import kept_memory
-    from certero.learn.loop import Examples, Progression, take_step, train_network
+    from certero.learn.devices import Trainer
+    from certero.learn.examples import Examples, TrainingData
+    from certero.learn.loop import train_network
+    from certero.learn.memory import kept_memory
     from certero.learn.optimisers import build_optimiser
+    from certero.learn.progression import Progression
+    from certero.learn.step import take_step
 
     way, precision = arguments.way.rsplit(" ", 1)
     total = _WARM_UP + arguments.steps
     with np.load(arguments.pixels) as file:
         images, labels = file["images"], file["labels"].astype(np.int64)
     settings = resolve(
-        arguments.recipe, batch_size=arguments.batch_size, epochs=1, checkpoint_seconds=86_400, class_weights="none"
+        arguments.recipe,
+        batch_size=arguments.batch_size,
+        epochs=1,
+        checkpoint_seconds=86_400,
+        class_weights="none",
+        kernels="off" if way == "plain PyTorch" else "on",
     )
     side = settings.image_size or 224
     torch.set_num_threads(count_cores())
-    network: Any = build_classifier(plan_cnn(settings.layers, _CLASSES, side), _CLASSES, np.arange(_CLASSES), 0)
-    in_bf16 = precision == "bf16"
+    network: Any = build_classifier(plan_cnn(settings.layers, _CLASSES, side), np.arange(_CLASSES), settings)
+    trainer = Trainer("cpu", in_bf16=precision == "bf16")
     ends: list[float] = []
     if way == "plain PyTorch":
-        for layer in network.modules():
-            layer.__dict__.pop("forward", None)  # torch's own gradients
         optimiser: Any = torch.optim.Adam(network.parameters(), lr=0.001)
         x = torch.from_numpy(images[: arguments.batch_size]).permute(0, 3, 1, 2).float().contiguous()
         y = torch.from_numpy(labels[: arguments.batch_size])
@@ -173,7 +180,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         with kept_memory():
             for step in range(total):
                 at = Progression(step=step, micro_batch=arguments.batch_size)
-                take_step(network, optimiser, x, y, torch.ones(_CLASSES), settings, at, "cpu", in_bf16)
+                take_step(network, optimiser, x, y, torch.ones(_CLASSES), settings, at, trainer)
                 ends.append(time.perf_counter())
     else:
         # One step more than is timed: after the last one the weights are written to the disk.
@@ -185,15 +192,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             train_network(
                 network,
-                train,
-                None,
-                np.ones(_CLASSES),
+                TrainingData(train, None, np.ones(_CLASSES), read_augmentation(settings.augment), side),
                 settings,
-                augmentation=read_augmentation(settings.augment),
-                side=side,
-                device="cpu",
-                in_bf16=in_bf16,
-                checkpoints=NoCheckpoints(Path(folder)),
+                trainer,
+                NoCheckpoints(Path(folder)),
                 progress=lambda *_said: ends.append(time.perf_counter()),
             )
     timed = ends[_WARM_UP - 1 : total]

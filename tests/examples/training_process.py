@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from certero.config.settings import TrainSettings
+from certero.learn.augment import Augmentation
 from certero.learn.batches import PhotoStore
-from certero.learn.loop import Examples
+from certero.learn.devices import Trainer
+from certero.learn.examples import Examples, TrainingData
 from certero.photos.pixels import resize
 from certero.records.preprocessing import Preprocessing
 
 SIDE, N, CLASSES = 32, 40, 3
+CPU = Trainer("cpu", in_bf16=False)
 LAYERS = (
     {"layer": "conv", "filters": 8, "kernel": 3, "padding": 1},
     {"layer": "batch_norm"},
@@ -67,6 +71,11 @@ def examples(folder: Path, n: int = N, seed: int = 0) -> Examples:
     return Examples(store, np.arange(n).astype(np.uint64), truth, truth)
 
 
+def data(train: Examples, val: Examples | None, weights: Sequence[float], augmentation: Augmentation) -> TrainingData:
+    """What one training uses, at the side of the photos."""
+    return TrainingData(train, val, np.array(weights), augmentation, SIDE)
+
+
 def train(photos: Path, checkpoints: Path, result: Path, kill: tuple[str, int] | None = None, **changed: Any) -> None:
     """Trains, or goes on; writes the weights and the history to `result` in the end.
 
@@ -103,20 +112,16 @@ def train(photos: Path, checkpoints: Path, result: Path, kill: tuple[str, int] |
 
     saving.sync = sync
     chosen = settings(**changed)
-    network = build_classifier(plan_cnn(LAYERS, CLASSES, SIDE), CLASSES, np.arange(CLASSES), chosen.seed)
-    network, at = train_network(
-        network,
-        examples(photos),
-        examples(photos, 12, seed=1),
-        np.array([1.0, 2.0, 3.0]),
+    augmentation = read_augmentation(chosen.augment)
+    trained = train_network(
+        build_classifier(plan_cnn(LAYERS, CLASSES, SIDE), np.arange(CLASSES), chosen),
+        data(examples(photos), examples(photos, 12, seed=1), [1.0, 2.0, 3.0], augmentation),
         chosen,
-        augmentation=read_augmentation(chosen.augment),
-        side=SIDE,
-        device="cpu",
-        in_bf16=False,
-        checkpoints=saving.Checkpoints(checkpoints),
+        CPU,
+        saving.Checkpoints(checkpoints),
         progress=lambda *_said: die_in_time("step"),
     )
+    network, at = trained.network, trained.at
     timeless = [{key: value for key, value in row.items() if "second" not in key} for row in at.history]
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, result, {"told": repr((timeless, at.best_epoch, at.best))})

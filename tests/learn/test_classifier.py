@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
+from certero.config.settings import TrainSettings  # noqa: E402
 from certero.learn.classifier import build_classifier  # noqa: E402
 from certero.probe.backbones import find_backbone  # noqa: E402
 
@@ -18,7 +19,8 @@ CLASSES, SIDE = 3, 64
 )
 def test_an_answer_is_the_mean_of_what_is_asked_for(flips: bool, zoom: float) -> None:
     backbone = find_backbone("efficientnet_lite0")
-    network = build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, average_flips=flips, average_zoom=zoom).eval()
+    settings = TrainSettings(fitting="network", average_flips=flips, average_zoom=zoom)
+    network = build_classifier(backbone, np.arange(CLASSES), settings).eval()
     side = round(SIDE * zoom)
     photos = np.random.default_rng(0).integers(0, 256, (2, side, side, 3)).astype(np.uint8)
 

@@ -7,17 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import training_process
-
-from certero.errors import ConfigError
-from certero.learn.augment import Augmentation
-from certero.learn.checkpoints import Checkpoints
-from certero.learn.classifier import build_classifier
-from certero.learn.cnn import plan_cnn
-from certero.learn.devices import Trainer, choose_trainer
-from certero.learn.loop import autocast, is_out_of_memory, train_network
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
+
+import training_process  # noqa: E402
+
+from certero.errors import ConfigError  # noqa: E402
+from certero.learn.augment import Augmentation  # noqa: E402
+from certero.learn.checkpoints import Checkpoints  # noqa: E402
+from certero.learn.classifier import build_classifier  # noqa: E402
+from certero.learn.cnn import plan_cnn  # noqa: E402
+from certero.learn.computing import autocast  # noqa: E402
+from certero.learn.devices import Trainer, choose_trainer  # noqa: E402
+from certero.learn.loop import train_network  # noqa: E402
+from certero.learn.memory import is_out_of_memory  # noqa: E402
 
 
 def _claim(monkeypatch: pytest.MonkeyPatch, *, cuda: bool = False, bf16: bool = False, mps: bool = False) -> None:
@@ -74,30 +77,25 @@ def test_a_processor_without_bf16_trains_in_fp32(tmp_path: Path, monkeypatch: py
 
 def test_products_run_in_bf16_and_sums_in_fp32() -> None:
     a = torch.ones(4, 4)
-    with autocast("cpu", True):
+    with autocast(Trainer("cpu", in_bf16=True)):
         assert torch.get_autocast_dtype("cpu") == torch.bfloat16
         assert (a @ a).dtype == torch.bfloat16
         assert a.sum().dtype == torch.float32
-    with autocast("cpu", False):
+    with autocast(Trainer("cpu", in_bf16=False)):
         assert (a @ a).dtype == torch.float32
 
 
 def test_a_network_is_trained_with_its_channels_last(tmp_path: Path) -> None:
     chosen = training_process.settings(epochs=1, augment="none", mixup=0.0, ema=0.0, checkpoint_seconds=3600.0)
     plan = plan_cnn(training_process.LAYERS, training_process.CLASSES, training_process.SIDE)
-    network, _at = train_network(
-        build_classifier(plan, training_process.CLASSES, np.arange(training_process.CLASSES), 0),
-        training_process.examples(tmp_path / "photos"),
-        None,
-        np.ones(training_process.CLASSES),
+    trained = train_network(
+        build_classifier(plan, np.arange(training_process.CLASSES), chosen),
+        training_process.data(training_process.examples(tmp_path / "photos"), None, [1.0, 1.0, 1.0], Augmentation()),
         chosen,
-        augmentation=Augmentation(),
-        side=training_process.SIDE,
-        device="cpu",
-        in_bf16=False,
-        checkpoints=Checkpoints(tmp_path / "checkpoints"),
+        training_process.CPU,
+        Checkpoints(tmp_path / "checkpoints"),
     )
-    weight = network.state_dict()["bottom.0.weight"]
+    weight = trained.network.state_dict()["bottom.0.weight"]
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert not weight.is_contiguous()
 

@@ -12,16 +12,20 @@ import numpy as np
 import pytest
 import training_process
 from places import EXAMPLES
-from training_process import CLASSES, LAYERS, SIDE, settings
+from training_process import CLASSES, CPU, LAYERS, SIDE, settings
 
 from certero.errors import ConfigError
 from certero.learn.augment import Augmentation
 from certero.learn.checkpoints import Checkpoints
 from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
-from certero.learn.devices import choose_trainer
-from certero.learn.loop import Progression, judge, side_of, take_step, train_network, typical_side
-from certero.learn.optimisers import build_optimiser, rate
+from certero.learn.devices import Trainer, choose_trainer
+from certero.learn.evaluation import evaluate
+from certero.learn.loop import train_network
+from certero.learn.optimisers import build_optimiser
+from certero.learn.progression import Progression
+from certero.learn.schedule import rate, side_of, typical_side
+from certero.learn.step import take_step
 from certero.learn.trial import time_steps
 from certero.probe.backbones import find_backbone
 
@@ -31,25 +35,27 @@ WITHOUT_NORMALISATION = tuple(layer for layer in LAYERS if layer["layer"] not in
 
 
 def _network(layers: Any = LAYERS, seed: int = 0) -> Any:
-    return build_classifier(plan_cnn(layers, CLASSES, SIDE), CLASSES, np.arange(CLASSES), seed)
+    return build_classifier(plan_cnn(layers, CLASSES, SIDE), np.arange(CLASSES), settings(seed=seed))
+
+
+def _backbone(**changed: Any) -> Any:
+    return build_classifier(find_backbone("efficientnet_lite0"), np.arange(CLASSES), settings(**changed))
 
 
 def _train(folder: Path, network: Any = None, **changed: Any) -> tuple[Any, Progression]:
     chosen = settings(
         **{"augment": "none", "mixup": 0.0, "ema": 0.0, "start_share": 0.0, "checkpoint_seconds": 3600.0} | changed
     )
-    return train_network(
+    train = training_process.examples(folder / "photos")
+    val = training_process.examples(folder / "photos", 12, seed=1)
+    trained = train_network(
         _network(seed=chosen.seed) if network is None else network,
-        training_process.examples(folder / "photos"),
-        training_process.examples(folder / "photos", 12, seed=1),
-        np.ones(CLASSES),
+        training_process.data(train, val, [1.0] * CLASSES, Augmentation()),
         chosen,
-        augmentation=Augmentation(),
-        side=SIDE,
-        device="cpu",
-        in_bf16=False,
-        checkpoints=Checkpoints(folder / "checkpoints"),
+        CPU,
+        Checkpoints(folder / "checkpoints"),
     )
+    return trained.network, trained.at
 
 
 def _step(micro_batch: int, weights: list[float], class_order: list[int]) -> tuple[dict[str, Any], float, float]:
@@ -60,7 +66,7 @@ def _step(micro_batch: int, weights: list[float], class_order: list[int]) -> tup
     targets = torch.eye(CLASSES)[torch.tensor(class_order)]
     at = Progression(micro_batch=micro_batch)
     optimiser = build_optimiser(network, chosen, "cpu")
-    loss, weight = take_step(network, optimiser, x, targets, torch.tensor(weights), chosen, at, "cpu", False)
+    loss, weight = take_step(network, optimiser, x, targets, torch.tensor(weights), chosen, at, CPU)
     return network.state_dict(), loss, weight
 
 
@@ -95,22 +101,25 @@ import numpy as np, torch
 from certero.config.settings import TrainSettings
 from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
-from certero.learn.loop import Progression, take_step
 from certero.learn.optimisers import build_optimiser
+from certero.learn.progression import Progression
+from certero.learn.step import take_step
+from certero.learn.devices import Trainer
 
 torch.set_num_threads(1)
 conv = {"layer": "conv", "filters": 64, "kernel": 3}
 layers = [conv, {"layer": "relu"}, conv, {"layer": "global_average_pool"}, {"layer": "dense", "units": "classes"}]
 settings = TrainSettings(fitting="network", batch_size=64)
-network = build_classifier(plan_cnn(layers, 2, 128), 2, np.arange(2), 0)
+cpu = Trainer("cpu", in_bf16=False)
+network = build_classifier(plan_cnn(layers, 2, 128), np.arange(2), settings)
 optimiser = build_optimiser(network, settings, "cpu")
 x, y = torch.rand(64, 3, 128, 128), torch.eye(2)[torch.arange(64) % 2]
 at = Progression(micro_batch=1)
-take_step(network, optimiser, x[:2], y[:2], torch.ones(2), settings, at, "cpu", False)  # what libraries set up once
+take_step(network, optimiser, x[:2], y[:2], torch.ones(2), settings, at, cpu)  # what libraries set up once
 at.micro_batch = 64
 in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (in_use + int(sys.argv[1]), resource.RLIM_INFINITY))
-loss, weight = take_step(network, optimiser, x, y, torch.ones(2), settings, at, "cpu", False)
+loss, weight = take_step(network, optimiser, x, y, torch.ones(2), settings, at, cpu)
 print(at.micro_batch, weight, loss == loss, at.notes)
 """
 
@@ -184,7 +193,7 @@ def test_training_learns_what_can_be_learnt_and_ships_the_best_epoch(tmp_path: P
     assert best["val_accuracy"] >= 0.9
     assert at.best_epoch == best["epoch"]
     val = training_process.examples(tmp_path / "photos", 12, seed=1)
-    _logits, loss, accuracy = judge(network, val, "cpu", False)
+    _logits, loss, accuracy = evaluate(network, val, CPU)
     assert (accuracy, loss) == (best["val_accuracy"], pytest.approx(best["val_loss"]))
 
 
@@ -212,7 +221,8 @@ def test_bf16_agrees_with_fp32_where_the_processor_has_it() -> None:
         optimiser = build_optimiser(network, chosen, "cpu")
         x = torch.rand(8, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1)) * 255
         targets = torch.eye(CLASSES)[torch.arange(8) % CLASSES]
-        found.append(take_step(network, optimiser, x, targets, torch.ones(CLASSES), chosen, at, "cpu", in_bf16)[0])
+        trainer = Trainer("cpu", in_bf16)
+        found.append(take_step(network, optimiser, x, targets, torch.ones(CLASSES), chosen, at, trainer)[0])
         assert all(tensor.dtype == torch.float32 for tensor in network.parameters())
     assert found[1] == pytest.approx(found[0], rel=0.02)
     assert found[1] != found[0]
@@ -246,9 +256,7 @@ def test_rates_follow_their_schedule(schedule: str) -> None:
 
 
 def test_a_backbone_learns_slower_the_lower_the_block() -> None:
-    from certero.probe.backbones import find_backbone
-
-    network = build_classifier(find_backbone("efficientnet_lite0"), 3, np.arange(3), 0)
+    network = _backbone()
     chosen = settings(layer_decay=0.5, weight_decay=0.05)
     optimiser = build_optimiser(network, chosen, "cpu")
     names = {id(parameter): name for name, parameter in network.named_parameters()}
@@ -308,7 +316,7 @@ def test_what_is_shipped_lies_between_the_beginning_and_the_end(tmp_path: Path) 
             torch.testing.assert_close(tensor, 0.25 * before[name] + 0.75 * ends[name])
     # And that network is what each epoch was judged by.
     val = training_process.examples(tmp_path / "mixed" / "photos", 12, seed=1)
-    _logits, loss, _accuracy = judge(mixed, val, "cpu", False)
+    _logits, loss, _accuracy = evaluate(mixed, val, CPU)
     assert at.history[-1]["val_loss"] == pytest.approx(loss)
 
 
@@ -321,8 +329,7 @@ def test_the_side_of_the_training_photos_grows_evenly() -> None:
 
 
 def test_frozen_stages_stay_as_they_were_pretrained(tmp_path: Path) -> None:
-    backbone = find_backbone("efficientnet_lite0")
-    network = build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=3)
+    network = _backbone(frozen_stages=3)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     trained, _at = _train(tmp_path, network, epochs=1)
     moved = {name for name, tensor in trained.state_dict().items() if not torch.equal(tensor, before[name])}
@@ -332,27 +339,18 @@ def test_frozen_stages_stay_as_they_were_pretrained(tmp_path: Path) -> None:
     )
     assert {"body.blocks.2.0.conv_pw.weight", "body.blocks.2.0.bn1.running_mean", "last.weight"} <= moved
     # Stem and seven groups of blocks, the last with the head, are eight stages: 0.65 of them are five.
-    shared = build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=0.65)
-    counted = build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=5)
+    shared = _backbone(frozen_stages=0.65)
+    counted = _backbone(frozen_stages=5)
     assert len(shared.frozen) == len(counted.frozen) > len(network.frozen)
     with pytest.raises(ConfigError, match="frozen_stages of a recipe must leave something to train; found 40"):
-        build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=40)
+        _backbone(frozen_stages=40)
 
 
 def test_steps_are_timed_with_the_stages_frozen_that_training_freezes(tmp_path: Path) -> None:
-    network = build_classifier(find_backbone("efficientnet_lite0"), CLASSES, np.arange(CLASSES), 0, frozen_stages=3)
+    network = _backbone(frozen_stages=3)
     photos = training_process.examples(tmp_path / "photos", 4)
-    time_steps(
-        network,
-        photos,
-        photos,
-        CLASSES,
-        settings(),
-        augmentation=Augmentation(),
-        side=SIDE,
-        device="cpu",
-        in_bf16=False,
-    )
+    data = training_process.data(photos, photos, [1.0] * CLASSES, Augmentation())
+    time_steps(network, data, settings(), CPU)
     reached = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
     assert "body.blocks.2.0.conv_pw.weight" in reached
     assert not any(

@@ -47,6 +47,10 @@ def command(
         list[str] | None,
         typer.Option(help="Column of finer labels that training tells apart and judging does not; may be repeated."),
     ] = None,
+    kernels: Annotated[
+        str | None,
+        typer.Option(help="off trains a network with torch's own code alone: slower, the same but for rounding."),
+    ] = None,
     random_splits: Annotated[
         int | None,
         typer.Option(help="Throw-away models that show what a random split would have claimed; 0 for none."),
@@ -146,6 +150,7 @@ def command(
         "patience": patience,
         "class_cap": class_cap,
         "label_also": tuple(label_also) if label_also else None,
+        "kernels": kernels,
         "random_splits": random_splits,
     }
     if dry_run:

@@ -446,6 +446,14 @@ class TrainSettings:
         used_by=NETWORKS,
         more="0 saves at every step.",
     )
+    kernels: Literal["on", "off"] = setting(
+        "on",
+        Word(("on", "off")),
+        message("off trains a network with torch's own code alone: slower, the same but for rounding."),
+        used_by=NETWORKS,
+        option=Option(NETWORK),
+        more="`on` trains with certero's own faster code for a CPU.",
+    )
     random_splits: int = setting(
         5,
         Whole(0, 20),

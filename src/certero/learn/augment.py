@@ -9,15 +9,13 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from certero.errors import ConfigError
-
-if TYPE_CHECKING:
-    import torch
-    from numpy.typing import NDArray
 
 #: Uniform numbers that one photo takes in one epoch; their places are in `augment`.
 DRAWS = 16
@@ -159,8 +157,6 @@ def augment(images: torch.Tensor, draws: NDArray[np.float32], augmentation: Augm
         augmentation: what may happen.
         side: of the network's input, pixels.
     """
-    import torch
-
     x = images.permute(0, 3, 1, 2).float()
     if augmentation.moves_pixels or tuple(images.shape[1:3]) != (side, side):
         theta = torch.from_numpy(_affine(draws, augmentation)).to(x.device)
@@ -201,8 +197,6 @@ def _affine(draws: NDArray[np.float32], augmentation: Augmentation) -> NDArray[n
 
 def _recolour(x: torch.Tensor, draws: NDArray[np.float32], augmentation: Augmentation) -> torch.Tensor:
     """Brightness, contrast, saturation and hue as one matrix and one offset a photo."""
-    import torch
-
     u = 2 * draws[:, 7:11].astype(np.float64) - 1
     brightness = 1 + augmentation.brightness * u[:, 0]
     contrast = 1 + augmentation.contrast * u[:, 1]
@@ -248,8 +242,6 @@ def blend(
         epoch: from 0.
         step: from 0 in the epoch.
     """
-    import torch
-
     if not mixup and not cutmix:
         return x, targets
     rng = np.random.default_rng([seed, epoch, step, 1])

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from certero.errors import PhotoError, changed_since
 from certero.machine.files import read_file
@@ -16,9 +16,6 @@ from certero.machine.limits import available_bytes
 from certero.photos import pixels
 from certero.records.preprocessing import Preprocessing
 from certero.records.protocols import Map, Progress, no_progress
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # The rest of the memory is for the network and for others.
 _SHARE_OF_MEMORY = 0.4

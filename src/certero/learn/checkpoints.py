@@ -11,14 +11,14 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 
 from certero.errors import OutputError
 from certero.interchange import Json
 from certero.machine.files import sync
-
-if TYPE_CHECKING:
-    import torch
 
 _LAST = "last.safetensors"
 _SCHEMA = 1
@@ -67,8 +67,6 @@ class Checkpoints:
         file = self._folder / _LAST
         if not file.is_file():
             return None
-        from safetensors import SafetensorError, safe_open
-
         try:
             with safe_open(file, framework="pt") as opened:
                 position: Json = json.loads((opened.metadata() or {})["position"])
@@ -88,14 +86,9 @@ class Checkpoints:
 
     def load_best(self, name: str) -> dict[str, torch.Tensor]:
         """Weights that `save_best` kept."""
-        from safetensors.torch import load_file
-
         return load_file(self._folder / name)
 
     def _write(self, name: str, tensors: dict[str, torch.Tensor], position: Json) -> None:
-        from safetensors import SafetensorError
-        from safetensors.torch import save_file
-
         temporary: Path | None = None
         path = self._folder / name
         try:

@@ -1,215 +1,209 @@
-"""The network that is trained whole: levels in, logits out, and what its model file answers."""
+"""The network that is trained whole: levels in, logits out, and what its model file returns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
 
+from certero.config.settings import TrainSettings
 from certero.errors import ConfigError
 from certero.learn.cnn import Cnn, build_cnn
-from certero.learn.kernels.activations import activate_in_place
-from certero.learn.kernels.convolutions import speed_up_convolutions
-from certero.learn.kernels.dense import speed_up_dense_layers
-from certero.learn.kernels.first_block import find_first_block, run_in_parts
-from certero.learn.kernels.folding import fold_normalisations
-from certero.learn.kernels.pooling import join_activations_and_pooling
-from certero.learn.timm_backbones import build_backbone
+from certero.learn.devices import Trainer
+from certero.learn.kernels import speed_up
 from certero.learn.weights import read_weights
 from certero.probe.backbones import Backbone
 
-if TYPE_CHECKING:
-    import torch
-    from numpy.typing import NDArray
-
-    from certero.learn.kernels.frozen import Apart
-
-    #: A torch module with the parts that `build_classifier` tells of.
-    Classifier = torch.nn.Module
-else:
-    Classifier = object
+_Rgb = tuple[float, float, float]
 
 #: Levels subtracted, and levels divided by, for each `normalise` of a recipe.
-NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+NORMALISATIONS: dict[str, tuple[_Rgb, _Rgb]] = {
     "unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
     "symmetric": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
 }
 
 
+class Classifier(nn.Module):
+    """A network with a normalisation before it and a last dense layer behind it.
+
+    Args:
+        groups: class of each output, int64 [F].
+        normalisation: RGB levels subtracted, and levels divided by.
+        settings: `average_flips` and `average_zoom`.
+    """
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+    member: torch.Tensor
+    #: The last dense layer, [N, D] → [N, F]; the only one that starts from random weights in a pretrained network.
+    last: nn.Linear
+
+    def __init__(self, groups: NDArray[np.int64], normalisation: tuple[_Rgb, _Rgb], settings: TrainSettings) -> None:
+        super().__init__()
+        self._average_flips, self._average_zoom = settings.average_flips, settings.average_zoom
+        #: Modules that are never trained, their normalisations included.
+        self.frozen: list[nn.Module] = []
+        #: Modules that stay in evaluation mode while the others train.
+        self.always_in_evaluation: list[nn.Module] = []
+        for name, levels in zip(("mean", "deviation"), normalisation, strict=True):
+            self.register_buffer(name, torch.tensor(levels).reshape(1, 3, 1, 1), persistent=False)
+        n_classes = int(groups.max()) + 1
+        self._has_finer_labels = len(groups) > n_classes
+        member = torch.zeros(len(groups), n_classes)
+        member[torch.arange(len(groups)), torch.from_numpy(groups)] = 1.0
+        self.register_buffer("member", member, persistent=False)
+
+    def train(self, mode: bool = True) -> Classifier:
+        """As torch does, but for the modules that stay in evaluation mode."""
+        super().train(mode)
+        for module in self.always_in_evaluation:
+            module.eval()
+        return self
+
+    def extract(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embedding [N, D] and feature map [N, C, h, w] of normalised photos, float32 [N, 3, H, W]."""
+        raise NotImplementedError
+
+    def features(self, levels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embedding [N, D] and feature map [N, C, h, w] of levels 0 to 255, float32 [N, 3, H, W]."""
+        return self.extract((levels - self.mean) / self.deviation)
+
+    def score(self, levels: torch.Tensor) -> torch.Tensor:
+        """Logits [N, F] of what training tells apart, of levels 0 to 255, float32 [N, 3, H, W]."""
+        embedding, _map = self.features(levels)
+        scores: torch.Tensor = self.last(embedding)
+        return scores
+
+    def gather(self, scores: torch.Tensor) -> torch.Tensor:
+        """Logits of the classes [N, K]: the probability of a class is the sum of those of its finer labels."""
+        if not self._has_finer_labels:
+            return scores
+        shares = torch.softmax(scores, dim=1) @ self.member
+        return torch.log(shares.clamp_min(1e-30))
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Logits [N, K] of the classes, embedding [N, D] and feature map [N, C, h, w] of uint8 [N, H, W, 3]."""
+        whole = other = image.permute(0, 3, 1, 2).float()
+        if self._average_zoom > 1:
+            side = round(int(image.shape[1]) / self._average_zoom)
+            edge = (int(image.shape[1]) - side) // 2
+            other = whole[:, :, edge : edge + side, edge : edge + side]
+            whole = nn.functional.interpolate(whole, (side, side), mode="bilinear", align_corners=False)
+        embedding, map = self.features(whole)
+        logits = self.gather(self.last(embedding))
+        if self._average_flips or self._average_zoom > 1:
+            again, _map = self.features(other.flip(3) if self._average_flips else other)
+            logits = (logits + self.gather(self.last(again))) / 2
+        return logits, embedding, map
+
+
+class SequentialClassifier(Classifier):
+    """A network from scratch: `bottom` up to the feature map, `top` up to the embedding, and the last layer.
+
+    Args:
+        cnn: the planned network, with an output for each of the groups.
+        groups: class of each output, int64 [F].
+        settings: `normalise` and what `Classifier` takes.
+    """
+
+    def __init__(self, cnn: Cnn, groups: NDArray[np.int64], settings: TrainSettings) -> None:
+        super().__init__(groups, NORMALISATIONS[settings.normalise], settings)
+        layers = build_cnn(cnn)
+        cut = cnn.map_layer + 1
+        self.bottom, self.top = layers[:cut], layers[cut:-1]
+        self.last = layers[-1]  # type: ignore[assignment]
+
+    def extract(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embedding [N, D] and feature map [N, C, h, w] of normalised photos, float32 [N, 3, H, W]."""
+        map = self.bottom(x)
+        return self.top(map), map
+
+
+class BackboneClassifier(Classifier):
+    """A pretrained backbone, `body`, with a new last layer.
+
+    Args:
+        backbone: with its weights.
+        groups: class of each output, int64 [F].
+        settings: `frozen_stages`, `keep_statistics` and what `Classifier` takes.
+
+    Raises:
+        ConfigError: if no part of the backbone would be left to train.
+    """
+
+    body: Any
+
+    def __init__(self, backbone: Backbone, groups: NDArray[np.int64], settings: TrainSettings) -> None:
+        super().__init__(groups, (backbone.mean, backbone.deviation), settings)
+        # Not at the top: a network from scratch needs no timm.
+        from certero.learn.timm_backbones import build_backbone
+
+        self.body = build_backbone(backbone)
+        width = _width(backbone, self.body)
+        # Without the layer for the classes that it was pretrained on.
+        self.body.reset_classifier(0)
+        self.body.requires_grad_(True)
+        self.last = nn.Linear(width, len(groups))
+        #: Whether its normalisations keep their pretrained means and variances in training, too.
+        self.keeps_statistics = settings.keep_statistics
+        self.frozen = lowest_stages(self.body, settings.frozen_stages)
+        self.always_in_evaluation = [*self.frozen]
+        if settings.keep_statistics:
+            self.always_in_evaluation += [layer for layer in self.body.modules() if isinstance(layer, nn.BatchNorm2d)]
+
+    def extract(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embedding [N, D] and feature map [N, C, h, w] of normalised photos, float32 [N, 3, H, W]."""
+        map = self.body.forward_features(x)
+        return self.body.forward_head(map, pre_logits=True).flatten(1), map
+
+
 def build_classifier(
-    source: Cnn | Backbone,
-    n_outputs: int,
-    groups: NDArray[np.int64],
-    seed: int,
-    normalise: str = "unit",
-    weights: Path | None = None,
-    average_flips: bool = False,
-    average_zoom: float = 1.0,
-    frozen_stages: float = 0,
-    keep_statistics: bool = False,
-) -> torch.nn.Module:
+    source: Cnn | Backbone, groups: NDArray[np.int64], settings: TrainSettings, trainer: Trainer | None = None
+) -> Classifier:
     """The network, ready to train.
-
-    Its parts:
-
-    - `score(levels float32 [N, 3, H, W], 0 to 255)` → logits [N, F] of what training tells apart;
-    - `forward(image uint8 [N, H, W, 3])` → logits [N, K] of the classes, embedding [N, D], map [N, C, h, w];
-    - `last`, the last dense layer, which alone starts from chance in a pretrained network.
 
     Args:
         source: a planned network from scratch, or a pretrained backbone.
-        n_outputs: F; equal to the classes unless training tells finer labels apart.
-        groups: class of each output, int64 [F].
-        seed: of the first weights.
-        normalise: of a network from scratch; a backbone has its own.
-        weights: file of weights to start from, of a network from scratch.
-        average_flips: whether `forward` gives the mean logits of a photo and its mirror image.
-        average_zoom: above 1, `forward` takes photos so many times larger than the side that is trained at, and gives
-            the mean logits of the whole photo and its middle of that side, which shows more detail; of the mirrored
-            middle where `average_flips` says so.
-        frozen_stages: so many stages of a backbone, from the bottom, are never trained, their normalisations included;
-            below 1, that share of them.
-        keep_statistics: whether a backbone's normalisations go by their pretrained means and variances in training too.
+        groups: class of each output, int64 [F]; several outputs share a class where training tells finer labels apart.
+        settings: seed, normalisation, first weights, frozen stages, averages and kernels.
+        trainer: what it will be trained on, with as many threads as torch has now. None leaves frozen stages in torch.
 
     Raises:
         ConfigError: if the weights do not fit, or no part of the backbone would be left to train.
     """
-    import torch
-    from torch import nn
-
-    n_classes = int(groups.max()) + 1
+    classifier: Classifier
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        body: Any
+        torch.manual_seed(settings.seed)
         if isinstance(source, Cnn):
-            body = build_cnn(source)
-            speed_up_convolutions(body)
-            speed_up_dense_layers(body)
-            activate_in_place(body, in_sequence=True)
-            cut = source.map_layer + 1
-            join_activations_and_pooling(body[:cut])
-            mean, deviation = NORMALISATIONS[normalise]
+            classifier = SequentialClassifier(source, groups, settings)
         else:
-            body = build_backbone(source)
-            width = _width(source, body)
-            # The classes that it was pretrained on.
-            body.reset_classifier(0)
-            body.requires_grad_(True)
-            speed_up_convolutions(body)
-            activate_in_place(body, in_sequence=False)
-            if keep_statistics:
-                fold_normalisations(body)
-            mean, deviation = source.mean, source.deviation
-
-        class Whole(nn.Module):
-            mean: torch.Tensor
-            deviation: torch.Tensor
-            member: torch.Tensor
-
-            def __init__(self) -> None:
-                super().__init__()
-                if isinstance(source, Cnn):
-                    self.bottom = body[:cut]
-                    self.top = body[cut:-1]
-                    self.last = body[-1]
-                else:
-                    self.body = body
-                    self.last = nn.Linear(width, n_outputs)
-                self.frozen = [] if isinstance(source, Cnn) else lowest_stages(body, frozen_stages)
-                self.steady = [*self.frozen]
-                if keep_statistics and not isinstance(source, Cnn):
-                    self.steady += [layer for layer in body.modules() if isinstance(layer, nn.BatchNorm2d)]
-                # The same in two parts, the frozen one outside torch; see `run_frozen_apart`.
-                self.apart: Apart | None = None
-                self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
-                self.register_buffer("deviation", torch.tensor(deviation).reshape(1, 3, 1, 1), persistent=False)
-                member = torch.zeros(n_outputs, n_classes)
-                member[torch.arange(n_outputs), torch.from_numpy(groups)] = 1.0
-                self.register_buffer("member", member, persistent=False)
-
-            def train(self, mode: bool = True) -> Whole:
-                super().train(mode)
-                for module in self.steady:
-                    module.eval()
-                return self
-
-            def features(self, levels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-                """Embedding [N, D] and map [N, C, h, w]."""
-                x = (levels - self.mean) / self.deviation
-                if isinstance(source, Cnn):
-                    activations = self.bottom(x)
-                    return self.top(activations), activations
-                if self.apart is not None and not torch.onnx.is_in_onnx_export():
-                    return self.apart(x)
-                activations = self.body.forward_features(x)
-                return self.body.forward_head(activations, pre_logits=True).flatten(1), activations
-
-            def score(self, levels: torch.Tensor) -> torch.Tensor:
-                first = find_first_block(self.bottom) if isinstance(source, Cnn) and self.training else None
-                if first is not None and levels.device.type == "cpu":
-                    x = run_in_parts(first, (levels - self.mean) / self.deviation)
-                    embedding = self.top(self.bottom[len(first) :](x))
-                else:
-                    embedding, _activations = self.features(levels)
-                scores: torch.Tensor = self.last(embedding)
-                return scores
-
-            def gather(self, scores: torch.Tensor) -> torch.Tensor:
-                """Logits of the classes [N, K]: a class is as likely as its finer labels together."""
-                if n_outputs == n_classes:
-                    return scores
-                shares = torch.softmax(scores, dim=1) @ self.member
-                return torch.log(shares.clamp_min(1e-30))
-
-            def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-                whole = other = image.permute(0, 3, 1, 2).float()
-                if average_zoom > 1:
-                    side = round(int(image.shape[1]) / average_zoom)
-                    edge = (int(image.shape[1]) - side) // 2
-                    other = whole[:, :, edge : edge + side, edge : edge + side]
-                    whole = nn.functional.interpolate(whole, (side, side), mode="bilinear", align_corners=False)
-                embedding, activations = self.features(whole)
-                logits = self.gather(self.last(embedding))
-                if average_flips or average_zoom > 1:
-                    again, _activations = self.features(other.flip(3) if average_flips else other)
-                    logits = (logits + self.gather(self.last(again))) / 2
-                return logits, embedding, activations
-
-        classifier = Whole()
-    if weights is not None:
-        _start_from(classifier, weights)
+            classifier = BackboneClassifier(source, groups, settings)
+    if isinstance(source, Cnn) and settings.weights:
+        _start_from(classifier, Path(settings.weights))
+    if settings.kernels == "on":
+        speed_up(classifier, torch.get_num_threads() if trainer == Trainer("cpu", in_bf16=False) else None)
     return classifier
 
 
-def run_frozen_apart(classifier: Any, threads: int) -> None:
-    """Leaves the frozen stages of a classifier to ONNX Runtime, in place. For float32 on a CPU.
-
-    Args:
-        classifier: of `build_classifier`.
-        threads: cores for them.
-    """
-    from certero.learn.kernels.frozen import set_apart
-
-    if classifier.frozen:
-        classifier.eval()
-        classifier.apart = set_apart(classifier.body, classifier.frozen, threads)
-
-
-def lowest_stages(body: Any, count: float) -> list[torch.nn.Module]:
-    """The modules of so many stages of a timm model from the bottom, its stem, then its groups of blocks.
+def lowest_stages(body: Any, count: float) -> list[nn.Module]:
+    """The modules of so many stages of a timm model from the bottom: its stem, then its groups of blocks.
 
     A count below 1 is a share of all stages, rounded down: backbones differ in how many they have.
 
     Raises:
         ConfigError: if that is all of them.
     """
-    from timm.models import group_modules
-
     if not count:
         return []
+    # Not at the top: a network from scratch needs no timm.
+    from timm.models import group_modules
+
     stages: dict[int, list[str]] = group_modules(body, body.group_matcher(coarse=True))
     count = int(count * len(stages) if count < 1 else count)
     if count >= len(stages):
@@ -222,10 +216,23 @@ def lowest_stages(body: Any, count: float) -> list[torch.nn.Module]:
     return [body.get_submodule(name) for number in sorted(stages)[:count] for name in stages[number]]
 
 
-def _width(backbone: Backbone, body: Any) -> int:
-    """Length of the embedding, found by one look at nothing: timm's own figure leaves out a head's last convolution."""
-    import torch
+def freeze(network: Classifier, only_last: bool) -> None:
+    """Lets only the last layer learn, or all of them; the running statistics of its normalisations still move.
 
+    Frozen stages stay frozen.
+    """
+    kept = frozen_tensors(network)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(id(parameter) not in kept and (not only_last or name.startswith("last.")))
+
+
+def frozen_tensors(network: Classifier) -> set[int]:
+    """The tensors of frozen stages, by identity."""
+    return {id(tensor) for module in network.frozen for tensor in module.state_dict(keep_vars=True).values()}
+
+
+def _width(backbone: Backbone, body: Any) -> int:
+    """Length of the embedding, from one forward pass: timm's own figure leaves out the last convolution of a head."""
     was_training = body.training
     with torch.no_grad():
         side = backbone.image_size
@@ -235,8 +242,8 @@ def _width(backbone: Backbone, body: Any) -> int:
     return width
 
 
-def _start_from(classifier: torch.nn.Module, file: Path) -> None:
-    """Takes weights that an earlier run left; a last layer of another shape starts anew.
+def _start_from(classifier: nn.Module, file: Path) -> None:
+    """Loads the weights of an earlier run; a last layer of another shape starts anew.
 
     Raises:
         ConfigError: if another layer is missing or has another shape.
@@ -272,7 +279,7 @@ def count_outputs(
 
     Args:
         labels: class of each photo.
-        also: further labels of the photos, one list a column.
+        also: further labels of the photos, one list for each column.
     """
     classes = sorted(set(labels))
     combinations = sorted(

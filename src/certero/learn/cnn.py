@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import nn
 
 from certero.errors import ConfigError
 from certero.interchange import Json
-
-if TYPE_CHECKING:
-    import torch
 
 #: What `units` of the last dense layer says: one output a class.
 CLASSES = "classes"
@@ -280,7 +280,6 @@ def _words(shape: tuple[int, ...]) -> str:
 
 def build_cnn(cnn: Cnn) -> torch.nn.Sequential:
     """The torch module: float32 [N, 3, H, W] → logits [N, K], one child a layer, in the order of the plan."""
-    from torch import nn
 
     class Flatten(nn.Module):
         """Place by place, each with all its channels, as Keras does: as maps lie in memory, so nothing is copied."""

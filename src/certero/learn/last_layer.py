@@ -1,59 +1,46 @@
-"""A last layer that begins where a probe ends.
+"""A last layer that starts as a linear probe.
 
-A layer that starts from chance sends meaningless gradients through the pretrained layers below it until it has learnt,
-and what they knew of other photos is lost meanwhile. Source: Kumar et al., "Fine-tuning can distort pretrained features
-and underperform out-of-distribution", ICLR 2022.
+A layer that starts from random weights sends meaningless gradients through the pretrained layers below it until it has
+learnt, and meanwhile these forget what they knew of other photos. Source: Kumar et al., "Fine-tuning can distort
+pretrained features and underperform out-of-distribution", ICLR 2022.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
+import torch
 
 from certero.engine.blas import one_blas_thread
 from certero.learn.augment import DRAWS, Augmentation, augment
 from certero.learn.batches import deal
-from certero.learn.kernels.heap import kept_memory
-from certero.learn.loop import Examples, autocast
+from certero.learn.classifier import Classifier
+from certero.learn.computing import autocast
+from certero.learn.devices import Trainer
+from certero.learn.examples import TrainingData
+from certero.learn.memory import kept_memory
 from certero.probe.probe import fit_head
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _BATCH = 64
 
 
-def start_last_layer(
-    network: Any,
-    train: Examples,
-    weights: NDArray[np.float64],
-    strength: float,
-    side: int,
-    device: str,
-    in_bf16: bool,
-) -> None:
+def start_last_layer(network: Classifier, data: TrainingData, strength: float, trainer: Trainer) -> None:
     """Sets the last layer of a classifier to a logistic regression on the embeddings of the training photos, in place.
 
     Args:
-        network: of `learn.classifier`, on the CPU.
-        train: photos that are to be trained on; no other photo is looked at.
-        weights: of each output, float64 [F].
+        network: on the CPU.
+        data: photos of train, which are shown without augmentation; those of val are not looked at.
         strength: C of the regression.
-        side: of the network's input, pixels.
-        device: `cpu`, `cuda` or `mps`.
-        in_bf16: whether convolutions and products run in bfloat16.
+        trainer: device and precision.
     """
-    import torch
-
-    network.to(device, memory_format=torch.channels_last).eval()
+    network.to(trainer.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    train, weights = data.train, data.output_weights
     rows = [np.arange(part.start, part.stop) for part in deal(len(train.truth), _BATCH)]
     parts = []
-    with torch.inference_mode(), kept_memory(device):
+    with torch.inference_mode(), kept_memory(trainer.device):
         for images in train.store.read(rows):
             untouched = np.zeros((len(images), DRAWS), np.float32)
-            x = augment(torch.from_numpy(images).to(device), untouched, Augmentation(), side)
-            with autocast(device, in_bf16):
+            x = augment(torch.from_numpy(images).to(trainer.device), untouched, Augmentation(), data.side)
+            with autocast(trainer):
                 embedding, _map = network.features(x.contiguous(memory_format=torch.channels_last))
             parts.append(embedding.float().cpu().numpy())
     with one_blas_thread():

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from certero.learn.augment import Augmentation, augment, draw
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from certero.learn.loop import Examples
+from certero.learn.examples import Examples
+from certero.photos.resizing import resize
 
 _PHOTOS, _EPOCHS, _GAP = 4, 6, 4
 
@@ -19,7 +16,7 @@ _PHOTOS, _EPOCHS, _GAP = 4, 6, 4
 def augmented_sheet(
     train: Examples, augmentation: Augmentation, seed: int, side: int, thumbnail_side: int = 96
 ) -> NDArray[np.uint8]:
-    """A few photos as the first epochs show them, uint8 [H, W, 3]: a row a photo, a column an epoch.
+    """A few photos as the first epochs show them, uint8 [H, W, 3]: one row for each photo, one column for each epoch.
 
     Args:
         train: photos.
@@ -28,10 +25,6 @@ def augmented_sheet(
         side: of the network's input, pixels.
         thumbnail_side: of one photo on the sheet, pixels.
     """
-    import torch
-
-    from certero.photos.resizing import resize
-
     # Spread over the classes: photos of train lie sorted by folder as a rule.
     rows = np.unique(np.linspace(0, len(train.truth) - 1, _PHOTOS).round().astype(np.int64))
     images = torch.from_numpy(next(iter(train.store.read([rows]))))

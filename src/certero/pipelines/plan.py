@@ -13,9 +13,9 @@ from certero.config.recipes import resolve
 from certero.records.protocols import Progress, no_progress
 from certero.runs.folder import check_place, name_of_run
 from certero.runs.openings import check_log
-from certero.stages.estimate.network import plan_network
 from certero.stages.estimate.plan import Plan
 from certero.stages.estimate.probe import plan_probe
+from certero.stages.fitter import require_torch
 from certero.stages.tools import resources
 from certero.stats.requirements import parse_requirement
 
@@ -48,6 +48,11 @@ def plan(
     check_place(place, name_of_run(data), resumable=resolved.fitting == "network")
     if resolved.open_test:
         check_log(keep=False)
-    planned = plan_network if resolved.fitting == "network" else plan_probe
+    if resolved.fitting == "network":
+        require_torch(resolved)
+        # Not at the top: it imports torch.
+        from certero.stages.estimate.network import plan_network as planned
+    else:
+        planned = plan_probe
     with resources(resolved.workers, progress) as tools:
         return planned(data, resolved, tools)

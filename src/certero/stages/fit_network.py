@@ -22,15 +22,19 @@ from certero.interchange import Json
 from certero.learn.augment import Augmentation, read_augmentation
 from certero.learn.batches import PhotoStore, Selection, cap_classes
 from certero.learn.checkpoints import Checkpoints
-from certero.learn.classifier import Classifier, build_classifier, count_outputs, run_frozen_apart
+from certero.learn.classifier import Classifier, build_classifier, count_outputs
 from certero.learn.cnn import Cnn, plan_cnn
+from certero.learn.computing import using_threads
 from certero.learn.devices import Trainer, choose_trainer
+from certero.learn.evaluation import evaluate
+from certero.learn.examples import Examples, TrainingData
 from certero.learn.last_layer import start_last_layer
-from certero.learn.loop import Examples, Progression, StopRequested, judge, train_network, typical_side, using_threads
+from certero.learn.loop import StopRequested, TrainedNetwork, train_network
+from certero.learn.progression import Progression
+from certero.learn.schedule import typical_side
 from certero.learn.sheets import augmented_sheet
 from certero.learn.tracing import export_classifier
 from certero.learn.trial import time_steps
-from certero.machine.libraries import require_library
 from certero.machine.limits import available_bytes
 from certero.probe.backbones import Backbone, check_weights
 from certero.probe.export import calibrate_classifier
@@ -120,12 +124,9 @@ class NetworkFitter:
 
     Raises:
         ConfigError: for augmentation, weights or a backbone that cannot be had.
-        MissingExtra: if torch is not installed.
     """
 
     def __init__(self, settings: TrainSettings, tools: Resources, checkpoints: Path, resume_with: str) -> None:
-        for name in ("torch",) if settings.layers else ("torch", "timm"):
-            require_library(name, f"--recipe {settings.recipe}")
         self._settings = settings
         self._tools = tools
         self._checkpoints = checkpoints
@@ -281,7 +282,7 @@ class NetworkFitter:
             store = PhotoStore([paths[row] for row in others], self.preprocessing, self._tools.map, limit_bytes=0)
             keys = np.zeros(len(others), np.uint64)
             with using_threads(self.threads()):
-                found = self._answers(trained.network, Examples(store, keys, truth[others], truth[others]))
+                found = self._logits(trained.network, Examples(store, keys, truth[others], truth[others]))
             right.append(found.argmax(axis=1) == truth[others])
         return claims_of(drawn, right, len(truth))
 
@@ -314,53 +315,47 @@ class NetworkFitter:
             val = show(store(val_rows, self.preprocessing), val_rows)
         # The weight of a class is that of each of its finer labels.
         weights = weigh_classes(truth[train_rows], classes, settings.class_weights)[groups]
-        device, in_bf16 = self._device()
+        data = TrainingData(train, val, weights, self._augmentation, self.side)
         with tools.timed("fit"), using_threads(self.threads()):
             network = self.build(groups)
             parameters = sum(p.numel() for p in network.parameters())
             hint = f"Free the disk, then go on with: {self._resume_with}"
             checkpoints = Checkpoints(self._checkpoints / name, hint)
             if self._backbone is not None and settings.start_strength and not checkpoints.exist():
-                start_last_layer(network, train, weights, settings.start_strength, self.side, device, in_bf16)
-            network, at = self._run(network, train, val, weights, settings, checkpoints)
-            val_logits = shipped_logits = self._answers(network, val)
+                start_last_layer(network, data, settings.start_strength, self.trainer())
+            trained = self._run(network, data, settings, checkpoints)
+            network, at, val_logits = trained.network, trained.at, trained.val_logits
+            assert val_logits is not None
+            shipped_logits = val_logits
             if settings.refit_epochs:
                 places, before = _show_together(len(train_rows), len(val_rows))
                 both = show(Selection(learnt, places), fitted_rows[places])
                 both.keys[:] += before  # each time changed in another way
                 kept = Checkpoints(self._checkpoints / f"{name}-refit", hint)
-                network, _at = self._run(network, both, None, weights, _to_refit(settings), kept)
-                shipped_logits = self._answers(network, val)
+                together = dataclasses.replace(data, train=both, val=None)
+                network = self._run(network, together, _to_refit(settings), kept).network
+                shipped_logits = self._logits(network, val)
         sheet = augmented_sheet(train, self._augmentation, settings.seed, self.side)
         return Trained(network, at, val, val_rows, fitted_rows, val_logits, shipped_logits, parameters, sheet)
 
-    def _answers(self, network: Classifier, examples: Examples) -> NDArray[np.float64]:
-        """Logits of trained networks, [n, K], in float32 as the model file answers, whatever they were trained in."""
-        logits, _loss, _accuracy = judge(network, examples, self._device()[0], in_bf16=False)
-        return logits
+    def _logits(self, network: Classifier, examples: Examples) -> NDArray[np.float64]:
+        """Logits of a trained network, [n, K], computed in float32 as the model file does."""
+        return evaluate(network, examples, Trainer(self.trainer().device, in_bf16=False)).logits
 
     def _run(
         self,
         network: Classifier,
-        train: Examples,
-        val: Examples | None,
-        weights: NDArray[np.float64],
+        data: TrainingData,
         settings: TrainSettings,
         checkpoints: Checkpoints,
-    ) -> tuple[Classifier, Progression]:
-        device, in_bf16 = self._device()
+    ) -> TrainedNetwork:
         with self._stopping() as stop_asked:
             return train_network(
                 network,
-                train,
-                val,
-                weights,
+                data,
                 settings,
-                augmentation=self._augmentation,
-                side=self.side,
-                device=device,
-                in_bf16=in_bf16,
-                checkpoints=checkpoints,
+                self.trainer(),
+                checkpoints,
                 progress=self._tools.progress,
                 stop_asked=stop_asked,
             )
@@ -384,20 +379,11 @@ class NetworkFitter:
         decoding = (time.perf_counter() - start) / len(rows) / len(stores)
         keys, shown = rows.astype(np.uint64), outputs[rows]
         train, judged = (Examples(store, keys, shown, groups[shown]) for store in stores)
-        device, in_bf16 = self._device()
+        side = typical_side(self.side, settings)
+        data = TrainingData(train, judged, np.ones(len(groups)), self._augmentation, side)
         with using_threads(self.threads()):
             network = self.build(groups)
-            steps, training, judging = time_steps(
-                network,
-                train,
-                judged,
-                len(groups),
-                settings,
-                augmentation=self._augmentation,
-                side=typical_side(self.side, settings),
-                device=device,
-                in_bf16=in_bf16,
-            )
+            steps, training, judging = time_steps(network, data, settings, self.trainer())
             parameters = sum(p.numel() for p in network.parameters())
         return Tried(len(rows) * steps, parameters, training, judging, decoding)
 
@@ -410,22 +396,8 @@ class NetworkFitter:
         Raises:
             ConfigError: if the weights to start from do not fit.
         """
-        settings = self._settings
-        network = build_classifier(
-            self.source(int(groups.max()) + 1, len(groups)),
-            len(groups),
-            groups,
-            settings.seed,
-            settings.normalise,
-            self._weights if settings.layers else None,
-            settings.average_flips,
-            settings.average_zoom,
-            settings.frozen_stages,
-            settings.keep_statistics,
-        )
-        if self._device() == ("cpu", False):
-            run_frozen_apart(network, self.threads())
-        return network
+        source = self.source(int(groups.max()) + 1, len(groups))
+        return build_classifier(source, groups, self._settings, self.trainer())
 
     def _outputs(
         self, development: pl.DataFrame, classes: Sequence[str]
@@ -469,10 +441,6 @@ class NetworkFitter:
     def trainer(self) -> Trainer:
         """The device and precision."""
         return choose_trainer(self._settings.device, self._settings.precision)
-
-    def _device(self) -> tuple[str, bool]:
-        trainer = self.trainer()
-        return trainer.device, trainer.in_bf16
 
     def threads(self) -> int:
         """Threads that torch computes on."""
@@ -552,7 +520,7 @@ def describe_training(trained: Trained, settings: TrainSettings, trainer: Traine
         "batch_size": settings.batch_size,
         "epochs": settings.epochs,
         "shipped_epoch": at.best_epoch if settings.restore_best and at.best_epoch else at.epoch,
-        "outputs": int(trained.network.member.shape[0]),  # type: ignore[index]
+        "outputs": int(trained.network.member.shape[0]),
         "refit_epochs": settings.refit_epochs,
         "photos_fitted": len(trained.fitted_rows),
         "photos_judging": len(trained.val_rows),

@@ -10,6 +10,7 @@ from typing import Protocol
 import polars as pl
 
 from certero.config.settings import TrainSettings
+from certero.machine.libraries import require_library
 from certero.stages.ask_model import Answers
 from certero.stages.embedder import loading_embedder
 from certero.stages.fit_probe import ProbeFitter
@@ -37,6 +38,16 @@ class Fitter(Protocol):
         ...
 
 
+def require_torch(settings: TrainSettings) -> None:
+    """Sees that what trains a network is installed; to be asked before a module that imports it.
+
+    Raises:
+        MissingExtra: if it is not.
+    """
+    for name in ("torch",) if settings.layers else ("torch", "timm"):
+        require_library(name, f"--recipe {settings.recipe}")
+
+
 @contextlib.contextmanager
 def loading_fitter(
     settings: TrainSettings, tools: Resources, checkpoints: Path, resume_with: str
@@ -48,8 +59,12 @@ def loading_fitter(
         tools: cores, caches, progress.
         checkpoints: folder for what long trainings save.
         resume_with: the command line that goes on with the run, for messages.
+
+    Raises:
+        MissingExtra: if torch is needed and not installed.
     """
     if settings.fitting == "network":
+        require_torch(settings)
         from certero.stages.fit_network import NetworkFitter
 
         fitter: Fitter = NetworkFitter(settings, tools, checkpoints, resume_with)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from certero.config.settings import TrainSettings
 from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
 from certero.learn.kernels.activations import activate_in_place
@@ -69,7 +70,7 @@ def test_a_network_from_scratch_learns_to_the_bit_what_it_learnt(pooling: str) -
         {"layer": "relu"},
         {"layer": "dense", "units": "classes"},
     ]
-    network = build_classifier(plan_cnn(layers, 3, 32), 3, np.arange(3), 0).train()
+    network = build_classifier(plan_cnn(layers, 3, 32), np.arange(3), TrainSettings(fitting="network")).train()
     plain = copy.deepcopy(network)
     for layer in plain.modules():
         if isinstance(layer, torch.nn.ReLU | torch.nn.ReLU6 | torch.nn.AvgPool2d):

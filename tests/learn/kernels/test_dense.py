@@ -98,7 +98,7 @@ def test_in_bfloat16_it_learns_as_torch_does_some_columns_at_a_time(
     columns_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Gradients to the last bit; answers are sums of parts, each rounded, so that they differ by a rounding."""
-    monkeypatch.setattr(dense, "_COLUMNS_AT_ONCE_LOW", columns_at_once)
+    monkeypatch.setattr(dense, "_COLUMNS_AT_ONCE_BF16", columns_at_once)
     monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
     plain, ours = _network(), _network()
     speed_up_dense_layers(ours)
@@ -117,7 +117,7 @@ def test_in_bfloat16_it_learns_as_torch_does_some_columns_at_a_time(
 
 def test_asked_without_gradients_or_in_double_precision_torch_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
-    monkeypatch.setattr(dense, "_function", lambda: pytest.fail("not for this"))
+    monkeypatch.setattr(dense._Dense, "apply", lambda *_given: pytest.fail("not for this"))
     network = _network()
     speed_up_dense_layers(network)
     x = torch.randn(6, 40)

@@ -1,15 +1,14 @@
-"""The first convolution, a few photos at a time, and the memory that is kept: the same numbers, sooner."""
+"""The first convolution, a few photos at a time: the same numbers, sooner."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 from certero.config.recipes import resolve
+from certero.config.settings import TrainSettings
 from certero.learn.classifier import build_classifier
 from certero.learn.cnn import plan_cnn
 from certero.learn.kernels import first_block
@@ -21,24 +20,26 @@ CONV = {"layer": "conv", "filters": 6, "kernel": 3, "stride": 1, "padding": 1}
 REST = [CONV, {"layer": "relu"}, {"layer": "flatten"}, {"layer": "dense", "units": "classes"}]
 
 
-def _network(first: list[Any]) -> Any:
-    return build_classifier(plan_cnn([*first, *REST], 3, 20), 3, np.arange(3), 0).to(memory_format=torch.channels_last)
+def _network(first: list[Any], kernels: Literal["on", "off"] = "on") -> Any:
+    settings = TrainSettings(fitting="network", kernels=kernels)
+    network = build_classifier(plan_cnn([*first, *REST], 3, 20), np.arange(3), settings)
+    return network.to(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("pool", ["max_pool", "average_pool"])
-@pytest.mark.parametrize("bend", ["relu", "elu", "tanh"])
+@pytest.mark.parametrize("activation", ["relu", "elu", "tanh"])
 def test_a_few_photos_at_a_time_give_the_same_scores_and_gradients(
-    pool: str, bend: str, monkeypatch: pytest.MonkeyPatch
+    pool: str, activation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Room for the maps of two photos: the last part is a single one.
     for limit in ("_BYTES_AT_ONCE", "_MOST_BYTES_AT_ONCE"):
         monkeypatch.setattr(first_block, limit, 2 * 4 * 6 * 20 * 20)
-    network = _network([CONV, {"layer": bend}, {"layer": pool, "size": 3}])
+    layers = [CONV, {"layer": activation}, {"layer": pool, "size": 3}]
+    plain, network = _network(layers, "off"), _network(layers)
     x = torch.rand(5, 3, 20, 20, generator=torch.Generator().manual_seed(1)) * 255
-    whole = network.last(network.features(x)[0])
+    whole = plain.train().score(x)
     whole.square().sum().backward()
-    wanted = {name: p.grad.clone() for name, p in network.named_parameters()}
-    network.zero_grad()
+    wanted = {name: p.grad for name, p in plain.named_parameters()}
     assert find_first_block(network.bottom) is not None
     scores = network.train().score(x)
     torch.testing.assert_close(scores, whole)
@@ -86,43 +87,5 @@ def test_frozen_first_weights_get_no_gradient() -> None:
 def test_the_source_networks_take_the_short_way(name: str) -> None:
     settings = resolve(name)
     layers = [layer | {"units": 8} if layer.get("units") == 128 else layer for layer in settings.layers]
-    network = build_classifier(plan_cnn(layers, 2, 128), 2, np.arange(2), 0)
+    network = build_classifier(plan_cnn(layers, 2, 128), np.arange(2), settings)
     assert find_first_block(network.bottom) is not None
-
-
-KEPT = """
-import resource, sys
-import torch
-from certero.learn.kernels.heap import kept_memory
-
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
-
-def faults_of(times):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(times):
-        torch.ones(10_000_000)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-faults_of(1)
-start = resident()
-usual = faults_of(4)
-with kept_memory():
-    faults_of(12)  # rests of aligned blocks keep the first few apart
-    kept, held = faults_of(4), resident() - start
-print(usual, kept, held, resident() - start, faults_of(4))
-"""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only the GNU C library of Linux keeps freed memory")
-def test_memory_is_kept_while_training_and_given_back_after_it() -> None:
-    done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    usual, kept, held, left, after = map(int, done.stdout.split())
-    if usual < 10_000:
-        pytest.skip(f"this system's C library keeps freed memory anyway: {usual} page faults")
-    assert kept < usual / 4
-    assert held >= 40_000_000
-    assert left < 5_000_000
-    # The first block is got anew, since it was given back; a later one may find the place of the one before it.
-    assert after > usual / 5

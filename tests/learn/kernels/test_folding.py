@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from certero.config.settings import TrainSettings
 from certero.learn.classifier import build_classifier
 from certero.learn.kernels.folding import fold_normalisations
 from certero.probe.backbones import find_backbone
@@ -24,7 +25,8 @@ def _gradients(network: Any, x: Any) -> tuple[Any, dict[str, Any]]:
 
 def _lite() -> tuple[Any, Any]:
     """The bundled network as it is built, and the same with its layers' own forward passes."""
-    network = build_classifier(find_backbone("efficientnet_lite0", None), 3, np.arange(3), 0, keep_statistics=True)
+    settings = TrainSettings(fitting="network", keep_statistics=True)
+    network = build_classifier(find_backbone("efficientnet_lite0", None), np.arange(3), settings)
     plain = copy.deepcopy(network)
     for layer in plain.modules():
         layer.__dict__.pop("forward", None)

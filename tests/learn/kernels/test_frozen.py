@@ -10,8 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the [networks] extra")
 
-from certero.learn.classifier import build_classifier, run_frozen_apart  # noqa: E402
-from certero.learn.loop import freeze  # noqa: E402
+from certero.config.settings import TrainSettings  # noqa: E402
+from certero.learn.classifier import build_classifier, freeze  # noqa: E402
+from certero.learn.kernels.frozen import run_frozen_stages_apart  # noqa: E402
 from certero.probe.backbones import find_backbone  # noqa: E402
 
 CLASSES = 3
@@ -19,9 +20,8 @@ CLASSES = 3
 
 def _network(frozen: float = 0.75, keep: bool = True) -> Any:
     backbone = find_backbone("efficientnet_lite0")
-    return build_classifier(backbone, CLASSES, np.arange(CLASSES), 0, frozen_stages=frozen, keep_statistics=keep).to(
-        memory_format=torch.channels_last
-    )
+    settings = TrainSettings(fitting="network", frozen_stages=frozen, keep_statistics=keep)
+    return build_classifier(backbone, np.arange(CLASSES), settings).to(memory_format=torch.channels_last)
 
 
 def _levels(side: int = 64) -> Any:
@@ -31,8 +31,8 @@ def _levels(side: int = 64) -> Any:
 @pytest.mark.parametrize("keep", [True, False], ids=["kept statistics", "batch statistics"])
 def test_answers_and_gradients_are_those_of_the_network_in_one_piece(keep: bool) -> None:
     whole, apart = _network(keep=keep), _network(keep=keep)
-    run_frozen_apart(apart, 2)
-    assert apart.apart is not None
+    run_frozen_stages_apart(apart, 2)
+    assert "extract" in vars(apart)
     for network in (whole, apart):
         freeze(network, only_last=False)
         network.train()
@@ -57,7 +57,7 @@ def test_answers_and_gradients_are_those_of_the_network_in_one_piece(keep: bool)
 
 def test_a_copy_computes_with_its_own_layers_and_its_file_is_whole() -> None:
     network = _network().eval()
-    run_frozen_apart(network, 1)
+    run_frozen_stages_apart(network, 1)
     twin = copy.deepcopy(network)
     before = network.features(_levels())[0].detach()
     with torch.no_grad():
@@ -70,10 +70,10 @@ def test_a_copy_computes_with_its_own_layers_and_its_file_is_whole() -> None:
 
 def test_what_cannot_be_set_apart_stays_in_one_piece() -> None:
     network = _network(frozen=0)
-    run_frozen_apart(network, 1)
-    assert network.apart is None
+    run_frozen_stages_apart(network, 1)
+    assert "extract" not in vars(network)
     # With the last block frozen and one below it not, nothing but the stem's input rests on frozen layers alone.
     odd = _network(frozen=0.75)
     odd.frozen = odd.frozen[-1:]
-    run_frozen_apart(odd, 1)
-    assert odd.apart is None
+    run_frozen_stages_apart(odd, 1)
+    assert "extract" not in vars(odd)

@@ -89,7 +89,7 @@ def test_in_bfloat16_answers_and_gradients_are_those_of_a_convolution(
     tiles_at_once: int, padding: int, n: int, height: int, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rounding costs 1.5 % of the spread, root mean square: some six times that of products one by one."""
-    monkeypatch.setattr(winograd, "_TILES_AT_ONCE_LOW", tiles_at_once)
+    monkeypatch.setattr(winograd, "_TILES_AT_ONCE_BF16", tiles_at_once)
     x, weight, bias = _case(n, 128, 130, height, width)
     low = x.bfloat16()
     exact = [tensor.double().requires_grad_(True) for tensor in (low, weight, bias)]
@@ -125,8 +125,8 @@ def test_work_on_the_cores_leaves_torch_its_threads() -> None:
 def test_layers_of_other_kinds_and_small_ones_are_left_alone() -> None:
     kinds = torch.nn.Conv2d
     assert winograd.fits(kinds(64, 128, 3, padding=1))
-    assert winograd.fits(kinds(128, 256, 3), low=True)
-    assert not winograd.fits(kinds(64, 256, 3), low=True)
+    assert winograd.fits(kinds(128, 256, 3), in_bf16=True)
+    assert not winograd.fits(kinds(64, 256, 3), in_bf16=True)
     for other in (
         kinds(64, 128, 3, stride=2),
         kinds(64, 128, 5),

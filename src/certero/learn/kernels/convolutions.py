@@ -1,35 +1,32 @@
-"""Convolutions that train fast on a CPU; what is learnt stays the same.
+"""Convolutions that train fast on a CPU; what they learn stays the same but for rounding.
 
-- In bfloat16 oneDNN has slow gradients of depthwise convolutions: see `depthwise`.
-- In float32 3x3 convolutions of many channels need a quarter of the multiplications: see `winograd`.
-- On a processor with AVX2 alone the weights' gradient of the others takes oneDNN two to four times as long as the
-  forward pass: see `weight_gradients`.
+- In bfloat16, oneDNN has slow gradients of depthwise convolutions: see `depthwise`.
+- 3x3 convolutions of many channels need a quarter of the multiplications: see `winograd`.
+- On a processor with AVX2 alone, oneDNN's weight gradient of the others takes two to four times as long as the forward
+  pass: see `weight_gradients`.
 
 Measured by `benchmarks/backbone_step.py` and `benchmarks/convolution_gradients.py`.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import torch
 
 from certero.learn.kernels import cores, depthwise, winograd
 from certero.learn.kernels.weight_gradients import FEW_CHANNELS, weight_gradient
 
-if TYPE_CHECKING:
-    import torch
-
-# With fewer channels products of matrices are too thin to be fast.
+# With fewer channels the matrix products are too thin to be fast.
 _LEAST_CHANNELS = 16
 
 
 def speed_up_convolutions(network: torch.nn.Module) -> None:
-    """Gives each convolution of a network the faster ways to train, where they apply; in place.
+    """Gives each convolution of a network the faster methods of training, where they apply; in place.
 
-    Answers are torch's own but for rounding, and to the last bit where no gradient is asked for.
+    Outputs are torch's own but for rounding, and to the last bit where no gradient is wanted.
     """
-    import torch
 
     def forward(layer: torch.nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
         return convolve(layer, x, layer.weight, layer.bias)
@@ -40,7 +37,7 @@ def speed_up_convolutions(network: torch.nn.Module) -> None:
 
 
 def convolve(layer: torch.nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """What a convolution gives with other weights in place of its own, [N, C, h, w], in the faster ways to train.
+    """Output of a convolution with other weights in place of its own, [N, C, h, w], by the fastest method of training.
 
     Args:
         layer: its stride, padding, dilation and groups; it pads with zeros.
@@ -48,40 +45,36 @@ def convolve(layer: torch.nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias
         weight: of the shape of the layer's own.
         bias: [C], or None.
     """
-    import torch
-
-    low = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    if x.device.type == "cpu" and torch.is_grad_enabled() and (way := _way(layer, x, low)) is not None:
-        x = x.to(torch.bfloat16) if low else x
-        faster: torch.Tensor = _function().apply(x, weight, bias, layer.stride[0], layer.padding[0], way)
-        return faster
+    in_bf16 = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    if x.device.type == "cpu" and torch.is_grad_enabled() and (method := _choose_method(layer, x, in_bf16)) is not None:
+        x = x.to(torch.bfloat16) if in_bf16 else x
+        out: torch.Tensor = _Convolution.apply(x, weight, bias, layer.stride[0], layer.padding[0], method)
+        return out
     return torch.nn.functional.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
 
 
-class _Way(NamedTuple):
+class _Method(NamedTuple):
     """How a convolution is computed.
 
     Args:
-        answers: made of the input, weights and bias in float32, stride, and padding.
-        gradients: of input and weights, None where not wanted, made of the output's gradient, the same without the
-            bias, and which of the two are wanted. The weights' may be of the maps' kind.
+        forward: from the input, weights and bias in float32, stride, and padding to the output.
+        backward: from the output's gradient, input, weights, stride, padding, and which of the two are wanted, to the
+            gradients of input and weights, None where not wanted. The weights' may have the dtype of the input.
     """
 
-    answers: Callable[..., torch.Tensor]
-    gradients: Callable[..., tuple[torch.Tensor | None, torch.Tensor | None]]
+    forward: Callable[..., torch.Tensor]
+    backward: Callable[..., tuple[torch.Tensor | None, torch.Tensor | None]]
 
 
-def _way(layer: torch.nn.Conv2d, x: torch.Tensor, low: bool) -> _Way | None:
+def _choose_method(layer: torch.nn.Conv2d, x: torch.Tensor, in_bf16: bool) -> _Method | None:
     """The fastest one that is known for a layer and its input; None where that is torch's own."""
-    import torch
-
-    if low and depthwise.applies(layer):
+    if in_bf16 and depthwise.applies(layer):
         return _DEPTHWISE
-    if not low and (x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")):
+    if not in_bf16 and (x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")):
         return None
-    if winograd.fits(layer, low) and winograd.gains(x, int(layer.padding[0]), low):
-        return _TILES
-    return _BANDS if not low and cores.are_faster() and _is_dense(layer) else None
+    if winograd.fits(layer, in_bf16) and winograd.gains(x, int(layer.padding[0]), in_bf16):
+        return _WINOGRAD
+    return _BANDS if not in_bf16 and cores.are_faster() and _is_dense(layer) else None
 
 
 def _is_dense(layer: torch.nn.Conv2d) -> bool:
@@ -98,87 +91,91 @@ def _is_dense(layer: torch.nn.Conv2d) -> bool:
     )
 
 
-def _tile_answers(
+def _winograd_forward(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, _stride: int, padding: int
 ) -> torch.Tensor:
     return winograd.convolve(x, weight, bias, padding)
 
 
-def _tile_gradients(
-    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, _stride: int, padding: int, wanted: tuple[bool, bool]
+def _winograd_backward(
+    grad_output: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    _stride: int,
+    padding: int,
+    wanted: tuple[bool, bool],
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    return winograd.gradients(gradient, x, weight, padding, wanted)
+    return winograd.gradients(grad_output, x, weight, padding, wanted)
 
 
-def _depthwise_answers(
+def _depthwise_forward(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: int, padding: int
 ) -> torch.Tensor:
-    import torch
-
-    offset = None if bias is None else bias.to(x.dtype)
-    return torch.nn.functional.conv2d(x, weight.to(x.dtype), offset, stride, padding, 1, len(weight))
+    bias = None if bias is None else bias.to(x.dtype)
+    return torch.nn.functional.conv2d(x, weight.to(x.dtype), bias, stride, padding, 1, len(weight))
 
 
-def _depthwise_gradients(
-    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int, wanted: tuple[bool, bool]
+def _depthwise_backward(
+    grad_output: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    stride: int,
+    padding: int,
+    wanted: tuple[bool, bool],
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    given = (gradient, x, weight.to(x.dtype), stride, padding)
+    given = (grad_output, x, weight.to(x.dtype), stride, padding)
     return (
         depthwise.input_gradient(*given) if wanted[0] else None,
         depthwise.weight_gradient(*given) if wanted[1] else None,
     )
 
 
-def _band_answers(
+def _band_forward(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: int, padding: int
 ) -> torch.Tensor:
-    import torch
-
     return torch.nn.functional.conv2d(x, weight, bias, stride, padding)
 
 
-def _band_gradients(
-    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int, wanted: tuple[bool, bool]
+def _band_backward(
+    grad_output: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    stride: int,
+    padding: int,
+    wanted: tuple[bool, bool],
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     return (
-        depthwise.torch_gradient(gradient, x, weight, stride, padding, 1, "input") if wanted[0] else None,
-        weight_gradient(gradient, x, weight, padding) if wanted[1] else None,
+        depthwise.torch_gradient(grad_output, x, weight, stride, padding, 1, "input") if wanted[0] else None,
+        weight_gradient(grad_output, x, weight, padding) if wanted[1] else None,
     )
 
 
-_TILES = _Way(_tile_answers, _tile_gradients)
-_DEPTHWISE = _Way(_depthwise_answers, _depthwise_gradients)
-_BANDS = _Way(_band_answers, _band_gradients)
+_WINOGRAD = _Method(_winograd_forward, _winograd_backward)
+_DEPTHWISE = _Method(_depthwise_forward, _depthwise_backward)
+_BANDS = _Method(_band_forward, _band_backward)
 
 
-@functools.cache
-def _function() -> Any:
-    """The autograd function, made at its first use: torch is loaded by then."""
-    import torch
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        stride: int,
+        padding: int,
+        method: _Method,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.padding, ctx.method = stride, padding, method
+        return method.forward(x, weight, bias, stride, padding)
 
-    class Convolution(torch.autograd.Function):
-        @staticmethod
-        def forward(
-            ctx: Any,
-            x: torch.Tensor,
-            weight: torch.Tensor,
-            bias: torch.Tensor | None,
-            stride: int,
-            padding: int,
-            way: _Way,
-        ) -> torch.Tensor:
-            ctx.save_for_backward(x, weight)
-            ctx.stride, ctx.padding, ctx.way = stride, padding, way
-            return way.answers(x, weight, bias, stride, padding)
-
-        @staticmethod
-        def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-            x, weight = ctx.saved_tensors
-            gradient = gradient.contiguous(memory_format=torch.channels_last)
-            *wanted, wants_bias = ctx.needs_input_grad[:3]
-            of_x, of_weight = ctx.way.gradients(gradient, x, weight, ctx.stride, ctx.padding, tuple(wanted))
-            # In the maps' own kind: torch has fast code for that alone.
-            of_bias = gradient.sum((0, 2, 3)).to(weight.dtype) if wants_bias else None
-            return of_x, None if of_weight is None else of_weight.to(weight.dtype), of_bias, None, None, None
-
-    return Convolution
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        grad_output = grad_outputs[0].contiguous(memory_format=torch.channels_last)
+        *wanted, wants_bias = ctx.needs_input_grad[:3]
+        grad_input, grad_weight = ctx.method.backward(grad_output, x, weight, ctx.stride, ctx.padding, tuple(wanted))
+        # Summed in the dtype of the feature maps: torch has fast code for that alone.
+        grad_bias = grad_output.sum((0, 2, 3)).to(weight.dtype) if wants_bias else None
+        return grad_input, None if grad_weight is None else grad_weight.to(weight.dtype), grad_bias, None, None, None

@@ -1,25 +1,23 @@
-"""Gradients of depthwise convolutions in bfloat16 on a CPU, by the kernels that are fast there.
+"""Gradients of depthwise convolutions in bfloat16 on a CPU, by those kernels of oneDNN that are fast there.
 
-oneDNN has fast bfloat16 kernels for depthwise convolutions of stride 1, and for the weights' gradient of 3x3 ones; for
-the others it falls back to reference code that takes up to fifty times as long, and takes most of the training of a
-network of the EfficientNet or MobileNet family. The same sums can be had from the fast ones:
+oneDNN has fast bfloat16 kernels for depthwise convolutions of stride 1, and for the weight gradient of 3x3 ones; for
+the others it falls back to reference code that takes up to fifty times as long, which is most of the training of a
+network of the EfficientNet or MobileNet family. The fast kernels can compute the same sums:
 
-- the input's gradient at stride 2 is a convolution of stride 1 over the gradient spread out with zeros;
-- the weights' gradient of a 5x5 kernel is that of four 3x3 kernels over shifted inputs.
+- the input gradient at stride 2 is a convolution of stride 1 over the output gradient, dilated with zeros;
+- the weight gradient of a 5x5 kernel is that of four 3x3 kernels over shifted inputs.
 
 Measured by `benchmarks/backbone_step.py --precision bf16`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import torch
+import torch
+from torch.nn import functional
 
 
 def applies(layer: torch.nn.Conv2d) -> bool:
-    """Whether these gradients are those of a layer."""
+    """Whether a layer is a depthwise convolution of 3x3 or 5x5 that keeps the size at stride 1."""
     size, stride, padding = layer.kernel_size[0], layer.stride[0], layer.padding[0]
     return (
         layer.groups == layer.in_channels == layer.out_channels
@@ -33,65 +31,66 @@ def applies(layer: torch.nn.Conv2d) -> bool:
 
 
 def torch_gradient(
-    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int, groups: int, wanted: str
+    grad_output: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    stride: int,
+    padding: int,
+    groups: int,
+    wanted: str,
 ) -> torch.Tensor:
-    """The gradient of a convolution as torch computes it: of the input, [N, c, H, W], or of the weights.
+    """A gradient of a convolution as torch computes it: of the input, [N, c, H, W], or of the weights.
 
     Args:
-        gradient: of the output, [N, C, h, w].
+        grad_output: gradient of the output, [N, C, h, w].
         x: input, [N, c, H, W].
         weight: [C, c / groups, k, k].
-        stride: steps of the kernel, the same both ways.
+        stride: of the kernel, the same both ways.
         padding: zeros around the input, the same on all sides.
         groups: of the channels.
         wanted: `input` or `weight`.
     """
-    import torch
-
-    asked = [wanted == "input", wanted == "weight", False]
-    found: tuple[torch.Tensor, ...] = torch.ops.aten.convolution_backward(
-        gradient, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], groups, asked
+    mask = [wanted == "input", wanted == "weight", False]
+    gradients: tuple[torch.Tensor, ...] = torch.ops.aten.convolution_backward(
+        grad_output, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], groups, mask
     )
-    return found[asked.index(True)]
+    return gradients[mask.index(True)]
 
 
 def input_gradient(
-    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
+    grad_output: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
 ) -> torch.Tensor:
     """Gradient of the input of a depthwise convolution, [N, C, H, W].
 
     Args:
-        gradient: of the output, [N, C, h, w], channels last.
+        grad_output: gradient of the output, [N, C, h, w], channels last.
         x: input, of which only the shape is used, [N, C, H, W].
         weight: [C, 1, k, k].
-        stride: steps of the kernel, the same both ways.
+        stride: of the kernel, the same both ways.
         padding: zeros around the input, k // 2.
     """
-    from torch.nn import functional
-
     if stride == 1:
-        return torch_gradient(gradient, x, weight, 1, padding, len(weight), "input")
+        return torch_gradient(grad_output, x, weight, 1, padding, len(weight), "input")
     n, channels, height, width = x.shape
-    # As large as the input plus what the kernel needs; the places between the steps stay zero.
-    spread = gradient.new_zeros((n, height, width, channels)).permute(0, 3, 1, 2)
-    spread[:, :, ::stride, ::stride] = gradient
-    return functional.conv2d(spread, weight.flip(2, 3), None, 1, padding, 1, channels)
+    dilated = grad_output.new_zeros((n, height, width, channels)).permute(0, 3, 1, 2)
+    dilated[:, :, ::stride, ::stride] = grad_output
+    return functional.conv2d(dilated, weight.flip(2, 3), None, 1, padding, 1, channels)
 
 
 def weight_gradient(
-    gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
+    grad_output: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
 ) -> torch.Tensor:
     """Gradient of the weights of a depthwise convolution, [C, 1, k, k]; arguments as for `input_gradient`."""
     n, channels, height, width = x.shape
 
-    def native(x: torch.Tensor, weight: torch.Tensor, gradient: torch.Tensor, padding: int) -> torch.Tensor:
-        return torch_gradient(gradient, x, weight, stride, padding, channels, "weight")
+    def native(x: torch.Tensor, weight: torch.Tensor, grad_output: torch.Tensor, padding: int) -> torch.Tensor:
+        return torch_gradient(grad_output, x, weight, stride, padding, channels, "weight")
 
     if weight.shape[2] == 3:
-        return native(x, weight, gradient, padding)
+        return native(x, weight, grad_output, padding)
     if stride > 1:
-        return native(x.float(), weight.float(), gradient.float(), padding).to(weight.dtype)
-    rows, columns = gradient.shape[2:]
+        return native(x.float(), weight.float(), grad_output.float(), padding).to(weight.dtype)
+    rows, columns = grad_output.shape[2:]
     padded = x.new_zeros((n, rows + 5, columns + 5, channels))
     padded[:, padding : padding + height, padding : padding + width] = x.permute(0, 2, 3, 1)
     found = weight.new_empty((channels, 1, 6, 6))
@@ -99,6 +98,6 @@ def weight_gradient(
     for top in (0, 3):
         for left in (0, 3):
             part = padded[:, top : top + rows + 2, left : left + columns + 2].contiguous().permute(0, 3, 1, 2)
-            found[:, :, top : top + 3, left : left + 3] = native(part, small, gradient, 0)
+            found[:, :, top : top + 3, left : left + 3] = native(part, small, grad_output, 0)
     # The sixth row and column belong to no weight.
     return found[:, :, :5, :5].contiguous()

@@ -1,52 +1,58 @@
 """The first convolution of a network from scratch, a few photos at a time.
 
-Its maps are the largest of all and cost the least arithmetic. A few photos' maps stay in the processor's cache until
-they are pooled; on the way back they are computed again rather than kept. That is faster than fetching from memory,
-and takes a fraction of it. Source: Chen et al., "Training deep nets with sublinear memory cost", 2016.
+Its feature maps are the largest of all and cost the least arithmetic. Those of a few photos stay in the processor's
+cache until they are pooled; in the backward pass they are computed again rather than kept. That is faster than fetching
+them from memory, and takes a fraction of the memory.
+Source: Chen et al., "Training deep nets with sublinear memory cost", 2016 (gradient checkpointing).
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
+import torch
+from torch import nn
 
-# Maps of so many bytes at once: about a processor's cache, and work enough for its cores.
+# Feature maps of so many bytes at once: about a processor's cache, and work enough for its cores.
 _BYTES_AT_ONCE = 32_000_000
 _MOST_BYTES_AT_ONCE = 4 * _BYTES_AT_ONCE
+_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Tanh)
 
 
-def find_first_block(layers: torch.nn.Sequential) -> torch.nn.Sequential | None:
-    """The leading convolution, bend and pooling; None where the network begins otherwise.
+def run_first_block_in_chunks(layers: nn.Sequential) -> None:
+    """Trains the first block of a sequence of layers a few photos at a time, where it begins with one; in place.
 
-    Batch normalisation and dropout in between would see a few photos instead of the batch, so they rule it out.
+    The input of the layers, photos, gets no gradient.
     """
-    from torch import nn
+    if find_first_block(layers) is not None:
+        # Not a closure: a copy of the network must compute with its own layers.
+        layers.forward = functools.partial(_forward, layers)  # type: ignore[method-assign]
 
-    bends = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Tanh)
-    if len(layers) < 3 or not isinstance(layers[0], nn.Conv2d) or not isinstance(layers[1], bends):
+
+def find_first_block(layers: nn.Sequential) -> nn.Sequential | None:
+    """The leading convolution, activation and pooling; None where the network begins otherwise.
+
+    Batch normalisation or dropout in between would see a few photos instead of the batch, so they rule it out.
+    """
+    if len(layers) < 3 or not isinstance(layers[0], nn.Conv2d) or not isinstance(layers[1], _ACTIVATIONS):
         return None
     return layers[:3] if isinstance(layers[2], nn.MaxPool2d | nn.AvgPool2d) else None
 
 
-def run_in_parts(block: torch.nn.Sequential, x: torch.Tensor) -> torch.Tensor:
-    """What the block makes of photos, and gradients for its weights alone: photos need none.
-
-    Args:
-        block: as `find_first_block` gives it.
-        x: float32 [N, 3, H, W].
-    """
-    out: torch.Tensor = _function().apply(x, block, *block.parameters())
+def _forward(layers: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+    if not layers.training or x.device.type != "cpu":
+        plain: torch.Tensor = nn.Sequential.forward(layers, x)  # type: ignore[no-untyped-call]
+        return plain
+    block = layers[:3]
+    pooled = _InChunks.apply(x, block, *block.parameters())
+    out: torch.Tensor = layers[3:](pooled)
     return out
 
 
 def _photos_at_once(block: Any, x: torch.Tensor) -> int:
-    """Some for each thread, if they are not too large: torch pools a photo on one thread on the way back."""
-    import torch
-
+    """Some for each thread, if they are not too large: torch's backward pass of pooling has one thread for a photo."""
     rows, columns = (
         (length + 2 * padding - kernel) // stride + 1
         for length, padding, kernel, stride in zip(
@@ -61,53 +67,44 @@ def _photos_at_once(block: Any, x: torch.Tensor) -> int:
 
 
 def _run(block: Any, x: torch.Tensor) -> torch.Tensor:
-    import torch
-    from torch import nn
-
     if isinstance(block[1], nn.ReLU) and isinstance(block[2], nn.MaxPool2d):
-        # The largest of bent levels is the bent largest level: the same numbers, from a quarter of the work.
+        # ReLU and the maximum commute: the same numbers, with a quarter of the work for ReLU.
         return torch.relu_(block[2](block[0](x)))
     out: torch.Tensor = block(x)
     return out
 
 
-@cache
-def _function() -> Any:
-    import torch
+class _InChunks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, block: Any, *weights: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        ctx.block, ctx.weights = block, weights
+        ctx.in_bf16 = torch.is_autocast_enabled("cpu")
+        size = _photos_at_once(block, x)
+        first = _run(block, x[:size])
+        out = torch.empty(
+            (len(x), *first.shape[1:]), dtype=first.dtype, memory_format=torch.channels_last, device=x.device
+        )
+        out[:size] = first
+        for start in range(size, len(x), size):
+            out[start : start + size] = _run(block, x[start : start + size])
+        return out
 
-    class InParts(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: torch.Tensor, block: Any, *weights: torch.Tensor) -> torch.Tensor:
-            ctx.save_for_backward(x)
-            ctx.block, ctx.weights = block, weights
-            ctx.in_bf16 = torch.is_autocast_enabled("cpu")
-            size = _photos_at_once(block, x)
-            first = _run(block, x[:size])
-            out = torch.empty(
-                (len(x), *first.shape[1:]), dtype=first.dtype, memory_format=torch.channels_last, device=x.device
-            )
-            out[:size] = first
-            for start in range(size, len(x), size):
-                out[start : start + size] = _run(block, x[start : start + size])
-            return out
-
-        @staticmethod
-        def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-            (x,), (gradient,) = ctx.saved_tensors, gradients
-            asked = [weight for weight in ctx.weights if weight.requires_grad]
-            sums: list[torch.Tensor] = []
-            size = _photos_at_once(ctx.block, x)
-            for start in range(0, len(x), size):
-                part = slice(start, start + size)
-                with torch.enable_grad(), torch.autocast("cpu", torch.bfloat16, enabled=ctx.in_bf16):
-                    out = _run(ctx.block, x[part])
-                found = torch.autograd.grad(out, asked, gradient[part])
-                if sums:
-                    for total, more in zip(sums, found, strict=True):
-                        total += more
-                else:
-                    sums = list(found)
-            left = iter(sums)
-            return None, None, *(next(left) if weight.requires_grad else None for weight in ctx.weights)
-
-    return InParts
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> Any:
+        (x,), (grad_output,) = ctx.saved_tensors, grad_outputs
+        trained = [weight for weight in ctx.weights if weight.requires_grad]
+        sums: list[torch.Tensor] = []
+        size = _photos_at_once(ctx.block, x)
+        for start in range(0, len(x), size):
+            part = slice(start, start + size)
+            with torch.enable_grad(), torch.autocast("cpu", torch.bfloat16, enabled=ctx.in_bf16):
+                out = _run(ctx.block, x[part])
+            gradients = torch.autograd.grad(out, trained, grad_output[part])
+            if sums:
+                for total, more in zip(sums, gradients, strict=True):
+                    total += more
+            else:
+                sums = list(gradients)
+        left = iter(sums)
+        return None, None, *(next(left) if weight.requires_grad else None for weight in ctx.weights)

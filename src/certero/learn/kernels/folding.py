@@ -1,46 +1,44 @@
-"""Normalisations that stand still, put into the convolutions before them; what is learnt stays the same.
+"""Batch normalisations with fixed statistics, folded into the convolutions before them; what is learnt stays the same.
 
-A normalisation whose statistics are kept is one factor and one offset a channel. Put into the convolution before it, it
-costs nothing: no pass over the activations forward, none backward, and no copy kept. The gradients of its own weights
-come through the factor.
+A normalisation that keeps its statistics is one factor and one offset for each channel. Folded into the convolution
+before it, it costs nothing: no pass over the activations forwards, none backwards, and no copy kept. Its own weights
+get their gradients through the factor.
 
-With activations that keep no copy (`activations`) EfficientNet-Lite0 keeps 29 MB a photo for the way back instead of
-79, and a step takes a tenth less time; `benchmarks/backbone_step.py` measures the time, a test the memory.
+Together with activations that keep no copy (`activations`), EfficientNet-Lite0 keeps 29 MB a photo for the backward
+pass instead of 79, and a step takes a tenth less time; `benchmarks/backbone_step.py` measures the time, a test the
+memory.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import fx
 
 from certero.learn.kernels.convolutions import convolve
 
-if TYPE_CHECKING:
-    import torch
-    from torch import fx
-
 
 def fold_normalisations(body: torch.nn.Module) -> int:
-    """Puts each normalisation that alone follows a convolution into it; in place.
+    """Folds each normalisation into the convolution that it alone follows; in place.
 
-    Only for a backbone whose normalisations go by their kept statistics in training, too. For an exported file the
-    layers are what they were.
+    Only for a backbone whose normalisations keep their statistics in training, too. An exported file holds the layers
+    as they were built.
 
     Returns:
-        How many were folded; none in a backbone whose layers cannot be followed.
+        How many were folded; none in a backbone that cannot be traced.
     """
     pairs = list(_pairs(body))
     for convolution, norm in pairs:
         # Not closures: a copy of the network must compute with its own layers.
-        convolution.forward = partial(_convolved, convolution, norm)
-        norm.forward = partial(_activated, norm)
+        convolution.forward = functools.partial(_convolve_and_normalise, convolution, norm)
+        norm.forward = functools.partial(_activate, norm)
     return len(pairs)
 
 
-def _convolved(convolution: Any, norm: Any, x: torch.Tensor) -> torch.Tensor:
-    import torch
-
+def _convolve_and_normalise(convolution: Any, norm: Any, x: torch.Tensor) -> torch.Tensor:
     if torch.onnx.is_in_onnx_export():
         plain: torch.Tensor = type(convolution).forward(convolution, x)
         return plain
@@ -51,22 +49,17 @@ def _convolved(convolution: Any, norm: Any, x: torch.Tensor) -> torch.Tensor:
     return convolve(convolution, x, convolution.weight * factor.reshape(-1, 1, 1, 1), offset)
 
 
-def _activated(norm: Any, x: torch.Tensor) -> torch.Tensor:
-    import torch
-
+def _activate(norm: Any, x: torch.Tensor) -> torch.Tensor:
     if torch.onnx.is_in_onnx_export():
         plain: torch.Tensor = type(norm).forward(norm, x)
         return plain
-    # timm's normalisations have their activation in them, torch's have none.
-    answer: torch.Tensor = norm.act(norm.drop(x)) if hasattr(norm, "act") else x
-    return answer
+    # timm's normalisations contain their activation, torch's have none.
+    out: torch.Tensor = norm.act(norm.drop(x)) if hasattr(norm, "act") else x
+    return out
 
 
 def _pairs(body: torch.nn.Module) -> Iterator[tuple[Any, Any]]:
-    """Convolutions and the normalisations that are the only ones to see what they give."""
-    import torch
-    from torch import fx
-
+    """Convolutions, each with the normalisation that alone reads its output."""
     graph = trace(body)
     if graph is None:
         return
@@ -78,7 +71,7 @@ def _pairs(body: torch.nn.Module) -> Iterator[tuple[Any, Any]]:
             continue
         convolution, norm = modules[str(before.target)], modules[str(node.target)]
         if (
-            type(convolution) is torch.nn.Conv2d  # others pad in ways of their own
+            type(convolution) is torch.nn.Conv2d  # subclasses pad in ways of their own
             and convolution.padding_mode == "zeros"
             and isinstance(norm, torch.nn.BatchNorm2d)
             and norm.affine
@@ -88,22 +81,19 @@ def _pairs(body: torch.nn.Module) -> Iterator[tuple[Any, Any]]:
             yield convolution, norm
 
 
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
+        # timm's own layers of these kinds branch on the shape of their input.
+        is_one_step = isinstance(m, torch.nn.Conv2d | torch.nn.BatchNorm2d)
+        return is_one_step or super().is_leaf_module(m, module_qualified_name)
+
+
 def trace(network: torch.nn.Module) -> fx.Graph | None:
-    """The steps of a network, convolutions and normalisations as one step each.
+    """The graph of a network, each convolution and each normalisation as one node.
 
-    None where they depend on what it is given: such a network trains all the same, only slower.
+    None where its steps depend on its input: such a network trains all the same, only slower.
     """
-    import torch
-    from torch import fx
-
-    leaves = (torch.nn.Conv2d, torch.nn.BatchNorm2d)
-
-    class Tracer(fx.Tracer):
-        def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
-            # timm's own layers of these kinds decide by the shape of what they are given.
-            return isinstance(m, leaves) or super().is_leaf_module(m, module_qualified_name)
-
     try:
-        return Tracer().trace(network)
+        return _Tracer().trace(network)
     except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, AssertionError):
         return None

@@ -1,13 +1,13 @@
 """3x3 convolutions with a quarter of the multiplications, forwards and backwards; the same numbers but for rounding.
 
-Sixteen outputs, 4x4, that see 6x6 inputs take 144 multiplications one by one and 36 after a change of basis on both
-sides: in the new basis a convolution is 36 products of matrices, one for each place of the 6x6. Changing the basis is
-a product of matrices, too. Some tiles at a time, each core for itself, so that a tile stays in the core's own cache
-from the photos to the answers. Gradients are the same three steps the other way.
+A tile of 4x4 outputs, which sees 6x6 inputs, takes 144 multiplications directly and 36 after a Winograd transform of
+inputs and weights: between the transforms, a convolution is 36 matrix products, one for each place of the 6x6. Each
+transform is a matrix product, too. Each core takes some tiles at a time, so that a tile stays in the core's own cache
+from the input to the output. Gradients are the same three steps the other way.
 
 Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016, F(4x4, 3x3), for a minimal filter of
-Winograd, "Arithmetic complexity of computations", 1980. Rounding costs some four times that of adding up one by one:
-some 2e-6 of the answers' spread in float32.
+Winograd, "Arithmetic complexity of computations", 1980. The rounding error is some four times that of a direct sum:
+about 2e-6 of the standard deviation of the outputs in float32.
 """
 
 from __future__ import annotations
@@ -16,39 +16,36 @@ import functools
 import math
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from certero.engine.blas import one_numpy_thread
 from certero.learn.kernels import cores
-from certero.learn.kernels.heap import apart
-
-if TYPE_CHECKING:
-    import torch
 
 Numbers = NDArray[np.float32]
 
-# Outputs of a tile along each side, and inputs that they see.
+# Outputs of a tile along each side, and the inputs that they see.
 _OUT, _IN = 4, 6
-# Where the polynomials of F(4, 3) are evaluated, besides at infinity. Of the pairs of points that binary fractions hold
-# exactly, those that round least: in bfloat16 half of what 1 and 2 cost, which tables usually have.
+# Where the polynomials of F(4, 3) are evaluated, besides at infinity. Of the points that are exact in binary, those
+# with the least rounding error: in bfloat16 half of that of the usual 1 and 2.
 _POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)
 # Tiles of each product: enough that reading the weights costs little, few enough for a core's own cache.
 _TILES_AT_ONCE = 64
-# Twice as many where the weights, from so many pairs of channels on, are read from beyond that cache each time.
+# Twice as many from so many pairs of channels on, whose weights do not fit into that cache and are read each time.
 _MANY_PAIRS = 16_384
-# In bfloat16 products are so fast that adding up the weights' gradients counts.
-_TILES_AT_ONCE_LOW = 256
-# Of these, in changes of basis.
+# In bfloat16, products are so fast that adding up the weight gradients counts.
+_TILES_AT_ONCE_BF16 = 256
+# Columns of each product of a transform.
 _COLUMNS_AT_ONCE = 256
-# With fewer channels the changes of basis cost more than the products save.
-_LEAST_CHANNELS, _LEAST_CHANNELS_LOW = 64, 128
-# Nor do they where so large a part of the tiles lies beyond the maps (14 pixels: a quarter).
+# With fewer channels the transforms cost more than the products save.
+_LEAST_CHANNELS, _LEAST_CHANNELS_BF16 = 64, 128
+# The least share of the tiles that must lie within the feature map (of 14 pixels, a quarter lies beyond).
 _LEAST_COVER = 0.85
 
-_own = threading.local()
+_thread = threading.local()
 
 
 class _Unit(NamedTuple):
@@ -58,12 +55,12 @@ class _Unit(NamedTuple):
     rows: tuple[slice, ...]
 
 
-def fits(layer: torch.nn.Conv2d, low: bool = False) -> bool:
-    """Whether a layer is of the kind: 3x3, stride 1, no groups, zeros around, and channels enough to gain by it.
+def fits(layer: torch.nn.Conv2d, in_bf16: bool = False) -> bool:
+    """Whether a layer is a 3x3 convolution of stride 1 without groups, padded with zeros, of enough channels to gain.
 
     Args:
         layer: a convolution.
-        low: in bfloat16, whose products are twice as fast, so that the changes of basis weigh more.
+        in_bf16: in bfloat16, where products are twice as fast, so that the transforms weigh more.
     """
     return (
         layer.kernel_size == (3, 3)
@@ -72,61 +69,59 @@ def fits(layer: torch.nn.Conv2d, low: bool = False) -> bool:
         and layer.groups == 1
         and layer.padding_mode == "zeros"
         and layer.padding in ((0, 0), (1, 1))
-        and min(layer.in_channels, layer.out_channels) >= (_LEAST_CHANNELS_LOW if low else _LEAST_CHANNELS)
+        and min(layer.in_channels, layer.out_channels) >= (_LEAST_CHANNELS_BF16 if in_bf16 else _LEAST_CHANNELS)
     )
 
 
-def gains(x: torch.Tensor, padding: int, low: bool = False) -> bool:
-    """Whether a layer that fits is faster on such maps: tiles of four must cover them with little to spare.
+def gains(x: torch.Tensor, padding: int, in_bf16: bool = False) -> bool:
+    """Whether a layer that fits is faster on feature maps of this size: tiles must cover them with little to spare.
 
     Args:
         x: input, [N, c, H, W].
         padding: zeros around the input, the same on all sides.
-        low: in bfloat16.
+        in_bf16: in bfloat16.
     """
     height, width = (length - 2 + 2 * padding for length in x.shape[2:])
     covered = math.ceil(height / _OUT) * math.ceil(width / _OUT) * _OUT * _OUT
-    return height * width >= _LEAST_COVER * covered and cores.have_fast_products(low)
+    return height * width >= _LEAST_COVER * covered and cores.have_fast_products(in_bf16)
 
 
 def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: int) -> torch.Tensor:
-    """What a 3x3 convolution of stride 1 gives, [N, C, H - 2 + 2 padding, W - 2 + 2 padding], channels last.
+    """Output of a 3x3 convolution of stride 1, [N, C, H - 2 + 2 padding, W - 2 + 2 padding], channels last.
 
-    Equal to the last bit from run to run with the same number of torch's threads; so are the gradients.
+    The same to the last bit from run to run with the same number of torch's threads; so are the gradients.
 
     Args:
-        x: input, float32 or bfloat16 [N, c, H, W]; so is what it gives. In bfloat16 the products are, too, and sums of
-            maps and weights in the new basis are rounded to it.
+        x: input, float32 or bfloat16 [N, c, H, W]; so is the output. In bfloat16 the products are, too, and transformed
+            inputs and weights are rounded to it.
         weight: float32 [C, c, 3, 3].
         bias: float32 [C], or None.
         padding: zeros around the input, the same on all sides, 0 or 1.
     """
-    import torch
-
     height, width = (length - 2 + 2 * padding for length in x.shape[2:])
     size = (len(x), len(weight), height, width)
-    found = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
-    photos, answers = cores.channels_last(x), cores.channels_last(found)
-    kernels = _factor("kernels", _change_weights(weight), x.dtype)
-    offset = None if bias is None else bias.detach().numpy()
+    out = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
+    maps, out_maps = cores.channels_last(x), cores.channels_last(out)
+    kernels = _operand("kernels", _transform_weights(weight), x.dtype)
+    offsets = None if bias is None else bias.detach().numpy()
 
     def work(units: Sequence[_Unit]) -> None:
         for unit in units:
             for rows in unit.rows:
-                inputs = _inputs(photos[unit.photos], rows, answers.shape[2], padding)
+                inputs = _transformed_inputs(maps[unit.photos], rows, out_maps.shape[2], padding)
                 products = _scratch("outputs", (*inputs.shape[:-1], len(weight)))
-                _multiply(_factor("left", _flat(inputs), x.dtype), kernels, _flat(products))
-                outputs = _change(_basis_of_outputs(), products, "changed")
-                if offset is not None:
-                    outputs += offset
-                _put(outputs, answers[unit.photos], rows, 0)
+                _multiply(_operand("left", _flat(inputs), x.dtype), kernels, _flat(products))
+                outputs = _transform(_output_transform(), products, "transformed")
+                if offsets is not None:
+                    outputs += offsets
+                _scatter(outputs, out_maps[unit.photos], rows, 0)
 
-    cores.share_out(work, list(_units(answers.shape, x.shape[1], x.dtype)))
-    return found
+    cores.share_out(work, list(_units(out_maps.shape, x.shape[1], x.dtype)))
+    return out
 
 
 def gradients(
-    gradient: torch.Tensor,
+    grad_output: torch.Tensor,
     x: torch.Tensor,
     weight: torch.Tensor,
     padding: int,
@@ -135,86 +130,84 @@ def gradients(
     """Gradients of input, [N, c, H, W], and weights, [C, c, 3, 3], channels last; None where not wanted.
 
     Args:
-        gradient: of the output, float32 or bfloat16 [N, C, h, w].
-        x: input, of the same kind, [N, c, H, W]; so is its gradient.
+        grad_output: gradient of the output, float32 or bfloat16 [N, C, h, w].
+        x: input, [N, c, H, W]; of the same dtype, as is its gradient.
         weight: float32 [C, c, 3, 3]; so is its gradient.
         padding: zeros around the input, the same on all sides, 0 or 1.
         wanted: of the input, of the weights.
     """
-    import torch
-
-    kind = x.dtype
-    outer, photos = cores.channels_last(gradient), cores.channels_last(x)
-    of_x = torch.empty_like(x, memory_format=torch.channels_last) if wanted[0] else None
-    of_weight = torch.empty_like(weight, memory_format=torch.channels_last) if wanted[1] else None
-    kernels = _factor("kernels", np.ascontiguousarray(_change_weights(weight).transpose(0, 2, 1)), kind)
+    dtype = x.dtype
+    outer, maps = cores.channels_last(grad_output), cores.channels_last(x)
+    grad_input = torch.empty_like(x, memory_format=torch.channels_last) if wanted[0] else None
+    grad_weight = torch.empty_like(weight, memory_format=torch.channels_last) if wanted[1] else None
+    kernels = _operand("kernels", np.ascontiguousarray(_transform_weights(weight).transpose(0, 2, 1)), dtype)
     shape = (_IN * _IN, x.shape[1], len(weight))
 
-    units = list(_units(outer.shape, x.shape[1], kind))
-    # A thread may get the shares of two cores, so each share has its own.
+    units = list(_units(outer.shape, x.shape[1], dtype))
+    # One thread may work on two shares, so each share has its own total.
     totals = _scratch("totals", (min(torch.get_num_threads(), len(units)), *shape))
 
     def work(share: Sequence[_Unit]) -> None:
         total = totals[units.index(share[0])]
         total[:] = 0
         for unit in share:
-            if of_x is not None:
-                mine = cores.channels_last(of_x)[unit.photos]
+            if grad_input is not None:
+                mine = cores.channels_last(grad_input)[unit.photos]
                 mine[:] = 0
             for rows in unit.rows:
-                taken = _take(outer[unit.photos], rows, outer.shape[2], _OUT, 0)
-                changed = _change(_basis_of_outputs().T, taken, "outputs")
-                outputs = _factor("right", _flat(changed), kind)
+                tiles = _gather(outer[unit.photos], rows, outer.shape[2], _OUT, 0)
+                transformed = _transform(_output_transform().T, tiles, "outputs")
+                outputs = _operand("right", _flat(transformed), dtype)
                 if wanted[1]:
-                    inputs = _inputs(photos[unit.photos], rows, outer.shape[2], padding)
-                    _multiply(_factor("left", _flat(inputs), kind).swapaxes(1, 2), outputs, total, add=True)
-                if of_x is not None:
-                    inputs = _scratch("inputs", (*changed.shape[:-1], x.shape[1]))
+                    inputs = _transformed_inputs(maps[unit.photos], rows, outer.shape[2], padding)
+                    _multiply(_operand("left", _flat(inputs), dtype).swapaxes(1, 2), outputs, total, add=True)
+                if grad_input is not None:
+                    inputs = _scratch("inputs", (*transformed.shape[:-1], x.shape[1]))
                     _multiply(outputs, kernels, _flat(inputs))
-                    _put(_change(_basis_of_inputs().T, inputs, "changed"), mine, rows, padding)
+                    _scatter(_transform(_input_transform().T, inputs, "transformed"), mine, rows, padding)
 
     cores.share_out(work, units)
-    if of_weight is not None:
+    if grad_weight is not None:
         with one_numpy_thread():
-            found = (_basis_of_weights().T @ totals.sum(axis=0).reshape(_IN * _IN, -1)).reshape(3, 3, *shape[1:])
-        cores.channels_last(of_weight)[:] = found.transpose(3, 0, 1, 2)
-    return of_x, of_weight
+            found = (_weight_transform().T @ totals.sum(axis=0).reshape(_IN * _IN, -1)).reshape(3, 3, *shape[1:])
+        cores.channels_last(grad_weight)[:] = found.transpose(3, 0, 1, 2)
+    return grad_input, grad_weight
 
 
 @functools.cache
-def _basis_of_inputs() -> Numbers:
-    """The change of basis of both sides at once, [36, 36]."""
+def _input_transform() -> Numbers:
+    """Winograd transform of a tile's inputs, rows and columns at once, [36, 36]."""
     rows = [np.poly([other for other in _POINTS if other != point])[::-1] for point in _POINTS]
     return _both_sides([*(np.append(row, 0) for row in rows), np.poly(_POINTS)[::-1]])
 
 
 @functools.cache
-def _basis_of_weights() -> Numbers:
-    """[36, 9]."""
+def _weight_transform() -> Numbers:
+    """That of a kernel, [36, 9]."""
     scales = [math.prod(point - other for other in _POINTS if other != point) for point in _POINTS]
     rows = [[point**power / scale for power in range(3)] for point, scale in zip(_POINTS, scales, strict=True)]
     return _both_sides([*rows, [0, 0, 1]])
 
 
 @functools.cache
-def _basis_of_outputs() -> Numbers:
-    """[16, 36], from products back to outputs."""
+def _output_transform() -> Numbers:
+    """From the products back to a tile's outputs, [16, 36]."""
     return _both_sides([[*(point**power for point in _POINTS), int(power == 3)] for power in range(_OUT)])
 
 
 def _both_sides(one: Sequence[Any]) -> Numbers:
-    basis: Numbers = np.kron(np.array(one), np.array(one)).astype(np.float32)
-    return basis
+    both: Numbers = np.kron(np.array(one), np.array(one)).astype(np.float32)
+    return both
 
 
-def _change_weights(weight: torch.Tensor) -> Numbers:
-    """Weights in the new basis, [36, c, C]."""
+def _transform_weights(weight: torch.Tensor) -> Numbers:
+    """Transformed weights, [36, c, C]."""
     outputs, inputs = weight.shape[:2]
     flat = cores.channels_last(weight).transpose(1, 2, 3, 0).reshape(9, inputs * outputs)
-    # NumPy's other threads would wait busily for more, beside the work that comes next.
+    # NumPy's other threads would go on waiting in a busy loop, beside the work that comes next.
     with one_numpy_thread():
-        changed: Numbers = (_basis_of_weights() @ flat).reshape(-1, inputs, outputs)
-    return changed
+        transformed: Numbers = (_weight_transform() @ flat).reshape(-1, inputs, outputs)
+    return transformed
 
 
 def _flat(tiles: Numbers) -> Numbers:
@@ -222,19 +215,15 @@ def _flat(tiles: Numbers) -> Numbers:
     return tiles.reshape(tiles.shape[0] * tiles.shape[1], -1, tiles.shape[-1])
 
 
-def _factor(name: str, matrices: Numbers, kind: torch.dtype) -> Any:
-    """Matrices [36, m, n] as they are multiplied: themselves, or a tensor of their name, rounded to bfloat16."""
-    import torch
-
-    if kind == torch.float32:
+def _operand(name: str, matrices: Numbers, dtype: torch.dtype) -> Any:
+    """Matrices [36, m, n] as they are multiplied: themselves, or the tensor of that name, rounded to bfloat16."""
+    if dtype == torch.float32:
         return matrices
-    return _low(name, matrices.shape).copy_(torch.from_numpy(matrices))
+    return _scratch_bf16(name, matrices.shape).copy_(torch.from_numpy(matrices))
 
 
 def _multiply(left: Any, right: Any, out: Numbers, add: bool = False) -> None:
-    """Products of factors [36, m, k] and [36, k, n], written into [36, m, n] or added to it."""
-    import torch
-
+    """Products of operands [36, m, k] and [36, k, n], written into [36, m, n] or added to it."""
     if isinstance(left, np.ndarray):
         product = _scratch("product", out.shape) if add else out
         rows = _rows_at_once(left.shape[1], left.shape[2] * right.shape[2])
@@ -248,29 +237,32 @@ def _multiply(left: Any, right: Any, out: Numbers, add: bool = False) -> None:
         if add:
             out += product
         return
-    rounded = torch.bmm(left, right, out=_low("product", out.shape))
+    rounded = torch.bmm(left, right, out=_scratch_bf16("product", out.shape))
     total = torch.from_numpy(out)
     total.add_(rounded) if add else total.copy_(rounded)
 
 
 def _rows_at_once(rows: int, multiplications: int) -> int:
-    """Rows of about equal parts of a product, each as large as is still fast; a row takes so many multiplications."""
+    """Rows of each of about equal blocks of a product, as large as is still fast.
+
+    Args:
+        rows: of the product.
+        multiplications: of one row.
+    """
     parts = math.ceil(rows * multiplications / cores.largest_fast_product())
     return math.ceil(rows / max(1, parts))
 
 
-def _units(shape: tuple[int, ...], channels: int, kind: torch.dtype) -> Iterator[_Unit]:
-    """Photos dealt to cores: one with some rows of tiles at a time, or several where a photo has few tiles.
+def _units(shape: tuple[int, ...], channels: int, dtype: torch.dtype) -> Iterator[_Unit]:
+    """Units of work: one photo with some rows of tiles at a time, or several where a photo has few tiles.
 
     Args:
         shape: of the output, [N, h, w, C].
         channels: of the input.
-        kind: of the maps.
+        dtype: of the feature maps.
     """
-    import torch
-
-    some = _TILES_AT_ONCE_LOW
-    if kind == torch.float32:
+    some = _TILES_AT_ONCE_BF16
+    if dtype == torch.float32:
         some = 2 * _TILES_AT_ONCE if channels * shape[3] >= _MANY_PAIRS else _TILES_AT_ONCE
     n, down, across = shape[0], math.ceil(shape[1] / _OUT), math.ceil(shape[2] / _OUT)
     photos = max(1, some // (down * across))
@@ -281,37 +273,41 @@ def _units(shape: tuple[int, ...], channels: int, kind: torch.dtype) -> Iterator
         yield _Unit(slice(first, min(first + photos, n)), slices)
 
 
-def _inputs(photos: cores.Maps, rows: slice, width: int, padding: int) -> Numbers:
-    """What tiles see, in the new basis, [6, 6, photos, rows, columns, c]."""
-    return _change(_basis_of_inputs(), _take(photos, rows, width, _IN, padding), "inputs")
+def _transformed_inputs(maps: cores.FeatureMaps, rows: slice, width: int, padding: int) -> Numbers:
+    """The inputs of some rows of tiles, transformed, [6, 6, photos, rows, columns, c]; arguments as for `_gather`."""
+    return _transform(_input_transform(), _gather(maps, rows, width, _IN, padding), "inputs")
 
 
-def _change(basis: Numbers, tiles: Numbers, name: str) -> Numbers:
-    """Tiles in another basis, a few columns at a time: such small products OpenBLAS has faster code for."""
-    side = math.isqrt(len(basis))
-    changed = _scratch(name, (side, side, *tiles.shape[2:]))
+def _transform(matrix: Numbers, tiles: Numbers, name: str) -> Numbers:
+    """Transformed tiles, a few columns at a time: OpenBLAS has faster code for such small products.
+
+    Args:
+        matrix: one of the transforms.
+        tiles: [side, side, photos, rows, columns, c].
+        name: of the memory for the result.
+    """
+    side = math.isqrt(len(matrix))
+    transformed = _scratch(name, (side, side, *tiles.shape[2:]))
     columns = tiles[0, 0].size
     some = _COLUMNS_AT_ONCE if columns % _COLUMNS_AT_ONCE == 0 else tiles.shape[-1]
-    before, after = (one.reshape(-1, columns // some, some).transpose(1, 0, 2) for one in (tiles, changed))
-    np.matmul(basis, before, out=after)
-    return changed
+    before, after = (one.reshape(-1, columns // some, some).transpose(1, 0, 2) for one in (tiles, transformed))
+    np.matmul(matrix, before, out=after)
+    return transformed
 
 
-def _take(maps: cores.Maps, rows: slice, width: int, side: int, padding: int) -> Numbers:
-    """Tiles of maps, zeros beyond their edges.
+def _gather(maps: cores.FeatureMaps, rows: slice, width: int, side: int, padding: int) -> Numbers:
+    """Tiles of feature maps, zeros beyond their edges.
 
     Args:
         maps: [photos, H, W, c].
         rows: of tiles.
         width: of the output, which says how many tiles lie side by side.
-        side: of a tile: each begins four places after the one before.
-        padding: how far before the map the first one begins.
+        side: of a tile; each begins four places after the one before.
+        padding: how far before the edge the first one begins.
 
     Returns:
         [side, side, photos, rows, columns, c].
     """
-    import torch
-
     shape = (side, side, len(maps), rows.stop - rows.start, math.ceil(width / _OUT), maps.shape[3])
     frame, inside, places = _frame(shape, maps.shape, rows, padding)
     if inside.shape != frame.shape:
@@ -325,10 +321,8 @@ def _take(maps: cores.Maps, rows: slice, width: int, side: int, padding: int) ->
     return tiles
 
 
-def _put(tiles: Numbers, maps: cores.Maps, rows: slice, padding: int) -> None:
-    """Writes tiles, or adds them up where they overlap, to where `_take` has them from; nothing beyond the edges."""
-    import torch
-
+def _scatter(tiles: Numbers, maps: cores.FeatureMaps, rows: slice, padding: int) -> None:
+    """Writes tiles to where `_gather` takes them from, summed where they overlap; nothing beyond the edges."""
     frame, inside, places = _frame(tiles.shape, maps.shape, rows, padding)
     windows = _windows(frame, tiles.shape)
     values: Any = inside if isinstance(maps, np.ndarray) else torch.from_numpy(inside)
@@ -340,7 +334,7 @@ def _put(tiles: Numbers, maps: cores.Maps, rows: slice, padding: int) -> None:
     frame[:, _OUT - _IN :] = 0
     frame[:, :, _OUT - _IN :] = 0
     windows[own, own] = tiles[own, own]
-    # What lies over the tiles after it, below and on the right.
+    # What overlaps the next tiles, below and on the right.
     for part in ((over, own), (own, over), (over, over)):
         windows[part] += tiles[part]
     maps[places] += values
@@ -349,18 +343,18 @@ def _put(tiles: Numbers, maps: cores.Maps, rows: slice, padding: int) -> None:
 def _frame(
     tiles: tuple[int, ...], maps: tuple[int, ...], rows: slice, padding: int
 ) -> tuple[Numbers, Numbers, tuple[slice, ...]]:
-    """The part of the maps under some rows of tiles, to be put together in the core's cache.
+    """The part of the feature maps under some rows of tiles, assembled in the core's cache.
 
-    Memory is read and written by whole rows: four places at a time, that would take three times as long.
+    Memory is read and written in whole rows: four places at a time would take three times as long.
 
     Args:
-        tiles: shape, as `_take` gives them.
+        tiles: shape, as `_gather` returns them.
         maps: shape, [photos, H, W, c].
         rows: of tiles.
-        padding: how far before the map the first one begins.
+        padding: how far before the edge the first one begins.
 
     Returns:
-        The frame, [photos, places down, places across, c]; what of it lies within the maps; where in them that is.
+        The frame, [photos, height, width, c]; the part of it within the feature maps; where in them that part is.
     """
     down, across = (_OUT * count + tiles[0] - _OUT for count in tiles[3:5])
     frame = _scratch("frame", (maps[0], down, across, maps[3]))
@@ -371,25 +365,23 @@ def _frame(
 
 
 def _windows(frame: Numbers, tiles: tuple[int, ...]) -> Numbers:
-    """A frame seen as tiles, of the shape that `_take` gives; they overlap where they are wider than four."""
+    """A frame seen as tiles, of the shape that `_gather` returns; they overlap where they are wider than four."""
     photo, row, column, channel = frame.strides
     strides = (row, column, photo, _OUT * row, _OUT * column, channel)
     return np.lib.stride_tricks.as_strided(frame, tiles, strides)
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Numbers:
-    """An array of this thread's, whatever it holds, in memory that the next of its name has again."""
-    frames: dict[str, Any] = vars(_own).setdefault("frames", {})
+    """An array of this thread with any content; the next one of the same name takes the same memory."""
+    frames: dict[str, Any] = vars(_thread).setdefault("frames", {})
     count = math.prod(shape)
     if name not in frames or frames[name].size < count:
-        frames[name] = np.frombuffer(apart(4 * count), np.float32)
+        frames[name] = np.frombuffer(cores.reserve(4 * count), np.float32)
     return frames[name][:count].reshape(shape)  # type: ignore[no-any-return]
 
 
-def _low(name: str, shape: Sequence[int]) -> torch.Tensor:
+def _scratch_bf16(name: str, shape: Sequence[int]) -> torch.Tensor:
     """The same in bfloat16."""
-    import torch
-
     count = math.prod(shape)
     numbers = torch.from_numpy(_scratch(f"{name} in bfloat16", ((count + 1) // 2,)))
     return numbers.view(torch.bfloat16)[:count].reshape(tuple(shape))
