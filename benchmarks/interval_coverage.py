@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from certero.stats.intervals import proportion
 from certero.stats.ranking import rank
-from certero.stats.scores import score
+from certero.stats.scores import Resamples, score
 
 GROUPS = (10, 20, 50)
 CORRELATIONS = (0.0, 0.1, 0.3)
@@ -98,8 +98,8 @@ def coverage_of_figures(groups: int, correlation: float, runs: int, seed: int = 
     probabilities = np.concatenate([part[0] for part in parts])
     truth = np.concatenate([part[1] for part in parts])
     ranked = rank(probabilities, truth)
-    whole = score(probabilities, truth, ("a", "b", "c"), n_resamples=2)
-    true = (whole["macro_f1"]["value"], ranked.macro.roc_auc.value, ranked.macro.average_precision.value)
+    whole = score(probabilities, truth, ("a", "b", "c"), resamples=Resamples(2))
+    true = (whole.macro_f1.value, ranked.macro.roc_auc.value, ranked.macro.average_precision.value)
     few = max(1, round(BOOTSTRAP_SHARE * runs))
     held = np.zeros(3)
     for run in range(runs):
@@ -108,8 +108,8 @@ def coverage_of_figures(groups: int, correlation: float, runs: int, seed: int = 
         held[1] += found.roc_auc.low <= true[1] <= found.roc_auc.high
         held[2] += found.average_precision.low <= true[2] <= found.average_precision.high
         if run < few:
-            macro = score(probabilities, truth, ("a", "b", "c"), group)["macro_f1"]
-            held[0] += macro["low"] <= true[0] <= macro["high"]
+            macro = score(probabilities, truth, ("a", "b", "c"), group).macro_f1
+            held[0] += macro.low <= true[0] <= macro.high
     yield from (held / [few, runs, runs]).tolist()
 
 

@@ -60,3 +60,8 @@ def in_a_row(texts: Iterable[str], between: str = ", ") -> Sentence:
     """Several texts as one, of which messages and sentences are translated each for itself."""
     values = {f"text_{number}": text for number, text in enumerate(texts)}
     return Sentence(between.join(f"%({name})s" for name in values), None, values)
+
+
+def stored(text: str) -> Sentence:
+    """A text that was stored in English: it stays as it is, percent signs included."""
+    return text if isinstance(text, Sentence) else Sentence("%(text)s", None, {"text": text})

@@ -11,12 +11,21 @@ from report_examples import BEDS, beds, body_of, metrics_of, quantity, shop
 
 from certero.interchange import Json
 from certero.photos.listing import NO_CLASS
+from certero.records.scores import Scores
 from certero.report.advice import MOST_ADVICE, Advice, advise
 from certero.report.figures import choose_headline
 from certero.report.trust import Reason, _calibrated, _complete, calibration_sentence, reasons, verdict
+from certero.stats import requirements, scores
 from certero.stats.intervals import proportion
-from certero.stats.requirements import judge, parse_requirement
-from certero.stats.scores import score
+from certero.stats.requirements import Requirement, parse_requirement
+
+
+def judge(requirement: Requirement, body: Json) -> Json:
+    return requirements.judge(requirement, Scores.from_json(body)).to_json()
+
+
+def score(*photos: Any, **settings: Any) -> Json:
+    return scores.score(*photos, **settings).to_json()
 
 
 def advice_on(metrics: Json) -> dict[str, Advice]:
@@ -161,7 +170,7 @@ def test_probabilities_that_are_off_are_not_to_be_relied_on() -> None:
     random = np.random.default_rng(0)
     probabilities = np.tile([0.97, 0.02, 0.01], (400, 1))
     truth = (random.random(400) > 0.6).astype(int)
-    body = score(probabilities, truth, BEDS, n_resamples=100)
+    body = score(probabilities, truth, BEDS, resamples=scores.Resamples(100))
     metrics = metrics_of(body, BEDS)
     assert "probabilities" in advice_on(metrics)
     assert reasons_on(metrics)["The probabilities are off"].mark == "careful"

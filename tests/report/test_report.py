@@ -33,7 +33,7 @@ from certero.report import charts, figures
 from certero.report.page import MOST_PICTURES, render, write_report
 from certero.report.pictures import thumbnail
 from certero.stats.requirements import judge, parse_requirement
-from certero.stats.scores import score
+from certero.stats.scores import Resamples, score
 
 
 class Balance(html.parser.HTMLParser):
@@ -156,7 +156,7 @@ def test_the_reliability_diagram_shows_what_the_scorer_measured() -> None:
     random = np.random.default_rng(5)
     probabilities = random.dirichlet([0.4, 0.4, 0.4], 300)
     truth = np.array([random.choice(3, p=row) for row in probabilities])
-    body = score(probabilities, truth, BEDS, n_resamples=50)
+    body = score(probabilities, truth, BEDS, resamples=Resamples(50)).to_json()
     assert sum(row["n"] for row in body["reliability"]) == 300
     chart = charts.reliability_chart(body["reliability"])
     assert chart is not None
@@ -326,9 +326,10 @@ def test_what_the_scorer_measures_is_what_the_report_says(decide: float | None, 
     logits = random.normal(0, 1, (200, 3)) + 2 * np.eye(3)[truth]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     units = None if groups is None else np.arange(200) * groups // 200
-    body = score(probabilities, truth, BEDS, units, decide=decide, n_resamples=100)
-    bars = [judge(parse_requirement(bar), body) for bar in ("accuracy>=0.5", "f1>=0.99", "recall[lying]>=0.8")]
-    page = render(metrics_of(body, BEDS, decide=decide, requirements=bars), {}, [])
+    body = score(probabilities, truth, BEDS, units, decide=decide, resamples=Resamples(100))
+    bars = ("accuracy>=0.5", "f1>=0.99", "recall[lying]>=0.8")
+    bars = [judge(parse_requirement(bar), body).to_json() for bar in bars]
+    page = render(metrics_of(body.to_json(), BEDS, decide=decide, requirements=bars), {}, [])
     parse(page)
     text = text_of(page)
     names = probabilities > 0.5 if decide else np.eye(3, dtype=bool)[probabilities.argmax(axis=1)]

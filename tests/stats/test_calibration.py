@@ -191,10 +191,10 @@ def test_the_reliability_table_agrees_with_scikit_learn() -> None:
     correct = probabilities.argmax(axis=1) == truth
     accuracy, confidence = calibration_curve(correct, probabilities.max(axis=1), n_bins=10, strategy="quantile")
     rows = reliability(probabilities, truth, bins=10)
-    assert [row["confidence"] for row in rows] == pytest.approx(list(confidence), abs=1e-12)
-    assert [row["accuracy"]["value"] for row in rows] == pytest.approx(list(accuracy), abs=1e-12)
-    assert sum(row["n"] for row in rows) == 800
-    error = sum(row["n"] * abs(row["accuracy"]["value"] - row["confidence"]) for row in rows) / 800
+    assert [row.confidence for row in rows] == pytest.approx(list(confidence), abs=1e-12)
+    assert [row.accuracy.value for row in rows] == pytest.approx(list(accuracy), abs=1e-12)
+    assert sum(row.n for row in rows) == 800
+    error = sum(row.n * abs(row.accuracy.value - row.confidence) for row in rows) / 800
     assert expected_calibration_error(probabilities, truth, bins=10) == pytest.approx(error, abs=1e-12)
 
 
@@ -211,4 +211,4 @@ def test_the_calibration_error_does_not_depend_on_the_order_of_photos() -> None:
 
 def test_without_photos_there_is_no_calibration_error() -> None:
     assert expected_calibration_error(np.zeros((0, 3)), np.zeros(0, dtype=int)) is None
-    assert reliability(np.zeros((0, 3)), np.zeros(0, dtype=int)) == []
+    assert reliability(np.zeros((0, 3)), np.zeros(0, dtype=int)) == ()

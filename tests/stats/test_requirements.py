@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from certero.errors import ConfigError
+from certero.records.scores import Scores
 from certero.stats.requirements import FIGURES, judge, parse_requirement
 from certero.stats.scores import score
 
@@ -30,21 +31,21 @@ def _quantity(low: float | None, high: float | None) -> dict[str, object]:
     ],
 )
 def test_a_bar_is_judged_by_the_whole_interval(text: str, low: float | None, high: float | None, verdict: str) -> None:
-    found = judge(parse_requirement(text), {"accuracy": _quantity(low, high)})
-    assert (found["require"], found["verdict"]) == (text, verdict)
+    found = judge(parse_requirement(text), Scores.from_json({"accuracy": _quantity(low, high)}))
+    assert (found.require, found.verdict) == (text, verdict)
 
 
 def test_recall_without_a_class_is_asked_of_every_class() -> None:
     rows = {"empty": (0.9, 0.99), "lying": (0.82, 0.95), "standing": (0.3, 0.9)}
-    metrics = {"per_class": {name: {"recall": _quantity(*ends)} for name, ends in rows.items()}}
+    metrics = Scores.from_json({"per_class": {name: {"recall": _quantity(*ends)} for name, ends in rows.items()}})
     everyone = judge(parse_requirement("recall >= 0.8"), metrics)
-    assert everyone["verdict"] == "cannot tell"
-    assert [f["class"] for f in everyone["figures"]] == list(rows)
-    assert [f["verdict"] for f in everyone["figures"]] == ["met", "met", "cannot tell"]
-    assert judge(parse_requirement("recall>=0.9"), metrics)["verdict"] == "cannot tell"
-    assert judge(parse_requirement("recall>=0.96"), metrics)["verdict"] == "not met"
-    assert judge(parse_requirement("recall[lying]>=0.8"), metrics)["verdict"] == "met"
-    assert judge(parse_requirement("recall:lying>=0.8"), metrics)["verdict"] == "met"
+    assert everyone.verdict == "cannot tell"
+    assert [f.label for f in everyone.figures] == list(rows)
+    assert [f.verdict for f in everyone.figures] == ["met", "met", "cannot tell"]
+    assert judge(parse_requirement("recall>=0.9"), metrics).verdict == "cannot tell"
+    assert judge(parse_requirement("recall>=0.96"), metrics).verdict == "not met"
+    assert judge(parse_requirement("recall[lying]>=0.8"), metrics).verdict == "met"
+    assert judge(parse_requirement("recall:lying>=0.8"), metrics).verdict == "met"
     with pytest.raises(ConfigError, match="unknown class 'grazing'"):
         judge(parse_requirement("recall[grazing]>=0.8"), metrics)
 
@@ -54,7 +55,7 @@ def test_every_known_figure_is_found_among_the_scores() -> None:
     probabilities = generator.dirichlet(np.ones(5), 60)
     metrics = score(probabilities, generator.integers(0, 5, 60), list("abcde"))
     for figure in FIGURES:
-        assert judge(parse_requirement(f"{figure}>=0"), metrics)["verdict"] == "met"
+        assert judge(parse_requirement(f"{figure}>=0"), metrics).verdict == "met"
 
 
 def test_class_names_with_spaces_and_signs_are_read() -> None:

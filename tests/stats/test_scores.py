@@ -10,11 +10,18 @@ import numpy as np
 import pytest
 
 from certero.errors import ConfigError, DataError
+from certero.interchange import Json
+from certero.stats import scores
 from certero.stats.calibration import expected_calibration_error, softmax
-from certero.stats.scores import score
+from certero.stats.scores import Beforehand, Resamples
 
 CLASSES = [f"class {index}" for index in range(7)]
 QUANTITY = {"value", "low", "high", "method", "n"}
+
+
+def score(*photos: Any, **settings: Any) -> Json:
+    """The scores as they are stored."""
+    return scores.score(*photos, **settings).to_json()
 
 
 def _sample(n: int = 300, k: int = 7, skill: float = 2.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +151,7 @@ def test_intervals_of_f1_hold_the_truth_19_times_in_20() -> None:
     held = np.zeros(3)
     for _ in range(400):
         cells = generator.choice(9, 80, p=shares.ravel())
-        found = score(np.eye(3)[cells % 3], cells // 3, ["empty", "lying", "standing"], n_resamples=2)
+        found = score(np.eye(3)[cells % 3], cells // 3, ["empty", "lying", "standing"], resamples=Resamples(2))
         rows = [row["f1"] for row in found["per_class"].values()]
         held += [row["low"] is not None and row["low"] <= x <= row["high"] for row, x in zip(rows, f1, strict=True)]
     assert (held / 400 > 0.92).all()
@@ -188,8 +195,9 @@ def test_fewer_than_10_groups_give_figures_without_intervals() -> None:
 
 def test_the_same_seed_gives_the_same_intervals() -> None:
     probabilities, truth = _sample()
-    assert score(probabilities, truth, CLASSES, seed=3) == score(probabilities, truth, CLASSES, seed=3)
-    assert score(probabilities, truth, CLASSES, seed=3) != score(probabilities, truth, CLASSES, seed=4)
+    first, again, other = (score(probabilities, truth, CLASSES, resamples=Resamples(seed=seed)) for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
 
 
 def test_resampling_noise_does_not_raise_the_interval_of_the_calibration_error() -> None:
@@ -234,7 +242,7 @@ def test_a_test_set_of_the_size_of_a_shop_is_scored_in_seconds() -> None:
 
 def test_every_figure_of_every_class_and_row_is_there_with_its_interval() -> None:
     probabilities, truth = _sample()
-    found = score(probabilities, truth, CLASSES, np.arange(300) // 6, temperature=2.0, thresholds={"0.8": 0.4})
+    found = score(probabilities, truth, CLASSES, np.arange(300) // 6, beforehand=Beforehand(2.0, {"0.8": 0.4}))
     for quantity in (found["top_3"], found["top_5"], found["roc_auc"], found["average_precision"]):
         assert set(quantity) == QUANTITY
         assert quantity["low"] < quantity["value"] < quantity["high"]
@@ -250,7 +258,7 @@ def test_the_calibration_error_before_is_that_of_the_unsoftened_logits() -> None
     logits, truth = generator.normal(scale=3, size=(400, 4)), generator.integers(0, 4, 400)
     temperatures = np.where(np.arange(400) < 200, 1.5, 2.5)  # as in cross-validation, one a fold
     before = softmax(logits)
-    found = score(softmax(logits / temperatures[:, None]), truth, list("abcd"), temperature=temperatures)
+    found = score(softmax(logits / temperatures[:, None]), truth, list("abcd"), beforehand=Beforehand(temperatures))
     assert found["before_calibration"]["ece"] == pytest.approx(expected_calibration_error(before, truth), abs=1e-9)
     assert found["before_calibration"]["reliability"][3]["confidence"] > found["reliability"][3]["confidence"]
     assert score(before, truth, list("abcd"))["before_calibration"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 
 import numpy as np
@@ -15,27 +16,27 @@ def test_the_parts_of_a_slice_add_up_to_all_photos() -> None:
     correct = np.arange(12) % 3 > 0
     camera = ["north"] * 5 + ["south"] * 4 + [None] * 3
     rows = slice_rows(correct, None, {"camera": camera})
-    assert [(row["slice"], row["value"], row["n"]) for row in rows] == [
+    assert [(row.slice, row.value, row.n) for row in rows] == [
         ("camera", "north", 5),
         ("camera", "south", 4),
         ("camera", None, 3),
     ]
-    assert sum(row["n"] * row["accuracy"]["value"] for row in rows) == correct.sum()
-    assert rows[0]["accuracy"]["method"] == "wilson"
+    assert sum(row.n * row.accuracy.value for row in rows) == correct.sum()
+    assert rows[0].accuracy.method == "wilson"
 
 
 def test_columns_that_divide_nothing_or_name_photos_are_left_out() -> None:
     columns = {"same": ["a"] * 30, "unknown": [None] * 30, "path": [str(i) for i in range(30)]}
-    assert slice_rows(np.ones(30), None, columns) == []
+    assert slice_rows(np.ones(30), None, columns) == ()
 
 
 def test_slices_keep_the_number_of_groups_of_the_test_set() -> None:
     groups = np.repeat(np.arange(12), 5)
     light = ["night"] * 15 + ["day"] * 45
-    night = next(row for row in slice_rows(np.arange(60) % 4 > 0, groups, {"lighting": light}) if row["n"] == 15)
-    assert night["accuracy"]["method"] == "wilson_effective_n"
+    night = next(row for row in slice_rows(np.arange(60) % 4 > 0, groups, {"lighting": light}) if row.n == 15)
+    assert night.accuracy.method == "wilson_effective_n"
     few = slice_rows(np.arange(60) % 4 > 0, groups // 2, {"lighting": light})
-    assert {row["accuracy"]["method"] for row in few} == {"too_few_groups"}
+    assert {row.accuracy.method for row in few} == {"too_few_groups"}
 
 
 def test_lighting_follows_brightness_and_admits_what_it_does_not_know() -> None:
@@ -54,8 +55,8 @@ def test_a_part_that_is_worse_than_the_rest_is_named() -> None:
     camera = ["north", "north", "south", "south"] * 100
     worst = worst_slice(correct, None, {"camera": camera, "lighting": light})
     assert worst is not None
-    assert (worst["slice"], worst["value"], worst["n"], worst["looked_at"]) == ("lighting", "night", 80, 4)
-    assert (worst["accuracy"]["value"], worst["rest_accuracy"], worst["worse"]) == (0.5, 0.9, True)
+    assert (worst.part.slice, worst.part.value, worst.part.n, worst.looked_at) == ("lighting", "night", 80, 4)
+    assert (worst.part.accuracy.value, worst.part.rest_accuracy, worst.worse) == (0.5, 0.9, True)
 
 
 def test_a_part_of_independent_photos_is_judged_as_by_fishers_exact_test() -> None:
@@ -66,7 +67,7 @@ def test_a_part_of_independent_photos_is_judged_as_by_fishers_exact_test() -> No
     worst = worst_slice(correct, None, {"lighting": light})
     assert worst is not None
     exact = fisher_exact([[64, 16], [288, 32]], alternative="less").pvalue
-    assert worst["p"] == pytest.approx(2 * exact, rel=1e-9)  # two parts were looked at
+    assert worst.p == pytest.approx(2 * exact, rel=1e-9)  # two parts were looked at
 
 
 def test_a_worst_part_of_photos_that_are_all_alike_is_seldom_called_worse() -> None:
@@ -79,7 +80,7 @@ def test_a_worst_part_of_photos_that_are_all_alike_is_seldom_called_worse() -> N
             parts = generator.integers(0, 8, 400 if groups is None else 40)
             columns = {"camera": [f"{part}" for part in (parts if groups is None else parts[groups])]}
             worst = worst_slice(correct, groups, columns)
-            called += worst is not None and worst["worse"]
+            called += worst is not None and worst.worse
         assert called / 400 < 0.08  # 5 % and the chance of 400 runs
 
 
@@ -89,10 +90,10 @@ def test_one_bad_hour_does_not_condemn_a_camera() -> None:
     correct = groups != 3  # every photo of one hour of camera a is wrong, all others are right
     worst = worst_slice(correct, groups, {"camera": camera})
     assert worst is not None
-    assert (worst["value"], worst["worse"]) == ("a", False)
+    assert (worst.part.value, worst.worse) == ("a", False)
     naive = worst_slice(correct, None, {"camera": camera})
     assert naive is not None
-    assert naive["worse"]
+    assert naive.worse
 
 
 def test_too_few_groups_name_no_worst_part() -> None:
@@ -107,13 +108,13 @@ def test_a_part_that_is_one_group_is_named_and_not_tested() -> None:
     light = ["night", "day"] * 39
     alone = worst_slice(correct, farm, {"farm": farm})
     assert alone is not None
-    assert (alone["p"], alone["worse"], alone["looked_at"]) == (None, False, 0)
-    assert alone["untested"]["value"] == "farm12"
+    assert (alone.p, alone.worse, alone.looked_at) == (None, False, 0)
+    assert alone.untested.value == "farm12"
     both = worst_slice(correct, farm, {"farm": farm, "lighting": light})
     assert both is not None
-    assert (both["slice"], both["looked_at"]) == ("lighting", 2)
-    assert (both["untested"]["value"], both["untested"]["accuracy"]["value"]) == ("farm12", 0.0)
-    assert both["untested"]["rest_accuracy"] == 1.0
+    assert (both.part.slice, both.looked_at) == ("lighting", 2)
+    assert (both.untested.value, both.untested.accuracy.value) == ("farm12", 0.0)
+    assert both.untested.rest_accuracy == 1.0
     for worst in (alone, both):
         said = worst_slice_sentence(worst)
         assert said is not None
@@ -127,8 +128,8 @@ def test_a_bound_cut_at_one_is_no_chance() -> None:
     worst = worst_slice(correct, None, {"camera": [f"c{number % 20}" for number in range(200)]})
     assert worst is not None
     for p in (1.0, 0.7):
-        said = worst_slice_sentence(worst | {"p": p, "worse": False})
+        said = worst_slice_sentence(dataclasses.replace(worst, p=p, worse=False))
         assert said is not None
         assert "chance makes one look that bad easily" in said
         assert "of cases" not in said
-    assert "in at most 20" in str(worst_slice_sentence(worst | {"p": 0.2, "worse": False}))
+    assert "in at most 20" in str(worst_slice_sentence(dataclasses.replace(worst, p=0.2, worse=False)))

@@ -7,25 +7,23 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from certero.data.table import Photos
-from certero.interchange import Json
 from certero.photos.listing import describe_passed_over
+from certero.records.photo_counts import LostClass
 from certero.sentences import Sentence, in_a_row, sentence
 
 # A note each for so many classes, one for the others.
 _MOST = 5
 
 
-def count_lost(photos: Photos) -> Json:
+def count_lost(photos: Photos) -> dict[str, LostClass]:
     """By class that lost photos: how many are there and cannot be read; of folders without any, what they hold."""
     rows = _count(photos.table).filter(pl.col("lost") > 0).sort("label")
-    lost: Json = {
-        row["label"]: {"photos": row["all"], "unreadable": row["lost"], "passed_over": {}}
+    lost = {
+        row["label"]: LostClass(photos=row["all"], unreadable=row["lost"], passed_over={})
         for row in rows.iter_rows(named=True)
     }
-    empty = {
-        label: {"photos": 0, "unreadable": 0, "passed_over": kinds} for label, kinds in photos.empty_classes.items()
-    }
-    return lost | empty
+    empty = photos.empty_classes.items()
+    return lost | {label: LostClass(photos=0, unreadable=0, passed_over=kinds) for label, kinds in empty}
 
 
 def describe_lost(table: pl.DataFrame) -> list[str]:

@@ -165,7 +165,7 @@ def audit(
             "near_copies": _describe_near(near),
             "shortcuts": [shortcut.to_json() for shortcut in shortcuts],
             "classes": tabulate(used),
-            "separation": describe_separation(separation),
+            "separation": describe_separation(separation).to_json(),
             "notes": [*photos.notes, *_note_flat(used, flat), *([why_not] if why_not else []), *unjudged],
             "fix": None,
         }
@@ -435,7 +435,7 @@ def _describe_shortcuts(shortcuts: Sequence[Shortcut]) -> list[Finding]:
 
 
 def _counts(photos: Photos, data: Path, findings: Sequence[Finding]) -> Json:
-    described = describe_photos(photos, data, photos.classes())
+    described = describe_photos(photos, data, photos.classes()).to_json()
     counts = {
         key: described["counts"][key] for key in ("photos", "used", "unreadable", "damaged", "passed_over", "lost")
     }

@@ -252,8 +252,8 @@ def _judge_data(
         named = [names[fresh].tolist() for names, _embeddings in answers]
     answer |= {
         "evaluation": "data",
-        "separation": describe_units(separation),
-        **describe_photos(photos, data, classes),
+        "separation": describe_units(separation).to_json(),
+        **describe_photos(photos, data, classes).to_json(),
         "openings": opening.earlier,
     }
     left_out = int((~fresh).sum())
@@ -396,7 +396,7 @@ def _fill(contenders: Sequence[Contender], classes: Sequence[str], judged: Judge
     for row, figures, given, seen in zip(answer["models"], models, predicted, judged.seen, strict=True):
         row |= figures | {
             "n": len(truth),
-            "slices": slice_rows(given == truth, units, columns),
+            "slices": [row.to_json() for row in slice_rows(given == truth, units, columns)],
             "seen": None if seen is None else int(seen.sum()),
         }
     letters = [contender.letter for contender in contenders]

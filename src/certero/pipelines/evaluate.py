@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -21,19 +23,24 @@ from certero.errors import ConfigError, DataError
 from certero.interchange import Json
 from certero.language import use_language
 from certero.photos.listing import typed
+from certero.records.metrics import Calibration, Metrics, Model, Seen, Unknown, headline
+from certero.records.photo_counts import Counts
 from certero.records.photos import SPLITS
 from certero.records.protocols import Progress, no_progress
+from certero.records.scores import Scores
 from certero.report.page import write_report
 from certero.runs.model import load
 from certero.runs.openings import check_log, open_test_set
 from certero.runtime.predictor import Predictor
+from certero.sentences import stored
 from certero.stages.describe import collect_mistakes, describe_photos, describe_units, score_photos
 from certero.stages.judge import accept, answer_photos, keep_known, list_judged
 from certero.stages.look import look_at_photos, separate_judged
-from certero.stages.recognise import Recognition, recognise
+from certero.stages.recognise import recognise
 from certero.stages.refusal import keep_unknown, measure_refusal
 from certero.stages.tools import Resources, resources
-from certero.stats.requirements import cannot_tell, judge, parse_requirement
+from certero.stats.requirements import judge_all, parse_requirement
+from certero.stats.scores import Beforehand
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,9 +108,8 @@ def evaluate(
             )
         with resources(workers, progress) as tools:
             listed = list_photos(data, label_level=label_level, single_label="unknown" if data.is_dir() else None)
-            return judge_unknown(
-                predictor, look_at_photos(listed, tools, source_of_times), split, tools, group_by, length
-            )
+            photos = look_at_photos(listed, tools, source_of_times)
+            return _judge_unknown(predictor, photos, split, tools, group_by, length).to_json()
     check_log()
     with resources(workers, progress) as tools:
         listed = look_at_photos(list_judged(data, predictor.classes, label, label_level), tools, source_of_times)
@@ -119,37 +125,70 @@ def evaluate(
             used = photos.used()
             known = predictor.card.fingerprints
             recognition = recognise(used, photos.paths(used), embeddings, known, tools.map)
-        metrics = _figures(predictor, photos, probabilities, recognition, separation, decide, data)
-        metrics["openings"] = opening.earlier
-        metrics["requirements"] = _judge(requirements, metrics)
+        judged = _Judged(photos, probabilities, recognition.describe(None, used["path"].to_list()), ~recognition.seen)
+        metrics = _measure(predictor, judged, separation, decide, data)
         if strange is not None:
-            with tools.timed("evaluate"):
-                refusals = answer_photos(predictor, strange, tools)[0]
-            fresh = ~photos.used()["path"].is_in(metrics["seen"]["paths"])
-            metrics["unknown"] = measure_refusal(
-                strange,
-                refusals,
-                probabilities[fresh.to_numpy()] if fresh.any() else None,
-                photos.used().filter(fresh)["unit"].to_list(),
-                predictor.card,
-                group_by=group_by,
-                block=length,
-            )
-        metrics["seconds"] = {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)}
+            metrics = dataclasses.replace(metrics, unknown=_refuse(predictor, strange, judged, tools, group_by, length))
+        metrics = dataclasses.replace(
+            metrics,
+            openings=opening.earlier,
+            requirements=judge_all(requirements, headline(metrics).body),
+            seconds=tools.all_seconds(),
+        )
+    answer = metrics.to_json()
     if report is not None:
-        _write_report(Path(report), predictor, photos, probabilities, metrics, data, command)
-    return metrics
+        _write_report(Path(report), predictor, judged, answer, data, command)
+    return answer
 
 
-def judge_unknown(
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Photos of known classes, with what the model said of them.
+
+    Args:
+        photos: of which the used ones were judged.
+        probabilities: float32 [n, K].
+        seen: how many of them the model was trained on; the figures on the others are yet to come.
+        fresh: bool [n], those others.
+    """
+
+    photos: Photos
+    probabilities: NDArray[np.float32]
+    seen: Seen
+    fresh: NDArray[np.bool_]
+
+
+def _refuse(
+    predictor: Predictor,
+    strange: Photos,
+    judged: _Judged,
+    tools: Resources,
+    group_by: str | None,
+    block: timedelta | None,
+) -> Unknown:
+    """What became of the photos of unknown classes, beside the known ones that are new to the model."""
+    with tools.timed("evaluate"):
+        refusals = answer_photos(predictor, strange, tools)[0]
+    return measure_refusal(
+        strange,
+        refusals,
+        judged.probabilities[judged.fresh] if judged.fresh.any() else None,
+        judged.photos.used().filter(pl.Series(judged.fresh))["unit"].to_list(),
+        predictor.card,
+        group_by=group_by,
+        block=block,
+    )
+
+
+def _judge_unknown(
     predictor: Predictor,
     photos: Photos,
     split: str | None,
     tools: Resources,
     group_by: str | None,
     block: timedelta | None,
-) -> Json:
-    """The metrics of photos none of which shows a class of the model; `test` is null.
+) -> Metrics:
+    """What becomes of photos none of which shows a class of the model.
 
     Raises:
         DataError: if no photo can be used.
@@ -159,101 +198,64 @@ def judge_unknown(
         raise DataError("--unknown needs readable photos of classes that the model does not know; DATA holds none.")
     with tools.timed("evaluate"):
         answers = answer_photos(predictor, strange, tools)[0]
-    refusal = measure_refusal(strange, answers, None, (), predictor.card, group_by=group_by, block=block)
-    return {
-        "schema": 1,
-        "evaluation": "evaluate",
-        "test": None,
-        "seen": None,
-        "unknown": refusal,
-        "counts": {"photos": photos.table.height, "used": strange.used().height},
-        "requirements": [],
-        "notes": list(photos.notes),
-        "openings": 0,
-        "seconds": {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)},
-    }
+    return Metrics(
+        evaluation="evaluate",
+        test=None,
+        unknown=measure_refusal(strange, answers, None, (), predictor.card, group_by=group_by, block=block),
+        counts=Counts(photos=photos.table.height, used=strange.used().height),
+        notes=tuple(map(stored, photos.notes)),
+        seconds=tools.all_seconds(),
+    )
 
 
-def _figures(
-    predictor: Predictor,
-    photos: Photos,
-    probabilities: NDArray[np.float32],
-    recognition: Recognition,
-    separation: Separation,
-    decide: float | None,
-    data: Path,
-) -> Json:
-    card = predictor.card
-    classes = predictor.classes
+def _measure(
+    predictor: Predictor, judged: _Judged, separation: Separation, decide: float | None, data: Path
+) -> Metrics:
+    card, classes, photos, probabilities = predictor.card, predictor.classes, judged.photos, judged.probabilities
     used = photos.used()
     truth = encode(used["label"], classes)
-    seen = recognition.seen
-    fresh = ~seen
-    calibrated: Json = {
-        "temperature": card.calibration.get("temperature"),
-        "thresholds": card.calibration.get("thresholds"),
-    }
+    calibration = Calibration.from_json(card.calibration)
+    beforehand = Beforehand(calibration.temperature, calibration.thresholds)
     accepted = accept(card, probabilities) if decide is None and card.threshold is not None else None
-    unseen = (
-        score_photos(
-            used.filter(pl.Series(fresh)),
-            truth[fresh],
-            probabilities[fresh],
-            classes,
-            decide,
-            None if accepted is None else accepted[fresh],
-            **calibrated,
-        )
-        if seen.any() and fresh.any()
-        else None
+    everything, fresh = np.ones(len(truth), dtype=bool), judged.fresh
+
+    def scores(rows: NDArray[np.bool_]) -> Scores:
+        taken = None if accepted is None else accepted[rows]
+        table = used.filter(pl.Series(rows))
+        return score_photos(table, truth[rows], probabilities[rows], classes, decide, taken, beforehand)
+
+    unseen = scores(fresh) if fresh.any() and not fresh.all() else None
+    described = describe_photos(photos, data, classes)
+    return Metrics(
+        evaluation="evaluate",
+        test=scores(everything),
+        seen=dataclasses.replace(judged.seen, unseen=unseen),
+        calibration=calibration,
+        separation=describe_units(separation),
+        data=described.data,
+        counts=described.counts,
+        listed=described.listed,
+        splits=described.splits,
+        decide=decide,
+        threshold=card.threshold if decide is None else None,
+        model=Model.from_json({**card.training, "image_size": card.preprocessing.width}),
+        versions=card.versions,
+        notes=tuple(map(stored, photos.notes)),
+        seconds={},
     )
-    return {
-        "schema": 1,
-        "evaluation": "evaluate",
-        "test": score_photos(used, truth, probabilities, classes, decide, accepted, **calibrated),
-        "seen": recognition.to_json(unseen, used["path"].to_list()),
-        "unknown": None,
-        "random_split_accuracy": None,
-        "optimism_of_random_split": None,
-        "train_accuracy": None,
-        "calibration": card.calibration,
-        "separation": describe_units(separation),
-        **describe_photos(photos, data, classes),
-        "decide": decide,
-        "threshold": card.threshold if decide is None else None,
-        "model": {**card.training, "image_size": card.preprocessing.width},
-        "versions": card.versions,
-        "notes": list(photos.notes),
-    }
-
-
-def headline(metrics: Json) -> Json | None:
-    """The figures on photos that the model has not seen, None where there are none."""
-    seen = metrics["seen"]
-    body: Json | None = seen["unseen"] if seen["paths"] else metrics["test"]
-    return body
-
-
-def _judge(requirements: Sequence[Any], metrics: Json) -> list[Json]:
-    body = headline(metrics)
-    if body is None:
-        return [cannot_tell(requirement) for requirement in requirements]
-    return [judge(requirement, body) for requirement in requirements]
 
 
 def _write_report(
     output: Path,
     predictor: Predictor,
-    photos: Photos,
-    probabilities: NDArray[np.float32],
+    judged: _Judged,
     metrics: Json,
     data: Path,
     command: Sequence[str] | None,
 ) -> None:
-    used = photos.used()
-    fresh = ~used["path"].is_in(metrics["seen"]["paths"]).to_numpy()
-    table = used.filter(pl.Series(fresh))
+    photos, fresh = judged.photos, judged.fresh
+    table = photos.used().filter(pl.Series(fresh))
     truth = encode(table["label"], predictor.classes)
-    mistakes = collect_mistakes(table, photos.paths(table), truth, probabilities[fresh], predictor.classes)
+    mistakes = collect_mistakes(table, photos.paths(table), truth, judged.probabilities[fresh], predictor.classes)
     config = {"data": str(data), "command": shlex.join(command or ())}
     write_report(output, metrics=metrics, config=config, mistakes=mistakes)

@@ -27,6 +27,7 @@ from certero.likeness.clusters import join
 from certero.machine.files import write_whole
 from certero.photos.listing import printable
 from certero.probe.probe import check_class_weights, load_solver
+from certero.records.metrics import Folds, Metrics, Model, headline
 from certero.records.protocols import Progress, no_progress
 from certero.records.quantity import Quantity
 from certero.report.page import write_report
@@ -47,7 +48,7 @@ from certero.runs.seal import seal
 from certero.runs.versions import versions
 from certero.runtime.card import Fingerprints
 from certero.runtime.model_file import with_card
-from certero.sentences import sentence
+from certero.sentences import sentence, stored
 from certero.stages.ask_model import Answers
 from certero.stages.describe import (
     collect_mistakes,
@@ -64,7 +65,8 @@ from certero.stages.recognise import remember_photos
 from certero.stages.tools import Resources, resources
 from certero.stats.intervals import proportion
 from certero.stats.random_split import compare_splits
-from certero.stats.requirements import Requirement, cannot_tell, judge, parse_requirement
+from certero.stats.requirements import Requirement, judge_all, parse_requirement
+from certero.stats.scores import Beforehand
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -197,24 +199,27 @@ def _train(
         else:
             fitted, judged = _hold_out(prepared, classes, fitter, resolved, tools, data, folder)
         metrics = _describe(prepared, classes, fitted, resolved, data)
-        metrics["requirements"] = [cannot_tell(requirement) for requirement in requirements]
         if judged is not None:
             with tools.timed("score"):
-                metrics |= _figures(prepared, classes, fitter, fitted, judged, resolved)
-                metrics["requirements"] = [judge(requirement, metrics["test"]) for requirement in requirements]
+                metrics = _measure(metrics, prepared, classes, fitter, fitted, judged, resolved)
+        bars = judge_all(requirements, headline(metrics).body)
+        metrics = dataclasses.replace(metrics, requirements=bars)
         with tools.timed("fingerprints"):
             known = _remember(prepared, fitted, tools)
-        card = dataclasses.replace(fitted.card, metrics=_headline(metrics), fingerprints=known)
+        card = dataclasses.replace(fitted.card, metrics=_of_itself(metrics), fingerprints=known)
         model = with_card(fitted.model, card)
         with tools.timed("report"):
-            _write(work, prepared, classes, fitted, judged, model, metrics, resolved, data, command)
+            write_whole(work / "model.onnx", model)
+            _write_settings(work, metrics, resolved, data, command)
+            _write_photos(work, prepared, classes, fitted, judged, resolved)
             mistakes = _mistakes(prepared, classes, judged)
-        metrics["seconds"] = {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)}
+        metrics = dataclasses.replace(metrics, seconds=tools.all_seconds())
         config = tomllib.loads(resolved.to_toml()) | {"data": str(data), "command": shlex.join(command or ())}
-        write_whole(work / "metrics.json", json_text(metrics, indent=1) + "\n")
-        write_report(work / "report.html", metrics=metrics, config=config, mistakes=mistakes, augmented=_sheet(fitted))
+        answer = metrics.to_json()
+        write_whole(work / "metrics.json", json_text(answer, indent=1) + "\n")
+        write_report(work / "report.html", metrics=answer, config=config, mistakes=mistakes, augmented=_sheet(fitted))
         forget(folder)
-    return Run(folder.place, metrics)
+    return Run(folder.place, answer)
 
 
 def _hold_out(
@@ -306,7 +311,7 @@ def _cross_validate(
 
 
 def _temperatures(fitted: Fitted, table: pl.DataFrame) -> NDArray[np.float64]:
-    return np.full(table.height, float(fitted.calibration["temperature"]))
+    return np.full(table.height, fitted.calibration.divisor)
 
 
 def _ask(fitter: Fitter, fitted: Fitted, photos: Photos, table: pl.DataFrame, tools: Resources, stage: str) -> Answers:
@@ -315,14 +320,15 @@ def _ask(fitter: Fitter, fitted: Fitted, photos: Photos, table: pl.DataFrame, to
         return fitter.ask(fitted, photos.paths(table), table["content_hash"].to_list(), stage)
 
 
-def _figures(
+def _measure(
+    metrics: Metrics,
     prepared: Prepared,
     classes: Sequence[str],
     fitter: Fitter,
     fitted: Fitted,
     judged: Judged,
     settings: TrainSettings,
-) -> Json:
+) -> Metrics:
     """The honest figures, and after them what a random split would have claimed."""
     test = score_photos(
         judged.table,
@@ -330,8 +336,7 @@ def _figures(
         judged.probabilities,
         classes,
         settings.decide,
-        temperature=judged.temperatures,
-        thresholds=fitted.calibration["thresholds"],
+        beforehand=Beforehand(judged.temperatures, fitted.calibration.thresholds),
     )
     if prepared.evaluation == "cv":
         features, table = judged.embeddings, judged.table
@@ -349,12 +354,13 @@ def _figures(
         right = np.zeros(table.height, dtype=bool)
         right[before:] = judged.probabilities.argmax(axis=1) == judged.truth
         random_split, gain = compare_splits(claims, right, np.arange(table.height) >= before, units_to_draw(table))
-    return {
-        "test": test,
-        "random_split_accuracy": random_split.to_json(),
-        "optimism_of_random_split": gain.to_json(),
-        "openings": judged.opening.earlier,
-    }
+    return dataclasses.replace(
+        metrics,
+        test=test,
+        random_split_accuracy=random_split,
+        optimism_of_random_split=gain,
+        openings=judged.opening.earlier,
+    )
 
 
 def _remember(prepared: Prepared, fitted: Fitted, tools: Resources) -> Fingerprints:
@@ -374,75 +380,77 @@ def _remember(prepared: Prepared, fitted: Fitted, tools: Resources) -> Fingerpri
     )
 
 
-def _describe(prepared: Prepared, classes: Sequence[str], fitted: Fitted, settings: TrainSettings, data: Path) -> Json:
-    """Everything of metrics.json that needs no test photo."""
+def _describe(
+    prepared: Prepared, classes: Sequence[str], fitted: Fitted, settings: TrainSettings, data: Path
+) -> Metrics:
+    """Everything that needs no test photo."""
     photos = prepared.photos
     trained = photos.used() if prepared.evaluation == "cv" else seal(photos)[0]
     right = fitted.probabilities.argmax(axis=1) == encode(trained["label"], classes)
     rows = np.flatnonzero(fitted.fitted_on)
-    return {
-        "schema": 1,
-        "evaluation": prepared.evaluation,
-        "cv": {"folds": prepared.folds, "reason": prepared.reason} if prepared.evaluation == "cv" else None,
-        "test": None,
-        "random_split_accuracy": None,
-        "optimism_of_random_split": None,
-        "train_accuracy": proportion(right[rows], trained[rows]["unit"].to_list()).to_json(),
-        "parameters": fitted.parameters,
-        "openings": 0,
-        "seconds": {},
-        "calibration": fitted.calibration,
-        "export": fitted.export,
-        "separation": describe_separation(prepared.separation),
-        **describe_photos(photos, data, classes),
-        "requirements": [],
-        "decide": settings.decide,
-        "model": {
-            "recipe": settings.recipe,
-            "backbone": None if settings.layers else settings.backbone,
-            "image_size": fitted.card.preprocessing.width,
-            "shipped": fitted.card.training["shipped"],
-            "strength": fitted.probe and fitted.probe.strength,
-            "strength_losses": {f"{strength:g}": loss for strength, loss in _strengths(fitted).items()},
-        },
-        "training": fitted.training,
-        "versions": versions(),
-        "notes": [*photos.notes, *([fitted.calibration["reason"]] if fitted.calibration["reason"] else [])],
-    }
+    described = describe_photos(photos, data, classes)
+    why = None if prepared.reason is None else stored(prepared.reason)
+    reason = fitted.calibration.reason
+    return Metrics(
+        evaluation=prepared.evaluation,
+        cv=Folds(prepared.folds, why) if prepared.evaluation == "cv" else None,
+        test=None,
+        train_accuracy=proportion(right[rows], trained[rows]["unit"].to_list()),
+        parameters=fitted.parameters,
+        seconds={},
+        calibration=fitted.calibration,
+        export=fitted.export,
+        separation=describe_separation(prepared.separation),
+        data=described.data,
+        counts=described.counts,
+        listed=described.listed,
+        splits=described.splits,
+        decide=settings.decide,
+        model=Model(
+            recipe=settings.recipe,
+            backbone=None if settings.layers else settings.backbone,
+            image_size=fitted.card.preprocessing.width,
+            shipped=fitted.card.training["shipped"],
+            strength=None if fitted.probe is None else fitted.probe.strength,
+            strength_losses={f"{strength:g}": loss for strength, loss in _strengths(fitted).items()},
+        ),
+        training=fitted.training,
+        versions=versions(),
+        notes=(*map(stored, photos.notes), *([reason] if reason else [])),
+    )
 
 
-def _headline(metrics: Json) -> Json | None:
+def _of_itself(metrics: Metrics) -> Json | None:
     """What the model file says of itself."""
-    test = metrics["test"]
-    if test is None:
+    scores = headline(metrics).body
+    if scores is None:
         return None
     return {
-        "evaluation": metrics["evaluation"],
-        "n": test["n"],
-        "accuracy": test["accuracy"],
-        "macro_f1": test["macro_f1"],
-        "openings": metrics["openings"],
+        "evaluation": metrics.evaluation,
+        "n": scores.n,
+        "accuracy": scores.accuracy.to_json(),
+        "macro_f1": scores.macro_f1.to_json(),
+        "openings": metrics.openings,
     }
 
 
-def _write(
+def _write_settings(
+    work: Path, metrics: Metrics, settings: TrainSettings, data: Path, command: Sequence[str] | None
+) -> None:
+    """config.toml."""
+    made_by = f"# certero {metrics.versions['certero']}: {_comment(shlex.join(command or ()))}\n"
+    write_whole(work / "config.toml", made_by + f"# data: {_comment(data)}\n" + settings.to_toml())
+
+
+def _write_photos(
     work: Path,
     prepared: Prepared,
     classes: Sequence[str],
     fitted: Fitted,
     judged: Judged | None,
-    model: bytes,
-    metrics: Json,
     settings: TrainSettings,
-    data: Path,
-    command: Sequence[str] | None,
 ) -> None:
-    """Every file of the run but metrics.json and the report."""
-    write_whole(work / "model.onnx", model)
-    header = (
-        f"# certero {metrics['versions']['certero']}: {_comment(shlex.join(command or ()))}\n# data: {_comment(data)}\n"
-    )
-    write_whole(work / "config.toml", header + settings.to_toml())
+    """data.parquet, history.csv, predictions.csv and held_out.csv."""
     # Polars' own file writer does not say that the disk is full.
     table = io.BytesIO()
     prepared.photos.table.write_parquet(table)
@@ -478,7 +486,7 @@ def _history(fitted: Fitted) -> str:
             {"strength": f"{strength:g}", "log_loss": f"{loss:.6f}"} for strength, loss in _strengths(fitted).items()
         ]
     else:
-        rows = fitted.training["history"]
+        rows = [epoch.to_json() for epoch in fitted.training.history]
     lines = [",".join(rows[0]), *(",".join("" if cell is None else str(cell) for cell in row.values()) for row in rows)]
     return "\n".join(lines) + "\n"
 

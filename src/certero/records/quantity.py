@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from dataclasses import dataclass
 
-from certero.interchange import Json
+from certero.records.record import Record
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class Quantity(Record):
     """A measured figure with its 95 % interval.
 
     Args:
@@ -17,7 +17,7 @@ class Quantity:
         low: lower end of the interval, None where no honest interval exists.
         high: upper end.
         method: how the interval was found: `wilson`, `wilson_effective_n`, `grouped_bootstrap`, `bootstrap`,
-            `too_few_groups`, `undefined`, ...
+            `too_few_groups`, `undefined`, ...; empty where a stored file lacks the figure.
         n: number of photos behind the figure.
     """
 
@@ -27,6 +27,9 @@ class Quantity:
     method: str
     n: int
 
-    def to_json(self) -> Json:
-        """The contract's five keys."""
-        return dataclasses.asdict(self)
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends, None where there is no interval."""
+        if self.low is None or self.high is None or not (math.isfinite(self.low) and math.isfinite(self.high)):
+            return None
+        return self.low, self.high

@@ -176,7 +176,7 @@ def _parts(_metrics: Json, body: Json) -> Iterator[Advice]:
     weak = [row for row in rows if is_weak_part(row["accuracy"], accuracy)]
     weak.sort(key=lambda row: row["accuracy"]["value"])
     for row in weak[:_MOST_PARTS]:
-        name, value = slice_words(row)
+        name, value = slice_words(row["slice"], row["value"])
         values = {
             "part": f"{name}: {value}",
             "share": percent(row["accuracy"]["value"]),

@@ -255,7 +255,7 @@ def _view_pair(pair: Json) -> Json:
     ]
     slices: dict[str, list[Difference]] = {}
     for row in pair["slices"]:
-        name, value = slice_words(row)
+        name, value = slice_words(row["slice"], row["value"])
         slices.setdefault(name, []).append(_difference(value, row["n"], row["accuracy"], row["verdict"]))
     sections = [(_("By class: share of its photos that was found"), classes), *slices.items()]
     return {

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 
 from certero.interchange import Json
 from certero.language import _
+from certero.records.scores import Part, WorstSlice
 
 NO_BREAK_SPACE = "\u00a0"
 MISSING = "–"
@@ -246,54 +247,52 @@ def flatten(settings: Json, prefix: str = "") -> list[tuple[str, Any]]:
     return pairs
 
 
-def slice_words(row: Json) -> tuple[str, str]:
+def slice_words(name: str, value: str | None) -> tuple[str, str]:
     """The name of a slice and of its part, as people say them."""
     names = {"lighting": _("lighting"), "hour": _("hour"), "group": _("group")}
     values = {"night": _("night"), "day": _("day"), "glare": _("glare")}
-    name, value = str(row.get("slice")), row.get("value")
     if value is None:
         return names.get(name, name), _("unknown")
-    return names.get(name, name), values.get(str(value), str(value)) if name == "lighting" else str(value)
+    return names.get(name, name), values.get(value, value) if name == "lighting" else value
 
 
-def worst_slice_sentence(worst: Any) -> str | None:
+def worst_slice_sentence(worst: WorstSlice | None) -> str | None:
     """Whether some part is surely worse than the rest, in words; None where it cannot be told."""
-    if not isinstance(worst, dict):
+    if worst is None:
         return None
     said: list[str] = []
-    if known(worst.get("p")) and _stated(worst.get("accuracy")):
-        said.append(_compared(worst))
-    lowest = worst.get("untested")
-    if isinstance(lowest, dict) and _stated(lowest.get("accuracy")):
+    if worst.p is not None and known(worst.part.accuracy.value):
+        said.append(_compared(worst, worst.p))
+    if worst.untested is not None and known(worst.untested.accuracy.value):
         text = _(
             "%(part)s is one group, with %(accuracy)s right against %(rest)s on all other photos: whether it is worse "
             "or chance, nobody can tell."
         )
-        said.append(text % _part_words(lowest))
+        said.append(text % _part_words(worst.untested))
     return " ".join(said) or None
 
 
-def _part_words(part: Json) -> dict[str, str]:
-    name, value = slice_words(part)
+def _part_words(part: Part) -> dict[str, str]:
+    name, value = slice_words(part.slice, part.value)
     return {
         "part": f"{name}: {value}",
-        "accuracy": percent(part["accuracy"]["value"]),
-        "rest": percent(part.get("rest_accuracy")),
+        "accuracy": percent(part.accuracy.value),
+        "rest": percent(part.rest_accuracy),
     }
 
 
-def _compared(worst: Json) -> str:
-    chance = {
-        "parts": number(worst.get("looked_at")),
-        "chance": percent(worst["p"], 0 if worst["p"] >= 0.01 else 1),
+def _compared(worst: WorstSlice, p: float) -> str:
+    values = {
+        **_part_words(worst.part),
+        "parts": number(worst.looked_at),
+        "chance": percent(p, 0 if p >= 0.01 else 1),
     }
-    values = {**_part_words(worst), **chance}
-    if worst.get("worse"):
+    if worst.worse:
         text = _(
             "The model is worse on one part: %(part)s, with %(accuracy)s right against %(rest)s on all other photos. "
             "Of %(parts)s parts that are all alike, chance would make one look that bad in at most %(chance)s of cases."
         )
-    elif worst["p"] < _EASY_CHANCE:
+    elif p < _EASY_CHANCE:
         text = _(
             "No part is surely worse than the rest. The lowest for its size is %(part)s, with %(accuracy)s right "
             "against %(rest)s on all other photos; of %(parts)s parts that are all alike, chance would make one look "
@@ -314,4 +313,4 @@ def group_slices(rows: Any) -> list[tuple[str, list[Json]]]:
     for row in rows or []:
         if isinstance(row, dict):
             found.setdefault(str(row.get("slice")), []).append(row)
-    return [(slice_words(rows[0])[0], rows) for rows in found.values()]
+    return [(slice_words(str(rows[0].get("slice")), rows[0].get("value"))[0], rows) for rows in found.values()]

@@ -13,6 +13,7 @@ from certero.interchange import Json
 from certero.language import _, language, ngettext, translate
 from certero.machine.files import write_whole
 from certero.photos.listing import describe_passed_over
+from certero.records.scores import WorstSlice
 from certero.report import charts, figures, money
 from certero.report.advice import advise, is_weak_part
 from certero.report.pictures import Mistake
@@ -113,7 +114,6 @@ def environment() -> jinja2.Environment:
         "decisive": figures.decisive_first,
         "minutes": charts.lag_words,
         "said": lambda text: translate(text) if isinstance(text, str) else text,
-        "slice_words": figures.slice_words,
         "passed_over": lambda counts: ", ".join(map(translate, describe_passed_over(counts))),
     }
     environment.tests |= {"known": figures.known, "with_interval": figures.has_interval, "weak_part": is_weak_part}
@@ -144,7 +144,9 @@ def _view(metrics: Json, config: Json, mistakes: Sequence[Mistake]) -> Json:
         ),
         "sureness": charts.sureness_chart(body.get("abstention")),
         "ranking": charts.ranking_chart(body.get("curves")),
-        "worst_slice": figures.worst_slice_sentence(body.get("worst_slice")),
+        "worst_slice": figures.worst_slice_sentence(
+            WorstSlice.from_json(body["worst_slice"]) if body.get("worst_slice") else None
+        ),
         "decay": charts.decay_chart(metrics.get("separation") or {}),
         "class_dots": charts.class_dots(class_rows),
         "slices": [(name, _slice_dots(rows), rows) for name, rows in figures.group_slices(body.get("slices"))],
@@ -171,4 +173,5 @@ def _view(metrics: Json, config: Json, mistakes: Sequence[Mistake]) -> Json:
 
 
 def _slice_dots(rows: Sequence[Json]) -> list[charts.Dot]:
-    return [charts.Dot(figures.slice_words(row)[1], row.get("accuracy"), row.get("n")) for row in rows]
+    named = [(figures.slice_words(str(row.get("slice")), row.get("value"))[1], row) for row in rows]
+    return [charts.Dot(name, row.get("accuracy"), row.get("n")) for name, row in named]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from certero.interchange import Json
 from certero.language import _, ngettext, translate
 from certero.photos.listing import LOST_PHOTOS, describe_passed_over
+from certero.records.scores import ReliabilityBin
 from certero.report.charts import lag_words
 from certero.report.figures import Headline, has_interval, known, majority, number, percent, points
 from certero.stats.calibration import error_by_chance
@@ -237,7 +238,9 @@ def _calibrated(body: Json) -> Reason | None:
         return Reason("careful", _("Calibration made the probabilities worse"), f"{sure} {off} {text}")
     photos = sum(row["n"] for row in body["reliability"])
     effect = body.get("design_effect")
-    chance = error_by_chance(body["reliability"], effect if known(effect) else 1.0)
+    chance = error_by_chance(
+        [ReliabilityBin.from_json(row) for row in body["reliability"]], effect if known(effect) else 1.0
+    )
     assert chance is not None  # there are photos, or there were no sentence
     if photos < _FEWEST_PHOTOS or (error <= chance and chance > _MISCALIBRATED):
         text = _(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from certero.interchange import Json
+from certero.records.metrics import Calibration
 from certero.stats.abstention import answer_thresholds
 from certero.stats.calibration import calibrate, expected_calibration_error, reliability, softmax
 
@@ -20,8 +22,8 @@ _FEWEST_UNITS = 3
 
 def fit_temperature_of(
     logits: NDArray[np.float64], labels: NDArray[np.int64], source: str, units: Sequence[str]
-) -> Json:
-    """`calibration` of metrics.json, from outputs [n, K] of models that had not seen the photos.
+) -> Calibration:
+    """The temperature that outputs [n, K] of models ask for which had not seen the photos, and what it is worth.
 
     Args:
         logits: not calibrated.
@@ -32,22 +34,22 @@ def fit_temperature_of(
     # With two units the models asked had learnt from half of what the shipped one learns, and from one unit alone.
     found = calibrate(logits, labels, units, fewest_units=_FEWEST_UNITS if source == "oof" else 1)
     before, after = softmax(logits), softmax(logits, found.temperature)
-    return {
-        "source": source,
-        "method": "temperature" if found.reason is None else "none",
-        "reason": found.reason,
-        "temperature": found.temperature,
-        "n": len(labels),
-        "log_loss_before": found.log_loss_before,
-        "log_loss_after": found.log_loss_after,
-        "ece_before": expected_calibration_error(before, labels),
-        "ece_after": expected_calibration_error(after, labels),
-        "thresholds": answer_thresholds(after.max(axis=1)),
-        "reliability_before": reliability(before, labels, groups=units),
-        "reliability_after": reliability(after, labels, groups=units),
-    }
+    return Calibration(
+        source=source,
+        method="temperature" if found.reason is None else "none",
+        reason=found.reason,
+        temperature=found.temperature,
+        n=len(labels),
+        log_loss_before=found.log_loss_before,
+        log_loss_after=found.log_loss_after,
+        ece_before=expected_calibration_error(before, labels),
+        ece_after=expected_calibration_error(after, labels),
+        thresholds=answer_thresholds(after.max(axis=1)),
+        reliability_before=reliability(before, labels, groups=units),
+        reliability_after=reliability(after, labels, groups=units),
+    )
 
 
-def without_tables(calibration: Json) -> Json:
+def without_tables(calibration: Calibration) -> Json:
     """What the model file remembers of its calibration."""
-    return {key: value for key, value in calibration.items() if not key.startswith("reliability")}
+    return dataclasses.replace(calibration, reliability_before=None, reliability_after=None).to_json()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,17 @@ from certero.data.lost_classes import count_lost
 from certero.data.separation import Separation
 from certero.data.table import SCHEMA, Photos
 from certero.errors import PhotoError
-from certero.interchange import Json, class_columns, csv_text
+from certero.interchange import class_columns, csv_text
 from certero.machine.files import read_file, write_whole
 from certero.photos import pixels
 from certero.photos.listing import printable
+from certero.records.photo_counts import Counts, Data, Described, ListedPhoto, SeparationFacts
 from certero.records.photos import SPLITS
+from certero.records.scores import Scores
 from certero.report.page import MOST_PICTURES
 from certero.report.pictures import Mistake, thumbnail
-from certero.stats.scores import score
+from certero.sentences import stored
+from certero.stats.scores import NOTHING_SET, Beforehand, score
 from certero.stats.slices import hour, lighting, slice_rows, worst_slice
 
 if TYPE_CHECKING:
@@ -37,10 +41,9 @@ def score_photos(
     classes: Sequence[str],
     decide: float | None,
     accepted: NDArray[np.bool_] | None = None,
-    temperature: float | NDArray[np.float64] | None = None,
-    thresholds: Mapping[str, float] | None = None,
-) -> Json:
-    """The `test` body of metrics.json, slices included.
+    beforehand: Beforehand = NOTHING_SET,
+) -> Scores:
+    """The figures on held-out photos, slices included.
 
     Args:
         table: rows of the judged photos; `unit` tells which of them are not independent.
@@ -49,20 +52,10 @@ def score_photos(
         classes: names in the order of the columns.
         decide: see `TrainSettings`.
         accepted: bool [n], photos that the model's own threshold gives their likeliest label.
-        temperature: of the calibration, for all photos or float [n].
-        thresholds: probabilities set on held-out photos, see `stats.abstention`.
+        beforehand: temperature and thresholds of the calibration.
     """
     units = table["unit"].to_list()
-    body = score(
-        probabilities,
-        truth,
-        classes,
-        units,
-        decide=decide,
-        accepted=accepted,
-        temperature=temperature,
-        thresholds=thresholds,
-    )
+    scores = score(probabilities, truth, classes, units, decide=decide, accepted=accepted, beforehand=beforehand)
     best = probabilities.argmax(axis=1)
     correct = best == truth
     if decide is not None:
@@ -76,60 +69,67 @@ def score_photos(
     }
     # Further columns of a manifest are slices too.
     columns |= {name: table[name].cast(pl.String).to_list() for name in table.columns if name not in SCHEMA}
-    body["slices"] = slice_rows(correct, units, columns)
-    body["worst_slice"] = worst_slice(correct, units, columns)
-    return body
+    return dataclasses.replace(
+        scores, slices=slice_rows(correct, units, columns), worst_slice=worst_slice(correct, units, columns)
+    )
 
 
-def describe_photos(photos: Photos, data: Path, classes: Sequence[str]) -> Json:
-    """`data`, `counts`, `listed` and `splits` of metrics.json."""
+def describe_photos(photos: Photos, data: Path, classes: Sequence[str]) -> Described:
+    """What the photos are, how many of them are used in which split, and which are not."""
     table = photos.table
     status = dict(table["status"].value_counts().iter_rows())
     sources = table["captured_from"].drop_nulls().value_counts()
-    splits: Json = {}
+    splits: dict[str, dict[str, int] | None] = {}
     used = photos.used()
     for name in SPLITS:
         counts = dict(used.filter(pl.col("split") == name)["label"].value_counts().iter_rows())
         splits[name] = {label: counts.get(label, 0) for label in classes} if counts else None
-    return {
-        "data": {
-            "name": printable(data.resolve().stem if data.is_file() else data.resolve().name),
-            "layout": photos.source,
-            "classes": list(classes),
-            "time_source": dict(sources.iter_rows()),
+    return Described(
+        Data(
+            name=printable(data.resolve().stem if data.is_file() else data.resolve().name),
+            layout=photos.source,
+            classes=tuple(classes),
+            time_source=dict(sources.iter_rows()),
+        ),
+        Counts(
+            photos=table.height,
+            used=used.height,
+            unreadable=int(status.get("unreadable", 0)),
+            damaged=int(status.get("damaged", 0)),
+            leaked=int(status.get("leaked", 0)),
+            purged=int(status.get("purged", 0)),
+            passed_over=photos.passed_over,
+            lost=count_lost(photos),
+        ),
+        {
+            name: tuple(
+                ListedPhoto(*row)
+                for row in table.filter(pl.col("status") == name).select("path", "problem").iter_rows()
+            )
+            for name in _LISTED
         },
-        "counts": {
-            "photos": table.height,
-            "used": used.height,
-            **{name: int(status.get(name, 0)) for name in _LISTED},
-            "passed_over": photos.passed_over,
-            "lost": count_lost(photos),
-        },
-        "listed": {
-            name: table.filter(pl.col("status") == name).select("path", "problem").to_dicts() for name in _LISTED
-        },
-        "splits": splits,
-    }
+        splits,
+    )
 
 
-def describe_units(separation: Separation) -> Json:
-    """`separation` where no photo was split from another one: what counts as independent."""
-    return {
-        "rule": separation.rule,
-        "description": separation.description,
-        "block_minutes": minutes(separation.block),
-        "units": separation.counts["units"],
-    }
+def describe_units(separation: Separation) -> SeparationFacts:
+    """What counts as independent, where no photo was split from another one."""
+    return SeparationFacts(
+        rule=separation.rule,
+        description=stored(separation.description),
+        block_minutes=minutes(separation.block),
+        units=separation.counts["units"],
+    )
 
 
-def describe_separation(separation: Separation) -> Json:
-    """`separation` of metrics.json."""
-    return {
-        **describe_units(separation),
-        "gap_minutes": minutes(separation.gap),
-        "group_by": separation.group_by,
-        "decay": [[lag, alike] for lag, alike in separation.decay],
-    }
+def describe_separation(separation: Separation) -> SeparationFacts:
+    """What kept the splits apart."""
+    return dataclasses.replace(
+        describe_units(separation),
+        gap_minutes=minutes(separation.gap),
+        group_by=separation.group_by,
+        decay=tuple((lag, alike) for lag, alike in separation.decay),
+    )
 
 
 def write_predictions(

@@ -18,7 +18,6 @@ from certero.data.labels import encode
 from certero.data.split import near_in_time, split_units
 from certero.engine.threads import count_cores
 from certero.errors import ConfigError, DataError
-from certero.interchange import Json
 from certero.learn.augment import Augmentation, read_augmentation
 from certero.learn.batches import PhotoStore, Selection, cap_classes
 from certero.learn.checkpoints import Checkpoints
@@ -39,13 +38,16 @@ from certero.machine.limits import available_bytes
 from certero.probe.backbones import Backbone, check_weights
 from certero.probe.export import calibrate_classifier
 from certero.probe.probe import weigh_classes
+from certero.records.metrics import Export
 from certero.records.preprocessing import Preprocessing
+from certero.records.training import Epoch, Training
 from certero.runs.interruption import deferred_signals
 from certero.runs.versions import versions
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.inference import answered, infer
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
+from certero.sentences import stored
 from certero.stages.ask_model import Answers
 from certero.stages.calibrate import fit_temperature_of, without_tables
 from certero.stages.embedder import choose_backbone
@@ -209,11 +211,11 @@ class NetworkFitter:
             versions=versions(),
         )
         with tools.timed("export"):
-            model = with_card(calibrate_classifier(bare, calibration["temperature"]), card)
+            model = with_card(calibrate_classifier(bare, calibration.divisor), card)
             del bare
         with tools.timed("evaluate"):
             answers = self._ask(model, paths, development["content_hash"].to_list(), f"answers {part.name}")
-        by_torch = softmax(trained.shipped_logits, calibration["temperature"])
+        by_torch = softmax(trained.shipped_logits, calibration.divisor)
         by_file = answers.probabilities[rows]
         fitted_on, held_out = np.zeros((2, len(truth)), dtype=bool)
         fitted_on[trained.fitted_rows] = True
@@ -221,7 +223,7 @@ class NetworkFitter:
         if settings.refit_epochs:
             # The model file has learnt these photos by now; who judged was the network before.
             held_out[rows] = True
-            held_out_probabilities[rows] = softmax(trained.val_logits, calibration["temperature"])
+            held_out_probabilities[rows] = softmax(trained.val_logits, calibration.divisor)
         else:
             held_out = ~fitted_on
         return Fitted(
@@ -236,12 +238,12 @@ class NetworkFitter:
             held_out=held_out,
             held_out_probabilities=held_out_probabilities,
             parameters=trained.parameters,
-            export={
-                "features": str(self.trainer()),
-                "n": len(trained.val_rows),
-                "label_agreement": float((by_torch.argmax(axis=1) == by_file.argmax(axis=1)).mean()),
-                "probability_difference": float(np.abs(by_torch - by_file).max()),
-            },
+            export=Export(
+                features=str(self.trainer()),
+                n=len(trained.val_rows),
+                label_agreement=float((by_torch.argmax(axis=1) == by_file.argmax(axis=1)).mean()),
+                probability_difference=float(np.abs(by_torch - by_file).max()),
+            ),
             training=training,
             sheet=trained.sheet,
         )
@@ -508,25 +510,25 @@ def _to_refit(settings: TrainSettings) -> TrainSettings:
     )
 
 
-def describe_training(trained: Trained, settings: TrainSettings, trainer: Trainer) -> Json:
-    """`training` of metrics.json."""
+def describe_training(trained: Trained, settings: TrainSettings, trainer: Trainer) -> Training:
+    """How a network was trained."""
     at = trained.at
-    return {
-        "device": trainer.device,
-        "precision": "bf16" if trainer.in_bf16 else "fp32",
-        "optimizer": settings.optimizer,
-        "schedule": settings.schedule,
-        "lr": settings.lr,
-        "batch_size": settings.batch_size,
-        "epochs": settings.epochs,
-        "shipped_epoch": at.best_epoch if settings.restore_best and at.best_epoch else at.epoch,
-        "outputs": int(trained.network.member.shape[0]),
-        "refit_epochs": settings.refit_epochs,
-        "photos_fitted": len(trained.fitted_rows),
-        "photos_judging": len(trained.val_rows),
-        "photos_per_second": round(float(np.mean([row["photos_per_second"] for row in at.history])), 2),
-        "history": at.history,
-        "assumed": list(settings.assumed),
-        "notes": at.notes,
-        "threads": settings.workers or count_cores(),
-    }
+    return Training(
+        device=trainer.device,
+        precision="bf16" if trainer.in_bf16 else "fp32",
+        optimizer=settings.optimizer,
+        schedule=settings.schedule,
+        lr=settings.lr,
+        batch_size=settings.batch_size,
+        epochs=settings.epochs,
+        shipped_epoch=at.best_epoch if settings.restore_best and at.best_epoch else at.epoch,
+        outputs=int(trained.network.member.shape[0]),
+        refit_epochs=settings.refit_epochs,
+        photos_fitted=len(trained.fitted_rows),
+        photos_judging=len(trained.val_rows),
+        photos_per_second=round(float(np.mean([row["photos_per_second"] for row in at.history])), 2),
+        history=tuple(map(Epoch.from_json, at.history)),
+        assumed=tuple(settings.assumed),
+        notes=tuple(map(stored, at.notes)),
+        threads=settings.workers or count_cores(),
+    )

@@ -13,10 +13,10 @@ import polars as pl
 from certero.config.settings import TrainSettings
 from certero.data.labels import encode
 from certero.data.split import near_in_time, split_units
-from certero.interchange import Json
 from certero.probe.export import attach_head, count_parameters, head_alone
 from certero.probe.features import Embedder
 from certero.probe.probe import Fold, Probe, fit_probe, weigh_classes
+from certero.records.metrics import Export
 from certero.runs.versions import versions
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.model_file import with_card
@@ -83,7 +83,7 @@ def fit_model(
         units = development.filter(pl.Series(held))["unit"].to_list()
         calibration = fit_temperature_of(probe.oof_logits[held], truth[held], source, units)
     with tools.timed("export"):
-        temperature = calibration["temperature"]
+        temperature = calibration.divisor
         card = Card(
             classes=tuple(classes),
             preprocessing=embedder.preprocessing,
@@ -187,7 +187,7 @@ def _cost_of_speed(
     hashes: Sequence[str],
     embedder: Embedder,
     tools: Resources,
-) -> Json:
+) -> Export:
     """What speed cost, on development photos: the model file's answers beside those of slower or other features.
 
     A file in 8 bits is held against the same network in fp32 on a sample of photos; a file whose head was fitted on
@@ -202,12 +202,12 @@ def _cost_of_speed(
         )
     slow = softmax(probe.head.logits(other), temperature)
     shipped = softmax(probe.head.logits(embeddings[rows]), temperature)
-    return {
-        "features": str(embedder.engine),
-        "n": len(rows),
-        "label_agreement": float((slow.argmax(axis=1) == shipped.argmax(axis=1)).mean()),
-        "probability_difference": float(np.abs(slow - shipped).max()),
-    }
+    return Export(
+        features=str(embedder.engine),
+        n=len(rows),
+        label_agreement=float((slow.argmax(axis=1) == shipped.argmax(axis=1)).mean()),
+        probability_difference=float(np.abs(slow - shipped).max()),
+    )
 
 
 def choose_folds(

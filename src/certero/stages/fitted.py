@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from certero.interchange import Json
 from certero.probe.probe import Probe
+from certero.records.metrics import Calibration, Export
+from certero.records.training import Training
 from certero.runtime.card import Card
 
 if TYPE_CHECKING:
@@ -25,14 +26,14 @@ class Fitted:
 
     Args:
         model: the model file, without figures of a test set.
-        calibration: source, temperature and calibration error before and after.
+        calibration: of its probabilities.
         card: the card inside the model file.
         embeddings: float32 [n, D] of the development photos, in their order.
         probabilities: float32 [n, K], the model file's answers on the development photos.
         fitted_on: bool [n], which of them updated weights.
         held_out: bool [n], which of them were judged by models that had not seen them.
         held_out_probabilities: float [n, K], calibrated answers of those models; only the rows of `held_out` count.
-        export: what speed cost; see metrics.json.
+        export: what speed cost.
         parameters: trainable numbers.
         probe: the probe; None for a network trained whole.
         head_onnx: the probe's head as a network of its own.
@@ -41,18 +42,18 @@ class Fitted:
     """
 
     model: bytes
-    calibration: Json
+    calibration: Calibration
     card: Card
     embeddings: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     fitted_on: NDArray[np.bool_]
     held_out: NDArray[np.bool_]
     held_out_probabilities: NDArray[np.float64]
-    export: Json
+    export: Export
     parameters: int
     probe: Probe | None = None
     head_onnx: bytes | None = None
-    training: Json | None = None
+    training: Training | None = None
     sheet: NDArray[np.uint8] | None = None
 
 

@@ -22,11 +22,13 @@ from certero.machine.files import read_file
 from certero.photos import pixels
 from certero.photos.fingerprints import SIDE, pack_hashes, perceive, strengths
 from certero.photos.turns import one_at_a_time
+from certero.records.metrics import Seen
 from certero.records.protocols import Map
+from certero.records.scores import Scores
 from certero.runtime.card import Fingerprints
 from certero.runtime.inference import infer
 from certero.runtime.network import Network
-from certero.sentences import message, sentence
+from certero.sentences import Sentence, message, sentence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -192,7 +194,7 @@ class Recognition:
 
     exact: NDArray[np.bool_]
     near: NDArray[np.bool_] | None
-    reason: str | None
+    reason: Sentence | None
     limit: Json | None
 
     @property
@@ -200,29 +202,28 @@ class Recognition:
         """Bool [n], exact or near."""
         return self.exact if self.near is None else self.exact | self.near
 
-    def to_json(self, unseen: Json | None, paths: Sequence[str]) -> Json:
-        """`seen` of metrics.json.
+    def describe(self, unseen: Scores | None, paths: Sequence[str]) -> Seen:
+        """How many of the photos were seen, and which.
 
         Args:
             unseen: the figures without the photos seen, None where there are none.
             paths: names of the n photos.
         """
         limit = self.limit or {}
-        return {
-            "exact": int(self.exact.sum()),
-            "near": None if self.near is None else int(self.near.sum()),
-            "reason": self.reason,
-            "near_falsely": limit.get("falsely"),
-            "near_recognised": limit.get("recognised"),
-            "warning": self._warning(),
-            "unseen": unseen,
-            "paths": [path for path, seen in zip(paths, self.seen, strict=True) if seen],
-            "near_paths": None
-            if self.near is None
-            else [path for path, near in zip(paths, self.near, strict=True) if near],
-        }
+        near = None if self.near is None else tuple(path for path, near in zip(paths, self.near, strict=True) if near)
+        return Seen(
+            exact=int(self.exact.sum()),
+            near=None if near is None else len(near),
+            reason=self.reason,
+            near_falsely=limit.get("falsely"),
+            near_recognised=limit.get("recognised"),
+            warning=self._warning(),
+            unseen=unseen,
+            paths=tuple(path for path, seen in zip(paths, self.seen, strict=True) if seen),
+            near_paths=near,
+        )
 
-    def _warning(self) -> str | None:
+    def _warning(self) -> Sentence | None:
         share = float(self.seen.mean())
         if share <= MOSTLY_SEEN:
             return None

@@ -12,7 +12,7 @@ import polars as pl
 
 from certero.data.table import Photos
 from certero.errors import SplitError
-from certero.interchange import Json
+from certero.records.metrics import Unknown
 from certero.stages.look import separate_judged
 from certero.stats.intervals import proportion
 
@@ -43,8 +43,8 @@ def measure_refusal(
     *,
     group_by: str | None,
     block: timedelta | None,
-) -> Json:
-    """`unknown` of the metrics: how many of these photos the model refuses, and how many known ones that costs.
+) -> Unknown:
+    """How many of these photos the model refuses, and how many known ones that costs.
 
     A photo is refused where its likeliest class has less than the probability that 95 % of the held-out photos of known
     classes reached; the threshold is in the model file and no photo here has a say in it.
@@ -57,21 +57,10 @@ def measure_refusal(
         card: of the model.
         group_by: as for the known photos.
         block: as for the known photos.
-
-    Returns:
-        `n`, `classes` (photos of each), `threshold` and `refused_share` (null in models made before it was kept),
-        `refused` and `known_refused` (quantities, null likewise).
     """
     used = strange.used()
     counts = used["label"].value_counts().sort("label")
-    found: Json = {
-        "n": used.height,
-        "classes": dict(counts.iter_rows()),
-        "refused_share": None,
-        "threshold": None,
-        "refused": None,
-        "known_refused": None,
-    }
+    found = Unknown(used.height, dict(counts.iter_rows()), None, None, None, None)
     threshold = (card.calibration.get("thresholds") or {}).get(f"{1 - REFUSED_SHARE:g}")
     if threshold is None:
         return found
@@ -80,11 +69,10 @@ def measure_refusal(
     except SplitError:
         strange = strange.with_columns(pl.Series("unit", [str(row) for row in range(strange.table.height)]))
     own = strange.used()["unit"].to_list()
-    return found | {
-        "refused_share": REFUSED_SHARE,
-        "threshold": threshold,
-        "refused": proportion(answers.max(axis=1) < threshold, own).to_json(),
-        "known_refused": None
-        if known is None
-        else proportion(known.max(axis=1) < threshold, list(known_units)).to_json(),
-    }
+    return dataclasses.replace(
+        found,
+        refused_share=REFUSED_SHARE,
+        threshold=threshold,
+        refused=proportion(answers.max(axis=1) < threshold, own),
+        known_refused=None if known is None else proportion(known.max(axis=1) < threshold, list(known_units)),
+    )

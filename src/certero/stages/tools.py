@@ -57,6 +57,10 @@ class Resources:
             del self._running.outermost
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 3)
 
+    def all_seconds(self) -> dict[str, float]:
+        """Wall time by stage, and their sum as `total`."""
+        return {**self.seconds, "total": round(sum(self.seconds.values()), 3)}
+
 
 @contextlib.contextmanager
 def resources(workers: int | None = None, progress: Progress = no_progress) -> Iterator[Resources]:

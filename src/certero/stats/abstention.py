@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from certero.interchange import Json
+from certero.records.quantity import Quantity
+from certero.records.scores import Abstention, Answered, Points
 from certero.stats.intervals import group_codes, proportion
 
 #: Shares of photos that get an answer, for which figures are given.
@@ -42,7 +43,7 @@ def measure_abstention(
     correct: ArrayLike,
     groups: ArrayLike | None = None,
     thresholds: Mapping[str, float] | None = None,
-) -> Json:
+) -> Abstention:
     """The risk-coverage curve, and the accuracy at 80, 90 and 95 % of the photos answered.
 
     Args:
@@ -52,9 +53,7 @@ def measure_abstention(
         thresholds: from `answer_thresholds` of held-out photos; what they do on these photos is measured too.
 
     Returns:
-        `curve`: up to 41 rows [share answered, accuracy of the answers, threshold], rising; `at_coverage`: rows of
-        `coverage`, `threshold` (that answers so many of these photos), `n` (answered), `accuracy`, and for the
-        threshold set on held-out photos `set_threshold`, `answered` and `accuracy_answered`, null without one.
+        The curve has up to 41 points, share answered, accuracy and threshold, rising.
 
     Source: R. El-Yaniv, Y. Wiener, Journal of Machine Learning Research 11 (2010), 1605-1641 (risk and coverage);
     Y. Geifman, R. El-Yaniv, NIPS 2017 (by the likeliest class's probability).
@@ -64,39 +63,39 @@ def measure_abstention(
     codes = group_codes(groups, n)
     count = None if codes is None else int(codes.max()) + 1
 
-    def accuracy(answered: NDArray[np.bool_]) -> Json:
+    def accuracy(answered: NDArray[np.bool_]) -> Quantity:
         inside = None if codes is None else codes[answered]
-        return proportion(right[answered], inside, all_groups=count).to_json()
+        return proportion(right[answered], inside, all_groups=count)
 
-    rows: list[Json] = []
+    rows: list[Answered] = []
     for coverage in COVERAGES:
         threshold = answer_threshold(sure, coverage)
         answered = sure >= (threshold or 0.0)
-        row: Json = {
-            "coverage": coverage,
-            "threshold": threshold,
-            "n": int(answered.sum()),
-            "accuracy": accuracy(answered),
-            "set_threshold": (thresholds or {}).get(f"{coverage:g}"),
-            "answered": None,
-            "accuracy_answered": None,
-        }
-        if row["set_threshold"] is not None:
-            answered = sure >= row["set_threshold"]
-            row["answered"] = proportion(answered, codes, all_groups=count).to_json()
-            row["accuracy_answered"] = accuracy(answered)
-        rows.append(row)
-    return {"curve": _curve(sure, right), "at_coverage": rows}
+        beforehand = (thresholds or {}).get(f"{coverage:g}")
+        reached = None if beforehand is None else sure >= beforehand
+        rows.append(
+            Answered(
+                coverage=coverage,
+                threshold=threshold,
+                n=int(answered.sum()),
+                accuracy=accuracy(answered),
+                set_threshold=beforehand,
+                answered=None if reached is None else proportion(reached, codes, all_groups=count),
+                accuracy_answered=None if reached is None else accuracy(reached),
+            )
+        )
+    return Abstention(_curve(sure, right), tuple(rows))
 
 
-def _curve(sure: NDArray[np.float64], right: NDArray[np.bool_]) -> list[list[float]]:
+def _curve(sure: NDArray[np.float64], right: NDArray[np.bool_]) -> Points:
     order = np.argsort(-sure, kind="stable")
     # Photos of equal probability are answered together or not at all.
     ends = np.flatnonzero(np.append(np.diff(sure[order]) != 0, True))
     accuracy = np.cumsum(right[order])[ends] / (ends + 1)
     shares = (ends + 1) / len(sure)
     kept = np.unique(np.searchsorted(shares, np.linspace(1 / len(sure), 1, _POINTS) - 1e-12))
-    return np.column_stack([shares, accuracy, sure[order][ends]])[kept].round(5).tolist()  # type: ignore[no-any-return]
+    points = np.column_stack([shares, accuracy, sure[order][ends]])[kept]
+    return tuple(map(tuple, points.round(5).tolist()))
 
 
 def _count(coverage: float, n: int) -> int:

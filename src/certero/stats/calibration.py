@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import DataError
-from certero.interchange import Json
+from certero.records.scores import ReliabilityBin
 from certero.sentences import Sentence, sentence
 from certero.stats.intervals import LEVEL, group_codes, proportion
 
@@ -241,7 +241,7 @@ def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, bins:
 
 def reliability(
     probabilities: ArrayLike, truth: ArrayLike, bins: int = BINS, groups: ArrayLike | None = None
-) -> list[Json]:
+) -> tuple[ReliabilityBin, ...]:
     """The table behind a reliability diagram, over the bins of `expected_calibration_error`.
 
     Args:
@@ -251,12 +251,11 @@ def reliability(
         groups: int or str [n], the group of each photo; None for independent photos.
 
     Returns:
-        One row a bin, by rising confidence: `from` and `to` (edges), `n`, `confidence` (mean) and `accuracy`
-        (a quantity with its interval).
+        The bins, by rising confidence.
     """
     scores = np.asarray(probabilities, dtype=np.float64)
     if len(scores) == 0:
-        return []
+        return ()
     confidence = scores.max(axis=1)
     correct = scores.argmax(axis=1) == np.asarray(truth)
     bin_of, edges = confidence_bins(confidence, bins)
@@ -267,18 +266,18 @@ def reliability(
         inside = bin_of == index
         accuracy = proportion(correct[inside], None if codes is None else codes[inside], all_groups=count)
         rows.append(
-            {
-                "from": float(edges[index]),
-                "to": float(edges[min(index + 1, len(edges) - 1)]),
-                "n": int(inside.sum()),
-                "confidence": float(confidence[inside].mean()),
-                "accuracy": accuracy.to_json(),
-            }
+            ReliabilityBin(
+                start=float(edges[index]),
+                end=float(edges[min(index + 1, len(edges) - 1)]),
+                n=int(inside.sum()),
+                confidence=float(confidence[inside].mean()),
+                accuracy=accuracy,
+            )
         )
-    return rows
+    return tuple(rows)
 
 
-def error_by_chance(rows: Sequence[Json], design_effect: float = 1.0) -> float | None:
+def error_by_chance(rows: Sequence[ReliabilityBin], design_effect: float = 1.0) -> float | None:
     """The calibration error that probabilities which mean what they say stay below in 19 of 20 such sets of photos.
 
     Args:
@@ -291,10 +290,10 @@ def error_by_chance(rows: Sequence[Json], design_effect: float = 1.0) -> float |
     Source: redrawing what is right from the confidences, J. Bröcker, L. A. Smith, Increasing the reliability of
     reliability diagrams, Weather and Forecasting 22 (2007), 651-661.
     """
-    n = np.array([row["n"] for row in rows], dtype=np.float64)
+    n = np.array([row.n for row in rows], dtype=np.float64)
     if not n.sum():
         return None
     alike = np.maximum(1, np.round(n / max(1.0, design_effect))).astype(np.int64)
-    sure = np.clip([row["confidence"] for row in rows], 0.0, 1.0)
+    sure = np.clip([row.confidence for row in rows], 0.0, 1.0)
     drawn = np.random.default_rng(0).binomial(alike, sure, size=(2000, len(n))) / alike
     return float(np.quantile((n * np.abs(drawn - sure)).sum(axis=1) / n.sum(), LEVEL))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from certero.interchange import Json
 from certero.records.quantity import Quantity
+from certero.records.scores import Curve, Points
 from certero.stats.intervals import group_codes, linearised, undefined
 
 Floats = NDArray[np.float64]
@@ -36,9 +36,9 @@ class Ranking:
     roc: Floats
     precision_recall: Floats
 
-    def curves(self) -> Json:
+    def curve(self) -> Curve:
         """The points of both curves, rounded to what a chart can show."""
-        return {"roc": self.roc.round(5).tolist(), "precision_recall": self.precision_recall.round(5).tolist()}
+        return Curve(_points(self.roc), _points(self.precision_recall))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,10 @@ def _rank_one(scores: Floats, positive: Flags) -> _One:
         roc_pull,
         precision_pull,
     )
+
+
+def _points(curve: Floats) -> Points:
+    return tuple(map(tuple, curve.round(5).tolist()))
 
 
 def _thin(curve: Floats, axes: int) -> Floats:

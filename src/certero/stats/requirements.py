@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from certero.errors import ConfigError
-from certero.interchange import Json
 from certero.names import class_name, find_class
+from certero.records.metrics import JudgedFigure, Judgement
+from certero.records.quantity import Quantity
+from certero.records.scores import Scores
 
 _AVERAGED = tuple(f"{row}_{f}" for row in ("macro", "micro", "weighted") for f in ("precision", "recall", "f1"))
 PER_CLASS = ("precision", "recall", "f1")
@@ -87,7 +89,7 @@ def parse_requirement(text: str, classes: Sequence[str] | None = None) -> Requir
     return Requirement(text, figure, label, op, bar)
 
 
-def judge(requirement: Requirement, test_metrics: Json) -> Json:
+def judge(requirement: Requirement, scores: Scores) -> Judgement:
     """Hold a bar against the intervals of the figures: `met` only when the whole interval meets it.
 
     A bar that is asked of every class is met when each class meets it, and not met when any class misses it.
@@ -96,44 +98,42 @@ def judge(requirement: Requirement, test_metrics: Json) -> Json:
 
     Args:
         requirement: from `parse_requirement`.
-        test_metrics: the `test` body of metrics.json.
-
-    Returns:
-        `require` (the text), `verdict` (`met`, `not met`, `cannot tell`) and `figures`: for each figure
-        judged its name, `class` (or None), the quantity's five keys, and its own verdict.
+        scores: the figures on held-out photos.
 
     Raises:
-        ConfigError: the requirement names a class that the metrics do not hold.
+        ConfigError: the requirement names a class that has no figures.
     """
-    figures = [
-        {"figure": requirement.figure, "class": label, **quantity, "verdict": _verdict(requirement, quantity)}
-        for label, quantity in _quantities(requirement, test_metrics)
-    ]
-    verdicts = [figure["verdict"] for figure in figures]
+    figures = tuple(
+        JudgedFigure(requirement.figure, label, quantity, _verdict(requirement, quantity))
+        for label, quantity in _quantities(requirement, scores)
+    )
+    verdicts = [figure.verdict for figure in figures]
     overall = NOT_MET if NOT_MET in verdicts else CANNOT_TELL if CANNOT_TELL in verdicts else MET
-    return {"require": requirement.text, "verdict": overall, "figures": figures}
+    return Judgement(requirement.text, overall, figures)
 
 
-def cannot_tell(requirement: Requirement) -> Json:
-    """The judgement where nothing was measured."""
-    return {"require": requirement.text, "verdict": CANNOT_TELL, "figures": []}
+def judge_all(requirements: Sequence[Requirement], scores: Scores | None) -> tuple[Judgement, ...]:
+    """Each bar held against the figures; nobody can tell where nothing was measured (None)."""
+    if scores is None:
+        return tuple(Judgement(requirement.text, CANNOT_TELL, ()) for requirement in requirements)
+    return tuple(judge(requirement, scores) for requirement in requirements)
 
 
-def _quantities(requirement: Requirement, test_metrics: Json) -> list[tuple[str | None, Json]]:
+def _quantities(requirement: Requirement, scores: Scores) -> list[tuple[str | None, Quantity]]:
     figure = requirement.figure
     if figure in PER_CLASS:
-        per_class = test_metrics["per_class"]
         label = requirement.label
-        names = list(per_class) if label is None else [_find_class(requirement.text, label, list(per_class))]
-        return [(name, per_class[name][figure]) for name in names]
+        known = list(scores.per_class)
+        names = known if label is None else [_find_class(requirement.text, label, known)]
+        return [(name, getattr(scores.per_class[name], figure)) for name in names]
     if figure in _AVERAGED:
         row, _, name = figure.partition("_")
-        return [(None, test_metrics[row][name])]
-    return [(None, test_metrics[figure])]
+        return [(None, getattr(getattr(scores, row), name))]
+    return [(None, getattr(scores, figure))]
 
 
-def _verdict(requirement: Requirement, quantity: Json) -> str:
-    low, high, bar = quantity["low"], quantity["high"], requirement.bar
+def _verdict(requirement: Requirement, quantity: Quantity) -> str:
+    low, high, bar = quantity.low, quantity.high, requirement.bar
     if low is None or high is None:
         return CANNOT_TELL
     compare = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}[requirement.op]

@@ -1,4 +1,4 @@
-"""The figures of a classifier on test photos, each with its interval."""
+"""The figures of a classifier on held-out photos, each with its interval."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import ConfigError, DataError
-from certero.interchange import Json
 from certero.records.quantity import Quantity
+from certero.records.scores import Averages, BeforeCalibration, ClassScores, Confusion, Curves, Scores
 from certero.stats.abstention import measure_abstention
 from certero.stats.calibration import confidence_bins, expected_calibration_error, reliability, uncalibrated
 from certero.stats.intervals import (
@@ -21,13 +21,12 @@ from certero.stats.intervals import (
     resample,
     undefined,
 )
-from certero.stats.ranking import rank
+from certero.stats.ranking import Rankings, rank
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-ROWS = ("micro", "macro", "weighted", "samples")
 FIGURES = ("precision", "recall", "f1")
 
 
@@ -64,6 +63,33 @@ class _Answers:
         return np.bincount(self.photo, minlength=len(self.truth)).astype(np.int64)
 
 
+@dataclass(frozen=True, slots=True)
+class Beforehand:
+    """What was set on held-out photos before these were judged.
+
+    Args:
+        temperature: float or float [n], what the logits were divided by; None to leave that out.
+        thresholds: see `measure_abstention`.
+    """
+
+    temperature: ArrayLike | None = None
+    thresholds: Mapping[str, float] | None = None
+
+
+NOTHING_SET = Beforehand()
+
+
+@dataclass(frozen=True, slots=True)
+class Resamples:
+    """Of the bootstrap: how many, and the seed that draws them."""
+
+    count: int = 1000
+    seed: int = 0
+
+
+_USUAL = Resamples()
+
+
 def score(
     probabilities: ArrayLike,
     truth: ArrayLike,
@@ -72,16 +98,16 @@ def score(
     *,
     decide: float | None = None,
     accepted: ArrayLike | None = None,
-    temperature: ArrayLike | None = None,
-    thresholds: Mapping[str, float] | None = None,
-    seed: int = 0,
-    n_resamples: int = 1000,
-) -> Json:
-    """The `test` body of metrics.json; see `_per_class` and `_figures` for what undefined figures become.
+    beforehand: Beforehand = NOTHING_SET,
+    resamples: Resamples = _USUAL,
+) -> Scores:
+    """Every figure of n held-out photos but those of slices.
 
     Shares of photos (accuracy, recall, precision) and per-class F1 carry Wilson intervals, other figures
     bootstrap ones. Where all resamples agree (a perfect score) an averaged figure has the average of its
-    classes' own intervals instead, method `class_intervals`, which is wider than 95 % asks for.
+    classes' own intervals instead, method `class_intervals`, which is wider than 95 % asks for. When the photos are
+    all of one class, precision, F1, the areas and the averages over classes are undefined, method `single_class`. See
+    `_per_class` and `_figures` for what other undefined figures become.
 
     Args:
         probabilities: float [n, K].
@@ -91,18 +117,8 @@ def score(
         decide: give a photo every label whose probability reaches this, perhaps none or several, instead of
             the likeliest one. `accuracy` then counts the photos whose only label is the true one.
         accepted: bool [n], photos whose likeliest label counts; the others get none. Not together with `decide`.
-        temperature: float or float [n], what the logits were divided by: the calibration error without it is given too.
-        thresholds: set on held-out photos, see `measure_abstention`.
-        seed: of the bootstrap.
-        n_resamples: of the bootstrap.
-
-    Returns:
-        `n`, `groups`, `design_effect`, `effective_n`, `accuracy`, `balanced_accuracy`, `macro_f1`,
-        `log_loss`, `top_3`, `top_5`, `roc_auc`, `average_precision`, `majority_class_accuracy`,
-        `micro`/`macro`/`weighted`/`samples`, `per_class`, `confusion`, `ece`, `reliability`, `before_calibration`,
-        `curves`, `abstention`. `groups` is null for independent photos. When the photos are all of one class,
-        precision, F1, the areas and the averages over classes are null, method `single_class`; `top_3` is null up to
-        3 classes, `top_5` up to 5.
+        beforehand: temperature and thresholds, whose worth is measured too.
+        resamples: of the bootstrap.
 
     Raises:
         DataError: no photos, or shapes and indices that do not fit together.
@@ -117,65 +133,77 @@ def score(
     effective_n = effective_sample_size(exact, codes)
     majority = int(np.bincount(answers.truth).argmax())
     per_class = _per_class(answers, codes, count)
-    figures = _averages(answers, codes, per_class, seed, n_resamples)
+    figures = _averages(answers, codes, per_class, resamples)
     if answers.one_label:  # the same number must not carry two intervals
         alike = [("micro", f) for f in FIGURES] + [("samples", f) for f in FIGURES]
         figures |= dict.fromkeys(alike, accuracy)
     recall = proportion(answers.found, codes, all_groups=count)
     figures |= {(row, "recall"): recall for row in ("micro", "weighted", "samples")}
-    top = {
-        k: proportion(answers.rank_of_truth < k, codes, all_groups=count) if len(classes) > k else undefined(n)
-        for k in (3, 5)
-    }
     ranking = rank(probabilities, answers.truth, codes)
-    majority_share = proportion(answers.truth == majority, codes, all_groups=count)
     if len(np.unique(answers.truth)) == 1:
         _null_single_class(figures, per_class, answers.classes[majority])
+
+    def in_top(k: int) -> Quantity:
+        within = answers.rank_of_truth < k
+        return proportion(within, codes, all_groups=count) if len(classes) > k else undefined(n)
+
+    def averages(row: str) -> Averages:
+        return Averages(*(figures[row, figure] for figure in FIGURES))
+
+    return Scores(
+        n=n,
+        groups=count,
+        design_effect=n / effective_n,
+        effective_n=effective_n,
+        accuracy=accuracy,
+        balanced_accuracy=figures["balanced", "recall"],
+        macro_f1=figures["macro", "f1"],
+        log_loss=figures["log_loss", ""],
+        top_3=in_top(3),
+        top_5=in_top(5),
+        roc_auc=ranking.macro.roc_auc,
+        average_precision=ranking.macro.average_precision,
+        majority_class_accuracy=proportion(answers.truth == majority, codes, all_groups=count),
+        micro=averages("micro"),
+        macro=averages("macro"),
+        weighted=averages("weighted"),
+        samples=averages("samples"),
+        per_class=_class_scores(per_class, ranking),
+        confusion=_confusion(answers),
+        ece=figures["ece", ""],
+        reliability=reliability(probabilities, truth, groups=codes),
+        before_calibration=_before_calibration(probabilities, truth, codes, beforehand.temperature),
+        curves=_curves(answers.classes, ranking),
+        abstention=measure_abstention(answers.confidence, answers.top_correct, codes, beforehand.thresholds),
+    )
+
+
+def _class_scores(per_class: Mapping[str, Mapping[str, Quantity]], ranking: Rankings) -> dict[str, ClassScores]:
     return {
-        "n": n,
-        "groups": count,
-        "design_effect": n / effective_n,
-        "effective_n": effective_n,
-        "accuracy": accuracy.to_json(),
-        "balanced_accuracy": figures["balanced", "recall"].to_json(),
-        "macro_f1": figures["macro", "f1"].to_json(),
-        "log_loss": figures["log_loss", ""].to_json(),
-        "top_3": top[3].to_json(),
-        "top_5": top[5].to_json(),
-        "roc_auc": ranking.macro.roc_auc.to_json(),
-        "average_precision": ranking.macro.average_precision.to_json(),
-        "majority_class_accuracy": majority_share.to_json(),
-        **{row: {f: figures[row, f].to_json() for f in FIGURES} for row in ROWS},
-        "per_class": {
-            name: {
-                "n": found["recall"].n,
-                **{f: found[f].to_json() for f in FIGURES},
-                "roc_auc": one.roc_auc.to_json(),
-                "average_precision": one.average_precision.to_json(),
-            }
-            for (name, found), one in zip(per_class.items(), ranking.classes, strict=True)
-        },
-        "confusion": _confusion(answers),
-        "ece": figures["ece", ""].to_json(),
-        "reliability": reliability(probabilities, truth, groups=codes),
-        "before_calibration": _before_calibration(probabilities, truth, codes, temperature),
-        "curves": {
-            "macro": ranking.macro.curves(),
-            "per_class": {
-                name: one.curves() for name, one in zip(answers.classes, ranking.classes, strict=True) if len(one.roc)
-            },
-        },
-        "abstention": measure_abstention(answers.confidence, answers.top_correct, codes, thresholds),
+        name: ClassScores(
+            n=found["recall"].n,
+            precision=found["precision"],
+            recall=found["recall"],
+            f1=found["f1"],
+            roc_auc=one.roc_auc,
+            average_precision=one.average_precision,
+        )
+        for (name, found), one in zip(per_class.items(), ranking.classes, strict=True)
     }
+
+
+def _curves(classes: Sequence[str], ranking: Rankings) -> Curves:
+    ranked = zip(classes, ranking.classes, strict=True)
+    return Curves(ranking.macro.curve(), {name: one.curve() for name, one in ranked if len(one.roc)})
 
 
 def _before_calibration(
     probabilities: ArrayLike, truth: ArrayLike, codes: Integers | None, temperature: ArrayLike | None
-) -> Json | None:
+) -> BeforeCalibration | None:
     if temperature is None:
         return None
     before = uncalibrated(probabilities, temperature)
-    return {"ece": expected_calibration_error(before, truth), "reliability": reliability(before, truth, groups=codes)}
+    return BeforeCalibration(expected_calibration_error(before, truth), reliability(before, truth, groups=codes))
 
 
 def _answers(
@@ -258,8 +286,7 @@ def _averages(
     answers: _Answers,
     codes: Integers | None,
     per_class: dict[str, dict[str, Quantity]],
-    seed: int,
-    n_resamples: int,
+    resamples: Resamples,
 ) -> dict[tuple[str, str], Quantity]:
     """The figures that are no shares of photos, from one set of bootstrap resamples."""
     n, k = len(answers.truth), len(answers.classes)
@@ -293,7 +320,7 @@ def _averages(
     occurring = len(np.union1d(answers.truth, answers.label))
     share = 1.0 if answers.one_label else occurring / k
     whole = _figures(sums(np.ones(n))[None], k, share)
-    draws = _figures(resample(sums, n, codes, n_resamples=n_resamples, seed=seed), k, share)
+    draws = _figures(resample(sums, n, codes, n_resamples=resamples.count, seed=resamples.seed), k, share)
     found = {}
     for (row, figure), value in whole.items():
         quantity = percentile_interval(
@@ -380,11 +407,11 @@ def _null_single_class(
             found[figure] = undefined(found[figure].n, "single_class")
 
 
-def _confusion(answers: _Answers) -> Json:
-    """`counts[true][predicted]`; with `decide` a photo counts under each label, or in `no_label[true]`."""
+def _confusion(answers: _Answers) -> Confusion:
+    """With `decide` a photo counts under each of its labels, or in `no_label`."""
     k = len(answers.classes)
     cells = np.bincount(answers.truth[answers.photo] * k + answers.label, minlength=k * k)
-    table: Json = {"classes": list(answers.classes), "counts": cells.reshape(k, k).tolist()}
+    unnamed = None
     if not answers.one_label:
-        table["no_label"] = np.bincount(answers.truth[answers.labels_given == 0], minlength=k).tolist()
-    return table
+        unnamed = tuple(np.bincount(answers.truth[answers.labels_given == 0], minlength=k).tolist())
+    return Confusion(answers.classes, tuple(map(tuple, cells.reshape(k, k).tolist())), unnamed)

@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from certero.interchange import Json
+from certero.records.scores import Part, Slice, WorstSlice
 from certero.stats.intervals import FEWEST_GROUPS, LEVEL, degrees_of_freedom, group_codes, proportion
 
 #: A column with more values than hours in a day names photos rather than parts of them.
@@ -49,7 +49,9 @@ def hour(captured_at: Sequence[datetime | None] | NDArray[np.datetime64]) -> lis
     return [None if np.isnat(when) else f"{when.astype(int) % 24:02d}:00" for when in hours]
 
 
-def slice_rows(correct: ArrayLike, groups: ArrayLike | None, columns: Mapping[str, Sequence[str | None]]) -> list[Json]:
+def slice_rows(
+    correct: ArrayLike, groups: ArrayLike | None, columns: Mapping[str, Sequence[str | None]]
+) -> tuple[Slice, ...]:
     """Accuracy for each value of each column that divides the test photos into 2 to 24 parts.
 
     Small parts are shown with the width of their interval rather than left out; photos without a value form
@@ -61,25 +63,25 @@ def slice_rows(correct: ArrayLike, groups: ArrayLike | None, columns: Mapping[st
         columns: by name of the slice, the value of each photo: str or None [n].
 
     Returns:
-        Rows of `slice`, `value` (None: unknown), `n` and `accuracy` (a quantity), by column, values sorted.
+        By column, values sorted.
     """
     hits = np.asarray(correct, dtype=bool)
     codes = group_codes(groups, len(hits))
     count = None if codes is None else int(codes.max()) + 1
-    return [
-        {
-            "slice": name,
-            "value": value,
-            "n": int(inside.sum()),
-            "accuracy": proportion(hits[inside], None if codes is None else codes[inside], all_groups=count).to_json(),
-        }
+    return tuple(
+        Slice(
+            name,
+            value,
+            int(inside.sum()),
+            proportion(hits[inside], None if codes is None else codes[inside], all_groups=count),
+        )
         for name, value, inside in _parts(columns)
-    ]
+    )
 
 
 def worst_slice(
     correct: ArrayLike, groups: ArrayLike | None, columns: Mapping[str, Sequence[str | None]]
-) -> Json | None:
+) -> WorstSlice | None:
     """The part of the photos that is most surely worse than the rest, judged by how many parts were looked at.
 
     Each part is compared with all other photos, one-sided: independent photos by Fisher's exact test, dependent ones
@@ -92,10 +94,9 @@ def worst_slice(
         columns: as for `slice_rows`; photos without a value are no part.
 
     Returns:
-        `slice`, `value`, `n`, `accuracy` (a quantity), `rest_accuracy` (share), `looked_at` (parts compared), `p`
-        (corrected, an upper bound; null where no part could be compared), `worse` (p below 0.05) and `untested`: the
-        first five for the lowest part that is one group and lies lower still, else null. Whether such a part is worse
-        or its one group by chance, nobody can tell. None where there are no parts, or too few groups to compare.
+        The part; its p is an upper bound, and it is worse where that lies below 0.05. Whether a part of one group is
+        worse or its group by chance, nobody can tell: the lowest such part is `untested` where it lies lower still.
+        None where there are no parts, or too few groups to compare.
 
     Source: R. A. Fisher, Journal of the Royal Statistical Society 98 (1935), 39-82; J. N. K. Rao, A. J. Scott,
     Biometrics 48 (1992), 577-585 (a test of shares with the variance between clusters); S. Holm, Scandinavian
@@ -128,32 +129,23 @@ def worst_slice(
             chance = float(stdtr(degrees_of_freedom(sums), sums.sum() / spread)) if spread > 0 else 0.5
         looked.append((chance, name, value, inside))
 
-    def describe(name: str, value: str, inside: NDArray[np.bool_]) -> Json:
+    def describe(name: str, value: str, inside: NDArray[np.bool_]) -> Part:
         part = None if codes is None else codes[inside]
-        return {
-            "slice": name,
-            "value": value,
-            "n": int(inside.sum()),
-            "accuracy": proportion(hits[inside], part, all_groups=None if codes is None else count).to_json(),
-            "rest_accuracy": float(hits[~inside].mean()),
-        }
+        accuracy = proportion(hits[inside], part, all_groups=None if codes is None else count)
+        return Part(name, value, int(inside.sum()), accuracy, float(hits[~inside].mean()))
 
     lowest = min(alone, key=lambda part: part[:3])[1:] if alone else None
     if not looked:
         if lowest is None:
             return None
-        return {**describe(*lowest), "looked_at": 0, "p": None, "worse": False, "untested": describe(*lowest)}
+        return WorstSlice(describe(*lowest), looked_at=0, p=None, worse=False, untested=describe(*lowest))
     chance, name, value, inside = min(looked, key=lambda part: part[:3])
     p = min(1.0, chance * len(looked))
     found = describe(name, value, inside)
-    lower = lowest is not None and float(hits[lowest[2]].mean()) < found["accuracy"]["value"]
-    return {
-        **found,
-        "looked_at": len(looked),
-        "p": p,
-        "worse": p < 1 - LEVEL,
-        "untested": describe(*lowest) if lowest is not None and lower else None,
-    }
+    share = float(hits[inside].mean())
+    lower = lowest is not None and float(hits[lowest[2]].mean()) < share
+    untested = describe(*lowest) if lowest is not None and lower else None
+    return WorstSlice(found, looked_at=len(looked), p=p, worse=p < 1 - LEVEL, untested=untested)
 
 
 def _fisher(hits_inside: int, inside: int, hits: int, n: int) -> float:

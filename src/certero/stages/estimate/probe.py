@@ -87,8 +87,8 @@ def plan_probe(data: Path, settings: TrainSettings, tools: Resources) -> Plan:
         return Plan(
             evaluation=prepared.evaluation,
             cv={"folds": prepared.folds, "reason": prepared.reason} if prepared.evaluation == "cv" else None,
-            separation=describe_separation(prepared.separation),
-            **describe_photos(prepared.photos, data, classes),
+            separation=describe_separation(prepared.separation).to_json(),
+            **describe_photos(prepared.photos, data, classes).to_json(),
             folds=count_folds(prepared, classes),
             model={
                 "recipe": settings.recipe,
