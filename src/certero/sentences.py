@@ -62,6 +62,6 @@ def in_a_row(texts: Iterable[str], between: str = ", ") -> Sentence:
     return Sentence(between.join(f"%({name})s" for name in values), None, values)
 
 
-def stored(text: str) -> Sentence:
-    """A text that was stored in English: it stays as it is, percent signs included."""
-    return text if isinstance(text, Sentence) else Sentence("%(text)s", None, {"text": text})
+def stored(text: str) -> Message:
+    """A text that a file holds in English."""
+    return text if isinstance(text, Message) else Message(text)

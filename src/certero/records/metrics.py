@@ -11,7 +11,7 @@ from certero.records.quantity import Quantity
 from certero.records.record import ABSENT, INLINE, Record, key
 from certero.records.scores import ReliabilityBin, Scores
 from certero.records.training import Training
-from certero.sentences import Sentence
+from certero.sentences import Message
 
 SCHEMA = 1
 
@@ -34,10 +34,10 @@ class Seen(Record):
 
     exact: int
     near: int | None
-    reason: Sentence | None
+    reason: Message | None
     near_falsely: float | None
     near_recognised: float | None
-    warning: Sentence | None
+    warning: Message | None
     unseen: Scores | None
     paths: tuple[str, ...]
     near_paths: tuple[str, ...] | None
@@ -91,7 +91,7 @@ class Calibration(Record):
 
     source: str | None
     method: str | None
-    reason: Sentence | None
+    reason: Message | None
     temperature: float | None
     n: int | None
     log_loss_before: float | None
@@ -113,7 +113,7 @@ class Folds(Record):
     """How many folds a cross-validation has, and why there is one."""
 
     folds: int
-    reason: Sentence | None
+    reason: Message | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ class Metrics(Record):
     model: Model = field(default_factory=lambda: Model.from_json(None))
     training: Training | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[Sentence, ...] = ()
+    notes: tuple[Message, ...] = ()
 
     def to_json(self) -> Json:
         """The keys of a training, of an evaluation, or of an evaluation on photos of unknown classes alone."""

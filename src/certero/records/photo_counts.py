@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from certero.interchange import Json
 from certero.records.record import ABSENT, Record
-from certero.sentences import Sentence
+from certero.sentences import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class SeparationFacts(Record):
     """
 
     rule: str | None
-    description: Sentence | None
+    description: Message | None
     block_minutes: float | None
     units: int | None
     gap_minutes: float | None = None

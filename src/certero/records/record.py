@@ -10,16 +10,16 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from certero.interchange import Json
-from certero.sentences import Sentence, stored
+from certero.sentences import Message, stored
 
 #: Of a field whose key is left out where its value is None.
 ABSENT = {"absent": True}
 #: Of a field whose own keys stand among those of the record that holds it.
 INLINE = {"inline": True}
 
-_PLAIN: dict[Any, type | tuple[type, ...]] = {float: (int, float), int: int, str: str, Sentence: str, bool: bool}
+_PLAIN: dict[Any, type | tuple[type, ...]] = {float: (int, float), int: int, str: str, Message: str, bool: bool}
 # What a field holds that the file lacks: nothing that could pass for a measured figure.
-_NOTHING: dict[Any, object] = {float: float("nan"), int: 0, str: "", Sentence: Sentence("", None, {}), bool: False}
+_NOTHING: dict[Any, object] = {float: float("nan"), int: 0, str: "", Message: Message(""), bool: False}
 
 
 class Record:
@@ -91,7 +91,7 @@ def _read(hint: Any, data: Any) -> Any:
         return hint.from_json(data)
     if not _fits(hint, data):
         return _NOTHING.get(hint)
-    return stored(data) if hint is Sentence else data
+    return stored(data) if hint is Message else data
 
 
 def _fits(hint: Any, data: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from certero.records.record import Record
-from certero.sentences import Sentence
+from certero.sentences import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +72,5 @@ class Training(Record):
     photos_per_second: float
     history: tuple[Epoch, ...]
     assumed: tuple[str, ...]
-    notes: tuple[Sentence, ...]
+    notes: tuple[Message, ...]
     threads: int

@@ -28,7 +28,7 @@ from certero.records.scores import Scores
 from certero.runtime.card import Fingerprints
 from certero.runtime.inference import infer
 from certero.runtime.network import Network
-from certero.sentences import Sentence, message, sentence
+from certero.sentences import Message, Sentence, message, sentence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -194,7 +194,7 @@ class Recognition:
 
     exact: NDArray[np.bool_]
     near: NDArray[np.bool_] | None
-    reason: Sentence | None
+    reason: Message | None
     limit: Json | None
 
     @property
