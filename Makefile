@@ -4,13 +4,14 @@
 #   make check   style, types, layers, doctests
 #   make platforms   see that every kind of machine gets all it needs from wheels
 #   make lowest  run the quick tests with the oldest versions that pyproject.toml allows, without torch
+#   make reference   write the tables of settings in docs/reference.md anew
 #   make catalogue   find new messages for the translators, compile what is translated
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check platforms lowest catalogue clean
+.PHONY: demo test check platforms lowest catalogue reference clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.train
@@ -37,6 +38,10 @@ lowest: $(VENV)/.dev
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	$(BIN)/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct --only-binary :all: --no-binary certero --editable '.[test]'
 	$(LOWEST)/bin/python -m pytest -q $(foreach each,$(QUICK),tests/$(dir $(each))test_$(notdir $(each)).py)
+
+# The tables of settings in the reference, from where the settings are written.
+reference: $(VENV)/.dev
+	$(BIN)/python -m certero.config.reference docs/reference.md
 
 # New messages appear in the .po files with an empty msgstr; translate them there and run this again.
 LOCALE := src/certero/locale

@@ -223,7 +223,7 @@ def _half_new(barn: Path, folder: Path) -> None:
 def _options(verb: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
     capsys.readouterr()
     assert main([verb, "--help"]) == 0
-    listing = capsys.readouterr().out.partition("Options:")[2]
+    listing = capsys.readouterr().out
     lines = re.findall(r"^  (-\S.*?)(?:\s{2,}|$)", listing, re.MULTILINE)
     return set(re.findall(r"--[a-z][a-z-]*", " ".join(lines))) - {"--help"}
 

@@ -6,46 +6,67 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from certero.cli.terminal.audit_summary import summarise
-from certero.cli.terminal.options import GroupBy, LabelLevel, Lang, Quiet, Times, Workers
+from certero.cli.terminal.options import GroupBy, JsonFile, LabelLevel, Lang, Quiet, Times, Workers, argument, option
 from certero.cli.terminal.output import check_targets, say
 from certero.cli.terminal.progress import show_progress
 from certero.cli.terminal.summary import print_json, print_places
+from certero.config.panels import NETWORK, OUTPUT
 from certero.errors import UserError
 from certero.language import _
+from certero.sentences import message
 
 
 class SeriousFindings(UserError):
     """`--strict` and a finding of severity high."""
 
 
+ABOUT = (
+    message(
+        "Find copies, leaks between splits, wrong labels, unusable photos, imbalance and shortcuts, before training."
+    ),
+)
+
+Data = Annotated[Path, argument("DATA", message("Labelled photos: folders or a manifest."))]
+Network = Annotated[
+    bool,
+    option(
+        "--network/--no-network",
+        help=message("Use a network to judge labels and to find cropped and turned copies."),
+        panel=NETWORK,
+        default="--network",
+    ),
+]
+ImageSize = Annotated[
+    int | None,
+    option(help=message("Side of the network's input, pixels, 32 to 1024."), panel=NETWORK, metavar="N", default="224"),
+]
+Fix = Annotated[
+    Path | None,
+    option(help=message("Write a cleaned manifest (CSV); photos are never touched."), panel=OUTPUT, metavar="FILE"),
+]
+Report = Annotated[
+    Path | None, option(help=message("Write an HTML report with pictures."), panel=OUTPUT, metavar="FILE")
+]
+Strict = Annotated[bool, option("--strict", help=message("Exit with 2 if there is a serious finding."), panel=OUTPUT)]
+
+
 def command(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled photos: folders or a manifest.")],
+    data: Data,
     label_level: LabelLevel = None,
     group_by: GroupBy = None,
     times: Times = None,
-    network: Annotated[
-        bool,
-        typer.Option("--network/--no-network", help="Judge labels and find cropped and turned copies by a network."),
-    ] = True,
-    image_size: Annotated[
-        int | None, typer.Option(min=32, max=1024, help="Side of the network's input, pixels.")
-    ] = None,
-    fix: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a cleaned manifest (CSV); photos are never touched.")
-    ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write an HTML report with pictures to this file.")] = None,
-    as_json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the findings as JSON; - is standard output.")
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if there is a serious finding.")] = False,
+    network: Network = True,
+    image_size: ImageSize = None,
+    fix: Fix = None,
+    report: Report = None,
+    as_json: JsonFile = None,
+    strict: Strict = False,
     workers: Workers = None,
     quiet: Quiet = False,
     lang: Lang = None,
 ) -> None:
-    """Find copies, leaks between splits, wrong labels, unusable photos, imbalance and shortcuts, before training."""
+    """Runs `certero audit`; `ABOUT` says what it does."""
     check_targets({"--json": as_json, "--report": report, "--fix": fix}, [data])
     from certero.config.parsing import parse_label_level
     from certero.pipelines.audit import audit

@@ -4,40 +4,53 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from certero.amounts import count, size
-from certero.cli.terminal.options import Lang
+from certero.cli.terminal.options import JsonFile, Lang, argument, option
 from certero.cli.terminal.output import check_target, say, write
+from certero.config.panels import DATA
 from certero.config.parsing import parse_duration, parse_size
 from certero.errors import ConfigError
 from certero.interchange import json_text
 from certero.language import _, ngettext, use_language
 from certero.machine.cache import CacheFacts, describe_caches, prune_caches
 from certero.machine.folders import cache_folder
+from certero.sentences import message
 
 _ACTIONS = ("show", "prune")
 
+ABOUT = (
+    message("Show what certero remembers of your photos, or make room on the disk."),
+    message(
+        "What is forgotten is computed again when it is needed: that costs time, nothing else. Your photos, runs and "
+        "models are never touched. Safe while another command is running."
+    ),
+)
+
+Action = Annotated[str, argument("[show|prune]", message("What to do; show where none is said."), lambda: _ACTIONS)]
+OlderThan = Annotated[
+    str | None,
+    option(help=message("prune: forget what was not used for this long, e.g. 30d."), panel=DATA, metavar="TIME"),
+]
+MaxSize = Annotated[
+    str | None,
+    option(
+        help=message("prune: forget what was used longest ago until this much is left, e.g. 2GB."),
+        panel=DATA,
+        metavar="SIZE",
+    ),
+]
+Everything = Annotated[bool, option("--all", help=message("prune: forget everything."), panel=DATA)]
+
 
 def command(
-    action: Annotated[str, typer.Argument(metavar="show|prune", help="What to do.")] = "show",
-    older_than: Annotated[
-        str | None, typer.Option(help="prune: forget what was not used for so long, e.g. 30d.")
-    ] = None,
-    max_size: Annotated[
-        str | None, typer.Option(help="prune: forget what was used longest ago until so much is left, e.g. 2GB.")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="prune: forget everything.")] = False,
-    as_json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the same as JSON; - is standard output.")
-    ] = None,
+    action: Action = "show",
+    older_than: OlderThan = None,
+    max_size: MaxSize = None,
+    everything: Everything = False,
+    as_json: JsonFile = None,
     lang: Lang = None,
 ) -> None:
-    """Show what certero remembers of your photos, or make room on the disk.
-
-    What is forgotten is computed again when it is needed: it costs time, nothing else. Your photos, runs and models are
-    never touched. Safe while another command is running.
-    """
+    """Runs `certero cache`; `ABOUT` says what it does."""
     use_language(lang)
     if action not in _ACTIONS:
         raise ConfigError(

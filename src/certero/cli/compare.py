@@ -6,50 +6,85 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from certero.cli.terminal.options import DataBlock, DataGroupBy, DataSplit, DataTimes, Lang, Quiet, Workers
+from certero.cli.terminal.options import (
+    Block,
+    GroupBy,
+    JsonFile,
+    LabelLevel,
+    Lang,
+    Quiet,
+    Split,
+    Times,
+    Workers,
+    argument,
+    option,
+)
 from certero.cli.terminal.output import check_targets, of_model, put_table, say
 from certero.cli.terminal.progress import show_progress
 from certero.cli.terminal.summary import print_json, print_places, say_passed_over
+from certero.config.panels import DATA, OUTPUT, WORK
 from certero.interchange import Json
 from certero.language import _, translate
+from certero.sentences import message
 
 # More models than these get a line each rather than a column.
 _MOST_COLUMNS = 3
 
+ABOUT = (message("Compare models on the same photos, pair by pair: is one better, by how much, and at what cost."),)
+
+Models = Annotated[
+    list[Path],
+    argument("MODEL...", message("Runs, model files, or ONNX files of others with a card beside them.")),
+]
+Data = Annotated[
+    Path | None,
+    option(
+        help=message("Labelled photos that all models judge; the options below speak of them."),
+        panel=DATA,
+        metavar="FOLDER",
+        default=message("the test photos that the runs share"),
+    ),
+]
+Card = Annotated[
+    list[Path] | None,
+    option(
+        help=message("TOML card of an ONNX file of others; may be repeated."),
+        panel=DATA,
+        metavar="FILE",
+        default=message("NAME.toml beside NAME.onnx"),
+    ),
+]
+Label = Annotated[str | None, option(help=message("The class of every photo of --data."), panel=DATA, metavar="CLASS")]
+Speed = Annotated[
+    bool,
+    option(
+        "--speed/--no-speed",
+        help=message("Measure how fast each model is here."),
+        panel=WORK,
+        default="--speed",
+    ),
+]
+Report = Annotated[Path | None, option(help=message("Write an HTML page."), panel=OUTPUT, metavar="FILE")]
+
 
 def command(
-    models: Annotated[
-        list[Path],
-        typer.Argument(metavar="MODEL...", help="Runs, model files, or ONNX files of others with a card beside them."),
-    ],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Labelled photos that all models judge. Default: the test photos that the runs share."),
-    ] = None,
-    card: Annotated[
-        list[Path] | None,
-        typer.Option(help="TOML card of an ONNX file of others; may be repeated. Default: NAME.toml beside NAME.onnx."),
-    ] = None,
-    split: DataSplit = None,
-    label: Annotated[str | None, typer.Option(help="The class of every photo of --data.")] = None,
-    label_level: Annotated[
-        str | None, typer.Option(help="Which folder of --data names the class: 1, 2, ... or leaf.")
-    ] = None,
-    group_by: DataGroupBy = None,
-    block: DataBlock = None,
-    times: DataTimes = None,
-    speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure how fast each model is here.")] = True,
-    report: Annotated[Path | None, typer.Option(help="Write an HTML page to this file.")] = None,
-    as_json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - is standard output.")
-    ] = None,
+    models: Models,
+    data: Data = None,
+    card: Card = None,
+    split: Split = None,
+    label: Label = None,
+    label_level: LabelLevel = None,
+    group_by: GroupBy = None,
+    block: Block = None,
+    times: Times = None,
+    speed: Speed = True,
+    report: Report = None,
+    as_json: JsonFile = None,
     workers: Workers = None,
     quiet: Quiet = False,
     lang: Lang = None,
 ) -> None:
-    """Compare models on the same photos, pair by pair: is one better, by how much, and at what cost."""
+    """Runs `certero compare`; `ABOUT` says what it does."""
     reads = [place for model in models for place in of_model(model)]
     check_targets({"--json": as_json, "--report": report}, [*reads, data, *(card or ())])
     from certero.config.parsing import parse_label_level

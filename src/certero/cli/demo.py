@@ -6,29 +6,53 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from certero.cli.terminal.options import Lang, Quiet, Workers
+from certero.cli.terminal.options import JsonFile, Lang, Quiet, Workers, option
 from certero.cli.terminal.output import check_target
 from certero.cli.terminal.progress import show_progress
 from certero.cli.terminal.summary import print_json, print_places, print_summary
+from certero.config.panels import DATA, OUTPUT
 from certero.language import _
+from certero.sentences import message
+
+ABOUT = (
+    message("Draw a small barn as an overhead camera would see it, train on its beds, and report. Downloads nothing."),
+)
+
+Output = Annotated[
+    Path,
+    option(
+        "--output",
+        "-o",
+        help=message("Folder for the barn and its runs."),
+        panel=OUTPUT,
+        metavar="FOLDER",
+        default="demo",
+    ),
+]
+Seed = Annotated[
+    int, option(help=message("Another seed, another barn."), panel=DATA, metavar="N", default="0", least=0)
+]
+Open = Annotated[
+    bool,
+    option(
+        "--open/--no-open",
+        help=message("Show the report in the browser, where there is one."),
+        panel=OUTPUT,
+        default="--open",
+    ),
+]
 
 
 def command(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the barn and the run.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, another barn.")] = 0,
-    open_report: Annotated[
-        bool, typer.Option("--open/--no-open", help="Show the report in the browser, where there is one.")
-    ] = True,
-    as_json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the metrics as JSON; - is standard output.")
-    ] = None,
+    output: Output = Path("demo"),
+    seed: Seed = 0,
+    open_report: Open = True,
+    as_json: JsonFile = None,
     workers: Workers = None,
     quiet: Quiet = False,
     lang: Lang = None,
 ) -> None:
-    """Render a small synthetic barn seen by an overhead camera, train on its beds, and report. Downloads nothing."""
+    """Runs `certero demo`; `ABOUT` says what it does."""
     check_target(as_json, "--json")
     from certero.pipelines.demo import demo
 

@@ -6,14 +6,14 @@ import shutil
 import textwrap
 from typing import Annotated
 
-import typer
-
-from certero.cli.terminal.options import Lang
+from certero.cli.terminal.options import JsonFile, Lang, option
 from certero.cli.terminal.output import check_target, say, visible, write
+from certero.config.panels import OUTPUT
 from certero.errors import UserError
 from certero.interchange import json_text
 from certero.language import _, ngettext, use_language
 from certero.pipelines.doctor import Check, Diagnosis, diagnose
+from certero.sentences import message
 
 _NAME_WIDTH = 20
 _LEAST_WIDTH, _MOST_WIDTH = 60, 120
@@ -23,18 +23,23 @@ class ProblemFound(UserError):
     """`--strict` and a check that found a problem."""
 
 
+ABOUT = (
+    message("Look at this machine and installation, and say what to do."),
+    message(
+        "ok: nothing to do. note: works, but worth knowing. problem: can spoil results or stop the work. Changes "
+        "nothing and sends nothing."
+    ),
+)
+
+Strict = Annotated[bool, option("--strict", help=message("Exit with 2 if a problem was found."), panel=OUTPUT)]
+
+
 def command(
-    as_json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the checks as JSON; - is standard output.")
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if a problem was found.")] = False,
+    as_json: JsonFile = None,
+    strict: Strict = False,
     lang: Lang = None,
 ) -> None:
-    """Look at this machine and installation, and say what to do.
-
-    ok: nothing to do. note: works, but worth knowing. problem: can spoil results or stop the work. Changes nothing and
-    sends nothing.
-    """
+    """Runs `certero doctor`; `ABOUT` says what it does."""
     use_language(lang)
     check_target(as_json, "--json")
     diagnosis = diagnose()

@@ -6,49 +6,64 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from certero.cli.terminal.options import GroupBy, LabelLevel, Lang, Quiet, Times, Workers
+from certero.cli.terminal.options import (
+    Block,
+    Decide,
+    GroupBy,
+    JsonFile,
+    LabelLevel,
+    Lang,
+    Quiet,
+    Require,
+    Split,
+    StrictBars,
+    Times,
+    Workers,
+    argument,
+    option,
+)
 from certero.cli.terminal.output import check_targets, of_model
 from certero.cli.terminal.progress import show_progress
 from certero.cli.terminal.summary import check_strict, print_json, print_places, print_summary, print_warning
+from certero.config.panels import DATA, OUTPUT
 from certero.language import _
+from certero.sentences import message
+
+ABOUT = (message("Measure a model on labelled photos, with intervals, and say how many of them it was trained on."),)
+
+Model = Annotated[Path, argument("MODEL", message("A model.onnx, or the folder of its run."))]
+Data = Annotated[Path, argument("DATA", message("Labelled photos: folders, a manifest, or the folder of one class."))]
+Label = Annotated[
+    str | None,
+    option(help=message("The class of every photo, whatever the folders are called."), panel=DATA, metavar="CLASS"),
+]
+Unknown = Annotated[
+    bool,
+    option("--unknown", help=message("No photo shows a class of the model: count how many it refuses."), panel=DATA),
+]
+Report = Annotated[Path | None, option(help=message("Write an HTML report."), panel=OUTPUT, metavar="FILE")]
 
 
 def command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.onnx, or the folder of its run.")],
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Labelled photos: folders, manifest, or the folder of one class.")
-    ],
-    split: Annotated[str | None, typer.Option(help="Judge one split of the data: train, val or test.")] = None,
-    label: Annotated[
-        str | None, typer.Option(help="The class of every photo, whatever the folders are called.")
-    ] = None,
+    model: Model,
+    data: Data,
+    split: Split = None,
+    label: Label = None,
     label_level: LabelLevel = None,
     group_by: GroupBy = None,
-    block: Annotated[
-        str | None, typer.Option(help="Photos taken within one such block count as alike, e.g. 1h.")
-    ] = None,
+    block: Block = None,
     times: Times = None,
-    decide: Annotated[
-        float | None, typer.Option(help="Give a label only from this probability on; other photos get none.")
-    ] = None,
-    require: Annotated[
-        list[str] | None, typer.Option(help='A bar, e.g. "f1>=0.8" for every class; may be repeated.')
-    ] = None,
-    unknown: Annotated[
-        bool, typer.Option("--unknown", help="No photo shows a class of the model: count how many it refuses.")
-    ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 unless every --require is met.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
-    as_json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the metrics as JSON; - is standard output.")
-    ] = None,
+    decide: Decide = None,
+    require: Require = None,
+    unknown: Unknown = False,
+    strict: StrictBars = False,
+    report: Report = None,
+    as_json: JsonFile = None,
     workers: Workers = None,
     quiet: Quiet = False,
     lang: Lang = None,
 ) -> None:
-    """Measure a model on labelled photos, with intervals, and say how many of them it was trained on."""
+    """Runs `certero evaluate`; `ABOUT` says what it does."""
     check_targets({"--json": as_json, "--report": report}, [*of_model(model), data])
     from certero.config.parsing import parse_label_level
     from certero.pipelines.evaluate import evaluate

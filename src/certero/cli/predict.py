@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from certero.cli.terminal.options import Lang, Quiet, Workers
+from certero.cli.terminal.options import Lang, Quiet, Workers, argument, one_of, option
 from certero.cli.terminal.output import STDOUT, check_targets, of_model, put_table, tell, write
 from certero.cli.terminal.progress import show_progress
 from certero.cli.terminal.summary import say_passed_over
+from certero.config.panels import OUTPUT
 from certero.errors import ConfigError, UserError
 from certero.interchange import class_columns, csv_text, json_text
 from certero.language import _, ngettext, use_language
 from certero.records.prediction import Prediction
+from certero.sentences import message
 
 _CSV_FOR = ("programs", "spreadsheet")
 
@@ -24,35 +24,57 @@ class UnreadablePhotos(UserError):
     """`--strict` and at least one photo that could not be read."""
 
 
+ABOUT = (message("Label photos with a model. Needs no torch. A photo that cannot be read gets a row with its error."),)
+
+Model = Annotated[Path, argument("MODEL", message("A model.onnx, or the folder of its run."))]
+Images = Annotated[list[str], argument("IMAGE|DIR...", message("Photos, or folders to search."))]
+Json = Annotated[
+    str | None,
+    option("--json", help=message("Write a JSON list; - is standard output."), panel=OUTPUT, metavar="FILE"),
+]
+JsonLines = Annotated[
+    str | None,
+    option(
+        "--jsonl",
+        help=message("Write one JSON object a line; - is standard output, as they come."),
+        panel=OUTPUT,
+        metavar="FILE",
+    ),
+]
+Csv = Annotated[
+    str | None,
+    option(
+        "--csv",
+        help=message("Write CSV with one column a class; - is standard output."),
+        panel=OUTPUT,
+        metavar="FILE",
+    ),
+]
+CsvFor = Annotated[
+    str | None,
+    option(
+        help=message("spreadsheet: an apostrophe before texts that one would run as a formula."),
+        panel=OUTPUT,
+        default="programs",
+        **one_of(*_CSV_FOR),
+    ),
+]
+Strict = Annotated[bool, option("--strict", help=message("Exit with 2 if any photo could not be read."), panel=OUTPUT)]
+
+
 def command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.onnx, or the folder of its run.")],
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE|DIR...", help="Photos, or folders to search.")],
-    as_json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write a JSON list; - is standard output.")
-    ] = None,
-    as_jsonl: Annotated[
-        str | None,
-        typer.Option(
-            "--jsonl", metavar="FILE", help="Write one JSON object a line; - is standard output, as they come."
-        ),
-    ] = None,
-    as_csv: Annotated[
-        str | None,
-        typer.Option("--csv", metavar="FILE", help="Write CSV with one column a class; - is standard output."),
-    ] = None,
-    csv_for: Annotated[
-        str | None,
-        typer.Option(
-            metavar="programs|spreadsheet",
-            help="spreadsheet: an apostrophe before texts that one would run as a formula. Default: programs.",
-        ),
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if any photo could not be read.")] = False,
+    model: Model,
+    images: Images,
+    as_json: Json = None,
+    as_jsonl: JsonLines = None,
+    as_csv: Csv = None,
+    csv_for: CsvFor = None,
+    strict: Strict = False,
     workers: Workers = None,
     quiet: Quiet = False,
     lang: Lang = None,
 ) -> None:
-    """Label photos with a model. Needs no torch. A photo that cannot be read gets a row with its error."""
+    """Runs `certero predict`; `ABOUT` says what it does."""
     use_language(lang)
     asked = [(name, target) for name, target in (("json", as_json), ("jsonl", as_jsonl), ("csv", as_csv)) if target]
     if len({target for _name, target in asked}) < len(asked):

@@ -5,60 +5,92 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from certero.cli.terminal.options import DataBlock, DataGroupBy, DataSplit, DataTimes, Lang, Quiet, Workers
+from certero.cli.terminal.options import Block, GroupBy, JsonFile, Lang, Quiet, Split, Times, Workers, argument, option
 from certero.cli.terminal.output import check_targets, of_model, say
 from certero.cli.terminal.progress import show_progress
 from certero.cli.terminal.summary import print_json
+from certero.config.panels import DATA, MONEY, OUTPUT
 from certero.errors import ConfigError
+from certero.sentences import message
+
+ABOUT = (message("Say what a model is worth: savings, payback, the threshold that earns most, and what it hangs on."),)
+
+Models = Annotated[
+    list[Path] | None,
+    argument("[MODEL...]", message("Runs, or the model.onnx in them; the first is compared with the others.")),
+]
+Case = Annotated[
+    str | None,
+    option(
+        help=message("The assumptions: a TOML file, or an example: shop, shop-as-reported, farm."),
+        panel=MONEY,
+        metavar="FILE|NAME",
+        choices=lambda: ["shop", "shop-as-reported", "farm"],
+    ),
+]
+Init = Annotated[
+    bool,
+    option("--init", help=message("Write a commented case to fill in, to --case or case.toml, and stop."), panel=MONEY),
+]
+Data = Annotated[
+    Path | None,
+    option(
+        help=message("Labelled photos to judge on; the options below speak of them."),
+        panel=DATA,
+        metavar="FOLDER",
+        default=message("the run's own test photos"),
+    ),
+]
+Threshold = Annotated[
+    str,
+    option(
+        help=message(
+            "Below it a person is asked: the one that earns most (best), the model's own, none, or a probability."
+        ),
+        panel=MONEY,
+        metavar="best|model|none|X",
+        default="best",
+        choices=lambda: ["best", "model", "none"],
+    ),
+]
+PerClass = Annotated[bool, option("--per-class", help=message("Choose a threshold for each class."), panel=MONEY)]
+SaveThreshold = Annotated[
+    bool,
+    option(
+        "--save-threshold",
+        help=message("Write the threshold into the model file; predict then abstains below it."),
+        panel=OUTPUT,
+    ),
+]
+Report = Annotated[
+    Path | None,
+    option(
+        help=message("HTML file: a report of certero gets the section, else a page is written."),
+        panel=OUTPUT,
+        metavar="FILE",
+    ),
+]
 
 
 def command(
-    models: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[MODEL...]", help="Runs, or the model.onnx in them; the first is compared with the others."
-        ),
-    ] = None,
-    case: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|NAME", help="The assumptions: a TOML file, or an example: shop, shop-as-reported, farm."
-        ),
-    ] = None,
-    init: Annotated[
-        bool, typer.Option("--init", help="Write a commented case to fill in, to --case or case.toml, and stop.")
-    ] = False,
-    data: Annotated[
-        Path | None, typer.Option(help="Labelled photos to judge on, in place of the run's own test photos.")
-    ] = None,
-    split: DataSplit = None,
-    group_by: DataGroupBy = None,
-    block: DataBlock = None,
-    times: DataTimes = None,
-    threshold: Annotated[
-        str,
-        typer.Option(
-            metavar="best|model|none|NUMBER",
-            help="Below it a person is asked: the one that earns most, the model's own, none, or a probability.",
-        ),
-    ] = "best",
-    per_class: Annotated[bool, typer.Option("--per-class", help="Choose a threshold for each class.")] = False,
-    save_threshold: Annotated[
-        bool, typer.Option("--save-threshold", help="Write the threshold into the model file: predict abstains by it.")
-    ] = False,
-    report: Annotated[
-        Path | None, typer.Option(help="HTML file: a report of certero gets the section, else a page is written.")
-    ] = None,
-    as_json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - is standard output.")
-    ] = None,
+    models: Models = None,
+    case: Case = None,
+    init: Init = False,
+    data: Data = None,
+    split: Split = None,
+    group_by: GroupBy = None,
+    block: Block = None,
+    times: Times = None,
+    threshold: Threshold = "best",
+    per_class: PerClass = False,
+    save_threshold: SaveThreshold = False,
+    report: Report = None,
+    as_json: JsonFile = None,
     workers: Workers = None,
     quiet: Quiet = False,
     lang: Lang = None,
 ) -> None:
-    """Say what a model is worth: savings, payback, the threshold that earns most, and what it hangs on."""
+    """Runs `certero value`; `ABOUT` says what it does."""
     if init:
         _write_template(models or [], case)
         return

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 from certero.config.packaged import recipe_names
 from certero.config.parsing import parse_class_weights, parse_duration, parse_label_level, read_class_weights, shown
@@ -15,31 +14,27 @@ from certero.sentences import message
 _MOST_LETTERS = 4096
 
 
-@dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of values; subclasses say which.
+    """One kind of values; subclasses say which. Plain classes: the help must not wait for generated ones.
 
     Attributes:
         wanted: the kind in words, for messages.
         types: what a recipe or a program may give.
         typed: what the command line turns a word into before it is checked here.
-        metavar: stands for the value in the help.
+        other: stands in the help for a value that is none of the choices; empty where there is no other.
+        bounds: least and greatest value; None where there are none.
     """
 
-    wanted: ClassVar[str]
-    types: ClassVar[tuple[type, ...]]
-    typed: ClassVar[Any] = str
-    metavar: ClassVar[str] = "TEXT"
+    wanted: str
+    types: tuple[type, ...]
+    typed: Any = str
+    other: str = "TEXT"
+    bounds: tuple[float, float] | None = None
 
     @property
-    def choices(self) -> tuple[str, ...]:
-        """Words to offer; empty where any value may be meant."""
+    def choices(self) -> tuple[Any, ...]:
+        """Values to offer; empty where any may be meant."""
         return ()
-
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        """Least and greatest value; None where there are none."""
-        return None
 
     def read(self, name: str, flag: str, value: object) -> Any:
         """The value as the settings hold it.
@@ -77,7 +72,6 @@ class Kind:
         return value
 
 
-@dataclass(frozen=True, slots=True)
 class Text(Kind):
     """Any text.
 
@@ -86,42 +80,42 @@ class Text(Kind):
         file: a path: the shell completes it, and the command line hands over a `Path`.
     """
 
-    suggested: tuple[str, ...] = ()
-    file: bool = False
-
     wanted = message("a text")
     types = (str,)
 
+    def __init__(self, *, suggested: tuple[str, ...] = (), file: bool = False) -> None:
+        self.suggested = suggested
+        self.file = file
+
     @property
-    def choices(self) -> tuple[str, ...]:
+    def choices(self) -> tuple[Any, ...]:
         return self.suggested
 
 
-@dataclass(frozen=True, slots=True)
 class RecipeName(Kind):
     """A recipe of the package, or a TOML file."""
 
     wanted = message("a text")
     types = (str,)
-    metavar = "RECIPE"
+    other = "FILE"
 
     @property
-    def choices(self) -> tuple[str, ...]:
+    def choices(self) -> tuple[Any, ...]:
         return recipe_names()
 
 
-@dataclass(frozen=True, slots=True)
 class Word(Kind):
     """One of the words that are known."""
 
-    known: tuple[str, ...]
-
     wanted = message("a text")
     types = (str,)
-    metavar = "WORD"
+    other = ""
+
+    def __init__(self, *known: str) -> None:
+        self.known = known
 
     @property
-    def choices(self) -> tuple[str, ...]:
+    def choices(self) -> tuple[Any, ...]:
         return self.known
 
     def check(self, name: str, flag: str, value: Any) -> None:  # noqa: ARG002
@@ -134,7 +128,6 @@ class Word(Kind):
             )
 
 
-@dataclass(frozen=True, slots=True)
 class Whole(Kind):
     """A whole number.
 
@@ -144,25 +137,20 @@ class Whole(Kind):
         or_zero: 0 is allowed, too, below `low`.
     """
 
-    low: int
-    high: int
-    or_zero: bool = False
-
     wanted = message("a whole number")
     types = (int,)
     typed = int
-    metavar = "N"
+    other = "N"
 
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        return self.low, self.high
+    def __init__(self, low: int, high: int, *, or_zero: bool = False) -> None:
+        self.low, self.high = self.bounds = (low, high)
+        self.or_zero = or_zero
 
     def check(self, name: str, flag: str, value: Any) -> None:  # noqa: ARG002
         if not (self.or_zero and value == 0):
             _check_range(flag, value, self.low, self.high)
 
 
-@dataclass(frozen=True, slots=True)
 class Number(Kind):
     """A number.
 
@@ -172,18 +160,14 @@ class Number(Kind):
         above: `low` itself is not allowed.
     """
 
-    low: float
-    high: float
-    above: bool = False
-
     wanted = message("a number")
     types = (int, float)
     typed = float
-    metavar = "X"
+    other = "X"
 
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        return self.low, self.high
+    def __init__(self, low: float, high: float, *, above: bool = False) -> None:
+        self.low, self.high = self.bounds = (low, high)
+        self.above = above
 
     def check(self, name: str, flag: str, value: Any) -> None:  # noqa: ARG002
         if not self.above:
@@ -198,29 +182,30 @@ class Number(Kind):
             )
 
 
-@dataclass(frozen=True, slots=True)
 class Switch(Kind):
     """True or false; on the command line a flag that says the opposite of the default."""
 
     wanted = message("true or false")
     types = (bool,)
     typed = bool
-    metavar = ""
+    other = ""
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        return (False, True)
 
 
-@dataclass(frozen=True, slots=True)
 class Duration(Kind):
     """A length of time, as text or `timedelta`."""
 
     wanted = message('a duration such as "1h"')
     types = (str, timedelta)
-    metavar = "TIME"
+    other = "TIME"
 
     def _convert(self, flag: str, value: Any) -> Any:
         return parse_duration(value, flag) if isinstance(value, str) else value
 
 
-@dataclass(frozen=True, slots=True)
 class Texts(Kind):
     """A list of texts; on the command line an option that may be repeated."""
 
@@ -236,7 +221,6 @@ class Texts(Kind):
             raise ConfigError("%(name)s must be a list of texts; found %(value)s.", name=name, value=shown(list(value)))
 
 
-@dataclass(frozen=True, slots=True)
 class Tables(Kind):
     """A list of tables; what they hold is checked where it is used."""
 
@@ -247,7 +231,6 @@ class Tables(Kind):
         return tuple(value)
 
 
-@dataclass(frozen=True, slots=True)
 class Positives(Kind):
     """A list of positive numbers, at least one."""
 
@@ -264,19 +247,14 @@ class Positives(Kind):
             )
 
 
-@dataclass(frozen=True, slots=True)
 class Pair(Kind):
     """Two shares of the image size."""
-
-    low: float
-    high: float
 
     wanted = message("a list of two numbers")
     types = (list, tuple)
 
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        return self.low, self.high
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = self.bounds = (low, high)
 
     def _convert(self, flag: str, value: Any) -> Any:  # noqa: ARG002
         return tuple(value)
@@ -293,50 +271,48 @@ class Pair(Kind):
             )
 
 
-@dataclass(frozen=True, slots=True)
 class Weights(Kind):
     """Weights of classes: a word, `CLASS=WEIGHT,...`, or a table."""
 
     wanted = message("none, balanced or a table of numbers")
     types = (str, dict)
-    metavar = "WEIGHTS"
+    other = "CLASS=WEIGHT,..."
 
     @property
-    def choices(self) -> tuple[str, ...]:
+    def choices(self) -> tuple[Any, ...]:
         return ("none", "balanced")
 
     def _convert(self, flag: str, value: Any) -> Any:  # noqa: ARG002
         return parse_class_weights(value) if isinstance(value, str) else read_class_weights(value)
 
 
-@dataclass(frozen=True, slots=True)
 class Level(Kind):
     """Which folder names the class."""
 
     wanted = message("leaf or a whole number")
     types = (str, int)
-    metavar = "LEVEL"
+    other = ""
 
     @property
-    def choices(self) -> tuple[str, ...]:
+    def choices(self) -> tuple[Any, ...]:
         return ("1", "2", "leaf")
 
     def _convert(self, flag: str, value: Any) -> Any:  # noqa: ARG002
         return parse_label_level(str(value))
 
 
-@dataclass(frozen=True, slots=True)
 class Preset(Kind):
     """A word for a set of values, or their table; `learn.augment` checks both."""
 
-    presets: tuple[str, ...]
-
     types = (str, dict)
     wanted = message("none, light, standard, strong or a table")
-    metavar = "WORD"
+    other = ""
+
+    def __init__(self, *presets: str) -> None:
+        self.presets = presets
 
     @property
-    def choices(self) -> tuple[str, ...]:
+    def choices(self) -> tuple[Any, ...]:
         return self.presets
 
 

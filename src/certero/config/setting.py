@@ -7,28 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from certero.config.kinds import Kind
-from certero.sentences import message
+from certero.config.kinds import Kind, Switch
 
 #: Three ways to fit: a linear classifier on the features of a backbone; the backbone itself; layers from scratch.
 Fitting = Literal["probe", "backbone", "layers"]
 EVERY: frozenset[Fitting] = frozenset(("probe", "backbone", "layers"))
 NETWORKS: frozenset[Fitting] = frozenset(("backbone", "layers"))
 
-#: Headings of the help, in this order.
-DATA, SPLIT, NETWORK, OUTPUT, WORK = (
-    message("Data"),
-    message("Split"),
-    message("Network"),
-    message("Output"),
-    message("Work"),
-)
-
 _KEY = "setting"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Between:
     """A search may take any value between two, both included.
 
@@ -43,24 +33,21 @@ class Between:
     log: bool = False
 
 
-@dataclass(frozen=True, slots=True, init=False)
 class Among:
     """A search may take one of these values; without any, one of all that the setting allows."""
 
-    values: tuple[Any, ...]
-
     def __init__(self, *values: Any) -> None:
-        object.__setattr__(self, "values", values)
+        self.values = values
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Option:
     """The option of a setting on the command line.
 
     Args:
         panel: heading of the help that it stands under.
         name: where it is not `--` and the setting's name.
-        metavar: stands for the value in the help; None takes the kind's.
+        metavar: stands for the value in the help; None takes what the kind says.
     """
 
     panel: str
@@ -68,7 +55,7 @@ class Option:
     metavar: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Setting:
     """A setting; see `setting`."""
 
@@ -90,9 +77,22 @@ class Setting:
         return self.option.name or "--" + self.name.replace("_", "-")
 
     @property
+    def default_shown(self) -> str | None:
+        """The default in words; None where there is nothing to say."""
+        if self.default_said is not None:
+            return self.default_said
+        if self.default is None or isinstance(self.default, bool | tuple | list | dict):
+            return None
+        return str(self.default)
+
+    @property
     def metavar(self) -> str:
-        """What stands for its value in the help."""
-        return (self.option and self.option.metavar) or self.kind.metavar
+        """What stands for its value in the help: the words it may be, or what else it is."""
+        if self.option is not None and self.option.metavar is not None:
+            return self.option.metavar
+        if isinstance(self.kind, Switch):
+            return ""
+        return "|".join([*self.kind.choices, *([self.kind.other] if self.kind.other else [])])
 
 
 def setting(

@@ -23,20 +23,9 @@ from certero.config.kinds import (
     Whole,
     Word,
 )
+from certero.config.panels import DATA, NETWORK, OUTPUT, SPLIT, WORK
 from certero.config.parsing import TIMES, ClassWeights, Times
-from certero.config.setting import (
-    DATA,
-    NETWORK,
-    NETWORKS,
-    OUTPUT,
-    SPLIT,
-    WORK,
-    Among,
-    Between,
-    Fitting,
-    Option,
-    setting,
-)
+from certero.config.setting import NETWORKS, Among, Between, Fitting, Option, setting
 from certero.config.toml import to_toml
 from certero.sentences import message
 
@@ -88,7 +77,7 @@ class TrainSettings:
     )
     fit: Literal["letterbox", "stretch"] = setting(
         "letterbox",
-        Word(("letterbox", "stretch")),
+        Word("letterbox", "stretch"),
         message("letterbox keeps the whole photo and its shape; stretch ignores the shape."),
         option=Option(NETWORK),
         default_said=_OF_RECIPE,
@@ -99,7 +88,7 @@ class TrainSettings:
         Positives(),
         message("Values of C, the inverse strength of the L2 penalty, to choose from."),
         used_by=_PROBE,
-        more="Tried in rising order until one is worse than the one before.",
+        more="They are tried in rising order until one is worse than the one before.",
     )
     class_weights: ClassWeights = setting(
         "balanced",
@@ -134,15 +123,15 @@ class TrainSettings:
     )
     times: Times = setting(
         "auto",
-        Word(TIMES),
+        Word(*TIMES),
         message("Where capture times are taken from."),
-        option=Option(DATA, metavar="SOURCE"),
+        option=Option(DATA),
         more="`name`, `exif` or `manifest` alone, `ignore`, or `auto`; see [Capture times](#capture-times).",
     )
     cv: int | None = setting(
         None,
         Whole(2, 50, or_zero=True),
-        message("Number of folds of cross-validation; 0 forbids it."),
+        message("Number of folds of cross-validation; 0 switches it off."),
         option=Option(SPLIT),
         default_said=message("5 where one test split would be too small"),
     )
@@ -170,19 +159,21 @@ class TrainSettings:
         more="A note names them.",
     )
     keep_leaks: bool = setting(
-        False, Switch(), message("Train on copies of given val and test photos, too."), option=Option(SPLIT)
+        False, Switch(), message("Also train on copies of given val and test photos."), option=Option(SPLIT)
     )
     seed: int = setting(0, _SEED, message("Seed of everything but the split."), option=Option(NETWORK))
     device: str = setting(
-        "auto", Word(("auto", "cpu", "cuda", "mps")), message("Where the network is computed."), option=Option(WORK)
+        "auto", Word("auto", "cpu", "cuda", "mps"), message("Where the network is computed."), option=Option(WORK)
     )
     precision: Literal["auto", "int8", "fp32", "bf16"] = setting(
         "auto",
-        Word(("auto", "int8", "fp32", "bf16")),
-        message("Precision of the network that features come from; auto is int8 on a CPU."),
+        Word("auto", "int8", "fp32", "bf16"),
+        message(
+            "Precision of the network that features come from; auto is int8 on a CPU if the backbone has it, else fp32."
+        ),
         option=Option(WORK),
-        more="`auto` is `int8` on a CPU where the backbone has it, else `fp32`. `int8` and `fp32` are also those of "
-        "the model file; with `bf16` torch computes what is fitted on, and the file is `fp32`.",
+        more="`int8` and `fp32` are also those of the model file; with `bf16` torch computes what is fitted on, and "
+        "the file is `fp32`.",
     )
     workers: int | None = setting(
         None,
@@ -194,7 +185,7 @@ class TrainSettings:
     decide: float | None = setting(
         None,
         Number(0, 1, above=True),
-        message("Give a label only from this probability on; other photos get none."),
+        message("Give a label only from this probability up; other photos get none."),
         option=Option(OUTPUT),
         default_said=message("always the likeliest class"),
     )
@@ -213,8 +204,8 @@ class TrainSettings:
     )
     fitting: Literal["probe", "network"] = setting(
         "probe",
-        Word(("probe", "network")),
-        message("A linear classifier on the features of a backbone (probe), or a network trained whole (network)."),
+        Word("probe", "network"),
+        message("probe fits a linear classifier on the features of a backbone; network trains one whole."),
     )
     layers: tuple[dict[str, Any], ...] = setting(
         (),
@@ -225,15 +216,15 @@ class TrainSettings:
     )
     normalise: Literal["unit", "symmetric", "imagenet"] = setting(
         "unit",
-        Word(("unit", "symmetric", "imagenet")),
-        message("Levels that the layers see: unit 0 to 1, symmetric -1 to 1, imagenet by its mean and deviation."),
+        Word("unit", "symmetric", "imagenet"),
+        message("Range of the layers' input: unit 0 to 1, symmetric -1 to 1, imagenet by its mean and deviation."),
         used_by=_LAYERS,
         search=Among(),
     )
     epochs: int = setting(
         10,
         Whole(1, 10_000),
-        message("Times that each photo of train is shown."),
+        message("How often each photo of train is shown."),
         used_by=NETWORKS,
         option=Option(NETWORK),
         default_said=_OF_RECIPE,
@@ -242,7 +233,7 @@ class TrainSettings:
     batch_size: int = setting(
         32,
         Whole(1, 4096),
-        message("Photos a step."),
+        message("Photos in each training step."),
         used_by=NETWORKS,
         option=Option(NETWORK),
         default_said=_OF_RECIPE,
@@ -251,7 +242,7 @@ class TrainSettings:
     lr: float = setting(
         0.001,
         Number(1e-9, 100),
-        message("Learning rate, at its highest."),
+        message("Highest learning rate."),
         used_by=NETWORKS,
         option=Option(NETWORK),
         default_said=_OF_RECIPE,
@@ -259,8 +250,8 @@ class TrainSettings:
     )
     optimizer: Literal["adam", "adamw", "sgd"] = setting(
         "adam",
-        Word(("adam", "adamw", "sgd")),
-        message("Rule of the steps; sgd is with Nesterov's momentum."),
+        Word("adam", "adamw", "sgd"),
+        message("Optimiser; sgd comes with Nesterov's momentum."),
         used_by=NETWORKS,
         option=Option(NETWORK),
         default_said=_OF_RECIPE,
@@ -280,7 +271,7 @@ class TrainSettings:
     layer_decay: float = setting(
         1.0,
         Number(0.01, 1),
-        message("Factor on the rate from one block of a backbone to the one below it; 1 trains all alike."),
+        message("Factor on the learning rate from one block of a backbone to the one below it; 1 trains all alike."),
         used_by=_BACKBONE,
         search=Between(0.5, 1),
     )
@@ -301,32 +292,32 @@ class TrainSettings:
     start_share: float = setting(
         0.0,
         Number(0, 0.99),
-        message("Share of the initial weights in those that are judged and shipped; 0 for none."),
+        message("Share of the weights from before training in the weights that are judged and shipped; 0 for none."),
         used_by=NETWORKS,
-        more="A mean of both generalises better to photos unlike those of training.",
+        more="A mean of both generalises better to photos unlike the training photos.",
         search=Between(0, 0.5),
     )
     frozen_stages: float = setting(
         0,
         Number(0, 100),
         message(
-            "So many stages of a backbone, from the bottom, stay as they were pretrained; below 1, that share of them."
+            "Number of stages of a backbone, from the bottom, that stay as pretrained; below 1, a share of the stages."
         ),
         used_by=_BACKBONE,
-        more="Their normalisations included; a share is rounded down.",
+        more="Their normalisations too; a share is rounded down.",
         search=Between(0, 0.9),
     )
     keep_statistics: bool = setting(
         False,
         Switch(),
-        message("A backbone's normalisations keep the means and variances that they were pretrained with."),
+        message("The normalisations of a backbone keep their pretrained means and variances."),
         used_by=_BACKBONE,
-        more="What they multiply and add is still learnt.",
-        search=Among(False, True),
+        more="Their factors and offsets are still trained.",
+        search=Among(),
     )
     schedule: Literal["constant", "cosine", "one-cycle"] = setting(
         "constant",
-        Word(("constant", "cosine", "one-cycle")),
+        Word("constant", "cosine", "one-cycle"),
         message("Course of the learning rate; one-cycle rises for a quarter of the steps, then falls."),
         used_by=NETWORKS,
         search=Among(),
@@ -341,7 +332,7 @@ class TrainSettings:
     ema: float = setting(
         0.0,
         Number(0, 0.99999),
-        message("Decay a step of the moving average of the weights, which is then judged and shipped; 0 for none."),
+        message("Decay per step of the moving average of the weights, which is then judged and shipped; 0 for none."),
         used_by=NETWORKS,
         search=Among(0.0, 0.99, 0.999),
     )
@@ -361,7 +352,7 @@ class TrainSettings:
     )
     augment: str | dict[str, Any] = setting(
         "none",
-        Preset(("none", "light", "standard", "strong")),
+        Preset("none", "light", "standard", "strong"),
         message("Random changes to the photos of train."),
         used_by=NETWORKS,
         option=Option(NETWORK),
@@ -374,27 +365,27 @@ class TrainSettings:
     oversize: float = setting(
         1.0,
         Number(1, 2),
-        message("Photos are kept this much larger than the input while training, so that a zoom finds detail."),
+        message("During training photos are kept this much larger than the input, so that zooming finds detail."),
         used_by=NETWORKS,
         search=Among(1.0, 1.25),
     )
     train_scale: tuple[float, float] = setting(
         (1.0, 1.0),
         Pair(0.2, 1.5),
-        message("Side of the training photos in the first and in the last epoch, as shares of the image size."),
+        message("Size of the training photos in the first and in the last epoch, as shares of the image size."),
         used_by=NETWORKS,
     )
     sampling: Literal["natural", "balanced"] = setting(
         "natural",
-        Word(("natural", "balanced")),
-        message("natural draws photos as they are; balanced draws every class as often."),
+        Word("natural", "balanced"),
+        message("natural draws photos as they are; balanced draws every class equally often."),
         used_by=NETWORKS,
         search=Among(),
     )
     class_cap: int | None = setting(
         None,
         Whole(1, 10**9),
-        message("Train on at most so many photos of each class, drawn by the seed."),
+        message("Train on at most this many photos of each class, drawn by the seed."),
         used_by=NETWORKS,
         option=Option(DATA),
         default_said=message("all"),
@@ -402,7 +393,7 @@ class TrainSettings:
     patience: int | None = setting(
         None,
         Whole(1, 10_000),
-        message("Stop after so many epochs without a better figure on val."),
+        message("Stop after this many epochs without a better figure on val."),
         used_by=NETWORKS,
         option=Option(NETWORK),
         default_said=message("never"),
@@ -410,7 +401,7 @@ class TrainSettings:
     restore_best: bool = setting(
         True,
         Switch(),
-        message("Ship the weights of the epoch that was best on val, not those of the last."),
+        message("Ship the epoch that was best on val instead of the last one."),
         used_by=NETWORKS,
     )
     refit_epochs: int = setting(
@@ -421,21 +412,24 @@ class TrainSettings:
         more="The figures on val stay those of before.",
     )
     average_flips: bool = setting(
-        False, Switch(), message("The model file predicts the mean for a photo and its mirror image."), used_by=NETWORKS
+        False,
+        Switch(),
+        message("The model file outputs the mean of the predictions for a photo and its mirror image."),
+        used_by=NETWORKS,
     )
     average_zoom: float = setting(
         1.0,
         Number(1, 2),
         message(
-            "The model file predicts the mean for a photo and its middle enlarged so many times; 1 for the photo alone."
+            "The model file outputs the mean of the predictions for a photo and its middle, enlarged by this factor."
         ),
         used_by=NETWORKS,
-        more="Mirrored too where `average_flips` says so.",
+        more="Mirrored with `average_flips`; 1 leaves the middle out.",
     )
     label_also: tuple[str, ...] = setting(
         (),
         Texts(),
-        message("Manifest column of finer labels that training tells apart and judging does not; may be repeated."),
+        message("Manifest column of finer labels, which training tells apart and judging does not; may be repeated."),
         used_by=NETWORKS,
         option=Option(DATA, metavar="COLUMN"),
     )
@@ -448,10 +442,10 @@ class TrainSettings:
     )
     kernels: Literal["on", "off"] = setting(
         "on",
-        Word(("on", "off")),
+        Word("on", "off"),
         message("off trains a network with torch's own code alone: slower, the same but for rounding."),
         used_by=NETWORKS,
-        option=Option(NETWORK),
+        option=Option(WORK),
         more="`on` trains with certero's own faster code for a CPU.",
     )
     random_splits: int = setting(
@@ -462,7 +456,7 @@ class TrainSettings:
         default_said=_OF_RECIPE,
         more="5 for `probe`, 1 for `cow-cnn`, 0 for the other recipes in the package.",
     )
-    assumed: tuple[str, ...] = setting((), Texts(), message("Settings that the source of the recipe does not name."))
+    assumed: tuple[str, ...] = setting((), Texts(), message("Settings that the recipe's source does not state."))
 
     def to_toml(self) -> str:
         """The settings as `config.toml`; unset ones are left out."""

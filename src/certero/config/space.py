@@ -14,7 +14,7 @@ from certero.config.settings import TrainSettings
 class Dimension:
     """A setting that a search may vary.
 
-    Attributes:
+    Args:
         name: of the setting.
         kind: `whole` and `number` lie between `low` and `high`, `choice` is one of `choices`.
         low: the least value; None for choices.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from certero.errors import ConfigError
-from certero.machine.files import MOST_TEXT_BYTES, read_file
 
 
 def read_toml(file: Path, what: str) -> dict[str, Any]:
@@ -22,6 +20,8 @@ def read_toml(file: Path, what: str) -> dict[str, Any]:
         OSError: if it cannot be read.
         ConfigError: if it is no TOML.
     """
+    from certero.machine.files import MOST_TEXT_BYTES, read_file
+
     return parse_toml(read_file(file, MOST_TEXT_BYTES), f"{what} {file}")
 
 
@@ -31,6 +31,8 @@ def parse_toml(data: bytes, what: str) -> dict[str, Any]:
     Raises:
         ConfigError: if they are no TOML.
     """
+    import tomllib  # the help needs none
+
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:64]:
         raise ConfigError("%(what)s must be in UTF-8; it is in UTF-16 or no text at all. Save it as UTF-8.", what=what)
     try:
