@@ -23,7 +23,7 @@ from certero.config.setting import NETWORKS, Between, Option, setting, settings_
 from certero.config.settings import TrainSettings
 from certero.config.space import Dimension, search_space
 from certero.errors import ConfigError
-from certero.probe.backbones import registered
+from certero.probe.backbones import drawn
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def test_words_that_are_offered_are_those_that_are_known() -> None:
     assert set(settings["augment"].kind.choices) == set(PRESETS)
     backbone = settings["backbone"].kind
     assert isinstance(backbone, Text)
-    assert set(backbone.suggested) <= set(registered())
+    assert set(backbone.suggested) <= set(drawn())
     for recipe in settings["recipe"].kind.choices:
         assert resolve(recipe).recipe == recipe
 
