@@ -14,7 +14,6 @@ from bench import print_machine, print_table
 from certero.config.recipes import resolve
 from certero.data.labels import encode
 from certero.probe import probe
-from certero.runs.seal import seal
 from certero.stages.embedder import embed_photos, loading_embedder
 from certero.stages.prepare import prepare
 from certero.stages.tools import resources
@@ -29,10 +28,9 @@ def main(manifest: Path) -> None:
     """Prints the table."""
     settings = resolve("probe")
     with resources() as tools, loading_embedder(settings, tools) as finish:
-        photos = prepare(manifest, settings, tools).photos
-        development, _sealed = seal(photos)
-        classes = photos.classes()
-        features = embed_photos(photos.paths(development), development["content_hash"].to_list(), finish(), tools)
+        prepared = prepare(manifest, settings, tools)
+        development, classes = prepared.development.table, prepared.classes
+        features = embed_photos(prepared.development.paths(), development["content_hash"].to_list(), finish(), tools)
     truth = encode(development["label"], classes)
     is_val = (development["split"] == "val").to_numpy()
     train = np.flatnonzero(~is_val)

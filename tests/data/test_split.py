@@ -333,7 +333,7 @@ def test_no_fold_trains_near_what_it_is_tested_on(seed: int, folds: int) -> None
     assert held[0] == held[149]
     minutes = done.table["captured_at"].dt.timestamp("ms").to_numpy() / 60000
     for fold in range(folds):
-        mask = fold_training_mask(done, fold, separation.gap)
+        mask = fold_training_mask(done.table, fold, separation.gap)
         assert not mask[held == fold].any()
         assert mask.any()
         assert np.abs(minutes[mask][:, None] - minutes[held == fold]).min() > 10

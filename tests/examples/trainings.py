@@ -11,7 +11,7 @@ from barns import Row
 
 from certero.config.recipes import resolve
 from certero.pipelines.train import Run
-from certero.stages.prepare import Prepared, prepare
+from certero.stages.prepare import SplitPhotos, split_photos
 from certero.stages.tools import resources
 
 #: The smallest input and one strength: what the tests show depends on neither.
@@ -33,10 +33,10 @@ def used(run: Path) -> pl.DataFrame:
     return pl.read_parquet(run / "data.parquet").filter(pl.col("status").is_in(["ok", "damaged"]))
 
 
-def split_up(data: Path, **settings: Any) -> Prepared:
+def split_up(data: Path, **settings: Any) -> SplitPhotos:
     """Everything up to the seal."""
     with resources() as tools:
-        return prepare(data, resolve("probe", **settings), tools)
+        return split_photos(data, resolve("probe", **settings), tools)
 
 
 def judged(run: Run) -> list[Row]:

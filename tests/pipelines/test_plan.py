@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,10 +127,30 @@ def test_the_seconds_add_up_and_none_is_negative(small_barn: Path) -> None:
 
 
 @pytest.mark.usefixtures("state")
-def test_the_splits_at_random_that_are_asked_for_are_counted(small_barn: Path) -> None:
-    none, twenty = (certero.plan(small_barn / "beds.csv", random_splits=splits) for splits in (0, 20))
+@pytest.mark.parametrize("rule", [{"cv": 0, "block": "1h"}, {"cv": 2}], ids=["held out", "cross-validated"])
+def test_the_splits_at_random_that_are_asked_for_are_counted(small_barn: Path, rule: dict[str, Any]) -> None:
+    none, five, twenty = (certero.plan(small_barn / "beds.csv", random_splits=n, **rule) for n in (0, 5, 20))
+    assert five.fits["total"] == none.fits["total"] + 5
     assert twenty.fits["total"] == none.fits["total"] + 20
-    assert twenty.seconds["score"] > none.seconds["score"]
+    assert none.seconds["score"] < five.seconds["score"] < twenty.seconds["score"]
+    # Sealed photos are in no random split either.
+    sealed = certero.plan(small_barn / "beds.csv", random_splits=20, open_test=False, **rule)
+    assert sealed.fits["models"] == 1
+    assert sealed.fits["total"] == none.fits["total"] // none.fits["models"]
+    assert "score" not in sealed.seconds
+
+
+@pytest.mark.networks
+@pytest.mark.usefixtures("state")
+def test_the_networks_of_random_splits_are_counted(small_barn: Path) -> None:
+    pytest.importorskip("torch", reason="training needs the [networks] extra")
+    settings = {"recipe": "cnn", "image_size": 32, "epochs": 2, "batch_size": 8, "cv": 0, "block": "1h"}
+    none, five = (certero.plan(small_barn / "beds.csv", random_splits=n, **settings) for n in (0, 5))
+    assert (none.fits["total"], five.fits["total"]) == (1, 6)
+    assert five.seconds["score"] > none.seconds["score"]
+    sealed = certero.plan(small_barn / "beds.csv", random_splits=5, open_test=False, **settings)
+    assert sealed.fits["total"] == 1
+    assert "score" not in sealed.seconds
 
 
 @pytest.mark.usefixtures("state")

@@ -27,12 +27,11 @@ from certero.learn.timm_backbones import build_backbone
 from certero.machine.cache import BlobCache
 from certero.pipelines.train import Run, train
 from certero.probe.backbones import find_backbone
-from certero.runs.seal import seal
 from certero.runtime.model_file import read_model
 from certero.runtime.network import Network
-from certero.stages.fitted import Development, Fitted
+from certero.stages.fitted import Fitted, Part
 from certero.stages.fitter import loading_fitter
-from certero.stages.prepare import prepare
+from certero.stages.prepare import prepare, split_photos
 from certero.stages.tools import Resources
 
 pytest.importorskip("torch", reason="training needs the [networks] extra")
@@ -140,19 +139,17 @@ def test_a_network_trained_after_the_test_photos_were_deleted_is_the_same_bit_fo
     settings = resolve(recipe, workers=1)
     caches = [BlobCache(name) for name in ("fingerprints", "features", "networks")]
     tools = Resources(Threads(2).map, Threads(2).map, *caches)
+    photos = split_photos(manifest, settings, tools).photos
     prepared = prepare(manifest, settings, tools)
-    development, sealed = seal(prepared.photos)
-    assert len(sealed) >= 10
+    assert len(prepared.sealed) >= 10
 
     def fit(name: str) -> Fitted:
-        part = Development(
-            development, prepared.photos.paths(development), False, prepared.separation.gap, "fitted on train", "final"
-        )
+        part = Part(prepared.development, False, prepared.separation.gap, "fitted on train", "final")
         with loading_fitter(settings, tools, tmp_path / name, "") as finish:
-            return finish().fit(part, prepared.photos.classes())
+            return finish().fit(part, prepared.classes)
 
     before = fit("before")
-    for photo in prepared.photos.paths(prepared.photos.used().filter(pl.col("split") == "test")):
+    for photo in photos.paths(photos.used().filter(pl.col("split") == "test")):
         photo.unlink()
     after = fit("after")
     assert after.model == before.model

@@ -56,7 +56,7 @@ def test_no_fold_trains_on_a_photo_within_the_gap_of_one_it_is_judged_on(small_b
     prepared = split_up(small_barn / "beds.csv", cv=4, block="1h", gap="31m")
     table = prepared.photos.table
     for fold in range(4):
-        inside = table.filter(pl.Series(fold_training_mask(prepared.photos, fold, prepared.separation.gap)))
+        inside = table.filter(pl.Series(fold_training_mask(table, fold, prepared.separation.gap)))
         outside = table.filter(pl.col("fold") == fold)
         assert inside.height > 0
         assert outside.height > 0

@@ -1,4 +1,4 @@
-"""Features: remembered only for exactly what they were computed from, equal on every engine, of the whole frame."""
+"""Features: remembered only for exactly what they were computed from, equal on every backend, of the whole frame."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from certero.photos.fingerprints import fingerprint
 from certero.pipelines.train import train
 from certero.probe import export
 from certero.probe.backbones import Backbone, drawn, find_backbone
-from certero.probe.engine import Engine
+from certero.probe.backend import Backend
 from certero.probe.export import backbone_id, export_backbone
 from certero.probe.features import Embedder, RememberedFeatures, embed
 from certero.records.preprocessing import Preprocessing
@@ -36,7 +36,7 @@ from certero.stages.look import RememberedLook
 pytest.importorskip("onnx", reason="features need the [train] extra")
 
 SIDE = 64
-EXACT = Engine("cpu", "fp32")
+EXACT = Backend("cpu", "fp32")
 
 
 @dataclasses.dataclass
@@ -48,14 +48,14 @@ class Bench:
     onnx: bytes
     network_id: str
 
-    def embed(self, photos: list[Path], hashes: list[str], cache: BlobCache, engine: Engine = EXACT) -> np.ndarray:
+    def embed(self, photos: list[Path], hashes: list[str], cache: BlobCache, backend: Backend = EXACT) -> np.ndarray:
         """Features of photos."""
         in_torch = None
-        if engine.in_torch:
+        if backend.in_torch:
             from certero.learn.embedding import embed_in_torch
 
-            in_torch = partial(embed_in_torch, self.backbone, self.preprocessing, engine)
-        embedder = Embedder(self.backbone, self.preprocessing, self.onnx, self.network_id, engine, in_torch)
+            in_torch = partial(embed_in_torch, self.backbone, self.preprocessing, backend)
+        embedder = Embedder(self.backbone, self.preprocessing, self.onnx, self.network_id, backend, in_torch)
         return embed(photos, hashes, embedder, cache, Threads(2).map)
 
 
@@ -127,7 +127,7 @@ INPUT_CHANGES: dict[str, dict[str, object]] = {
     "resampling": {"filter": "bilinear"},
     "bars": {"pad": 0},
 }
-OTHERS = ("engine", "precision", "version of the export", "version of the pixel path", "photo")
+OTHERS = ("backend", "precision", "version of the export", "version of the pixel path", "photo")
 
 
 @pytest.mark.parametrize("change", [*NETWORK_CHANGES, *INPUT_CHANGES, *OTHERS])
@@ -137,9 +137,9 @@ def test_a_change_of_anything_that_features_rest_on_forgets_them(
     backbone, plain, key = bench.backbone, bench.preprocessing, "a" * 32
 
     def remembered(
-        network: Backbone = backbone, how: Preprocessing = plain, engine: str = "onnxruntime", precision: str = "fp32"
+        network: Backbone = backbone, how: Preprocessing = plain, backend: str = "onnxruntime", precision: str = "fp32"
     ) -> RememberedFeatures:
-        return RememberedFeatures(cache, backbone_id(network, how, precision), how, engine)  # type: ignore[arg-type]
+        return RememberedFeatures(cache, backbone_id(network, how, precision), how, backend)  # type: ignore[arg-type]
 
     kept = remembered()
     kept.put(key, np.ones(4, np.float32))
@@ -149,8 +149,8 @@ def test_a_change_of_anything_that_features_rest_on_forgets_them(
         other = remembered(dataclasses.replace(backbone, **NETWORK_CHANGES[change]))  # type: ignore[arg-type]
     elif change in INPUT_CHANGES:
         other = remembered(how=dataclasses.replace(plain, **INPUT_CHANGES[change]))  # type: ignore[arg-type]
-    elif change == "engine":
-        other = remembered(engine="torch-cpu-bf16")
+    elif change == "backend":
+        other = remembered(backend="torch-cpu-bf16")
     elif change == "precision":
         other = remembered(precision="int8")
     elif change == "version of the export":
@@ -305,9 +305,9 @@ def test_an_edited_photo_gets_features_of_its_own(
 def test_a_photo_that_vanished_since_the_scan_is_one_clear_line(
     bench: Bench, photos: list[Path], cache: BlobCache, tmp_path: Path
 ) -> None:
-    for engine in (EXACT, Engine("cpu", "bf16")):
+    for backend in (EXACT, Backend("cpu", "bf16")):
         with pytest.raises(PhotoError, match="must stay as it was scanned") as raised:
-            bench.embed([*photos[:3], tmp_path / "gone.jpg"], ["1" * 32, "2" * 32, "3" * 32, "4" * 32], cache, engine)
+            bench.embed([*photos[:3], tmp_path / "gone.jpg"], ["1" * 32, "2" * 32, "3" * 32, "4" * 32], cache, backend)
         assert "gone.jpg" in str(raised.value)
         assert "\n" not in str(raised.value)
 
@@ -317,7 +317,7 @@ def test_torch_in_bf16_agrees_with_the_runtime_as_far_as_bf16_can(
     bench: Bench, photos: list[Path], cache: BlobCache
 ) -> None:
     hashes = _hashes(photos)
-    exact, fast = bench.embed(photos, hashes, cache), bench.embed(photos, hashes, cache, Engine("cpu", "bf16"))
+    exact, fast = bench.embed(photos, hashes, cache), bench.embed(photos, hashes, cache, Backend("cpu", "bf16"))
     assert not np.array_equal(exact, fast)  # kept apart in the cache
     # bf16 keeps 8 bits (a relative step of 0.4 %), and some fifty layers add theirs: 6 % here, 8 % at most.
     error = np.linalg.norm(fast - exact, axis=1) / np.linalg.norm(exact, axis=1)

@@ -75,10 +75,10 @@ def test_starting_from_another_head_changes_no_answer() -> None:
 def test_out_of_fold_logits_come_from_models_that_did_not_see_the_row() -> None:
     features, truth = _blobs(150, 3, 5)
     folds = np.arange(150) % 5
-    probe = fit_probe(features, truth, 3, _cut(folds), (0.01, 0.1), np.ones(3), map)
+    probe = fit_probe(features, truth, _cut(folds), (0.01, 0.1), np.ones(3), map)
     changed = features.copy()
     changed[folds == 2] += 100.0
-    again = fit_probe(changed, truth, 3, _cut(folds), (probe.strength,), np.ones(3), map)
+    again = fit_probe(changed, truth, _cut(folds), (probe.strength,), np.ones(3), map)
     inside = folds != 2
     alone = fit_head(features[inside], truth[inside], 3, probe.strength, np.ones(inside.sum()))
     expected = alone.logits(changed[folds == 2])
@@ -89,7 +89,7 @@ def test_out_of_fold_logits_come_from_models_that_did_not_see_the_row() -> None:
 def test_rows_of_no_fold_are_never_held_out() -> None:
     features, truth = _blobs(90, 3, 5)
     folds = np.where(np.arange(90) < 30, 0, -1)
-    probe = fit_probe(features, truth, 3, _cut(folds), (0.01, 0.1), np.ones(3), map)
+    probe = fit_probe(features, truth, _cut(folds), (0.01, 0.1), np.ones(3), map)
     assert np.array_equal(probe.held_out, folds == 0)
 
 
@@ -97,7 +97,7 @@ def test_the_chosen_strength_has_the_least_held_out_loss() -> None:
     features, truth = _blobs(120, 3, 3)
     noise = np.random.default_rng(5).normal(size=(120, 60)).astype(np.float32)
     features = np.concatenate([features, noise], axis=1)
-    probe = fit_probe(features, truth, 3, _cut(np.arange(120) % 4), (1e-4, 1e-2, 1.0, 100.0), np.ones(3), map)
+    probe = fit_probe(features, truth, _cut(np.arange(120) % 4), (1e-4, 1e-2, 1.0, 100.0), np.ones(3), map)
     assert probe.strength == min(probe.losses, key=lambda strength: probe.losses[strength])
     assert probe.strength not in (1e-4, 100.0)
 
@@ -107,7 +107,7 @@ def test_no_weaker_strength_is_tried_once_the_held_out_loss_rises() -> None:
     noise = np.random.default_rng(5).normal(size=(120, 60)).astype(np.float32)
     features = np.concatenate([features, noise], axis=1)
     strengths = (1e-4, 1e-3, 1e-2, 1.0, 100.0, 1e4)
-    probe = fit_probe(features, truth, 3, _cut(np.arange(120) % 4), strengths, np.ones(3), map)
+    probe = fit_probe(features, truth, _cut(np.arange(120) % 4), strengths, np.ones(3), map)
     tried = list(probe.losses)
     assert tried == sorted(strengths)[: len(tried)]
     assert len(tried) < len(strengths)
@@ -162,7 +162,7 @@ def test_classes_that_the_last_fold_lacks_are_fitted_as_well_as_from_nothing() -
     features, new = ((centres[truth] + rng.normal(size=(80, 200))).astype(np.float32) for _ in range(2))
     # All photos of five classes are held out by the last fold, whose head the final fit begins with.
     numbers = np.where(truth >= 35, 3, np.arange(80) // 20)
-    probe = fit_probe(features, truth, 40, _cut(numbers), (1.0,), np.ones(40), map)
+    probe = fit_probe(features, truth, _cut(numbers), (1.0,), np.ones(40), map)
     alone = fit_head(features, truth, 40, 1.0, np.ones(80))
     assert np.abs(softmax(probe.head.logits(new)) - softmax(alone.logits(new))).max() < 0.015
     assert np.abs(probe.head.intercepts).max() < 1.0

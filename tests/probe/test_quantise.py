@@ -15,7 +15,7 @@ from certero.probe.export import count_parameters, export_backbone
 from certero.probe.photo_blocks import read_in_blocks
 from certero.probe.quantise import Channels, NotQuantisable, largest_pairs, quantise
 from certero.runtime.network import Network, _adds_bytes_exactly
-from certero.stages.embedder import choose_engine
+from certero.stages.embedder import choose_backend
 
 onnx = pytest.importorskip("onnx", reason="networks are exported by the [train] extra")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper
@@ -245,17 +245,17 @@ def test_what_is_not_known_in_eight_bits_is_refused() -> None:
 
 @pytest.mark.networks
 def test_what_torch_computes_ships_in_full(backbone: Backbone) -> None:
-    assert choose_engine("cpu", "bf16", backbone).shipped_precision == "fp32"
+    assert choose_backend("cpu", "bf16", backbone).shipped_precision == "fp32"
 
 
 def test_eight_bits_are_for_a_processor_and_a_backbone_that_has_them(backbone: Backbone) -> None:
     import dataclasses
 
     other = dataclasses.replace(backbone, name="resnet18", traced=True)
-    assert str(choose_engine("cpu", "auto", backbone)) == "cpu int8"
-    assert str(choose_engine("cpu", "auto", other)) == "cpu fp32"
-    assert str(choose_engine("auto", "int8", backbone)) == "cpu int8"
+    assert str(choose_backend("cpu", "auto", backbone)) == "cpu int8"
+    assert str(choose_backend("cpu", "auto", other)) == "cpu fp32"
+    assert str(choose_backend("auto", "int8", backbone)) == "cpu int8"
     with pytest.raises(ConfigError, match="resnet18 has not"):
-        choose_engine("cpu", "int8", other)
+        choose_backend("cpu", "int8", other)
     with pytest.raises(ConfigError, match="--precision int8 runs on a CPU"):
-        choose_engine("cuda", "int8", backbone)
+        choose_backend("cuda", "int8", backbone)

@@ -18,12 +18,12 @@ from certero.engine.threads import Threads
 from certero.errors import OutputError
 from certero.machine.cache import BlobCache
 from certero.pipelines.train import train
-from certero.runs.seal import seal
+from certero.runs.seal import Development
 from certero.runtime.model_file import read_model
 from certero.stages.embedder import loading_embedder
-from certero.stages.fit_probe import fit_model
-from certero.stages.fitted import Fitted
-from certero.stages.prepare import Prepared, prepare
+from certero.stages.fit_probe import ProbeFitter
+from certero.stages.fitted import Fitted, Part
+from certero.stages.prepare import Prepared, prepare, split_photos
 from certero.stages.tools import Resources
 
 pytest.importorskip("onnx", reason="training needs the [train] extra")
@@ -47,21 +47,10 @@ def tools(tmp_path: Path) -> Iterator[Resources]:
 
 def _fit(prepared: Prepared, settings: TrainSettings, tools: Resources) -> Fitted:
     """What training does between the seal and the opening."""
-    photos = prepared.photos
-    development, _sealed = seal(photos)
+    gap = prepared.separation.gap
+    part = Part(prepared.development, prepared.given_val, gap, shipped="fitted on train and val", name="final")
     with loading_embedder(settings, tools) as finish:
-        network = finish()
-    return fit_model(
-        development,
-        photos.paths(development),
-        photos.classes(),
-        prepared.given_val,
-        prepared.separation.gap,
-        network,
-        settings,
-        tools,
-        shipped="fitted on train and val",
-    )
+        return ProbeFitter(finish(), settings, tools).fit(part, prepared.classes)
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["given split", "own split"])
@@ -71,11 +60,12 @@ def test_a_model_fitted_after_the_test_photos_were_deleted_is_the_same_bit_for_b
 ) -> None:
     manifest = copy_barn(small_barn, tmp_path / "barn", given)
     settings = _settings(given)
+    photos = split_photos(manifest, settings, tools).photos
     prepared = prepare(manifest, settings, tools)
     before = _fit(prepared, settings, tools)
-    test = prepared.photos.used().filter(pl.col("split") == "test")
+    test = photos.used().filter(pl.col("split") == "test")
     assert test.height >= 10
-    for photo in prepared.photos.paths(test):
+    for photo in photos.paths(test):
         photo.unlink()
     if cold:
         tools.features.close()
@@ -91,15 +81,80 @@ def test_a_model_fitted_after_the_test_photos_were_deleted_is_the_same_bit_for_b
 def test_no_test_row_is_on_the_development_side_of_the_seal(
     small_barn: Path, tmp_path: Path, tools: Resources, given: bool
 ) -> None:
-    prepared = prepare(copy_barn(small_barn, tmp_path / "barn", given), _settings(given), tools)
-    development, sealed = seal(prepared.photos)
-    used = prepared.photos.used()
+    manifest, settings = copy_barn(small_barn, tmp_path / "barn", given), _settings(given)
+    prepared = prepare(manifest, settings, tools)
+    development, sealed = prepared.development.table, prepared.sealed
+    used = split_photos(manifest, settings, tools).photos.used()
     assert set(development["split"]) <= {"train", "val"}
     assert development.height + len(sealed) == used.height
     test = used.filter(pl.col("split") == "test")
     assert len(sealed) == test.height > 0
     assert not set(development["path"]) & set(test["path"])
     assert not set(development["pixel_hash"]) & set(test["pixel_hash"])
+
+
+_CHEATS = {
+    "rows of sealed photos": "def cheat(sealed: SealedTest) -> object:\n    return sealed.table",
+    "their number of columns": "def cheat(sealed: SealedTest) -> object:\n    return sealed[0]",
+    "sealed photos to fit on": """
+def cheat(sealed: SealedTest, gap: timedelta) -> Part:
+    return Part(sealed, False, gap, "", "final")""",
+    "opened photos to fit on": """
+def cheat(opened: Opened, gap: timedelta) -> Part:
+    return Part(opened, False, gap, "", "final")""",
+    "the table of all photos": "def cheat(prepared: Prepared) -> object:\n    return prepared.photos",
+    "rows of the catalogue": "def cheat(prepared: Prepared) -> object:\n    return prepared.catalogue.table",
+    "a fit on the whole": """
+def cheat(fitter: Fitter, prepared: Prepared) -> Fitted:
+    return fitter.fit(prepared.sealed, prepared.classes)""",
+    "a check of the whole": """
+def cheat(fitter: Fitter, prepared: Prepared) -> None:
+    fitter.check(prepared.catalogue, prepared.classes)""",
+}
+_HONEST = """
+def honest(fitter: Fitter, prepared: Prepared, gap: timedelta) -> Fitted:
+    return fitter.fit(Part(prepared.development, False, gap, "", "final"), prepared.classes)"""
+_IMPORTS = """from datetime import timedelta
+
+from certero.runs.seal import Opened, SealedTest
+from certero.stages.fitted import Fitted, Part
+from certero.stages.fitter import Fitter
+from certero.stages.prepare import Prepared
+"""
+
+
+def test_whoever_takes_sealed_photos_for_development_photos_is_refused_by_mypy(tmp_path: Path) -> None:
+    api = pytest.importorskip("mypy.api", reason="checking types needs the [dev] extra")
+    snippets = {"honest": _HONEST, **_CHEATS}
+    files = [tmp_path / f"{name.replace(' ', '_')}.py" for name in snippets]
+    for file, snippet in zip(files, snippets.values(), strict=True):
+        file.write_text(_IMPORTS + snippet + "\n")
+    out, _error, _code = api.run(
+        ["--config-file", str(Path(__file__).parents[2] / "pyproject.toml"), *(str(file) for file in files)]
+    )
+    refused = [file.stem for file in files if f"{file.name}:" in out]
+    assert refused == [file.stem for file in files[1:]], out
+
+
+def test_whoever_takes_sealed_photos_for_development_photos_is_stopped(
+    small_barn: Path, tmp_path: Path, tools: Resources
+) -> None:
+    manifest, settings = copy_barn(small_barn, tmp_path / "barn", given=True), _settings(given=True)
+    prepared = prepare(manifest, settings, tools)
+    gap, sealed = prepared.separation.gap, prepared.sealed
+    with pytest.raises(TypeError, match="a fit is given development photos; found SealedTest"):
+        Part(sealed, False, gap, "", "final")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="must be rows of a table; found SealedTest"):
+        Development(sealed, manifest.parent)  # type: ignore[arg-type]
+    used = split_photos(manifest, settings, tools).photos.used()
+    with pytest.raises(ValueError, match="found rows of test"):
+        Development(used, manifest.parent)
+    for reach in ("table", "photos", "rows", "_table", "__table"):
+        assert not hasattr(sealed, reach)
+        assert not hasattr(prepared.catalogue, reach)
+    with pytest.raises(TypeError):
+        iter(sealed)  # type: ignore[call-overload]
+    assert "label" not in repr(sealed)
 
 
 def _log(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:

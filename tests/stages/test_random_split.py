@@ -12,7 +12,7 @@ from certero.engine.threads import Threads
 from certero.probe.probe import fit_head
 from certero.records.quantity import Quantity
 from certero.stages.random_split import claim_at_random, units_to_draw
-from certero.stats.random_split import Claims, compare_splits
+from certero.stats.random_split import Claims, compare_splits, draw_splits
 
 STRENGTH = 0.1
 
@@ -29,7 +29,8 @@ def _claims(features: np.ndarray, truth: np.ndarray, training_counts: list[np.nd
     weights = np.ones(int(truth.max()) + 1)
     # In two parts, as development and test photos come.
     parts = [features[:7], features[7:]]
-    return claim_at_random(parts, truth, training_counts, STRENGTH, weights, seed, Threads(2).map)
+    drawn = draw_splits(truth, training_counts, 5, seed)
+    return claim_at_random(parts, truth, drawn, STRENGTH, weights, Threads(2).map)
 
 
 def _claim(features: np.ndarray, truth: np.ndarray, training_counts: list[np.ndarray], seed: int = 0) -> Quantity:

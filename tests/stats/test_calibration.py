@@ -101,7 +101,6 @@ def test_probes_of_which_one_was_never_shown_the_rare_class_are_calibrated_as_th
     probe = fit_probe(
         features,
         truth,
-        3,
         [(fold != number, fold == number) for number in range(5)],
         (0.001, 0.003, 0.01, 0.03, 0.1),
         weigh_classes(truth, list("abc"), "balanced"),

@@ -145,19 +145,18 @@ def _no_interval(photos: Photos) -> str | None:
     )
 
 
-def fold_training_mask(photos: Photos, fold: int, gap: timedelta) -> Mask:
+def fold_training_mask(table: pl.DataFrame, fold: int, gap: timedelta) -> Mask:
     """Boolean [rows]: used photos outside the fold and further than gap in time from each of its photos.
 
     Args:
-        photos: with folds assigned.
+        table: rows of photos; those that are used have a fold.
         fold: the outer fold that is held out.
         gap: `Separation.gap`, which is zero unless time separates.
     """
-    folds = photos.table["fold"].fill_null(-1).to_numpy()
-    times = photos.table["captured_at"].to_numpy()
-    used = photos.used_mask()
-    near = near_in_time(times, times[used & (folds == fold)], gap)
-    return np.asarray(used & (folds != fold) & ~near, dtype=np.bool_)
+    folds = table["fold"].fill_null(-1).to_numpy()
+    times = table["captured_at"].to_numpy()
+    near = near_in_time(times, times[folds == fold], gap)
+    return np.asarray((folds >= 0) & (folds != fold) & ~near, dtype=np.bool_)
 
 
 def near_in_time(times: npt.NDArray[np.datetime64], others: npt.NDArray[np.datetime64], gap: timedelta) -> Mask:

@@ -14,7 +14,7 @@ from certero.learn.timm_backbones import FromPixels
 from certero.machine.files import read_file
 from certero.photos import pixels
 from certero.probe.backbones import Backbone
-from certero.probe.engine import Engine
+from certero.probe.backend import Backend
 from certero.records.preprocessing import Preprocessing
 from certero.records.protocols import Map
 
@@ -25,14 +25,14 @@ _BATCH = 32
 
 
 def embed_in_torch(
-    backbone: Backbone, preprocessing: Preprocessing, engine: Engine, files: Sequence[Path], map: Map
+    backbone: Backbone, preprocessing: Preprocessing, backend: Backend, files: Sequence[Path], map: Map
 ) -> Iterator[NDArray[np.float32]]:
     """Embeddings float32 [D] of photos, one after another.
 
     Args:
         backbone: as found.
         preprocessing: how photos reach it.
-        engine: device and precision.
+        backend: device and precision.
         files: photos.
         map: ordered parallel map, for decoding.
 
@@ -41,7 +41,7 @@ def embed_in_torch(
     """
     if not files:
         return
-    device, in_bf16 = engine.device, engine.precision == "bf16"
+    device, in_bf16 = backend.device, backend.precision == "bf16"
     module = FromPixels.of(backbone).to(device)
     # Channels last: the layout that convolutions on CPUs and tensor cores read without a copy.
     module = module.to(memory_format=torch.channels_last)

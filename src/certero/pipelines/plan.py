@@ -6,16 +6,21 @@ lost by it. The test photos stay sealed: what is measured here is measured on ot
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from certero.config.recipes import resolve
+from certero.machine.folders import cache_folder
+from certero.machine.limits import free_bytes, memory_in_all
 from certero.records.protocols import Progress, no_progress
 from certero.runs.folder import check_place, name_of_run
 from certero.runs.openings import check_log
-from certero.stages.estimate.plan import Plan
-from certero.stages.estimate.probe import plan_probe
-from certero.stages.fitter import require_torch
+from certero.runs.versions import versions
+from certero.stages.describe import describe_separation
+from certero.stages.estimate.plan import Plan, count_folds
+from certero.stages.fitter import loading_fitter
+from certero.stages.prepare import prepare
 from certero.stages.tools import resources
 from certero.stats.requirements import parse_requirement
 
@@ -44,15 +49,43 @@ def plan(
     for requirement in resolved.require:
         parse_requirement(requirement)
     data = Path(data)
-    place = None if output is None else Path(output)
-    check_place(place, name_of_run(data), resumable=resolved.fitting == "network")
+    check_place(None if output is None else Path(output), name_of_run(data), resumable=resolved.fitting == "network")
     if resolved.open_test:
         check_log(keep=False)
-    if resolved.fitting == "network":
-        require_torch(resolved)
-        # Not at the top: it imports torch.
-        from certero.stages.estimate.network import plan_network as planned
-    else:
-        planned = plan_probe
-    with resources(resolved.workers, progress) as tools:
-        return planned(data, resolved, tools)
+    with (
+        resources(resolved.workers, progress) as tools,
+        tempfile.TemporaryDirectory() as folder,
+        loading_fitter(resolved, tools, Path(folder), "") as finish_loading,
+    ):
+        prepared = prepare(data, resolved, tools)
+        facts_remembered = tools.fingerprints.hits
+        fitter = finish_loading()
+        fitter.check(prepared.development.table.columns, prepared.classes)
+        estimate = fitter.estimate(prepared)
+    seconds = estimate.seconds | {"total": sum(estimate.seconds.values())}
+    return Plan(
+        evaluation=prepared.evaluation,
+        cv=prepared.cv,
+        separation=describe_separation(prepared.separation).to_json(),
+        **prepared.facts.to_json(),
+        folds=count_folds(prepared),
+        model=estimate.model,
+        fits=estimate.fits,
+        remembered={
+            "facts": facts_remembered,
+            "features": estimate.features_remembered,
+            "network": estimate.network_remembered,
+        },
+        measured=estimate.measured,
+        seconds={stage: round(value, 2) for stage, value in seconds.items()},
+        memory_bytes=estimate.memory_bytes,
+        memory_free_bytes=memory_in_all(),
+        disk={
+            "run_bytes": estimate.run_bytes,
+            "cache_bytes": estimate.cache_bytes,
+            "free_bytes": free_bytes(Path.cwd()),
+            "cache_free_bytes": free_bytes(cache_folder()),
+        },
+        versions=versions(),
+        notes=list(prepared.notes),
+    )

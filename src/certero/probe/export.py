@@ -14,7 +14,7 @@ import numpy as np
 
 from certero.machine.cache import BlobCache
 from certero.probe.backbones import Backbone
-from certero.probe.engine import ShippedPrecision
+from certero.probe.backend import ShippedPrecision
 from certero.probe.lite import IR_VERSION, OPSET
 from certero.probe.photo_blocks import BLOCK_KERNEL
 from certero.probe.quantise import quantise

@@ -20,7 +20,7 @@ import numpy as np
 from certero.machine.cache import BlobCache
 from certero.photos import pixels
 from certero.probe.backbones import Backbone
-from certero.probe.engine import Engine
+from certero.probe.backend import Backend
 from certero.records.preprocessing import Preprocessing
 from certero.records.protocols import Map, Progress, no_progress
 from certero.runtime.inference import answered, infer
@@ -36,7 +36,7 @@ _LAYOUT = "crc32 and float32"
 
 
 class RememberedFeatures:
-    """Embeddings in a cache, for one network, input and engine.
+    """Embeddings in a cache, for one network, input and backend.
 
     The key is the file's content, not its pixels: a large JPEG is decoded smaller, so that a PNG of equal pixels
     reaches the network with others.
@@ -45,22 +45,22 @@ class RememberedFeatures:
         cache: where they are kept.
         network_id: names the backbone's weights and input.
         preprocessing: how photos reach it.
-        engine: what computed them; another engine's figures differ in the last digits and are kept apart.
+        backend: what computed them; another backend's figures differ in the last digits and are kept apart.
     """
 
     def __init__(
-        self, cache: BlobCache, network_id: str, preprocessing: Preprocessing, engine: str = "onnxruntime"
+        self, cache: BlobCache, network_id: str, preprocessing: Preprocessing, backend: str = "onnxruntime"
     ) -> None:
         self._cache = cache
         self._prefix = json.dumps(
-            [_LAYOUT, pixels.PATH_VERSION, network_id, preprocessing.to_json(), engine], sort_keys=True
+            [_LAYOUT, pixels.PATH_VERSION, network_id, preprocessing.to_json(), backend], sort_keys=True
         )
         self._unsaved: list[tuple[str, bytes]] = []
 
     @classmethod
     def of(cls, embedder: Embedder, cache: BlobCache) -> RememberedFeatures:
         """What is remembered of an embedder."""
-        return cls(cache, embedder.network_id, embedder.preprocessing, embedder.engine.remembered_as)
+        return cls(cache, embedder.network_id, embedder.preprocessing, embedder.backend.remembered_as)
 
     def get(self, content_hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The embeddings [D] that are remembered, by content hash."""
@@ -105,7 +105,7 @@ class Embedder:
         preprocessing: how photos reach it.
         onnx: the exported backbone that ships.
         network_id: names its weights, input and precision.
-        engine: what computes the embeddings.
+        backend: what computes the embeddings.
         in_torch: embeds photos where torch computes: float32 [D] of each file, decoded by the map. None where ONNX
             Runtime runs the exported backbone.
     """
@@ -114,12 +114,12 @@ class Embedder:
     preprocessing: Preprocessing
     onnx: bytes
     network_id: str
-    engine: Engine
+    backend: Backend
     in_torch: Callable[[Sequence[Path], Map], Iterator[NDArray[np.float32]]] | None = None
 
     def as_shipped(self) -> Embedder:
         """The same, computed as the model file will compute it."""
-        return dataclasses.replace(self, engine=Engine("cpu", self.engine.shipped_precision), in_torch=None)
+        return dataclasses.replace(self, backend=Backend("cpu", self.backend.shipped_precision), in_torch=None)
 
     def run(self, files: Sequence[Path], map: Map) -> Iterator[NDArray[np.float32]]:
         """Embeddings float32 [D] of photos, one after another, none of them remembered."""

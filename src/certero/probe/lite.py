@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def draw_lite(
     drawing.add("Cast", ["planes"], "levels", to=TensorProto.FLOAT)
     drawing.add("Sub", ["levels", "mean"], "centred")
     drawing.add("Div", ["centred", "deviation"], "photo")
-    drawing.convolve("photo", "stem", 3, _STEM, side=3, stride=2)
+    drawing.convolve("photo", "stem", _Kernels(3, _STEM, side=3, stride=2))
     height, width = preprocessing.height, preprocessing.width
     rows, columns = -(-height // 2), -(-width // 2)
     given, channels = "stem", _STEM
@@ -81,17 +81,17 @@ def draw_lite(
             part, stride = f"block{stage}.{block}", 1 if block else first_stride
             inner, source = channels * expansion, given
             if expansion > 1:
-                drawing.convolve(given, f"{part}.expand", channels, inner)
+                drawing.convolve(given, f"{part}.expand", _Kernels(channels, inner))
                 source = f"{part}.expand"
-            drawing.convolve(source, f"{part}.depth", inner, inner, side=side, stride=stride, group=inner)
-            drawing.convolve(f"{part}.depth", f"{part}.project", inner, wider, clip=False)
+            drawing.convolve(source, f"{part}.depth", _Kernels(inner, inner, side, stride, group=inner))
+            drawing.convolve(f"{part}.depth", f"{part}.project", _Kernels(inner, wider), clip=False)
             if stride == 1 and channels == wider:
                 drawing.add("Add", [f"{part}.project", given], f"{part}.sum")
                 given = f"{part}.sum"
             else:
                 given = f"{part}.project"
             channels, rows, columns = wider, -(-rows // stride), -(-columns // stride)
-    drawing.convolve(given, "map", channels, _HEAD)
+    drawing.convolve(given, "map", _Kernels(channels, _HEAD))
     drawing.finish()
     drawing.add("GlobalAveragePool", ["map"], "pooled")
     drawing.add("Flatten", ["pooled"], "embedding", axis=1)
@@ -129,6 +129,16 @@ def _layers(file: Path) -> Iterator[NDArray[Any]]:
     return iter(read_arrays(file).values())
 
 
+class _Kernels(NamedTuple):
+    """Of a convolution: channels in and out, side in pixels, step, and groups of channels that stay apart."""
+
+    channels: int
+    width: int
+    side: int = 1
+    stride: int = 1
+    group: int = 1
+
+
 @dataclass(slots=True)
 class _Drawing:
     """A graph that grows, layer by layer.
@@ -149,21 +159,11 @@ class _Drawing:
     stored: list[TensorProto] = field(default_factory=list)
     outputs: list[Channels] = field(default_factory=list)
 
-    def convolve(
-        self,
-        given: str,
-        name: str,
-        channels: int,
-        width: int,
-        *,
-        side: int = 1,
-        stride: int = 1,
-        group: int = 1,
-        clip: bool = True,
-    ) -> None:
+    def convolve(self, given: str, name: str, kernels: _Kernels, *, clip: bool = True) -> None:
         """A convolution with the normalisation behind it folded in, and the clip of a ReLU6."""
-        weights = self._take((width, channels // group, side, side))
-        scale, shift, mean, variance = (self._take((width,)) for _ in range(_OF_NORMALISATION - 1))
+        side = kernels.side
+        weights = self._take((kernels.width, kernels.channels // kernels.group, side, side))
+        scale, shift, mean, variance = (self._take((kernels.width,)) for _ in range(_OF_NORMALISATION - 1))
         self._take(())
         self.outputs.append(Channels.normalised(scale, shift))
         factor = scale / np.sqrt(variance + _EPSILON)
@@ -174,9 +174,9 @@ class _Drawing:
             [given, f"{name}.weight", f"{name}.bias"],
             f"{name}.linear" if clip else name,
             kernel_shape=[side, side],
-            strides=[stride, stride],
+            strides=[kernels.stride] * 2,
             pads=[side // 2] * 4,
-            group=group,
+            group=kernels.group,
         )
         if clip:
             self.add("Clip", [f"{name}.linear", "zero", "six"], name)

@@ -101,7 +101,6 @@ def load_solver() -> None:
 def fit_probe(
     features: NDArray[np.float32],
     truth: NDArray[np.int64],
-    n_classes: int,
     folds: Sequence[Fold],
     strengths: Sequence[float],
     weights: NDArray[np.float64],
@@ -115,8 +114,7 @@ def fit_probe(
 
     Args:
         features: float32 [n, D].
-        truth: class index [n].
-        n_classes: K; every class must occur.
+        truth: class index [n]; every class must occur.
         folds: which rows to fit on and which to hold out, several times; no row is held out twice.
         strengths: values of C to choose from, tried from the strongest regularisation on.
         weights: weight of each class [K].
@@ -124,7 +122,7 @@ def fit_probe(
         progress: told how many fits are done.
         judged: float32 [n, D], the features that the shipped file computes, where those fitted on differ from them.
     """
-    judged = features if judged is None else judged
+    judged, n_classes = features if judged is None else judged, len(weights)
     row_weights = weights[truth]
     heads: list[Head | None] = [None] * len(folds)
     room = room_for_copies(max((int(inside.sum()) for inside, _outside in folds), default=0), features.shape[1])

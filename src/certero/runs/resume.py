@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import json
 import shlex
 import shutil
@@ -21,6 +22,7 @@ from certero.machine.files import write_whole
 from certero.runs.folder import RunFolder, unfinished
 from certero.runs.interruption import Interrupted
 from certero.runs.openings import Opening
+from certero.runs.seal import Catalogue
 from certero.sentences import sentence
 from certero.version import version
 
@@ -32,16 +34,16 @@ _COMPARED = ("label", "split", "fold", "status", "pixel_hash")
 _NAMED = 3
 
 
-def remember(folder: RunFolder, settings: TrainSettings, table: pl.DataFrame) -> None:
+def remember(folder: RunFolder, settings: TrainSettings, photos: Catalogue) -> None:
     """Writes down what a resumed run must find unchanged.
 
     Args:
         folder: of the run.
         settings: resolved.
-        table: the photos with their splits or folds.
+        photos: with their splits or folds.
     """
     state: Json = {"schema": _SCHEMA, "settings": settings.to_toml(), "certero": version()}
-    table.write_parquet(folder.work / _TABLE)
+    write_whole(folder.work / _TABLE, photos.to_parquet())
     write_whole(folder.work / _STATE, json.dumps(state))
 
 
@@ -98,7 +100,7 @@ def settings_to_resume(place: Path, recipe: str | None, given: dict[str, Any]) -
     return dataclasses.replace(stored, **{name: getattr(asked, name) for name in _FREE})
 
 
-def check_data(folder: RunFolder, table: pl.DataFrame) -> None:
+def check_data(folder: RunFolder, photos: Catalogue) -> None:
     """Raises unless the photos are those that the run began with.
 
     Raises:
@@ -110,6 +112,7 @@ def check_data(folder: RunFolder, table: pl.DataFrame) -> None:
         raise OutputError(
             "--resume must find the photos of the run; %(work)s: %(error)s.", work=folder.work / _TABLE, error=error
         ) from error
+    table = pl.read_parquet(io.BytesIO(photos.to_parquet()))
     old, new = set(before["path"]), set(table["path"])
     changes = [*_count("gone", old - new), *_count("new", new - old)]
     both = before.join(table, on="path", how="inner", suffix="_now")

@@ -15,7 +15,7 @@ from certero.errors import ConfigError, MissingExtra
 from certero.machine.gpu import may_have_gpu
 from certero.machine.libraries import is_installed, require_library
 from certero.probe.backbones import Backbone, check_weights, drawn, find_backbone
-from certero.probe.engine import Engine, Precision
+from certero.probe.backend import Backend, Precision
 from certero.probe.export import backbone_id, export_backbone
 from certero.probe.features import Embedder, embed
 from certero.records.preprocessing import Preprocessing
@@ -53,7 +53,7 @@ def choose_backbone(name: str, weights: Path | None = None) -> Backbone:
     return find_in_timm(name, weights)
 
 
-def choose_engine(asked: str, precision: str, backbone: Backbone) -> Engine:
+def choose_backend(asked: str, precision: str, backbone: Backbone) -> Backend:
     """The device and precision to compute embeddings with.
 
     `auto` asks torch for a GPU only where a driver is there, so that a run on a CPU need not import torch. The
@@ -86,7 +86,7 @@ def choose_engine(asked: str, precision: str, backbone: Backbone) -> Engine:
     device = found or "cpu"
     if precision == "auto":
         precision = "int8" if device == "cpu" and backbone.in_int8 else "fp32"
-    return Engine(device, cast(Precision, precision))
+    return Backend(device, cast(Precision, precision))
 
 
 def _find_gpu() -> Literal["cuda", "mps"] | None:
@@ -101,8 +101,8 @@ def _find_gpu() -> Literal["cuda", "mps"] | None:
 def loading_embedder(settings: TrainSettings, tools: Resources) -> Iterator[Callable[[], Embedder]]:
     """Finds the backbone and starts its export beside what comes next; the yielded function waits for it."""
     backbone = choose_backbone(settings.backbone, Path(settings.weights) if settings.weights else None)
-    engine = choose_engine(settings.device, settings.precision, backbone)
-    precision = engine.shipped_precision
+    backend = choose_backend(settings.device, settings.precision, backbone)
+    precision = backend.shipped_precision
     preprocessing = backbone.preprocessing(settings.image_size, settings.fit)
     exporting = partial(export_backbone, backbone, preprocessing, tools.networks, precision)
     pool = ThreadPoolExecutor(1)
@@ -115,8 +115,8 @@ def loading_embedder(settings: TrainSettings, tools: Resources) -> Iterator[Call
             onnx = exporting() if exported is None else exported.result()
             tools.progress("network", 1, 1)
         network_id = backbone_id(backbone, preprocessing, precision)
-        in_torch = partial(_embed_in_torch, backbone, preprocessing, engine) if engine.in_torch else None
-        return Embedder(backbone, preprocessing, onnx, network_id, engine, in_torch)
+        in_torch = partial(_embed_in_torch, backbone, preprocessing, backend) if backend.in_torch else None
+        return Embedder(backbone, preprocessing, onnx, network_id, backend, in_torch)
 
     try:
         yield finish
@@ -125,11 +125,11 @@ def loading_embedder(settings: TrainSettings, tools: Resources) -> Iterator[Call
 
 
 def _embed_in_torch(
-    backbone: Backbone, preprocessing: Preprocessing, engine: Engine, files: Sequence[Path], map: Map
+    backbone: Backbone, preprocessing: Preprocessing, backend: Backend, files: Sequence[Path], map: Map
 ) -> Iterator[NDArray[np.float32]]:
     from certero.learn.embedding import embed_in_torch
 
-    return embed_in_torch(backbone, preprocessing, engine, files, map)
+    return embed_in_torch(backbone, preprocessing, backend, files, map)
 
 
 def in_full(embedder: Embedder, tools: Resources) -> Embedder:
@@ -138,7 +138,7 @@ def in_full(embedder: Embedder, tools: Resources) -> Embedder:
         embedder,
         onnx=export_backbone(embedder.backbone, embedder.preprocessing, tools.networks),
         network_id=backbone_id(embedder.backbone, embedder.preprocessing),
-        engine=Engine("cpu", "fp32"),
+        backend=Backend("cpu", "fp32"),
         in_torch=None,
     )
 

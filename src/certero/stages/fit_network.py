@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from certero.config.settings import TrainSettings
 from certero.data.labels import encode
-from certero.data.split import near_in_time, split_units
 from certero.engine.threads import count_cores
-from certero.errors import ConfigError, DataError
-from certero.learn.augment import Augmentation, read_augmentation
-from certero.learn.batches import PhotoStore, Selection, cap_classes
-from certero.learn.checkpoints import Checkpoints
-from certero.learn.classifier import Classifier, build_classifier, count_outputs
-from certero.learn.cnn import Cnn, plan_cnn
+from certero.learn.batches import PhotoStore
 from certero.learn.computing import using_threads
-from certero.learn.devices import Trainer, choose_trainer
-from certero.learn.evaluation import evaluate
-from certero.learn.examples import Examples, TrainingData
-from certero.learn.last_layer import start_last_layer
-from certero.learn.loop import StopRequested, TrainedNetwork, train_network
-from certero.learn.progression import Progression
-from certero.learn.schedule import typical_side
-from certero.learn.sheets import augmented_sheet
+from certero.learn.devices import Trainer
+from certero.learn.examples import Examples
 from certero.learn.tracing import export_classifier
-from certero.learn.trial import time_steps
-from certero.machine.limits import available_bytes
-from certero.probe.backbones import Backbone, check_weights
 from certero.probe.export import calibrate_classifier
-from certero.probe.probe import weigh_classes
 from certero.records.metrics import Export
-from certero.records.preprocessing import Preprocessing
 from certero.records.training import Epoch, Training
-from certero.runs.interruption import deferred_signals
 from certero.runs.versions import versions
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.inference import answered, infer
@@ -50,8 +28,12 @@ from certero.runtime.network import Network as Runtime
 from certero.sentences import stored
 from certero.stages.ask_model import Answers
 from certero.stages.calibrate import fit_temperature_of, without_tables
-from certero.stages.embedder import choose_backbone
-from certero.stages.fitted import Development, Everything, Fitted
+from certero.stages.estimate.network import estimate_network
+from certero.stages.estimate.plan import Estimate
+from certero.stages.fitted import Everything, Fitted, Part
+from certero.stages.held_out import HeldOut
+from certero.stages.network_training import NetworkTraining, TrainedClassifier
+from certero.stages.prepare import Prepared
 from certero.stages.tools import Resources
 from certero.stats.calibration import softmax
 from certero.stats.random_split import Claims, claims_of, draw_splits
@@ -59,64 +41,9 @@ from certero.stats.random_split import Claims, claims_of, draw_splits
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Share of train that is held back for val where there is none.
-_VAL_SHARE = 0.15
-# Of parameters, gradients and the optimiser's two moments.
-_BYTES_A_PARAMETER = 16
-# Of the learning rate, in the epochs on train and val together.
-_REFIT_RATE = 0.2
-#: In those epochs the photos of val, which are new to the network, are shown so many times, the others once.
-VAL_TIMES = 3
-
-
-@dataclasses.dataclass(slots=True)
-class Trained:
-    """A network and how it was trained.
-
-    Args:
-        network: in evaluation mode, its best or last weights.
-        at: where its training ended.
-        val: photos that judged it; `truth` is their class.
-        val_rows: the same as row numbers of the development photos.
-        fitted_rows: rows that updated its weights; those of val among them only once they had judged.
-        val_logits: float64 [n, K] of the val photos, as torch computes them, by the network that had not learnt them.
-        shipped_logits: the same by the network that ships.
-        parameters: trainable numbers.
-        sheet: augmented photos, uint8 [H, W, 3].
-    """
-
-    network: Classifier
-    at: Progression
-    val: Examples
-    val_rows: NDArray[np.int64]
-    fitted_rows: NDArray[np.int64]
-    val_logits: NDArray[np.float64]
-    shipped_logits: NDArray[np.float64]
-    parameters: int
-    sheet: NDArray[np.uint8]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Tried:
-    """What a few steps took, by the wall clock.
-
-    Args:
-        photos: that were trained on.
-        parameters: trainable numbers.
-        step_seconds: a photo trained on, once.
-        judge_seconds: a photo judged.
-        decode_seconds: a photo decoded and fitted to its size.
-    """
-
-    photos: int
-    parameters: int
-    step_seconds: float
-    judge_seconds: float
-    decode_seconds: float
-
 
 class NetworkFitter:
-    """Trains networks of one recipe: from scratch, or from a pretrained backbone.
+    """Fits networks of one recipe.
 
     Args:
         settings: of the run.
@@ -129,76 +56,49 @@ class NetworkFitter:
     """
 
     def __init__(self, settings: TrainSettings, tools: Resources, checkpoints: Path, resume_with: str) -> None:
-        self._settings = settings
-        self._tools = tools
-        self._checkpoints = checkpoints
-        self._resume_with = resume_with
-        self._augmentation: Augmentation = read_augmentation(settings.augment)
-        self._weights = Path(settings.weights) if settings.weights else None
-        self._backbone: Backbone | None = None
-        if settings.layers:
-            check_weights(self._weights)
-            trained = Preprocessing(settings.image_size or 224, settings.image_size or 224, settings.fit)
-            plan_cnn(settings.layers, 2, trained.width)  # what cannot be built is refused before photos are read
-        else:
-            self._backbone = choose_backbone(settings.backbone, self._weights)
-            trained = self._backbone.preprocessing(settings.image_size, settings.fit)
-        #: Side of the photos that the network is trained on, pixels.
-        self.side = trained.width
-        #: How photos reach the model file.
-        self.preprocessing = _enlarged(trained, settings.average_zoom)
-        #: How photos to learn from are kept. Sizes of the same aspect: a photo kept larger is the same photo.
-        self.roomy = _enlarged(trained, settings.oversize)
+        self._settings, self._tools = settings, tools
+        self._training = NetworkTraining(settings, tools, checkpoints, resume_with)
 
-    def check(self, table: pl.DataFrame, classes: Sequence[str]) -> None:
-        """Raises for what the data show to be impossible, before any long work.
+    def check(self, columns: Sequence[str], classes: Sequence[str]) -> None:
+        """See `NetworkTraining.check`."""
+        self._training.check(columns, classes)
 
-        Raises:
-            ConfigError: a further label column is missing, or the network does not fit into memory.
-        """
-        for column in self._settings.label_also:
-            if column not in table.columns:
-                known = ", ".join(name for name in table.columns if name not in ("path", "label", "split"))
-                raise ConfigError(
-                    "--label-also must name a column of the manifest; found %(column)s, DATA has %(known)s.",
-                    column=column,
-                    known=known or "no other",
-                )
-        source = self.source(len(classes))
-        if isinstance(source, Cnn) and source.parameters * _BYTES_A_PARAMETER > available_bytes():
-            raise ConfigError(
-                "the network must fit into memory; its %(parameters)s parameters need "
-                "%(parameters_2).1f GB to train, %(available_bytes).1f GB are free. Use a smaller "
-                "--image-size, or pool before flatten.",
-                parameters=f"{source.parameters:,}",
-                parameters_2=source.parameters * _BYTES_A_PARAMETER / 1e9,
-                available_bytes=available_bytes() / 1e9,
-            )
+    def estimate(self, prepared: Prepared) -> Estimate:
+        """See `estimate_network`."""
+        return estimate_network(prepared, self._training, self._settings, self._tools)
 
-    def fit(self, part: Development, classes: Sequence[str]) -> Fitted:
+    def score(self, part: Part, classes: Sequence[str]) -> HeldOut:
+        """Outputs on the photos of val, of a network that is not packaged."""
+        return self._training.train(part.photos, classes, part.gap, part.name).held_out
+
+    def fit(self, part: Part, classes: Sequence[str]) -> Fitted:
         """Trains on train, judges each epoch and calibrates on val, and writes the model file.
 
         Args:
-            part: photos to fit on; without val, whole units of train are held back to judge.
+            part: photos to fit on.
             classes: names in the order of the outputs.
         """
-        settings, tools = self._settings, self._tools
-        development, paths = part.table, part.paths
-        truth = encode(development["label"], classes)
-        trained = self._train(development, paths, classes, truth, part.gap, part.name)
+        return self._package(self._training.train(part.photos, classes, part.gap, part.name), part, classes)
+
+    def _package(self, trained: TrainedClassifier, part: Part, classes: Sequence[str]) -> Fitted:
+        """The model file of a trained network, and what it rested on."""
+        settings, tools, preprocessing = self._settings, self._tools, self._training.preprocessing
+        development, paths = part.photos.table, part.photos.paths()
         with tools.timed("export"):
-            bare = export_classifier(trained.network, self.preprocessing)
-        rows = trained.val_rows
+            bare = export_classifier(trained.network, preprocessing)
+        held = trained.held_out
+        rows = held.rows
         with tools.timed("calibrate"):
-            logits = trained.val_logits
+            logits = held.logits
             if not settings.refit_epochs:
                 logits = self._answer(bare, [paths[row] for row in rows], ["logits"], "calibrate")[0].astype(np.float64)
             units = development[rows.tolist()]["unit"].to_list()
-            calibration = fit_temperature_of(logits, truth[rows], "val", units)
-        training = describe_training(trained, settings, self.trainer())
+            calibration = fit_temperature_of(logits, held.truth, "val", units)
+        trainer = self._training.trainer()
+        training = describe_training(trained, settings, trainer)
         card = Card(
             classes=tuple(classes),
-            preprocessing=self.preprocessing,
+            preprocessing=preprocessing,
             calibration=without_tables(calibration),
             training={
                 "recipe": settings.recipe,
@@ -217,13 +117,13 @@ class NetworkFitter:
             answers = self._ask(model, paths, development["content_hash"].to_list(), f"answers {part.name}")
         by_torch = softmax(trained.shipped_logits, calibration.divisor)
         by_file = answers.probabilities[rows]
-        fitted_on, held_out = np.zeros((2, len(truth)), dtype=bool)
+        fitted_on, held_out = np.zeros((2, development.height), dtype=bool)
         fitted_on[trained.fitted_rows] = True
         held_out_probabilities = answers.probabilities.astype(np.float64)
         if settings.refit_epochs:
             # The model file has learnt these photos by now; who judged was the network before.
             held_out[rows] = True
-            held_out_probabilities[rows] = softmax(trained.val_logits, calibration.divisor)
+            held_out_probabilities[rows] = softmax(held.logits, calibration.divisor)
         else:
             held_out = ~fitted_on
         return Fitted(
@@ -239,8 +139,8 @@ class NetworkFitter:
             held_out_probabilities=held_out_probabilities,
             parameters=trained.parameters,
             export=Export(
-                features=str(self.trainer()),
-                n=len(trained.val_rows),
+                features=str(trainer),
+                n=len(rows),
                 label_agreement=float((by_torch.argmax(axis=1) == by_file.argmax(axis=1)).mean()),
                 probability_difference=float(np.abs(by_torch - by_file).max()),
             ),
@@ -266,251 +166,32 @@ class NetworkFitter:
             everything: photos to draw from; the shipped network is not asked, it has seen photos of both sides.
             classes: names in the order of the outputs.
         """
-        table, paths = everything.table, list(everything.paths)
-        truth = encode(table["label"], classes)
+        photos, training = everything, self._training
+        paths, truth = photos.paths(), encode(photos.table["label"], classes)
         drawn = draw_splits(truth, everything.training_counts, self._settings.random_splits, self._settings.split_seed)
         right: list[NDArray[np.bool_]] = []
         for number, inside in enumerate(drawn, start=1):
-            rows, others = np.flatnonzero(inside).tolist(), np.flatnonzero(~inside).tolist()
-            # Every photo is a unit of its own: that is what makes it random.
-            loose = table[rows].with_columns(
-                pl.Series("unit", [str(row) for row in rows]),
-                pl.lit("train").alias("split"),
-                pl.lit(None, dtype=pl.Datetime("us")).alias("captured_at"),
-            )
-            trained = self._train(
-                loose, [paths[row] for row in rows], classes, truth[rows], timedelta(0), f"random-{number}"
-            )
-            store = PhotoStore([paths[row] for row in others], self.preprocessing, self._tools.map, limit_bytes=0)
+            others = np.flatnonzero(~inside)
+            trained = training.train(photos.at_random(inside), classes, timedelta(0), f"random-{number}")
+            store = PhotoStore([paths[row] for row in others], training.preprocessing, self._tools.map, limit_bytes=0)
             keys = np.zeros(len(others), np.uint64)
-            with using_threads(self.threads()):
-                found = self._logits(trained.network, Examples(store, keys, truth[others], truth[others]))
+            with using_threads(training.threads()):
+                found = training.logits(trained.network, Examples(store, keys, truth[others], truth[others]))
             right.append(found.argmax(axis=1) == truth[others])
         return claims_of(drawn, right, len(truth))
-
-    def _train(
-        self,
-        development: pl.DataFrame,
-        paths: Sequence[Path],
-        classes: Sequence[str],
-        truth: NDArray[np.int64],
-        gap: timedelta,
-        name: str,
-    ) -> Trained:
-        settings, tools = self._settings, self._tools
-        train_rows, val_rows = hold_back(development, truth, gap, settings)
-        train_rows = train_rows[cap_classes(truth[train_rows], settings.class_cap, settings.seed)]
-        outputs, groups = self._outputs(development, classes)
-        keys = np.array([int(pixel_hash[:16], 16) for pixel_hash in development["pixel_hash"]], np.uint64)
-        fitted_rows = np.concatenate([train_rows, val_rows]) if settings.refit_epochs else train_rows
-
-        def store(rows: NDArray[np.int64], size: Preprocessing) -> PhotoStore:
-            files = [paths[row] for row in rows]
-            return PhotoStore(files, size, tools.map, self.threads(), progress=tools.progress)
-
-        def show(photos: PhotoStore | Selection, rows: NDArray[np.int64]) -> Examples:
-            return Examples(photos, keys[rows], outputs[rows], truth[rows])
-
-        with tools.timed("decode"):
-            learnt = store(fitted_rows, self.roomy)
-            train = show(Selection(learnt, np.arange(len(train_rows))), train_rows)
-            val = show(store(val_rows, self.preprocessing), val_rows)
-        # The weight of a class is that of each of its finer labels.
-        weights = weigh_classes(truth[train_rows], classes, settings.class_weights)[groups]
-        data = TrainingData(train, val, weights, self._augmentation, self.side)
-        with tools.timed("fit"), using_threads(self.threads()):
-            network = self.build(groups)
-            parameters = sum(p.numel() for p in network.parameters())
-            hint = f"Free the disk, then go on with: {self._resume_with}"
-            checkpoints = Checkpoints(self._checkpoints / name, hint)
-            if self._backbone is not None and settings.start_strength and not checkpoints.exist():
-                start_last_layer(network, data, settings.start_strength, self.trainer())
-            trained = self._run(network, data, settings, checkpoints)
-            network, at, val_logits = trained.network, trained.at, trained.val_logits
-            assert val_logits is not None
-            shipped_logits = val_logits
-            if settings.refit_epochs:
-                places, before = _show_together(len(train_rows), len(val_rows))
-                both = show(Selection(learnt, places), fitted_rows[places])
-                both.keys[:] += before  # each time changed in another way
-                kept = Checkpoints(self._checkpoints / f"{name}-refit", hint)
-                together = dataclasses.replace(data, train=both, val=None)
-                network = self._run(network, together, _to_refit(settings), kept).network
-                shipped_logits = self._logits(network, val)
-        sheet = augmented_sheet(train, self._augmentation, settings.seed, self.side)
-        return Trained(network, at, val, val_rows, fitted_rows, val_logits, shipped_logits, parameters, sheet)
-
-    def _logits(self, network: Classifier, examples: Examples) -> NDArray[np.float64]:
-        """Logits of a trained network, [n, K], computed in float32 as the model file does."""
-        return evaluate(network, examples, Trainer(self.trainer().device, in_bf16=False)).logits
-
-    def _run(
-        self,
-        network: Classifier,
-        data: TrainingData,
-        settings: TrainSettings,
-        checkpoints: Checkpoints,
-    ) -> TrainedNetwork:
-        with self._stopping() as stop_asked:
-            return train_network(
-                network,
-                data,
-                settings,
-                self.trainer(),
-                checkpoints,
-                progress=self._tools.progress,
-                stop_asked=stop_asked,
-            )
-
-    def try_out(self, development: pl.DataFrame, paths: Sequence[Path], classes: Sequence[str]) -> Tried:
-        """Trains a throw-away network on some photos for a few steps: about five seconds.
-
-        Args:
-            development: used rows of train and val.
-            paths: of the same photos.
-            classes: names in the order of the outputs.
-        """
-        settings = self._settings
-        outputs, groups = self._outputs(development, classes)
-        rows = np.arange(0, len(paths), max(1, len(paths) // settings.batch_size))[: settings.batch_size]
-        some = [paths[row] for row in rows]
-        start = time.perf_counter()
-        stores = [
-            PhotoStore(some, size, self._tools.map, limit_bytes=2**62) for size in (self.roomy, self.preprocessing)
-        ]
-        decoding = (time.perf_counter() - start) / len(rows) / len(stores)
-        keys, shown = rows.astype(np.uint64), outputs[rows]
-        train, judged = (Examples(store, keys, shown, groups[shown]) for store in stores)
-        side = typical_side(self.side, settings)
-        data = TrainingData(train, judged, np.ones(len(groups)), self._augmentation, side)
-        with using_threads(self.threads()):
-            network = self.build(groups)
-            steps, training, judging = time_steps(network, data, settings, self.trainer())
-            parameters = sum(p.numel() for p in network.parameters())
-        return Tried(len(rows) * steps, parameters, training, judging, decoding)
-
-    def build(self, groups: NDArray[np.int64]) -> Classifier:
-        """The network before its first step.
-
-        Args:
-            groups: class of each output in training, int64 [F].
-
-        Raises:
-            ConfigError: if the weights to start from do not fit.
-        """
-        source = self.source(int(groups.max()) + 1, len(groups))
-        return build_classifier(source, groups, self._settings, self.trainer())
-
-    def _outputs(
-        self, development: pl.DataFrame, classes: Sequence[str]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """What training tells apart: its index for each photo, and its class."""
-        also = [development[column].cast(pl.String).to_list() for column in self._settings.label_also]
-        _classes, combinations = count_outputs(development["label"].to_list(), also)
-        output_of = {combination: number for number, combination in enumerate(combinations)}
-        labels = zip(development["label"], *also, strict=True)
-        outputs = np.array([output_of[(label, *(value or "" for value in rest))] for label, *rest in labels])
-        return outputs, encode([combination[0] for combination in combinations], classes)
-
-    @contextlib.contextmanager
-    def _stopping(self) -> Iterator[Callable[[], bool]]:
-        """Ctrl-C lets a step end and be saved, then ends the command."""
-        stopped = False
-        with deferred_signals() as asked:
-            try:
-                yield asked
-            except StopRequested:
-                stopped = True
-        if stopped:  # unless the signal's own handler has ended the command
-            raise KeyboardInterrupt
 
     def _answer(
         self, model: bytes, paths: Sequence[Path], outputs: Sequence[str], stage: str
     ) -> list[NDArray[np.float32]]:
         rows: list[tuple[NDArray[np.float32], ...]] = []
-        answers = infer(Runtime(model), self.preprocessing, list(paths), list(outputs), self._tools.map)
+        answers = infer(Runtime(model), self._training.preprocessing, list(paths), list(outputs), self._tools.map)
         for answer in answered(paths, answers):
             rows.append(answer)
             self._tools.progress(stage, len(rows), len(paths))
         return [np.stack([row[number] for row in rows]).astype(np.float32) for number in range(len(outputs))]
 
-    def source(self, n_classes: int, n_outputs: int | None = None) -> Cnn | Backbone:
-        """What is trained: the checked network from scratch, or the backbone."""
-        if self._backbone is not None:
-            return self._backbone
-        return plan_cnn(self._settings.layers, n_outputs or n_classes, self.side)
 
-    def trainer(self) -> Trainer:
-        """The device and precision."""
-        return choose_trainer(self._settings.device, self._settings.precision)
-
-    def threads(self) -> int:
-        """Threads that torch computes on."""
-        return self._settings.workers or count_cores()
-
-
-def hold_back(
-    development: pl.DataFrame, truth: NDArray[np.int64], gap: timedelta, settings: TrainSettings
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows to train on and rows to judge and calibrate on; where val has none, whole units of train are held back.
-
-    Raises:
-        DataError: if nothing is left on one side.
-    """
-    is_val = (development["split"] == "val").to_numpy()
-    if is_val.any():
-        return np.flatnonzero(~is_val), np.flatnonzero(is_val)
-    units = development["unit"].to_list()
-    if len(set(units)) < 2:
-        # One group is all there is: photos within it are too much alike, and there are no others.
-        units = [str(row) for row in range(len(units))]
-    parts = split_units(truth.tolist(), units, (1 - _VAL_SHARE, _VAL_SHARE), settings.split_seed)
-    val = parts == 1
-    times = development["captured_at"].to_numpy()
-    train = ~val & ~near_in_time(times, times[val], gap)
-    if not train.any() or not val.any():
-        raise DataError(
-            "a network needs photos to train on and others to judge it; holding back some of "
-            "%(height)s leaves one side empty. Add photos, or use --recipe probe.",
-            height=development.height,
-        )
-    return np.flatnonzero(train), np.flatnonzero(val)
-
-
-def _enlarged(preprocessing: Preprocessing, times: float) -> Preprocessing:
-    side = round(preprocessing.width * times)
-    return dataclasses.replace(preprocessing, width=side, height=side)
-
-
-def _show_together(n_train: int, n_val: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """What an epoch on train and val shows: each photo of train once, each of val several times.
-
-    Returns:
-        Places in train and val, one after the other, and how often each was shown before in the epoch.
-    """
-    rounds = [np.arange(n_train + n_val), *[n_train + np.arange(n_val)] * (VAL_TIMES - 1)]
-    before = np.repeat(np.arange(VAL_TIMES, dtype=np.uint64), [len(each) for each in rounds])
-    return np.concatenate(rounds), before
-
-
-def _to_refit(settings: TrainSettings) -> TrainSettings:
-    """The settings of the epochs on train and val together: nobody is left to judge them, so they take small steps."""
-    last = settings.train_scale[1]
-    return dataclasses.replace(
-        settings,
-        epochs=settings.refit_epochs,
-        lr=settings.lr * _REFIT_RATE,
-        schedule="cosine",
-        seed=settings.seed + 1,
-        freeze_epochs=0,
-        start_share=0.0,
-        train_scale=(last, last),
-        patience=None,
-        restore_best=False,
-    )
-
-
-def describe_training(trained: Trained, settings: TrainSettings, trainer: Trainer) -> Training:
+def describe_training(trained: TrainedClassifier, settings: TrainSettings, trainer: Trainer) -> Training:
     """How a network was trained."""
     at = trained.at
     return Training(
@@ -525,7 +206,7 @@ def describe_training(trained: Trained, settings: TrainSettings, trainer: Traine
         outputs=int(trained.network.member.shape[0]),
         refit_epochs=settings.refit_epochs,
         photos_fitted=len(trained.fitted_rows),
-        photos_judging=len(trained.val_rows),
+        photos_judging=len(trained.held_out.rows),
         photos_per_second=round(float(np.mean([row["photos_per_second"] for row in at.history])), 2),
         history=tuple(map(Epoch.from_json, at.history)),
         assumed=tuple(settings.assumed),

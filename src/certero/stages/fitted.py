@@ -14,6 +14,7 @@ import polars as pl
 from certero.probe.probe import Probe
 from certero.records.metrics import Calibration, Export
 from certero.records.training import Training
+from certero.runs.seal import Development, Opened
 from certero.runtime.card import Card
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ class Fitted:
         calibration: of its probabilities.
         card: the card inside the model file.
         embeddings: float32 [n, D] of the development photos, in their order.
-        probabilities: float32 [n, K], the model file's answers on the development photos.
+        probabilities: float32 [n, K], the model file's probabilities of the development photos.
         fitted_on: bool [n], which of them updated weights.
-        held_out: bool [n], which of them were judged by models that had not seen them.
-        held_out_probabilities: float [n, K], calibrated answers of those models; only the rows of `held_out` count.
+        held_out: bool [n], which of them were held out from the models that judged them.
+        held_out_probabilities: float [n, K], calibrated outputs of those models; only the rows of `held_out` count.
         export: what speed cost.
         parameters: trainable numbers.
         probe: the probe; None for a network trained whole.
@@ -58,24 +59,26 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Development:
-    """Photos to fit on; nothing else reaches a fit.
+class Part:
+    """What one fit of a run is given; nothing else reaches it.
 
     Args:
-        table: used rows of train and val.
-        paths: of the same photos.
+        photos: to fit on.
         given_val: whether the val split came with the data.
         gap: least time between photos that are fitted on and held out; zero unless time separates.
         shipped: what the weights are fitted on, for the card.
         name: tells this fit from others of the run.
     """
 
-    table: pl.DataFrame
-    paths: Sequence[Path]
+    photos: Development
     given_val: bool
     gap: timedelta
     shipped: str
     name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.photos, Development):
+            raise TypeError(f"a fit is given development photos; found {type(self.photos).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +86,37 @@ class Everything:
     """All used photos, once the headline is known.
 
     Args:
-        table: their rows, test photos among them.
-        paths: of the same photos.
+        opened: the judged photos.
+        development: photos that were fitted on, apart from those; None with cross-validation, which judges each photo.
         training_counts: photos of each class [K] that the honest fit had; one entry a fold.
         fitted: the shipped model.
         embeddings: float32 [n, D], by models as the run had them; arrays of some of the rows each, one after another.
     """
 
-    table: pl.DataFrame
-    paths: Sequence[Path]
+    opened: Opened
+    development: Development | None
     training_counts: Sequence[NDArray[np.int64]]
     fitted: Fitted
     embeddings: Sequence[NDArray[np.float32]]
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """Rows of the photos: those of development, then the judged ones."""
+        return self.opened.table if self.development is None else pl.concat([self.development.table, self.opened.table])
+
+    def paths(self) -> list[Path]:
+        """Where the photos are on disk."""
+        return [*([] if self.development is None else self.development.paths()), *self.opened.paths()]
+
+    def at_random(self, inside: NDArray[np.bool_]) -> Development:
+        """Some of the photos, bool [n], to fit on as if nothing kept them together.
+
+        Every photo is a unit of its own: that is what makes a split random.
+        """
+        rows = np.flatnonzero(inside).tolist()
+        loose = self.table[rows].with_columns(
+            pl.Series("unit", [str(row) for row in rows]),
+            pl.lit("train").alias("split"),
+            pl.lit(None, dtype=pl.Datetime("us")).alias("captured_at"),
+        )
+        return Development(loose, self.opened.root)

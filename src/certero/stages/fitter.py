@@ -7,30 +7,44 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import polars as pl
-
 from certero.config.settings import TrainSettings
 from certero.machine.libraries import require_library
 from certero.stages.ask_model import Answers
 from certero.stages.embedder import loading_embedder
+from certero.stages.estimate.plan import Estimate
 from certero.stages.fit_probe import ProbeFitter
-from certero.stages.fitted import Development, Everything, Fitted
+from certero.stages.fitted import Everything, Fitted, Part
+from certero.stages.held_out import HeldOut
+from certero.stages.prepare import Prepared
 from certero.stages.tools import Resources
 from certero.stats.random_split import Claims
 
 
 class Fitter(Protocol):
-    """One way to fit; told of development photos only, until the headline is known."""
+    """One way to fit; until the headline is known it is given development photos only."""
 
-    def check(self, table: pl.DataFrame, classes: Sequence[str]) -> None:
-        """Raises for what the data show to be impossible, before any long work."""
+    def check(self, columns: Sequence[str], classes: Sequence[str]) -> None:
+        """Raises for what the data show to be impossible, before any long work.
 
-    def fit(self, part: Development, classes: Sequence[str]) -> Fitted:
+        Args:
+            columns: of the table of photos.
+            classes: names in the order of the outputs.
+        """
+
+    def estimate(self, prepared: Prepared) -> Estimate:
+        """What a run on these photos would take; some of its work is timed on development photos."""
+        ...
+
+    def score(self, part: Part, classes: Sequence[str]) -> HeldOut:
+        """Trains on development photos, and gives the outputs on those that were held out; nothing is exported."""
+        ...
+
+    def fit(self, part: Part, classes: Sequence[str]) -> Fitted:
         """A model file fitted and calibrated on development photos."""
         ...
 
     def ask(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Answers:
-        """The model file's answers on photos."""
+        """The model file's outputs on photos."""
         ...
 
     def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Claims:

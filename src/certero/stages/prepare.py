@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import polars as pl
 
 from certero.config.settings import TrainSettings
@@ -14,17 +17,29 @@ from certero.data.split import assign, assign_folds, needs_cv
 from certero.data.table import Photos, leave_out_rare
 from certero.errors import ConfigError, ModelFileError
 from certero.findings.duplicates import note_conflicts
+from certero.interchange import Json
+from certero.likeness.clusters import join
 from certero.photos.listing import typed
+from certero.probe.probe import check_class_weights
+from certero.records.photo_counts import Described
+from certero.runs.seal import Catalogue, Development, SealedTest, seal, seal_folds
 from certero.runs.stored import read_table
+from certero.stages.describe import describe_photos
 from certero.stages.look import find_copies, look_at_photos
 from certero.stages.tools import Resources
+from certero.stats.requirements import parse_requirement
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _DEFAULT_FOLDS = 5
 
+Evaluation = Literal["given", "split", "cv"]
+
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """Photos with their splits or folds.
+class SplitPhotos:
+    """All photos with their splits or folds, not sealed yet.
 
     Args:
         photos: the table, every row with its status; `fold` filled when cross-validated.
@@ -39,13 +54,84 @@ class Prepared:
     photos: Photos
     separation: Separation
     copies: list[tuple[int, int]]
-    evaluation: str
+    evaluation: Evaluation
     folds: int
     reason: str | None
     given_val: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Photos with their splits or folds, those of the test set sealed.
+
+    Args:
+        development: photos to choose, fit and calibrate on; with cross-validation all used photos, of which each fold
+            leaves some out.
+        sealed: photos to judge.
+        catalogue: every photo of the data, to be stored.
+        facts: how many photos of each class are in which split, and which photos are not used.
+        classes: names in the order of the outputs.
+        separation: the rule that kept photos together.
+        copied: int [n], equal for development photos that are verified copies of each other.
+        evaluation: `given` (the data's own test split), `split` (cut by certero) or `cv`.
+        folds: number of outer folds, 0 without cross-validation.
+        reason: why cross-validation was chosen, None where it was not or was asked for.
+        given_val: whether the val split came with the data.
+        notes: what was found or done, for people.
+    """
+
+    development: Development
+    sealed: SealedTest
+    catalogue: Catalogue
+    facts: Described
+    classes: Sequence[str]
+    separation: Separation
+    copied: NDArray[np.int64]
+    evaluation: Evaluation
+    folds: int
+    reason: str | None
+    given_val: bool
+    notes: tuple[str, ...]
+
+    @property
+    def cv(self) -> Json | None:
+        """`cv` of metrics.json."""
+        return {"folds": self.folds, "reason": self.reason} if self.evaluation == "cv" else None
+
+
 def prepare(data: Path, settings: TrainSettings, tools: Resources) -> Prepared:
+    """From the user's data to sealed splits or folds, as the settings say.
+
+    Raises:
+        ConfigError: if the settings name a class that the data lack.
+        DataError: if the data do not hold what training needs.
+        SplitError: if they cannot be separated as asked.
+    """
+    split = split_photos(data, settings, tools)
+    photos = split.photos
+    classes = photos.classes()
+    check_class_weights(classes, settings.class_weights)
+    for requirement in settings.require:
+        parse_requirement(requirement, classes)  # a misspelt class costs no opening of the test set
+    development, sealed = seal_folds(photos) if split.evaluation == "cv" else seal(photos)
+    copied = dict(zip(photos.table["path"], join(photos.table.height, split.copies).tolist(), strict=True))
+    return Prepared(
+        development=development,
+        sealed=sealed,
+        catalogue=Catalogue(photos.table),
+        facts=describe_photos(photos, data, classes),
+        classes=classes,
+        separation=split.separation,
+        copied=np.array([copied[path] for path in development.table["path"]], dtype=np.int64),
+        evaluation=split.evaluation,
+        folds=split.folds,
+        reason=split.reason,
+        given_val=split.given_val,
+        notes=photos.notes,
+    )
+
+
+def split_photos(data: Path, settings: TrainSettings, tools: Resources) -> SplitPhotos:
     """From the user's data to splits or folds, as the settings say.
 
     Raises:
@@ -62,11 +148,13 @@ def prepare(data: Path, settings: TrainSettings, tools: Resources) -> Prepared:
         return _split(photos, separation, copies, settings)
 
 
-def _split(photos: Photos, separation: Separation, copies: list[tuple[int, int]], settings: TrainSettings) -> Prepared:
+def _split(
+    photos: Photos, separation: Separation, copies: list[tuple[int, int]], settings: TrainSettings
+) -> SplitPhotos:
     given = set(photos.used()["split"].drop_nulls())
     if settings.cv:
         folded = assign(photos, separation, split_seed=settings.split_seed, cv=settings.cv)
-        return Prepared(folded, separation, copies, "cv", settings.cv, None, False)
+        return SplitPhotos(folded, separation, copies, "cv", settings.cv, None, False)
     parted = assign(
         photos,
         separation,
@@ -80,9 +168,9 @@ def _split(photos: Photos, separation: Separation, copies: list[tuple[int, int]]
     if reason is not None:
         folds = min(_DEFAULT_FOLDS, separation.counts["units"])
         folded = assign_folds(photos, separation, folds, settings.split_seed)
-        return Prepared(folded, separation, copies, "cv", folds, reason, False)
-    evaluation = "given" if "test" in given else "split"
-    return Prepared(parted, separation, copies, evaluation, 0, None, "val" in given)
+        return SplitPhotos(folded, separation, copies, "cv", folds, reason, False)
+    evaluation: Evaluation = "given" if "test" in given else "split"
+    return SplitPhotos(parted, separation, copies, evaluation, 0, None, "val" in given)
 
 
 def _earlier_run(run: str | None) -> pl.DataFrame | None:

@@ -12,7 +12,7 @@ from certero.engine.blas import one_blas_thread
 from certero.probe.probe import fit_head, load_solver, room_for_copies
 from certero.records.protocols import Map, Progress, no_progress
 from certero.stats.intervals import FEWEST_GROUPS
-from certero.stats.random_split import Claims, claims_of, draw_splits
+from certero.stats.random_split import Claims, claims_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,30 +21,23 @@ if TYPE_CHECKING:
 def claim_at_random(
     features: Sequence[NDArray[np.float32]],
     truth: NDArray[np.int64],
-    training_counts: Sequence[NDArray[np.int64]],
+    drawn: Sequence[NDArray[np.bool_]],
     strength: float,
     weights: NDArray[np.float64],
-    seed: int,
     map: Map,
     progress: Progress = no_progress,
-    splits: int = 5,
 ) -> Claims:
-    """The answers of throw-away probes on random splits of all the photos.
-
-    Each split draws as many training photos of every class as the honest one had, at random; the rest is its test set.
+    """The predictions of throw-away probes on random splits of all the photos.
 
     Args:
         features: float32 [n, D] of every used photo, as arrays of some of the rows each, one after another.
         truth: class index [n], in the order of the features.
-        training_counts: photos of each class [K] that the honest training set had; one entry a fold, used in turn.
+        drawn: bool [n], the training photos of each split; the others are its test set.
         strength: the C that the honest run chose.
         weights: weight of each class [K].
-        seed: of the drawing.
         map: ordered parallel map; a split is one item.
         progress: told how many splits are done.
-        splits: how many.
     """
-    drawn = draw_splits(truth, training_counts, splits, seed)
     room = room_for_copies(max((int(inside.sum()) for inside in drawn), default=0), features[0].shape[1])
 
     def judge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -57,8 +50,8 @@ def claim_at_random(
     right: list[NDArray[np.bool_]] = []
     load_solver()
     with one_blas_thread():
-        for answers in map(judge, drawn):
-            right.append(answers)
+        for found in map(judge, drawn):
+            right.append(found)
             progress("random split", len(right), len(drawn))
     return claims_of(drawn, right, len(truth))
 

@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from certero.interchange import Json
 from certero.stages.prepare import Prepared
+
+_ROW_BYTES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a fitter expects of a run: its part of the plan.
+
+    Args:
+        model: recipe, backbone, image size, parameters, device and precision.
+        fits: how many models and fits of the probe.
+        features_remembered: photos whose embeddings need not be computed again.
+        network_remembered: whether the exported backbone need not be drawn again.
+        measured: what the estimate rests on.
+        seconds: expected wall time by stage, without the sum.
+        memory_bytes: expected peak of the process.
+        run_bytes: of the run's files.
+        cache_bytes: that the cache would grow by.
+    """
+
+    model: Json
+    fits: Json
+    features_remembered: int
+    network_remembered: bool
+    measured: Json
+    seconds: dict[str, float]
+    memory_bytes: int
+    run_bytes: int
+    cache_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +82,17 @@ class Plan:
         return {"schema": 1, **dataclasses.asdict(self)}
 
 
-def count_folds(prepared: Prepared, classes: Sequence[str]) -> list[Json] | None:
+def count_table_bytes(prepared: Prepared) -> int:
+    """Of the files of a run that have a row a photo."""
+    return len(prepared.catalogue) * (_ROW_BYTES + 12 * len(prepared.classes))
+
+
+def count_folds(prepared: Prepared) -> list[Json] | None:
     """Photos of each class that each fold judges; None without cross-validation."""
     if prepared.evaluation != "cv":
         return None
-    used = prepared.photos.used()
+    used = prepared.development.table
     counts = [
         dict(used.filter(pl.col("fold") == fold)["label"].value_counts().iter_rows()) for fold in range(prepared.folds)
     ]
-    return [{label: count.get(label, 0) for label in classes} for count in counts]
+    return [{label: count.get(label, 0) for label in prepared.classes} for count in counts]

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import polars as pl
 
-from certero.data.table import Photos
 from certero.machine.cache import BlobCache
 from certero.probe.features import Embedder, RememberedFeatures
 from certero.probe.probe import load_solver, time_fitting
 from certero.records.protocols import no_progress
+from certero.runs.seal import Development
 from certero.runtime.network import Network as Runtime
 from certero.stages.embedder import embed_photos
 from certero.stages.look import RememberedLook
@@ -91,19 +91,12 @@ class _Clock:
 
 
 def measure_speed(
-    photos: Photos,
-    rows: pl.DataFrame,
-    rows_fitted: int,
-    n_classes: int,
-    network: Embedder,
-    workers: int,
-    tools: Resources,
+    development: Development, rows_fitted: int, n_classes: int, network: Embedder, workers: int, tools: Resources
 ) -> Speed:
     """Shows some photos to the network, looks at some again, and fits a little.
 
     Args:
-        photos: the data set.
-        rows: the photos that may be shown; none of a sealed test set.
+        development: photos that may be shown; none of a sealed test set.
         rows_fitted: photos that a fold fits on.
         n_classes: K.
         network: as it would run.
@@ -116,16 +109,16 @@ def measure_speed(
         opening = _time_opening(network)
         # The fit needs it; loading it here keeps that out of what the fit is measured by.
         load_solver()
-    shown, width, showing_wall, showing = _show(photos, rows, network, workers, tools, clock)
+    shown, width, showing_wall, showing = _show(development, network, workers, tools, clock)
     tools.progress("measure", 1, 3)
-    looked, looking = _look(photos.paths(rows), tools, workers, clock)
+    looked, looking = _look(development.paths(), tools, workers, clock)
     tools.progress("measure", 2, 3)
     with clock.piece(workers):
         step = time_fitting(max(2, min(rows_fitted, _MOST_ROWS_FITTED)), width, n_classes, workers, tools.map)
     tools.progress("measure", 3, 3)
     share = min(1.0, max(_LEAST_SHARE, clock.got / clock.wanted))
     # Where a GPU computes, the processor's time says nothing.
-    on_cpu = network.engine.device == "cpu"
+    on_cpu = network.backend.device == "cpu"
     photo_seconds = max(showing - opening, showing / 2) / (share * workers) if on_cpu else showing_wall
     return Speed(
         photos=shown,
@@ -139,9 +132,9 @@ def measure_speed(
     )
 
 
-def remembered(hashes: pl.Series, network: Embedder, tools: Resources) -> set[str]:
-    """The content hashes of photos whose features are remembered of the network's engine."""
-    return set(RememberedFeatures.of(network, tools.features).get(hashes.unique().to_list()))
+def remembered(hashes: Sequence[str], network: Embedder, tools: Resources) -> set[str]:
+    """The content hashes of photos whose features are remembered of the network's backend."""
+    return set(RememberedFeatures.of(network, tools.features).get(list(dict.fromkeys(hashes))))
 
 
 def _time_opening(network: Embedder) -> float:
@@ -153,26 +146,22 @@ def _time_opening(network: Embedder) -> float:
 
 
 def _show(
-    photos: Photos,
-    rows: pl.DataFrame,
-    network: Embedder,
-    workers: int,
-    tools: Resources,
-    clock: _Clock,
+    development: Development, network: Embedder, workers: int, tools: Resources, clock: _Clock
 ) -> tuple[int, int, float, float]:
     """Photos that were shown while the clock ran, the width of what came out, wall and processor seconds.
 
     Photos whose features are not remembered yet are taken first, and their features kept.
     """
-    known = remembered(rows["content_hash"], network, tools)
-    unknown = rows.unique("content_hash", maintain_order=True).filter(~pl.col("content_hash").is_in(known))
+    different = development.table.unique("content_hash", maintain_order=True)
+    known = remembered(different["content_hash"].to_list(), network, tools)
+    unknown = different.filter(~pl.col("content_hash").is_in(known))
     with tempfile.TemporaryDirectory() as folder:
         scratch = BlobCache("features", Path(folder)) if unknown.is_empty() else None
         try:
             silent = dataclasses.replace(tools, progress=no_progress, features=scratch or tools.features)
-            shown = rows.unique("content_hash", maintain_order=True) if scratch else unknown
+            shown = different if scratch else unknown
             sample = shown.gather_every(max(1, shown.height // _SHOWN)).head(_SHOWN)
-            paths, hashes = photos.paths(sample), sample["content_hash"].to_list()
+            paths, hashes = Development(sample, development.root).paths(), sample["content_hash"].to_list()
             first = min(2 * workers, len(paths) // 2)
             if first:
                 embed_photos(paths[:first], hashes[:first], network, silent)

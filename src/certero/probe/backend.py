@@ -11,7 +11,7 @@ ShippedPrecision = Literal["fp32", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class Backend:
     """A device, and a precision to compute in.
 
     Args:
@@ -34,7 +34,7 @@ class Engine:
 
     @property
     def remembered_as(self) -> str:
-        """The name that remembered features carry: those of different engines differ in their last digits."""
+        """The name that remembered features carry: those of different backends differ in their last digits."""
         return f"torch-{self.device}-{self.precision}" if self.in_torch else "onnxruntime"
 
     def __str__(self) -> str:
