@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the rules are laid upon Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the rules are laid upon Linux"),
+]
 
 # Python imports this at its start, in every process that a command starts, too. What Python's own library and loky need
 # on Linux stays. Sources: docs.python.org, `os` and `signal` ("Availability: Unix"); Microsoft's pages on `_commit`

@@ -247,6 +247,7 @@ def test_a_source_without_times_is_refused(tmp_path: Path) -> None:
             certero.scan(tmp_path, times=times)
 
 
+@pytest.mark.slow
 def test_train_says_that_a_clock_was_never_set_and_every_verb_obeys_times(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

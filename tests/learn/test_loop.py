@@ -124,6 +124,7 @@ print(at.micro_batch, weight, loss == loss, at.notes)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space, which only Linux keeps to")
 def test_out_of_memory_halves_the_batch_keeps_the_update_and_says_so() -> None:
     done = subprocess.run(
@@ -270,6 +271,7 @@ def test_a_backbone_learns_slower_the_lower_the_block() -> None:
     assert math.isclose(decays["body.conv_stem.weight"], 0.05)
 
 
+@pytest.mark.slow
 def test_an_update_is_torchs_own_and_loads_no_compiler(tmp_path: Path) -> None:
     code = """
 import sys
@@ -305,6 +307,7 @@ assert "torch._dynamo" in sys.modules, "torch does without it: update and _forgo
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_shipped_lies_between_the_beginning_and_the_end(tmp_path: Path) -> None:
     before = {name: tensor.clone() for name, tensor in _network().state_dict().items()}
     learnt, _at = _train(tmp_path / "all", start_share=0.0, restore_best=False)
@@ -328,6 +331,7 @@ def test_the_side_of_the_training_photos_grows_evenly() -> None:
     assert typical_side(100, settings(epochs=5)) == 100
 
 
+@pytest.mark.slow
 def test_frozen_stages_stay_as_they_were_pretrained(tmp_path: Path) -> None:
     network = _backbone(frozen_stages=3)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}

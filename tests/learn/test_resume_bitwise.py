@@ -42,6 +42,7 @@ def uninterrupted(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> byt
     return (folder / "result").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_training_killed_at_20_random_points_ends_in_the_same_bits(
     photos: Path, uninterrupted: bytes, tmp_path: Path
 ) -> None:

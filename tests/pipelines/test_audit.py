@@ -172,6 +172,7 @@ def test_the_page_fits_a_phone_asks_for_nothing_and_speaks_spanish(planted: Path
     assert "Copias en ambos lados" in (tmp_path / "es.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_on_a_fixed_camera_near_copies_are_not_told_apart(caetec: Path) -> None:
     found = certero.audit(caetec / "beds.csv", network=False)
     assert found["near_copies"]["threshold"] is None
@@ -180,6 +181,7 @@ def test_on_a_fixed_camera_near_copies_are_not_told_apart(caetec: Path) -> None:
     assert of_kind(found, "imbalance")
 
 
+@pytest.mark.slow
 def test_without_the_train_extra_one_line_says_what_is_missing(planted: Path, tmp_path: Path) -> None:
     # A network that is remembered would need nothing; to be drawn it needs onnx.
     (tmp_path / "parts" / "onnx").mkdir(parents=True)
@@ -241,6 +243,7 @@ def test_classes_conditions_and_shortcuts_that_splits_or_files_give_away(tmp_pat
     assert found["classes"]["empty"] == {"all": 22, "train": 22, "val": 0, "test": 0}
 
 
+@pytest.mark.slow
 def test_no_label_of_the_real_barn_is_probably_wrong(caetec: Path) -> None:
     """Two independent labellings agree on all of them; 121 were called probably wrong."""
     pytest.importorskip("onnx", reason="labels are judged with the [train] extra")
@@ -250,6 +253,7 @@ def test_no_label_of_the_real_barn_is_probably_wrong(caetec: Path) -> None:
     assert found["counts"]["findings"]["high"] == 0
 
 
+@pytest.mark.slow
 def test_wrong_labels_planted_among_shop_photos_are_found_and_hardly_any_other(grocery: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="labels are judged with the [train] extra")
     listed = pl.read_csv(grocery / "grocery36.csv").filter(pl.col("split") == "train")

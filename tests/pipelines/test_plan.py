@@ -196,6 +196,7 @@ def test_json_on_standard_output_is_alone_there(
     assert not state.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("state")
 @pytest.mark.networks
 def test_the_plan_of_a_network_is_what_its_training_then_does(

@@ -91,6 +91,7 @@ def test_cross_validation_can_be_forbidden(own_split: Run) -> None:
     assert own_split.metrics["model"]["shipped"] == "fitted on train and val"
 
 
+@pytest.mark.slow
 def test_the_real_barn_is_judged_in_pooled_folds_separated_by_time(caetec: Path, tmp_path: Path) -> None:
     metrics = train(caetec / "beds.csv", output=tmp_path / "run", **QUICK).metrics
     assert metrics["separation"]["rule"] == "time"

@@ -65,6 +65,7 @@ def _cache_with_networks_alone(folder: Path) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_leaves_no_half_run_and_the_next_one_gives_the_same_model(
     small_barn: Path,
     own_split: Run,  # noqa: ARG001, its network is in the cache

@@ -298,6 +298,7 @@ def _wait_for(file: Path, process: subprocess.Popen[str], patience_seconds: floa
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_saves_and_the_resumed_run_gives_the_same_model(
     barn: Path, recipe: str, tmp_path: Path, run: Run
@@ -386,6 +387,7 @@ def test_there_is_nothing_to_resume_where_no_run_was_cut_off(barn: Path, run: Ru
 # ---- fine-tuning -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_pretrained_network_is_trained_on_and_looks_at_more_than_it_was_trained_at(
     barn: Path, tmp_path: Path
 ) -> None:
@@ -406,6 +408,7 @@ def test_a_pretrained_network_is_trained_on_and_looks_at_more_than_it_was_traine
     assert done.metrics["export"]["probability_difference"] < 0.2
 
 
+@pytest.mark.slow
 def test_fine_tuning_goes_on_from_weights_that_a_run_left_and_refuses_others(
     barn: Path, run: Run, tmp_path: Path
 ) -> None:

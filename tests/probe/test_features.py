@@ -421,6 +421,7 @@ def test_weights_that_are_no_weights_or_of_another_network_are_one_clear_line(tm
             assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 @pytest.mark.networks
 def test_a_timm_name_without_weights_is_one_clear_line_offline(small_barn: Path, tmp_path: Path) -> None:
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf"), "TORCH_HOME": str(tmp_path / "torch")}

@@ -28,6 +28,8 @@ from certero.machine.cache import BlobCache
 
 pytest.importorskip("torch", reason="training needs the [networks] extra")
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 
 _SECONDS = 300

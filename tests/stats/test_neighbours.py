@@ -36,6 +36,7 @@ def test_the_index_finds_the_neighbours_that_comparing_all_finds() -> None:
     assert np.mean([np.isin(nearest[q], rows[q]).mean() for q in range(300)]) >= 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [1.0, 1e-7])
 def test_the_index_finds_every_vector_where_it_was_dealt(spread: float) -> None:
     """Far apart, means differ in length; hardly apart, most are the same and their lists empty: 2 % found nothing."""
@@ -58,6 +59,7 @@ def test_fewer_vectors_than_asked_for_leave_the_rest_empty() -> None:
     assert (cosines[:, 3:] == -1).all()
 
 
+@pytest.mark.slow
 def test_look_alikes_in_one_list_take_bounded_memory() -> None:
     """Of 100,000 drawn photos a third lay in one list of the index: compared a thousand at a time they took 2 GB."""
     vectors = unit_length(np.random.default_rng(0).normal(size=(2 * EXACT, 16)).astype(np.float32))

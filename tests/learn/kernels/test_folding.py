@@ -33,6 +33,7 @@ def _lite() -> tuple[Any, Any]:
     return network.train(), plain.train()
 
 
+@pytest.mark.slow
 def test_the_bundled_network_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     network, plain = _lite()
     x = torch.randint(0, 256, (4, 3, 64, 64)).float().contiguous(memory_format=torch.channels_last)

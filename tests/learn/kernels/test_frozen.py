@@ -28,6 +28,7 @@ def _levels(side: int = 64) -> Any:
     return torch.from_numpy(np.random.default_rng(0).uniform(0, 255, (5, 3, side, side)).astype(np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [True, False], ids=["kept statistics", "batch statistics"])
 def test_answers_and_gradients_are_those_of_the_network_in_one_piece(keep: bool) -> None:
     whole, apart = _network(keep=keep), _network(keep=keep)
