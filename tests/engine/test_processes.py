@@ -1,4 +1,4 @@
-"""Promises about work spread over cores: threads and processes give the same, and nothing is left behind."""
+"""Processes begin where there is enough work for them, and end with the one that started them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+from engine_work import die_once, warm_up, who
 from places import EXAMPLES
 
 from certero.engine.processes import Processes
-from certero.engine.threads import Threads
 
 pytest.importorskip("loky", reason="processes need the [report] extra")
 
@@ -29,49 +29,6 @@ def processes() -> Iterator[Processes]:
     engine = Processes(2, enough_seconds=0.0)
     yield engine
     engine.close()
-
-
-def who(seconds: float, item: int) -> tuple[int, int]:
-    """The item, and the process that had it."""
-    time.sleep(seconds)
-    return item, os.getpid()
-
-
-def divide(item: int) -> float:
-    return 1 / item
-
-
-def die_once(mark: Path, item: int) -> int:
-    if item == 5 and not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return item
-
-
-def _warm_up(engine: Processes) -> None:
-    """Until the processes have taken over."""
-    end = time.monotonic() + _WAIT_SECONDS
-    while time.monotonic() < end:
-        if all(pid != os.getpid() for _item, pid in engine.map(partial(who, 0.01), range(4))):
-            return
-    pytest.fail("no process took over")
-
-
-@pytest.mark.parametrize("make", [lambda: Threads(2), lambda: Processes(2), lambda: Processes(1)])
-def test_answers_come_in_the_order_of_items_and_items_are_taken_a_few_ahead(
-    make: Callable[[], Threads | Processes],
-) -> None:
-    taken: list[int] = []
-
-    def items() -> Iterable[int]:
-        for item in range(1000):
-            taken.append(item)
-            yield item
-
-    answers = make().map(partial(who, 0.0), items())
-    assert [next(answers)[0] for _ in range(20)] == list(range(20))
-    assert len(taken) < 40
-    assert [item for item, _pid in answers] == list(range(20, 1000))
 
 
 def test_little_work_starts_no_process() -> None:
@@ -97,22 +54,11 @@ def test_much_work_moves_to_processes_in_order_while_it_goes_on() -> None:
     assert not [child for child in psutil.Process().children() if child.pid in pids]
 
 
-def test_an_error_of_the_work_is_raised_where_the_answers_are_taken(processes: Processes) -> None:
-    _warm_up(processes)
-    for engine in (processes, Threads(2)):
-        answers = engine.map(divide, [1, 2, 0, 4])
-        assert [next(answers), next(answers)] == [1, 0.5]
-        with pytest.raises(ZeroDivisionError):
-            next(answers)
-    assert list(processes.map(divide, [1, 2])) == [1, 0.5]
-
-
-def test_a_killed_process_costs_no_answer(processes: Processes, tmp_path: Path) -> None:
-    _warm_up(processes)
-    mark = tmp_path / "died"
-    assert list(processes.map(partial(die_once, mark), range(40))) == list(range(40))
-    assert mark.exists()
-    # From then on threads do the work.
+def test_after_a_process_was_killed_threads_do_the_work(processes: Processes, tmp_path: Path) -> None:
+    warm_up(processes)
+    died = tmp_path / "died"
+    assert list(processes.map(partial(die_once, os.getpid(), died), range(40))) == list(range(40))
+    assert died.exists()
     assert {pid for _item, pid in processes.map(partial(who, 0.0), range(8))} == {os.getpid()}
 
 
@@ -126,7 +72,7 @@ _SCRIPT = """
 import os, sys
 sys.path[:0] = {folders!r}
 from functools import partial
-from test_engine import Processes, who
+from engine_work import Processes, who
 engine = Processes(2, enough_seconds=0.0)
 for _ in range(3000):
     pids = {{pid for _item, pid in engine.map(partial(who, 0.005), range(8))}}
@@ -140,7 +86,7 @@ engine.close()
 
 
 def _start(hold: bool) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
-    script = _SCRIPT.format(folders=[str(Path(__file__).parent), str(EXAMPLES)], hold=hold)
+    script = _SCRIPT.format(folders=[str(EXAMPLES)], hold=hold)
     job = subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
