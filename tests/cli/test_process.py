@@ -162,6 +162,7 @@ def test_a_full_disk_behind_standard_output_is_one_clear_line(
 
 def test_what_nobody_foresaw_is_one_line_with_exit_code_1(small_run: Run, tmp_path: Path) -> None:
     photo_of(tmp_path / "photo.png", 1)
+    # What nobody foresaw cannot be brought about from outside: whatever can, is foreseen.
     program = (
         "import sys\n"
         "import certero.photos.pixels\n"

@@ -70,6 +70,7 @@ def test_a_processor_without_bf16_trains_in_fp32(tmp_path: Path, monkeypatch: py
     (tmp_path / "proc").mkdir()
     for flags, in_bf16 in (("fpu avx2 avx512f avx512_vnni", False), ("fpu avx512f avx512_bf16", True)):
         (tmp_path / "proc" / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
+        # Another processor than the one that runs the tests: its /proc, read as this one's is.
         monkeypatch.setattr("certero.learn.devices.instructions", lambda: machine.instructions(tmp_path))
         assert choose_trainer("cpu", "bf16") == Trainer("cpu", in_bf16)
         assert choose_trainer("cpu", "fp32") == Trainer("cpu", False)

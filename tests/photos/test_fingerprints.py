@@ -105,5 +105,6 @@ def test_hamming_counts_differing_bits_with_and_without_numpy_2(monkeypatch: pyt
     left, right = (random.integers(0, 256, (n, 32), dtype=np.uint8) for n in (5, 7))
     expected = np.unpackbits(left[:, None] ^ right[None], axis=2).sum(axis=2)
     assert (hamming(left[:, None], right[None]) == expected).all()
+    # As with NumPy 1, which has no `bitwise_count`.
     monkeypatch.setattr(fingerprints, "popcount", fingerprints._popcount_by_table)
     assert (hamming(left[:, None], right[None]) == expected).all()

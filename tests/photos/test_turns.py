@@ -30,6 +30,7 @@ def test_a_large_photo_is_resized_in_strips_to_the_same_bits(
         whole = rng.integers(0, 256, shape, dtype=np.uint8)
         expected = resizing.resize(whole, *size, filter)
         with monkeypatch.context() as patch:
+            # A photo that is truly large takes seconds and a gigabyte for each of the 24 cases.
             patch.setattr(resizing, "_LARGE_BYTES", 20_000)
             assert np.array_equal(resizing.resize(whole, *size, filter), expected)
     monkeypatch.undo()
@@ -42,6 +43,7 @@ def test_a_large_photo_is_converted_in_bands_to_the_same_bits(mode: str, monkeyp
     picture = Image.fromarray(colours)
     picture = Image.frombytes("LAB", picture.size, colours.tobytes()) if mode == "LAB" else picture.convert(mode)
     rgb, grey = photo.as_rgb(picture), pixels.luma(colours)
+    # Bands of a few rows, for the same reason.
     monkeypatch.setattr(photo, "LARGE_PIXELS", 1000)
     monkeypatch.setattr(pixels, "LARGE_PIXELS", 1000)
     assert np.array_equal(photo.as_rgb(picture), rgb)

@@ -154,9 +154,11 @@ def test_a_change_of_anything_that_features_rest_on_forgets_them(
     elif change == "precision":
         other = remembered(precision="int8")
     elif change == "version of the export":
+        # As in a later certero: the version is a constant, and no input changes it.
         monkeypatch.setattr(export, "_EXPORT_VERSION", -1)
         other = remembered()
     elif change == "version of the pixel path":
+        # As in a later certero.
         monkeypatch.setattr(pixels, "PATH_VERSION", -1)
         other = remembered()
     else:

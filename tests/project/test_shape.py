@@ -86,3 +86,32 @@ def test_tests_stand_in_the_folder_that_mirrors_the_source() -> None:
             assert (SOURCE / folder).is_dir(), f"{module} tests a room that does not exist"
             named = homes.get(module.stem.removeprefix("test_"), {folder})
             assert folder in named, f"{module} bears the name of a module of {named}"
+
+
+def _own_patches(module: Path) -> Iterator[int]:
+    """Lines on which a test changes a module of certero under its feet."""
+    tree = ast.parse(module.read_text("utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    own = {
+        alias.asname or alias.name
+        for node in imports
+        if (node.module or "").startswith("certero")
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setattr":
+            target = node.args[0]
+            text = str(target.value) if isinstance(target, ast.Constant) else ast.unparse(target).split(".")[0]
+            if text in own or text.startswith("certero."):
+                yield node.lineno
+
+
+def test_no_test_changes_our_own_code_without_saying_why_it_must() -> None:
+    for module in _modules(TESTS):
+        lines = module.read_text("utf-8").splitlines()
+        for number in _own_patches(module):
+            # One reason covers the patches that stand together.
+            above = number - 2
+            while ".setattr(" in lines[above]:
+                above -= 1
+            assert lines[above].lstrip().startswith("#"), f"{module}:{number}: a real fault, or the reason in a comment"

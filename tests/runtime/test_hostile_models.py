@@ -325,6 +325,7 @@ def test_a_flipped_bit_gives_one_line_or_the_same_answer(
 
 
 def test_a_foreign_network_that_repeats_itself_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Minutes otherwise; the limit is reached by the real network, only sooner.
     monkeypatch.setattr("certero.runtime.network.CALL_SECONDS", 0.5)
     monkeypatch.setattr("certero.runtime.network.PHOTO_SECONDS", 0.0)
     network = Network(_looping(2**62), "foreign.onnx", trusted=False)
@@ -345,6 +346,7 @@ def test_a_call_that_heeds_no_mark_is_reported_to_whoever_can_end_the_process(mo
         terminate = False
 
     told: list[str] = []
+    # `when_stuck` is there to be set; the command line sets it to what ends the process, and with it the tests.
     monkeypatch.setattr(deadline, "when_stuck", told.append)
     monkeypatch.setattr(deadline, "_GRACE_SECONDS", 0.1)
     options = Options()

@@ -22,6 +22,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Resources
 def test_a_stage_within_another_is_a_part_of_it(tools: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks of a random split are trained while figures are scored: they are no second training of the run."""
     now = 0.0
+    # A clock that stands still but for the steps below: seconds are compared without a tolerance.
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     for _ in range(2):
         with tools.timed("score"):
