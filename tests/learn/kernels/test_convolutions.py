@@ -20,6 +20,7 @@ def test_the_gradient_of_the_weights_is_that_of_torch(
     kernel: tuple[int, int], padding: int, at_once: int, channels: int, side: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In bands of a row, bands of several rows, and several photos at once; in frames and written out."""
+    # Limits small enough for these shapes to cross.
     monkeypatch.setattr(weight_gradients, "_PLACES_AT_ONCE", at_once)
     monkeypatch.setattr(weight_gradients, "_PATCHES_BYTES", 1000 * at_once)
     torch.manual_seed(0)
@@ -51,8 +52,10 @@ def _network(channels: int) -> Any:
 def test_a_network_learns_the_same_and_answers_the_same(
     faster: bool, channels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # As on another processor, for which sizes are fast is measured on this one.
     monkeypatch.setattr(cores, "are_faster", lambda: faster)
     calls: list[Any] = []
+    # Which path is taken shows nowhere else.
     monkeypatch.setattr(convolutions, "weight_gradient", lambda *given: calls.append(given) or weight_gradient(*given))
     plain, ours = _network(channels), _network(channels)
     speed_up_convolutions(ours)
@@ -70,6 +73,7 @@ def test_a_network_learns_the_same_and_answers_the_same(
 
 
 def test_frozen_weights_get_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As on another processor, for which sizes are fast is measured on this one; which path is taken shows nowhere else.
     monkeypatch.setattr(cores, "are_faster", lambda: True)
     monkeypatch.setattr(convolutions, "weight_gradient", lambda *_given: pytest.fail("nobody asked for it"))
     layer = torch.nn.Conv2d(16, 16, 3).requires_grad_(False)

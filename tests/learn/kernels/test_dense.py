@@ -21,6 +21,7 @@ def test_the_gradients_are_those_of_torch(
     columns_at_once: int, columns: int, transposed: bool, faster: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the order in memory of what is given; by columns on each core, with NumPy's product or torch's."""
+    # As on another processor, for which sizes are fast is measured on this one; limits small enough for these shapes to cross.
     monkeypatch.setattr(cores, "are_faster", lambda: faster)
     monkeypatch.setattr(dense, "_COLUMNS_AT_ONCE", columns_at_once)
     monkeypatch.setattr(dense, "_COLUMNS_OF_TORCH", columns_at_once)
@@ -48,9 +49,11 @@ def _network() -> Any:
 def test_a_network_learns_the_same_and_answers_the_same(
     faster: bool, frozen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # As on another processor, for which sizes are fast is measured on this one; limits small enough for these shapes to cross.
     monkeypatch.setattr(cores, "are_faster", lambda: faster)
     monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
     calls: list[Any] = []
+    # Which path is taken shows nowhere else.
     monkeypatch.setattr(dense, "dense_gradients", lambda *given: calls.append(given) or dense_gradients(*given))
     plain, ours = _network(), _network()
     speed_up_dense_layers(ours)
@@ -74,6 +77,7 @@ def test_a_network_learns_the_same_and_answers_the_same(
 def test_the_gradient_lies_at_the_same_place_in_every_step_and_parts_of_a_batch_add_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # As on another processor, for which sizes are fast is measured on this one; limits small enough for these shapes to cross.
     monkeypatch.setattr(cores, "are_faster", lambda: True)
     monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
     plain, ours = _network(), _network()
@@ -98,6 +102,7 @@ def test_in_bfloat16_it_learns_as_torch_does_some_columns_at_a_time(
     columns_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Gradients to the last bit; answers are sums of parts, each rounded, so that they differ by a rounding."""
+    # Limits small enough for these shapes to cross.
     monkeypatch.setattr(dense, "_COLUMNS_AT_ONCE_BF16", columns_at_once)
     monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
     plain, ours = _network(), _network()
@@ -116,6 +121,7 @@ def test_in_bfloat16_it_learns_as_torch_does_some_columns_at_a_time(
 
 
 def test_asked_without_gradients_or_in_double_precision_torch_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Limits small enough for these shapes to cross; which path is taken shows nowhere else.
     monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
     monkeypatch.setattr(dense._Dense, "apply", lambda *_given: pytest.fail("not for this"))
     network = _network()

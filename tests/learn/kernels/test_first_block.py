@@ -33,6 +33,7 @@ def test_a_few_photos_at_a_time_give_the_same_scores_and_gradients(
 ) -> None:
     # Room for the maps of two photos: the last part is a single one.
     for limit in ("_BYTES_AT_ONCE", "_MOST_BYTES_AT_ONCE"):
+        # Limits small enough for these shapes to cross.
         monkeypatch.setattr(first_block, limit, 2 * 4 * 6 * 20 * 20)
     layers = [CONV, {"layer": activation}, {"layer": pool, "size": 3}]
     plain, network = _network(layers, "off"), _network(layers)
@@ -55,6 +56,7 @@ def test_each_thread_gets_as_many_photos_where_there_is_room(
     threads: int, room: int, most: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     each = 4 * 6 * 20 * 20
+    # Limits small enough for these shapes to cross.
     monkeypatch.setattr(first_block, "_BYTES_AT_ONCE", room * each)
     monkeypatch.setattr(first_block, "_MOST_BYTES_AT_ONCE", most * each)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
