@@ -52,7 +52,7 @@ def _network(channels: int) -> Any:
 def test_a_network_learns_the_same_and_answers_the_same(
     faster: bool, channels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As on another processor, for which sizes are fast is measured on this one.
+    # As on another processor: this one is measured.
     monkeypatch.setattr(cores, "are_faster", lambda: faster)
     calls: list[Any] = []
     # Which path is taken shows nowhere else.
@@ -73,7 +73,7 @@ def test_a_network_learns_the_same_and_answers_the_same(
 
 
 def test_frozen_weights_get_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    # As on another processor, for which sizes are fast is measured on this one; which path is taken shows nowhere else.
+    # As on another processor: this one is measured; which path is taken shows nowhere else.
     monkeypatch.setattr(cores, "are_faster", lambda: True)
     monkeypatch.setattr(convolutions, "weight_gradient", lambda *_given: pytest.fail("nobody asked for it"))
     layer = torch.nn.Conv2d(16, 16, 3).requires_grad_(False)

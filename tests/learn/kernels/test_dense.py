@@ -21,7 +21,7 @@ def test_the_gradients_are_those_of_torch(
     columns_at_once: int, columns: int, transposed: bool, faster: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the order in memory of what is given; by columns on each core, with NumPy's product or torch's."""
-    # As on another processor, for which sizes are fast is measured on this one; limits small enough for these shapes to cross.
+    # As on another processor: this one is measured; limits small enough for these shapes to cross.
     monkeypatch.setattr(cores, "are_faster", lambda: faster)
     monkeypatch.setattr(dense, "_COLUMNS_AT_ONCE", columns_at_once)
     monkeypatch.setattr(dense, "_COLUMNS_OF_TORCH", columns_at_once)
@@ -49,7 +49,7 @@ def _network() -> Any:
 def test_a_network_learns_the_same_and_answers_the_same(
     faster: bool, frozen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As on another processor, for which sizes are fast is measured on this one; limits small enough for these shapes to cross.
+    # As on another processor: this one is measured; limits small enough for these shapes to cross.
     monkeypatch.setattr(cores, "are_faster", lambda: faster)
     monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
     calls: list[Any] = []
@@ -77,7 +77,7 @@ def test_a_network_learns_the_same_and_answers_the_same(
 def test_the_gradient_lies_at_the_same_place_in_every_step_and_parts_of_a_batch_add_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # As on another processor, for which sizes are fast is measured on this one; limits small enough for these shapes to cross.
+    # As on another processor: this one is measured; limits small enough for these shapes to cross.
     monkeypatch.setattr(cores, "are_faster", lambda: True)
     monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
     plain, ours = _network(), _network()

@@ -46,7 +46,7 @@ def test_answers_and_gradients_are_those_of_a_convolution(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Beside double precision: within some times what torch's own rounding costs; products whole and in parts."""
-    # As on another processor, for which sizes are fast is measured on this one; limits small enough for these shapes to cross.
+    # As on another processor: this one is measured; limits small enough for these shapes to cross.
     monkeypatch.setattr(winograd, "_TILES_AT_ONCE", tiles_at_once)
     monkeypatch.setattr(winograd, "_MANY_PAIRS", 66 * 70)
     monkeypatch.setattr(cores, "largest_fast_product", lambda: product)
@@ -146,12 +146,12 @@ def test_layers_of_other_kinds_and_small_ones_are_left_alone() -> None:
 
 
 def test_maps_that_tiles_hardly_cover_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    # As on another processor, for which sizes are fast is measured on this one.
+    # As on another processor: this one is measured.
     monkeypatch.setattr(cores, "have_fast_products", lambda _low: True)
     assert winograd.gains(torch.empty(1, 64, 127, 127), 0)
     assert winograd.gains(torch.empty(1, 64, 28, 28), 1)
     assert not winograd.gains(torch.empty(1, 64, 14, 14), 1)  # a quarter of sixteen by sixteen
-    # As on another processor, for which sizes are fast is measured on this one.
+    # As on another processor: this one is measured.
     monkeypatch.setattr(cores, "have_fast_products", lambda _low: False)
     assert not winograd.gains(torch.empty(1, 64, 28, 28), 1)
 
@@ -159,7 +159,7 @@ def test_maps_that_tiles_hardly_cover_are_left_alone(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("fast", [False, True])
 def test_a_layer_trains_in_tiles_and_answers_as_torch_does(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """To the last bit where no gradient is asked for; in double precision never in tiles, in bfloat16 with channels."""
-    # As on another processor, for which sizes are fast is measured on this one.
+    # As on another processor: this one is measured.
     monkeypatch.setattr(cores, "have_fast_products", lambda _low: fast)
     monkeypatch.setattr(cores, "are_faster", lambda: False)
     calls: list[Any] = []
