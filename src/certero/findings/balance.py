@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from certero.data.lost_classes import say_empty, worst
-from certero.data.table import Photos
+from certero.data.table import SCHEMA, Photos
 from certero.findings.findings import Finding, Severity
 from certero.interchange import Json
+from certero.photos.views import Measures
 from certero.records.photos import SPLITS
 from certero.sentences import message, sentence
+from certero.stats.slices import hour, lighting
 
 _UNEVEN, _VERY_UNEVEN = 5.0, 20.0
 _FEW_PHOTOS = 20
@@ -120,3 +122,14 @@ def judge_losses(photos: Photos) -> list[Finding]:
         Finding("class_lost", "high", say_empty(label, kinds), labels=(label,), score=1.0)
         for label, kinds in photos.empty_classes.items()
     ]
+
+
+def conditions_of(used: pl.DataFrame, measures: Sequence[Measures]) -> dict[str, list[str | None]]:
+    """What photos were taken under: the manifest's own columns, too."""
+    return {
+        message("lighting"): lighting(used["brightness"].to_numpy()),
+        message("hour"): hour(used["captured_at"].to_numpy()),
+        message("group"): used["group"].to_list(),
+        message("camera"): [each.camera for each in measures],
+        **{name: used[name].cast(pl.String).to_list() for name in used.columns if name not in SCHEMA},
+    }
