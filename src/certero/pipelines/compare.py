@@ -24,7 +24,7 @@ from certero.records.photos import SPLITS
 from certero.records.protocols import Progress, no_progress
 from certero.report.comparison import write_comparison
 from certero.runs.openings import check_log, open_test_set
-from certero.runs.stored import read_run, read_table
+from certero.runs.stored import find_common, note_common, read_run
 from certero.runtime.inference import Photo, answered
 from certero.sentences import Sentence, sentence, sentences
 from certero.stages.contenders import Contender, open_contenders
@@ -34,6 +34,7 @@ from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import recognise_each
 from certero.stages.time_models import time_contenders
 from certero.stages.tools import Resources, resources
+from certero.stages.verdict import best, say
 from certero.stats.intervals import group_codes
 from certero.stats.paired import Answers, compare_answers
 from certero.stats.slices import hour, lighting, slice_rows
@@ -314,12 +315,10 @@ def _join_runs(contenders: Sequence[Contender], classes: Sequence[str], answer: 
                 name=contender.name,
             )
         tables.append(_stored_answers(contender, answer))
-    keys = ["pixel_hash", "copy", "label"]
-    joined = tables[0].rename({"named": "named_0"})
-    for number, other in enumerate(tables[1:], start=1):
-        joined = joined.join(other.select(*keys, pl.col("named").alias(f"named_{number}")), on=keys, how="inner")
-    joined = joined.filter(pl.col("label").is_in(list(classes))).sort("path")
-    if joined.is_empty():
+    common = find_common(tables)
+    judged = tables[0]["label"][common.rows[0]].is_in(list(classes)).to_numpy()
+    rows = [each[judged] for each in common.rows]
+    if not judged.any():
         answer["notes"].append(
             sentence(
                 "the runs share no test photos, so each figure is of other photos and nothing tells which model is "
@@ -328,30 +327,17 @@ def _join_runs(contenders: Sequence[Contender], classes: Sequence[str], answer: 
         )
         _own_figures(contenders, tables, answer)
         return None
-    # Where the runs kept different photos together, the more careful of them is believed.
-    groups = [
-        joined.select(*keys).join(other.select(*keys, "unit"), on=keys, how="left", maintain_order="left")["unit"]
-        for other in tables
-    ]
-    unit = min(groups, key=lambda column: column.n_unique())
-    most = max(table.height for table in tables)
-    if joined.height < most:
-        answer["notes"].append(
-            sentence(
-                "compared on the %(common)d photos that all models were judged on, of %(most)d",
-                common=joined.height,
-                most=most,
-            )
-        )
+    if len(rows[0]) < common.most:
+        answer["notes"].append(note_common(len(rows[0]), common.most))
     answer["evaluation"] = "stored"
-    named = [joined[f"named_{number}"].to_list() for number in range(len(contenders))]
-    return Judged(joined.with_columns(unit.alias("unit")), named, [], [None] * len(contenders))
+    unit = tables[common.grouped_by]["unit"][rows[common.grouped_by]]
+    named = [table["named"][each].to_list() for table, each in zip(tables, rows, strict=True)]
+    return Judged(tables[0].drop("named")[rows[0]].with_columns(unit), named, [], [None] * len(contenders))
 
 
 def _stored_answers(contender: Contender, answer: Json) -> pl.DataFrame:
-    """The judged photos of a run with `named`, and `copy`, which numbers photos of equal pixels."""
+    """The judged photos of a run by path, with the class it `named` each."""
     candidate = read_run(contender.model)
-    judged = candidate.judged
     if candidate.evaluation == "cv":
         answer["notes"].append(
             sentence(
@@ -360,20 +346,9 @@ def _stored_answers(contender: Contender, answer: Json) -> pl.DataFrame:
                 letter=contender.letter,
             )
         )
-    named = pl.DataFrame(
-        {
-            "path": list(judged.paths),
-            "label": [judged.classes[index] for index in judged.truth],
-            "named": [judged.classes[index] for index in judged.predicted],
-        }
-    )
-    assert contender.run is not None
-    facts = read_table(contender.run).drop("label")
-    return (
-        named.join(facts, on="path", how="inner")
-        .sort("path")
-        .with_columns(pl.int_range(pl.len()).over("pixel_hash", "label").alias("copy"))
-    )
+    judged = candidate.judged
+    named = pl.Series("named", [judged.classes[index] for index in judged.predicted], dtype=pl.String)
+    return candidate.photos.with_columns(named).sort("path")
 
 
 def _fill(contenders: Sequence[Contender], classes: Sequence[str], judged: Judged, answer: Json) -> None:
@@ -383,12 +358,11 @@ def _fill(contenders: Sequence[Contender], classes: Sequence[str], judged: Judge
     truth = encode(table["label"], names)
     predicted = [encode(named, names) for named in judged.named]
     units = table["unit"].to_list()
-    known = {"copy", "named", *SCHEMA} | {f"named_{number}" for number in range(len(contenders))}
     columns: dict[str, Sequence[str | None]] = {
         "lighting": lighting(table["brightness"].to_numpy()),
         "hour": hour(table["captured_at"].to_numpy()),
         "group": table["group"].to_list(),
-        **{name: table[name].cast(pl.String).to_list() for name in table.columns if name not in known},
+        **{name: table[name].cast(pl.String).to_list() for name in table.columns if name not in SCHEMA},
     }
     models, pairs = compare_answers(Answers(truth, predicted, names, len(classes), units, columns))
     codes = group_codes(units, len(truth))
@@ -403,7 +377,7 @@ def _fill(contenders: Sequence[Contender], classes: Sequence[str], judged: Judge
     couples = [(a, b) for place, a in enumerate(letters) for b in letters[place + 1 :]]
     for (first, second), pair in zip(couples, pairs, strict=True):
         answer["pairs"].append({"first": first, "second": second, **pair, "says": say(first, second, pair)})
-    answer["best"] = _best(answer)
+    answer["best"] = best(answer)
     commonest = int(np.bincount(truth).max()) / len(truth)
     answer["notes"] += [
         sentence(
@@ -414,69 +388,6 @@ def _fill(contenders: Sequence[Contender], classes: Sequence[str], judged: Judge
         for row in answer["models"]
         if row["kind"] == "foreign" and row["accuracy"]["value"] < commonest
     ]
-
-
-def say(first: str, second: str, pair: Json) -> Sentence:
-    """The verdict on a pair in one sentence."""
-    difference = pair["accuracy"]
-    value, low, high = difference["value"], difference["low"], difference["high"]
-    points = f"{abs(100 * value):.1f}"
-    if pair["verdict"] in ("better", "worse"):
-        winner, loser = (second, first) if value > 0 else (first, second)
-        ends = sorted((abs(100 * low), abs(100 * high)))
-        return sentence(
-            "%(winner)s is better than %(loser)s by %(points)s points (%(low)s to %(high)s)",
-            winner=winner,
-            loser=loser,
-            points=points,
-            low=f"{ends[0]:.1f}",
-            high=f"{ends[1]:.1f}",
-        )
-    if pair["verdict"] == "alike":
-        return sentence("%(first)s and %(second)s are right and wrong on the same photos", first=first, second=second)
-    if pair["reason"] == "too_few_groups":
-        return sentence(
-            "cannot tell whether %(first)s or %(second)s is better: the photos come from fewer than 10 separate groups "
-            "or times, however many they are",
-            first=first,
-            second=second,
-        )
-    if value == 0 or pair["photos_needed"] is None:
-        return sentence(
-            "cannot tell whether %(first)s or %(second)s is better: as many photos are named rightly by the one alone "
-            "as by the other",
-            first=first,
-            second=second,
-        )
-    ahead, behind = (second, first) if value > 0 else (first, second)
-    return sentence(
-        "cannot tell whether %(ahead)s is better than %(behind)s: it is ahead by %(points)s points on %(n)s photos; "
-        "about %(needed)s photos like these would be needed to tell a difference of this size",
-        ahead=ahead,
-        behind=behind,
-        points=points,
-        n=f"{pair['n']:,}",
-        needed=_rounded(pair["photos_needed"]),
-    )
-
-
-def _rounded(count: int) -> str:
-    """Two digits are all that a planned number of photos can claim."""
-    digits = max(0, len(str(count)) - 2)
-    return f"{-(-count // 10**digits) * 10**digits:,}"
-
-
-def _best(answer: Json) -> Json:
-    """The model with the highest accuracy, those that it is better than, and those of which nobody can tell."""
-    leader = max(answer["models"], key=lambda row: row["accuracy"]["value"])["letter"]
-    beaten: list[str] = []
-    open_: list[str] = []
-    for pair in answer["pairs"]:
-        if leader in (pair["first"], pair["second"]):
-            other = pair["second"] if pair["first"] == leader else pair["first"]
-            won = pair["verdict"] == ("better" if pair["second"] == leader else "worse")
-            (beaten if won else open_).append(other)
-    return {"letter": leader, "better_than": beaten, "cannot_tell": open_}
 
 
 def _own_figures(contenders: Sequence[Contender], tables: Sequence[pl.DataFrame], answer: Json) -> None:

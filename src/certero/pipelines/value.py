@@ -26,7 +26,7 @@ from certero.records.protocols import Progress, no_progress
 from certero.report.value import add_to_report
 from certero.runs.model import find_model, load
 from certero.runs.openings import check_log, open_test_set
-from certero.runs.stored import Candidate, read_answers, read_run, tabled_outcomes
+from certero.runs.stored import Candidate, find_common, note_common, read_answers, read_run, tabled_outcomes
 from certero.runtime.card import Card
 from certero.runtime.model_file import read_model, with_card
 from certero.sentences import sentence
@@ -88,47 +88,46 @@ def value(
     if not models:
         judged = outcomes_of_figures(_figures_of(resolved))
         found = _worth(resolved, None, judged, None, None) | {"models": [], "notes": _figure_notes(resolved)}
-        others: list[Json] = []
     else:
-        length = parse_duration(block, "--block") if isinstance(block, str) else block
+        paths = [Path(model) for model in models]
         if data is None:
-            candidates = [read_run(Path(model)) for model in models]
+            candidates = [read_run(path) for path in paths]
         else:
-            candidates = _judge_on(
-                [Path(model) for model in models],
-                Path(data),
-                split,
-                group_by,
-                length,
-                parse_times(times or "auto"),
-                workers,
-                progress,
-            )
-        candidates, notes = _on_the_same_photos(candidates)
-        if resolved.figures is not None:
-            notes.append(sentence("the figures of the case are not used: the model's own take their place"))
-        rows, ruled = [], []
-        for candidate in candidates:
-            resolved = spell_classes(resolved, candidate.judged.classes)
-            check_classes(resolved, candidate.judged.classes)
-            chosen = _choose(resolved, candidate, threshold, per_class, save_threshold, notes)
-            rows.append(_worth(resolved, candidate, candidate.judged, chosen["rule"], chosen))
-            shares = check_shares(candidate.judged, resolved.class_shares)
-            ruled.append(accept(candidate.judged, chosen["rule"], shares))
-        tails = resampling.tails()
-        others = [
-            row | {"compared": compare(resolved, ruled[0], answers, tails)}
-            for row, answers in zip(rows[1:], ruled[1:], strict=True)
-        ]
-        found = rows[0] | {"models": others, "notes": notes}
-        if save_threshold:
-            _save(candidates[0], rows[0]["threshold"])
-            found["threshold"]["saved"] = True
+            length = parse_duration(block, "--block") if isinstance(block, str) else block
+            source_of_times = parse_times(times or "auto")
+            candidates = _judge_on(paths, Path(data), split, group_by, length, source_of_times, workers, progress)
+        resolved, judged, found = _value_models(resolved, candidates, threshold, per_class, save_threshold)
     answer = {"schema": 1, "case": resolved.to_json(), **found}
     if report is not None:
-        judged = candidates[0].judged if models else judged
         add_to_report(Path(report), answer, page_data(resolved, judged, answer))
     return answer
+
+
+def _value_models(
+    case: Case, candidates: list[Candidate], threshold: float | str, per_class: bool, save_threshold: bool
+) -> tuple[Case, Outcomes, Json]:
+    """The case in the models' spelling, the first model's outcomes, and its figures with the others beside them."""
+    candidates, notes = _on_the_same_photos(candidates)
+    if case.figures is not None:
+        notes.append(sentence("the figures of the case are not used: the model's own take their place"))
+    rows, ruled = [], []
+    for candidate in candidates:
+        case = spell_classes(case, candidate.judged.classes)
+        check_classes(case, candidate.judged.classes)
+        chosen = _choose(case, candidate, threshold, per_class, save_threshold, notes)
+        rows.append(_worth(case, candidate, candidate.judged, chosen["rule"], chosen))
+        shares = check_shares(candidate.judged, case.class_shares)
+        ruled.append(accept(candidate.judged, chosen["rule"], shares))
+    tails = resampling.tails()
+    others = [
+        row | {"compared": compare(case, ruled[0], answers, tails)}
+        for row, answers in zip(rows[1:], ruled[1:], strict=True)
+    ]
+    found = rows[0] | {"models": others, "notes": notes}
+    if save_threshold:
+        _save(candidates[0], rows[0]["threshold"])
+        found["threshold"]["saved"] = True
+    return case, candidates[0].judged, found
 
 
 def _check_options(
@@ -299,7 +298,9 @@ def _judge_on(
                 predictor.classes, truth, probabilities, table["unit"].to_list(), table["path"].to_list()
             )
             model = find_model(path)
-            found.append(Candidate(str(path), model, predictor.card, judged, _held_out(model, predictor.card), "data"))
+            found.append(
+                Candidate(str(path), model, predictor.card, judged, table, _held_out(model, predictor.card), "data")
+            )
     return found
 
 
@@ -331,31 +332,18 @@ def _on_the_same_photos(candidates: list[Candidate]) -> tuple[list[Candidate], l
     for other in candidates[1:]:
         if set(other.judged.classes) != set(first.judged.classes):
             raise _other_classes(first.judged.classes, other.judged.classes)
-    labels = [
-        {path: judged.classes[label] for path, label in zip(judged.paths, judged.truth, strict=True)}
-        for judged in (candidate.judged for candidate in candidates)
-    ]
-    common = [path for path in first.judged.paths if all(known.get(path) == labels[0][path] for known in labels[1:])]
-    if not common:
+    found = find_common([candidate.photos for candidate in candidates])
+    if not len(found.rows[0]):
         raise DataError("models are compared on the same test photos; these have none in common. Use --data.")
-    notes: list[str] = []
-    most = max(len(known) for known in labels)
-    if len(common) < most:
-        notes.append(
-            sentence(
-                "compared on the %(common)d photos that all models were judged on, of %(most)d",
-                common=len(common),
-                most=most,
-            )
-        )
-    kept = []
-    for candidate in candidates:
-        place = {path: row for row, path in enumerate(candidate.judged.paths)}
-        judged = candidate.judged.take(np.array([place[path] for path in common], dtype=np.int64))
-        kept.append(dataclasses.replace(candidate, judged=judged))
-    # Paired: the first model's units are drawn for all.
-    units = kept[0].judged.units
-    return [dataclasses.replace(c, judged=dataclasses.replace(c.judged, units=units)) for c in kept], notes
+    n = len(found.rows[0])
+    notes: list[str] = [note_common(n, found.most)] if n < found.most else []
+    kept = [candidate.judged.take(rows) for candidate, rows in zip(candidates, found.rows, strict=True)]
+    # Paired: the same units are drawn for all.
+    units = kept[found.grouped_by].units
+    return [
+        dataclasses.replace(candidate, judged=dataclasses.replace(judged, units=units), photos=candidate.photos[rows])
+        for candidate, judged, rows in zip(candidates, kept, found.rows, strict=True)
+    ], notes
 
 
 def page_data(case: Case, judged: Outcomes, answer: Json) -> Json:

@@ -1,4 +1,4 @@
-"""What a finished run left in its folder, read back: it may be of another run by now, cut short, or edited."""
+"""What a finished run left in its folder, read back. It may have been cut short, edited or mixed with another run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from certero.business.outcomes import Outcomes, outcomes_of_photos
@@ -18,6 +20,10 @@ from certero.machine.files import read_file
 from certero.runs.model import find_model
 from certero.runtime.card import Card
 from certero.runtime.model_file import read_model
+from certero.sentences import Sentence, sentence
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # As far from a sum of 1 as rounding to the digits of the file can be, with many classes.
 _ROUNDING = 1e-3
@@ -111,14 +117,15 @@ def _unreadable(file: Path, error: BaseException) -> BaseException:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model with what it answered.
+    """A model and its outputs on photos that it was not trained on.
 
     Args:
         name: as given.
         model: its file.
         card: of that file.
-        judged: answers on photos that it never saw.
-        held_out: answers to choose a threshold on; None where the run stored none.
+        judged: its outputs on held-out photos.
+        photos: rows of the same photos, in the same order, with the columns of `data.parquet`.
+        held_out: outputs to choose a threshold on; None where the run stored none.
         evaluation: how the photos were held back: `test`, `cv` or `data`.
     """
 
@@ -126,19 +133,20 @@ class Candidate:
     model: Path
     card: Card
     judged: Outcomes
+    photos: pl.DataFrame
     held_out: Outcomes | None
     evaluation: str
 
 
 def read_run(path: Path) -> Candidate:
-    """The stored answers of a finished run.
+    """The stored predictions of a finished run.
 
     Args:
         path: the run's folder, or the model file in it.
 
     Raises:
         ModelFileError: if there is no model file.
-        DataError: if the folder holds no answers on photos that the model had not seen.
+        DataError: if the folder holds no predictions for held-out photos.
     """
     model = find_model(path)
     _bytes, card = read_model(model)
@@ -149,32 +157,92 @@ def read_run(path: Path) -> Candidate:
             "%(folder)s lacks them. Name labelled photos with --data.",
             folder=folder,
         )
-    units = dict(read_table(folder).select("path", "unit").iter_rows())
+    photos = read_table(folder)
+    place = {name: row for row, name in enumerate(photos["path"])}
     table = read_answers(folder / "predictions.csv", card.classes)
-    if strange := next((path for path in table["path"] if path not in units), None):
+    if strange := next((name for name in table["path"] if name not in place), None):
         raise DataError(
             "predictions.csv and data.parquet of a run must be of the same photos; in %(folder)s "
             "the second lacks %(strange)s. They are of different runs: train again.",
             folder=folder,
             strange=strange,
         )
-    judged = table.filter((pl.col("split") == "test") | pl.col("split").str.starts_with("cv-"))
-    if judged.is_empty():
+    rows = table.filter((pl.col("split") == "test") | pl.col("split").str.starts_with("cv-"))
+    if rows.is_empty():
         raise DataError(
             "MODEL must have answers on test photos; the run %(folder)s never opened them "
             "(--no-test). Train without --no-test, or name labelled photos with --data.",
             folder=folder,
         )
+    units = dict(photos.select("path", "unit").iter_rows())
     held_out = None
     if (folder / "held_out.csv").is_file():
-        rows = read_answers(folder / "held_out.csv", card.classes)
-        held_out = None if rows.is_empty() else tabled_outcomes(rows, card.classes, units)
-    evaluation = "cv" if judged["split"][0].startswith("cv-") else "test"
-    return Candidate(str(path), model, card, tabled_outcomes(judged, card.classes, units), held_out, evaluation)
+        held = read_answers(folder / "held_out.csv", card.classes)
+        held_out = None if held.is_empty() else tabled_outcomes(held, card.classes, units)
+    judged = tabled_outcomes(rows, card.classes, units)
+    evaluation = "cv" if rows["split"][0].startswith("cv-") else "test"
+    shown = photos[[place[name] for name in rows["path"]]].with_columns(rows["label"])
+    return Candidate(str(path), model, card, judged, shown, held_out, evaluation)
 
 
 def tabled_outcomes(rows: pl.DataFrame, classes: Sequence[str], units: Mapping[str, str | None]) -> Outcomes:
+    """The outcomes that these rows of `read_answers` tell.
+
+    Args:
+        rows: path, label and the probabilities.
+        classes: of the model.
+        units: by path, which photos are not independent.
+    """
     truth = encode(rows["label"], classes)
     probabilities = rows.select(pl.col("^p[0-9]+$")).to_numpy()
     paths = rows["path"].to_list()
     return outcomes_of_photos(classes, truth, probabilities, [str(units.get(path, path)) for path in paths], paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """The photos that several models were judged on.
+
+    Args:
+        rows: for each model the rows of its own photos, int64 [n]: row i is the same photo for all.
+        grouped_by: the model whose units are taken for all. It keeps most photos together, so that no two photos count
+            as independent that any of the runs holds for related.
+        most: photos of the model that was judged on most.
+    """
+
+    rows: list[NDArray[np.int64]]
+    grouped_by: int
+    most: int
+
+
+def find_common(tables: Sequence[pl.DataFrame]) -> Common:
+    """Which photos of several runs are the same, in the order of the first run.
+
+    A photo is known by its decoded pixels, wherever its file lies and whatever it is called; one without a pixel hash
+    by its path. Under another label it is another photo: the runs do not ask the same of it. Of several copies with
+    one label the first by path meets the first, the second the second.
+
+    Args:
+        tables: the photos of each run, with the columns path, label, pixel_hash and unit.
+    """
+    keys = [_keys(table) for table in tables]
+    places = [{key: row for row, key in enumerate(each)} for each in keys]
+    common = [key for key in keys[0] if all(key in place for place in places[1:])]
+    rows = [np.array([place[key] for key in common], dtype=np.int64) for place in places]
+    units = [table["unit"][each].n_unique() if len(each) else 0 for table, each in zip(tables, rows, strict=True)]
+    return Common(rows, units.index(min(units)), max(table.height for table in tables))
+
+
+def _keys(table: pl.DataFrame) -> list[tuple[str, str, int]]:
+    """Of each row what its photo is known by: pixels or path, label, number among its copies."""
+    same = pl.coalesce("pixel_hash", pl.lit("path ") + pl.col("path")).alias("same")
+    known = table.select("path", "label", same).with_row_index("row").sort("path")
+    numbered = known.with_columns(pl.int_range(pl.len()).over("same", "label").alias("copy")).sort("row")
+    return list(numbered.select("same", "label", "copy").iter_rows())
+
+
+def note_common(common: int, most: int) -> Sentence:
+    """That only a part of the photos was compared."""
+    return sentence(
+        "compared on the %(common)d photos that all models were judged on, of %(most)d", common=common, most=most
+    )
