@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,13 +13,13 @@ from numpy.typing import NDArray
 
 from certero.errors import PhotoError, changed_since
 from certero.machine.files import read_file
-from certero.machine.limits import available_bytes
+from certero.machine.limits import fits
 from certero.photos import pixels
 from certero.records.preprocessing import Preprocessing
 from certero.records.protocols import Map, Progress, no_progress
 
-# The rest of the memory is for the network and for others.
-_SHARE_OF_MEMORY = 0.4
+#: Of the memory that may be used; the rest is for the network and for others.
+SHARE_OF_MEMORY = 0.4
 _BATCHES_AHEAD = 3
 
 
@@ -50,9 +51,9 @@ class PhotoStore:
         self._preprocessing = preprocessing
         self._workers = workers
         shape = (len(self._files), preprocessing.height, preprocessing.width, 3)
-        limit = available_bytes() * _SHARE_OF_MEMORY if limit_bytes is None else limit_bytes
         self._kept: NDArray[np.uint8] | None = None
-        if int(np.prod(shape)) <= limit:
+        size = math.prod(shape)
+        if fits(size, SHARE_OF_MEMORY) if limit_bytes is None else size <= limit_bytes:
             self._kept = np.empty(shape, np.uint8)
             for row, image in enumerate(map(self._decode, self._files)):
                 self._kept[row] = image

@@ -1,7 +1,8 @@
 """What this process may use of the machine: cores, memory, and the instructions that speed up a network.
 
-A container or a service sees the whole machine but may be held to a part of it; Linux says so in its control groups. A
-shell may hold its programs to a number of bytes of addresses, too (`ulimit -v`).
+The only reader of what the system says of memory: whoever asks whether something fits asks here. A container or a
+service sees the whole machine but may be held to a part of it; Linux says so in its control groups. A shell may hold
+its programs to a number of bytes of addresses, too (`ulimit -v`).
 """
 
 from __future__ import annotations
@@ -97,6 +98,21 @@ def available_bytes(system: Path = _SYSTEM) -> int:
     return _MEMORY_UNKNOWN_BYTES if total is None else total // 2
 
 
+def fits(size_bytes: float, share: float = 1.0, system: Path = _SYSTEM) -> bool:
+    """Whether so many bytes fit into a share of the memory that this process may use; see `available_bytes`."""
+    return size_bytes <= share * available_bytes(system)
+
+
+def address_limit() -> int | None:
+    """Bytes of addresses that this process may take in all (`ulimit -v`); None where nothing limits them."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
 def instructions(system: Path = _SYSTEM) -> tuple[str, ...] | None:
     """The keys of `INSTRUCTIONS` that this processor has, in that order; None where the system does not say."""
     words: set[str] = set()
@@ -125,8 +141,12 @@ def processor(system: Path = _SYSTEM) -> str:
 
 def memory_in_all(system: Path = _SYSTEM) -> int | None:
     """Bytes that a program started now in place of this one could hold; None where the system does not say."""
-    free, pages = memory_free(system), _pages(system)
-    return None if free is None else free + (pages[1] * _page_bytes() if pages else 0)
+    free, pages, limit = memory_free(system), _pages(system), memory_limit(system)
+    if free is None:
+        return None
+    in_all = free + (pages[1] * _page_bytes() if pages else 0)
+    # Pages of files that others read too may be charged to another group.
+    return in_all if limit is None else min(in_all, limit)
 
 
 def _group_memory(system: Path) -> Iterator[tuple[int, int]]:

@@ -10,6 +10,7 @@ from certero.cli.terminal import signals
 from certero.cli.terminal.output import tell
 from certero.errors import EXTRAS, CerteroError, ConfigError, missing_part
 from certero.language import translate
+from certero.machine.limits import address_limit
 from certero.sentences import Message, sentence
 
 EXIT_FAULT = 1
@@ -101,13 +102,8 @@ def check_addresses(verb: str) -> None:
     Raises:
         ConfigError: if the verb needs the libraries of the report, and they need more.
     """
-
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if verb in EXTRAS and limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESSES:
+    limit = address_limit()
+    if verb in EXTRAS and limit is not None and limit < _LEAST_ADDRESSES:
         raise ConfigError(
             "certero %(verb)s must have %(least_addresses)s KB of addresses; ulimit -v allows "
             "%(limit)s. Raise it: ulimit -v 3000000, or unlimited.",

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from certero.config.settings import TrainSettings
 from certero.data.labels import encode
-from certero.learn.batches import cap_classes
-from certero.machine.limits import available_bytes, peak_memory
+from certero.learn.batches import SHARE_OF_MEMORY, cap_classes
+from certero.machine.limits import fits, peak_memory
 from certero.stages.estimate.plan import Estimate, count_table_bytes
 from certero.stages.estimate.probe import FINGERPRINTS_SECONDS
 from certero.stages.network_training import VAL_TIMES, NetworkTraining, Tried, hold_back
@@ -149,6 +149,6 @@ def _expect_memory(training: NetworkTraining, settings: TrainSettings, parts: Se
     fitted, judging = max(part.fitted for part in parts), max(part.judging for part in parts)
     learnt = fitted + (judging if settings.refit_epochs else 0)
     stores = (learnt * larger * larger * 3, judging * judged * judged * 3)
-    kept = sum(size for size in stores if size <= available_bytes() * 0.4)
+    kept = sum(size for size in stores if fits(size, SHARE_OF_MEMORY))
     average = weights if settings.ema else 0
     return peak_memory() + kept + average
