@@ -78,13 +78,12 @@ def _row(case: Case, gain: Callable[[Case], float], name: str, value: float, cha
         return payback(changed, net_of(changed, money)), return_of(changed, money)
 
     low, high = value * (1 - MOVED), value * (1 + MOVED)
-    (payback_low, return_low), (payback_high, return_high) = at(low), at(high)
     # The return is a straight line in each of them, so two points give its zero.
     start, step = (value, value) if value else (0.0, 1.0)
     here, there = at(start)[1], at(start + step)[1]
     slope = (there - here) / step
     flips = start - here / slope if abs(slope) * max(1.0, abs(start)) > 1e-12 * max(1.0, abs(here)) else math.nan
-    return _as_row(name, value, low, high, payback_low, payback_high, return_low, return_high, flips)
+    return _as_row(name, value, low, high, at, flips)
 
 
 def _accuracy_row(case: Case, answers: Answers, weights: NDArray[np.float64], figures: Json) -> Json | None:
@@ -103,24 +102,17 @@ def _accuracy_row(case: Case, answers: Answers, weights: NDArray[np.float64], fi
         return payback(case, net_of(case, gain)), return_of(case, gain)
 
     low, high = (measured[end] if measured[end] is not None else measured["value"] for end in ("low", "high"))
-    (payback_low, return_low), (payback_high, return_high) = at(low), at(high)
     slope = at(1.0)[1] - at(0.0)[1]
     flips = -at(0.0)[1] / slope if slope else math.nan
     flips = flips if flips <= 1 else math.nan
-    return _as_row("accuracy", measured["value"], low, high, payback_low, payback_high, return_low, return_high, flips)
+    return _as_row("accuracy", measured["value"], low, high, at, flips)
 
 
 def _as_row(
-    name: str,
-    value: float,
-    low: float,
-    high: float,
-    payback_low: float | None,
-    payback_high: float | None,
-    return_low: float,
-    return_high: float,
-    flips: float,
+    name: str, value: float, low: float, high: float, at: Callable[[float], tuple[float | None, float]], flips: float
 ) -> Json:
+    """The row of an assumption; `at` gives payback and return for a value of it."""
+    (payback_low, return_low), (payback_high, return_high) = at(low), at(high)
     return {
         "assumption": name,
         "value": value,

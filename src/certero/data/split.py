@@ -35,7 +35,6 @@ def assign(
     separation: Separation,
     *,
     split_seed: int = 0,
-    fractions: tuple[float, float, float] = FRACTIONS,
     needs_val: bool = False,
     cv: int | None = None,
     split_from: pl.DataFrame | None = None,
@@ -52,7 +51,6 @@ def assign(
         photos: as scanned.
         separation: of these photos.
         split_seed: of the split, and of nothing else.
-        fractions: of train, val and test.
         needs_val: whether a missing val is cut from train beside a given test.
         cv: outer folds instead of three parts; see `assign_folds`.
         split_from: an earlier run's table: its test photos, and their whole units, come to test.
@@ -76,8 +74,8 @@ def assign(
     photos = with_units(photos, separation)
     old_test = _old_test(photos, split_from)
     if not given.any():
-        return _own_split(photos, separation, split_seed, fractions, old_test)
-    return _given_split(photos, separation, split_seed, fractions, needs_val, old_test, keep_leaks, list(leaks))
+        return _own_split(photos, separation, split_seed, old_test)
+    return _given_split(photos, separation, split_seed, needs_val, old_test, keep_leaks, list(leaks))
 
 
 def assign_folds(photos: Photos, separation: Separation, folds: int, split_seed: int = 0) -> Photos:
@@ -241,24 +239,16 @@ def _one_unit_a_class(separation: Separation, alone: list[str], classes: int) ->
     )
 
 
-def _own_split(
-    photos: Photos,
-    separation: Separation,
-    seed: int,
-    fractions: tuple[float, float, float],
-    old_test: Mask,
-) -> Photos:
-    photos = _cut(photos, separation, photos.used_mask(), fractions, seed, old_test)
+def _own_split(photos: Photos, separation: Separation, seed: int, old_test: Mask) -> Photos:
+    photos = _cut(photos, separation, photos.used_mask(), FRACTIONS, seed, old_test)
     photos = dataclasses.replace(photos, split_source="own")
-    wanted = [name for name, share in zip(SPLITS, fractions, strict=True) if share > 0]
-    return _finish(_purge(photos, separation.gap, ("val", "test")), separation, wanted)
+    return _finish(_purge(photos, separation.gap, ("val", "test")), separation, list(SPLITS))
 
 
 def _given_split(
     photos: Photos,
     separation: Separation,
     seed: int,
-    fractions: tuple[float, float, float],
     needs_val: bool,
     old_test: Mask,
     keep_leaks: bool,
@@ -286,7 +276,7 @@ def _given_split(
         )
     if not keep_leaks:
         photos = _leave_out_leaks(photos, leaks)
-    train, val, test = fractions
+    train, val, test = FRACTIONS
     cut_val = val if needs_val and "val" not in present else 0.0
     cut_test = test if "test" not in present else 0.0
     if cut_val or cut_test:

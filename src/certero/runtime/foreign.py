@@ -58,8 +58,8 @@ class ForeignCard:
         layout: `NCHW` or `NHWC`.
         dtype: `float32`, `float16` or `uint8`.
         channels: `RGB` or `BGR`.
-        range: what black and white become.
-        mean: taken off each channel after that, in the order of `channels`.
+        range: what black and white become, 2 numbers.
+        mean: taken off each channel after that, 3 numbers in the order of `channels`.
         std: each channel is divided by it after that.
         input: name of the network's input.
         output: name of the output that holds the answers.
@@ -71,9 +71,9 @@ class ForeignCard:
     layout: str
     dtype: str
     channels: str
-    range: tuple[float, float]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    range: tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     input: str
     output: str
 
@@ -202,6 +202,40 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _read_card(file: Path, network: Network, model: Path) -> ForeignCard:
+    given = _read_fields(file)
+    name, kind, shape = _find_input(given, network, file, model)
+    layout = given.get("layout") or _guess_layout(shape)
+    if layout is None:
+        raise ConfigError(
+            "%(file)s must say the layout, NCHW or NHWC; %(model)s itself does not tell.", file=file, model=model
+        )
+    height, width = (_side(given, key, shape, layout, file, model) for key in ("height", "width"))
+    levels = _levels(given, kind, file, model)
+    preprocessing = _preprocessing(given, height, width, file)
+    output = given.get("output", network.outputs[0])
+    if output not in network.outputs:
+        raise ConfigError(
+            "output in %(file)s must be one of %(outputs)s, which %(model)s has; found %(output)r.",
+            file=file,
+            outputs=", ".join(network.outputs),
+            model=model,
+            output=output,
+        )
+    return ForeignCard(
+        classes=_classes(given, file),
+        answers=given["answers"],
+        preprocessing=preprocessing,
+        layout=layout,
+        dtype=kind,
+        channels=given.get("channels", "RGB"),
+        **levels,
+        input=name,
+        output=output,
+    )
+
+
+def _read_fields(file: Path) -> Json:
+    """The fields of a card, each of them known and with a value that it may have."""
     try:
         given: Json = read_toml(file, "the card")
     except OSError as error:
@@ -230,14 +264,12 @@ def _read_card(file: Path, network: Network, model: Path) -> ForeignCard:
         raise ConfigError(
             '%(file)s must say what the network gives: answers = "logits" or answers = "probabilities".', file=file
         )
-    name, kind, shape = _find_input(given, network, file, model)
-    layout = given.get("layout") or _guess_layout(shape)
-    if layout is None:
-        raise ConfigError(
-            "%(file)s must say the layout, NCHW or NHWC; %(model)s itself does not tell.", file=file, model=model
-        )
-    height, width = (_side(given, key, shape, layout, file, model) for key in ("height", "width"))
-    low, high = _numbers(given, "range", 2, (0.0, 255.0) if kind == "uint8" else (0.0, 1.0), file)
+    return given
+
+
+def _levels(given: Json, kind: str, file: Path, model: Path) -> dict[str, tuple[float, ...]]:
+    """`range`, `mean` and `std` of a card: what the network takes for black and white, and how it is normalised."""
+    found = _numbers(given, "range", 2, (0.0, 255.0) if kind == "uint8" else (0.0, 1.0), file)
     mean, std = _numbers(given, "mean", 3, (0.0,) * 3, file), _numbers(given, "std", 3, (1.0,) * 3, file)
     if min(std) <= 0:
         raise ConfigError("std in %(file)s must be above 0; found %(std)g.", file=file, std=min(std))
@@ -247,6 +279,10 @@ def _read_card(file: Path, network: Network, model: Path) -> ForeignCard:
             file=file,
             model=model,
         )
+    return {"range": found, "mean": mean, "std": std}
+
+
+def _preprocessing(given: Json, height: int, width: int, file: Path) -> Preprocessing:
     shorter = given.get("shorter_side")
     if shorter is not None and (given.get("fit") != "crop" or not is_side(shorter) or shorter < min(height, width)):
         raise ConfigError(
@@ -258,30 +294,7 @@ def _read_card(file: Path, network: Network, model: Path) -> ForeignCard:
     pad = given.get("pad", 127)
     if not isinstance(pad, int) or not 0 <= pad <= 255:
         raise ConfigError("pad in %(file)s must be a grey level from 0 to 255; found %(pad)r.", file=file, pad=pad)
-    output = given.get("output", network.outputs[0])
-    if output not in network.outputs:
-        raise ConfigError(
-            "output in %(file)s must be one of %(outputs)s, which %(model)s has; found %(output)r.",
-            file=file,
-            outputs=", ".join(network.outputs),
-            model=model,
-            output=output,
-        )
-    return ForeignCard(
-        classes=_classes(given, file),
-        answers=given["answers"],
-        preprocessing=Preprocessing(
-            height, width, given.get("fit", "stretch"), given.get("filter", "bilinear"), pad, shorter
-        ),
-        layout=layout,
-        dtype=kind,
-        channels=given.get("channels", "RGB"),
-        range=(low, high),
-        mean=(mean[0], mean[1], mean[2]),
-        std=(std[0], std[1], std[2]),
-        input=name,
-        output=output,
-    )
+    return Preprocessing(height, width, given.get("fit", "stretch"), given.get("filter", "bilinear"), pad, shorter)
 
 
 def _classes(given: Json, file: Path) -> tuple[str, ...]:
