@@ -6,15 +6,15 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from certero.errors import PhotoError, changed_since
-from certero.machine.files import read_file
 from certero.machine.limits import fits
 from certero.photos import pixels
+from certero.photos.scanned import read_scanned
 from certero.records.preprocessing import Preprocessing
 from certero.records.protocols import Map, Progress, no_progress
 
@@ -90,10 +90,7 @@ class PhotoStore:
         return np.stack([self._decode(self._files[row]) for row in batch])
 
     def _decode(self, file: Path) -> NDArray[np.uint8]:
-        try:
-            return pixels.prepare(read_file(file), self._preprocessing)
-        except (OSError, PhotoError) as error:
-            raise changed_since(file, error) from error
+        return read_scanned(file, partial(pixels.prepare, preprocessing=self._preprocessing))
 
 
 class Selection:

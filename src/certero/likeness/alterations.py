@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from certero.errors import PhotoError, changed_since
 from certero.likeness.alignment import align
-from certero.machine.files import read_file
 from certero.photos import editing
 from certero.photos.photo import LARGE_PIXELS, UInt8
 from certero.photos.pixels import decode, luma
 from certero.photos.resizing import resize
+from certero.photos.scanned import read_scanned
 from certero.photos.turns import one_at_a_time
 from certero.photos.views import VIEW_SIDE, shrink_view
 
@@ -60,11 +59,8 @@ def score_altered(paths: Sequence[Path]) -> npt.NDArray[np.float32]:
     """
     views: list[UInt8] = []
     for path in paths:
-        try:
-            with one_at_a_time():
-                pixels = _without_excess(decode(read_file(path)).pixels)
-        except (OSError, PhotoError) as error:
-            raise changed_since(path, error) from error
+        with one_at_a_time():
+            pixels = _without_excess(read_scanned(path, decode).pixels)
         views.append(np.stack([shrink_view(luma(each)) for each in (pixels, *alter(pixels).values())]))
     both = np.array(views).reshape(-1, 1 + len(ALTERATIONS), VIEW_SIDE, VIEW_SIDE)
     own = np.broadcast_to(both[:, :1], both[:, 1:].shape).reshape(-1, VIEW_SIDE, VIEW_SIDE)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from certero.errors import PhotoError, changed_since
 from certero.machine.files import read_file
 from certero.photos.fingerprints import fingerprint, hash_content
 from certero.photos.pixels import Decoded, decode
+from certero.photos.scanned import read_scanned
 from certero.photos.turns import one_at_a_time
 from certero.photos.views import look
 from certero.records.photos import PhotoFacts
@@ -80,11 +80,8 @@ def look_closer_at(paths: Sequence[Path]) -> list[bytes]:
     """
     views: list[bytes] = []
     for path in paths:
-        try:
-            with one_at_a_time():
-                _keep_view(views, decode(read_file(path)))
-        except (OSError, PhotoError) as error:
-            raise changed_since(path, error) from error
+        with one_at_a_time():
+            _keep_view(views, read_scanned(path, decode))
     return views
 
 

@@ -34,15 +34,7 @@ def read_model(path: Path) -> tuple[bytes, Card]:
     Raises:
         ModelFileError: if the file is missing, damaged, foreign (no card) or made by a newer certero.
     """
-    try:
-        data = read_file(path, MOST_MODEL_BYTES)
-    except OSError as error:
-        raise ModelFileError(
-            "MODEL must be a readable model file; %(path)s: %(strerror)s. Check the path.",
-            path=path,
-            strerror=error.strerror,
-        ) from error
-    model, metadata = _take_apart(data, str(path))
+    data, model, metadata = _read_parts(path)
     if _CARD_KEY not in metadata:
         raise ModelFileError(
             "MODEL must be a model.onnx written by certero; %(path)s carries no certero card. "
@@ -109,14 +101,7 @@ def is_foreign(path: Path) -> bool:
     Raises:
         ModelFileError: if it cannot be read or is no ONNX file.
     """
-    try:
-        _model, metadata = _take_apart(read_file(path, MOST_MODEL_BYTES), str(path))
-    except OSError as error:
-        raise ModelFileError(
-            "MODEL must be a readable model file; %(path)s: %(strerror)s. Check the path.",
-            path=path,
-            strerror=error.strerror,
-        ) from error
+    _data, _model, metadata = _read_parts(path)
     return _CARD_KEY not in metadata
 
 
@@ -183,6 +168,19 @@ def with_card(model: bytes, card: Card) -> bytes:
 
 def _digest(bare: bytes, card_text: str) -> str:
     return hashlib.sha256(bare + card_text.encode()).hexdigest()
+
+
+def _read_parts(path: Path) -> tuple[bytes, bytes, dict[str, str]]:
+    """The file's bytes, and what `_take_apart` makes of them."""
+    try:
+        data = read_file(path, MOST_MODEL_BYTES)
+    except OSError as error:
+        raise ModelFileError(
+            "MODEL must be a readable model file; %(path)s: %(strerror)s. Check the path.",
+            path=path,
+            strerror=error.strerror,
+        ) from error
+    return data, *_take_apart(data, str(path))
 
 
 def _take_apart(data: bytes, where: str) -> tuple[bytes, dict[str, str]]:

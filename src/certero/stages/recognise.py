@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from certero.data.separation import TIMED_SHARE, Separation
-from certero.errors import DataError, PhotoError, changed_since
+from certero.errors import DataError, PhotoError
 from certero.interchange import Json
 from certero.likeness import recognition
 from certero.likeness.alterations import NEAR, alter
@@ -21,6 +22,7 @@ from certero.likeness.recognition import Prints
 from certero.machine.files import read_file
 from certero.photos import pixels
 from certero.photos.fingerprints import SIDE, pack_hashes, perceive, strengths
+from certero.photos.scanned import read_scanned
 from certero.photos.turns import one_at_a_time
 from certero.records.metrics import Seen
 from certero.records.protocols import Map
@@ -171,11 +173,8 @@ def _recognised(
 
 
 def _alter(path: Path) -> list[NDArray[np.uint8]]:
-    try:
-        photo = pixels.decode(read_file(path), at_least=(_LEAST_SIDE, _LEAST_SIDE)).pixels
-    except (OSError, PhotoError) as error:
-        raise changed_since(path, error) from error
-    return [*alter(photo, NEAR).values()]
+    photo = read_scanned(path, partial(pixels.decode, at_least=(_LEAST_SIDE, _LEAST_SIDE)))
+    return [*alter(photo.pixels, NEAR).values()]
 
 
 # ---- in use ---------------------------------------------------------------------------------------------------

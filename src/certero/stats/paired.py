@@ -214,7 +214,7 @@ def compare_answers(answers: Answers, *, seed: int = 0, n_resamples: int = 1000)
         models.append({"accuracy": accuracy, "macro_f1": f1.to_json(), "per_class": rows})
     couples = list(itertools.combinations(range(len(right)), 2))
     level = SIGNIFICANCE / max(1, len(couples))
-    pairs = [_pair(answers, parts, codes, right[a], right[b], (a, b), whole, draws, level) for a, b in couples]
+    pairs = [_pair(answers, parts, codes, (a, b), whole, draws, level) for a, b in couples]
     for row, adjusted in zip(pairs, holm([row["p"] for row in pairs]), strict=True):
         row["p_holm"] = adjusted
         row["verdict"], row["reason"] = _verdict(row["accuracy"], row["only_first"] + row["only_second"], adjusted)
@@ -307,15 +307,14 @@ def _pair(
     answers: Answers,
     parts: Sequence[_Part],
     codes: Integers | None,
-    first: Flags,
-    second: Flags,
     couple: tuple[int, int],
     whole: _Figures,
     draws: _Figures,
     level: float,
 ) -> Json:
     a, b = couple
-    n = len(first)
+    n = len(answers.truth)
+    first, second = (answers.predicted[model] == answers.truth for model in couple)
     gains = second.astype(np.int64) - first.astype(np.int64)
     everything = np.ones(n, dtype=bool)
     test, p = _test(gains, codes, everything)
