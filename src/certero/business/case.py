@@ -22,7 +22,7 @@ from certero.names import find_class
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: What an error costs: one figure, one by true class, or by true class and then the class it was called.
+#: Cost of an error: one number, one for each true class, or one for each true class and predicted class.
 PerError = float | dict[str, float] | dict[str, dict[str, float]]
 
 _SHARES_SUM_TO_ONE = 1e-6
@@ -49,7 +49,7 @@ class CurrencyFormat:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Results of a model that is not at hand, from a report.
+    """Published results of a model that is not available.
 
     Args:
         n: photos that they were measured on; None gives no interval.
@@ -70,7 +70,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is assumed; everything else is measured.
+    """The assumptions; everything else is measured.
 
     Args:
         volume_per_month: items (photos to be named) a month, above 0.
@@ -122,7 +122,7 @@ class Case:
         return dataclasses.asdict(self)
 
 
-#: Fields that are a plain number, with the least they may be and whether that itself is allowed.
+#: Fields that are a plain number, with their lower bound and whether the bound itself is allowed.
 NUMBERS: dict[str, tuple[float, bool]] = {
     "volume_per_month": (0, False),
     "by_hand_minutes": (0, True),
@@ -136,7 +136,7 @@ NUMBERS: dict[str, tuple[float, bool]] = {
     "horizon_months": (0, False),
     "discount_rate_per_year": (0, True),
 }
-#: A sum of a thousand of these is still a number, and a chart of them can be drawn.
+#: A sum of a thousand such numbers is still finite, and can be drawn on a chart.
 _MOST_NUMBER = 1e12
 _MOST = {"horizon_months": 1200.0}
 _MOST_LETTERS, _MOST_SIGN = 200, 20
@@ -144,7 +144,7 @@ _NEEDED = ("volume_per_month", "by_hand_minutes", "with_model_minutes", "hour_co
 
 
 def example_names() -> list[str]:
-    """The cases that ship with certero."""
+    """Names of the cases that ship with certero."""
     folder = resources.files("certero.business.examples")
     return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
 
@@ -233,7 +233,7 @@ def _check_figures_fit(case: Case) -> None:
 
 
 def spell_classes(case: Case, classes: Sequence[str]) -> Case:
-    """The case with the classes that it names spelled as the model spells them."""
+    """The case with its class names spelled as the model spells them."""
 
     def spell(by_class: Any) -> Any:
         if not isinstance(by_class, dict):
@@ -245,7 +245,7 @@ def spell_classes(case: Case, classes: Sequence[str]) -> Case:
 
 
 def check_classes(case: Case, classes: Sequence[str]) -> None:
-    """Raises unless everything that the case says by class names exactly these classes.
+    """Raises unless every per-class entry of the case names exactly these classes.
 
     Raises:
         ConfigError: naming what is missing or unknown.
@@ -257,7 +257,7 @@ def check_classes(case: Case, classes: Sequence[str]) -> None:
         _same_classes(name, costs, classes)
         for label, row in costs.items():
             if isinstance(row, dict):
-                # The diagonal, what a right answer costs, may be left out.
+                # The diagonal, the cost of a right prediction, may be left out.
                 _same_classes(f"{name}.{label}", {label: 0.0} | row, classes)
     if case.class_shares is not None:
         _same_classes("class_shares", case.class_shares, classes)
@@ -277,7 +277,7 @@ def _same_classes(name: str, found: Mapping[str, Any], classes: Sequence[str]) -
 
 
 def gains(case: Case, classes: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What an answer gains against doing the item by hand: minutes and money, float64 [true, predicted] each.
+    """Gain of a prediction over doing the item by hand: minutes and money, float64 [true, predicted] each.
 
     Right: by hand - with model. Wrong: that - the error's minutes. Money: minutes at the cost of an hour, less the
     error's money.
@@ -288,7 +288,7 @@ def gains(case: Case, classes: Sequence[str]) -> tuple[NDArray[np.float64], NDAr
 
 
 def gain_of_asking(case: Case) -> tuple[float, float]:
-    """What asking a person gains: minutes and money, 0 or less."""
+    """Gain of asking a person: minutes and money, each 0 or less."""
     return -case.ask_minutes, -case.ask_minutes * case.hour_cost / 60 - case.ask_cost
 
 
@@ -320,7 +320,7 @@ def _check_names(what: str, fields: Mapping[str, Any], known: Sequence[str]) -> 
 
 def _number(name: str, value: object, least: float = -math.inf, allowed: bool = True) -> float:
     bound = "" if least == -math.inf else f", {'at least' if allowed else 'above'} {least:g}"
-    # True is an int to Python, and never one to a user.
+    # To Python True is an int; to a user it never is.
     most = _MOST.get(name, _MOST_NUMBER)
     number = math.nan
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -407,7 +407,7 @@ _WAYS = "accuracy; precision, with recall; right, wrong and no_label; or counts 
 
 
 def _figures(value: object) -> Figures:
-    """Results as a report gives them, as shares of photos.
+    """The results of a report, as shares of photos.
 
     Where precision and recall are micro averages and no photo got two labels, recall is the share of photos that
     were named rightly, and recall / precision the share that got a label.

@@ -18,13 +18,13 @@ from certero.stats.intervals import group_codes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Stands in `predicted` for a photo that got no label.
+#: Value of `predicted` for a photo that got no label.
 NO_LABEL = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """Answers on photos, or on cells of a table of counts.
+    """Predictions for photos, or for cells of a table of counts.
 
     Args:
         classes: names, in the order of the indices.
@@ -48,17 +48,17 @@ class Outcomes:
 
     @property
     def counted(self) -> bool:
-        """Whether these are counts, not single photos."""
+        """Whether the rows are cells of counts, not single photos."""
         return not self.paths
 
     @property
     def grouped(self) -> bool:
-        """Whether these are photos that are drawn by group."""
+        """Whether the rows are photos that are resampled by group."""
         return not self.counted and self.units is not None
 
     @property
     def n_units(self) -> int:
-        """What is drawn: groups, photos or cells."""
+        """Number of units that are resampled: groups, photos or cells."""
         return len(self.truth) if self.units is None else int(self.units.max()) + 1
 
     def take(self, rows: NDArray[np.int64]) -> Outcomes:
@@ -83,7 +83,7 @@ def outcomes_of_photos(
     units: Sequence[str] | None,
     paths: Sequence[str],
 ) -> Outcomes:
-    """The answers of a model on photos.
+    """The predictions of a model for photos.
 
     Args:
         classes: names in the order of the columns.
@@ -106,7 +106,7 @@ def outcomes_of_photos(
 
 
 def outcomes_of_figures(figures: Figures) -> Outcomes:
-    """The answers that a case's own figures speak of. Without counts by class, class 0 stands for the right one."""
+    """The predictions behind a case's own figures. Without counts by class, class 0 stands for the right one."""
     if figures.counts is None:
         cells = {(0, 0): figures.right, (0, 1): figures.wrong, (0, NO_LABEL): figures.no_label}
         classes: tuple[str, ...] = ("right", "wrong")
@@ -133,7 +133,7 @@ def outcomes_of_figures(figures: Figures) -> Outcomes:
 
 
 def check_shares(outcomes: Outcomes, shares: Mapping[str, float] | None) -> NDArray[np.float64] | None:
-    """The expected share of each class, float64 [K], None for the photos' own.
+    """The expected share of each class, float64 [K]; None if the photos' own shares apply.
 
     Raises:
         DataError: if a class that is expected has no photo.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Each assumption is moved down and up by this share.
+#: Each assumption is lowered and raised by this share.
 MOVED = 0.2
 
 _NUMBERS = (
@@ -33,7 +33,7 @@ _NUMBERS = (
 
 
 def analyse(case: Case, answers: Answers, figures: Json) -> list[Json]:
-    """One row an assumption, the one that moves the payback most first.
+    """One row for each assumption, the one that moves the payback most first.
 
     Args:
         case: the case.
@@ -78,7 +78,7 @@ def _row(case: Case, gain: Callable[[Case], float], name: str, value: float, cha
         return payback(changed, net_of(changed, money)), return_of(changed, money)
 
     low, high = value * (1 - MOVED), value * (1 + MOVED)
-    # The return is a straight line in each of them, so two points give its zero.
+    # The return is linear in each assumption, so two points give its zero.
     start, step = (value, value) if value else (0.0, 1.0)
     here, there = at(start)[1], at(start + step)[1]
     slope = (there - here) / step
@@ -87,7 +87,7 @@ def _row(case: Case, gain: Callable[[Case], float], name: str, value: float, cha
 
 
 def _accuracy_row(case: Case, answers: Answers, weights: NDArray[np.float64], figures: Json) -> Json | None:
-    """The accuracy of accepted answers over its interval, its mix of errors unchanged."""
+    """The accuracy of accepted predictions over its interval, with the mix of errors unchanged."""
     measured = figures["accuracy"]
     accepted, right = float(weights @ answers.accepted), float(weights @ answers.right)
     if measured["value"] is None or not 0 < right < accepted:

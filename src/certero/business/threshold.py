@@ -1,4 +1,4 @@
-"""The threshold between accepting the model's answer and asking a person that earns most."""
+"""The most profitable threshold between accepting the model's prediction and asking a person."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CURVE_POINTS = 41
 
 
 def best_threshold(case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None) -> tuple[float, float]:
-    """The one threshold that earns most on these photos, and the money an item that it gains there.
+    """The single threshold that earns most on these photos, and the money per item that it gains there.
 
     Every threshold that tells two of the photos apart is tried; of equal ones the lowest, which asks least. 0
     accepts all, `ALWAYS_ASK` none.
@@ -34,7 +34,7 @@ def best_threshold(case: Case, outcomes: Outcomes, shares: NDArray[np.float64] |
 def best_thresholds_per_class(
     case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None
 ) -> tuple[dict[str, float], float]:
-    """The threshold of each predicted class that earns most, and the gain of all together.
+    """The most profitable threshold of each predicted class, and the gain of all of them together.
 
     The sum to be made large falls apart by predicted class, so each is chosen by itself. A class that was never
     predicted takes the one for all.
@@ -57,13 +57,13 @@ def _best(
     order = np.argsort(-outcomes.confidence[rows], kind="stable")
     confidence = outcomes.confidence[rows][order]
     added = (weights * (money[rows] - ask))[order]
-    # Entry k: the k surest answers are accepted.
+    # Entry k: the k most confident predictions are accepted.
     totals = np.concatenate([[0.0], np.cumsum(added)]) + ask * float(weights.sum())
-    # A threshold cannot part two equal probabilities.
+    # No threshold separates two equal probabilities.
     possible = np.concatenate([[True], confidence[:-1] > confidence[1:], [True]]) if len(rows) else np.array([True])
     totals = np.where(possible, totals, -math.inf)
     best = float(totals.max())
-    # Rounding of the sums must not decide between thresholds that earn the same.
+    # Rounding errors of the sums must not decide between thresholds that earn the same.
     k = int(np.flatnonzero(totals >= best - 1e-12 * max(1.0, abs(best)))[-1])
     if k == len(rows):
         return 0.0, float(totals[k])
@@ -87,7 +87,7 @@ def short_between(low: float, high: float) -> float:
 
 
 def curve(case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None, tails: list[float]) -> list[Json]:
-    """Value against coverage on these photos, from accepting all to accepting none.
+    """Value against coverage on these photos, from accepting every prediction to accepting none.
 
     Returns:
         Rows of `threshold`, `answered` (share), `accuracy` of the accepted (null where there are none), and the

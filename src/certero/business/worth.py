@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Outcomes with the rule that says which of them are accepted.
+    """Outcomes, and which of them the rule accepts.
 
     Args:
         outcomes: n rows.
@@ -36,13 +36,13 @@ class Answers:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Bool [n]: accepted, and the true class."""
+        """Bool [n]: accepted and correct."""
         right: NDArray[np.bool_] = self.accepted & (self.outcomes.predicted == self.outcomes.truth)
         return right
 
 
 def gain_columns(case: Case, answers: Answers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each row gains: minutes and money, float64 [n] each."""
+    """Gain of each row: minutes and money, float64 [n] each."""
     rows = answers.outcomes
     ask_minutes, ask_money = gain_of_asking(case)
     minutes_of, money_of = gains(case, rows.classes)
@@ -56,7 +56,7 @@ def gain_columns(case: Case, answers: Answers) -> tuple[NDArray[np.float64], NDA
 def accept(
     outcomes: Outcomes, threshold: float | dict[str, float] | None, shares: NDArray[np.float64] | None
 ) -> Answers:
-    """The answers whose probability reaches the threshold, that of their predicted class if there is one a class."""
+    """Predictions whose probability reaches the threshold (that of the predicted class, if each class has its own)."""
     named = outcomes.predicted != NO_LABEL
     if threshold is None or outcomes.counted:
         return Answers(outcomes, shares, named)
@@ -68,14 +68,14 @@ def accept(
 
 
 def annuity(case: Case, months: float) -> float:
-    """Today's worth of 1 a month, at the end of each month."""
+    """Present value of 1 paid at the end of each month."""
     rate = monthly_rate(case)
     # Through expm1 and log1p: at small rates 1 - (1 + rate) ** -months cancels to nothing.
     return months if rate == 0 else -math.expm1(-months * math.log1p(rate)) / rate
 
 
 def monthly_rate(case: Case) -> float:
-    """The discount rate of a month that compounds to that of a year."""
+    """The monthly discount rate that compounds to the yearly one."""
     return math.expm1(math.log1p(case.discount_rate_per_year) / 12)
 
 
@@ -87,7 +87,7 @@ def payback(case: Case, net_per_month: float) -> float | None:
 
 
 def discounted_payback(case: Case, net_per_month: float) -> float | None:
-    """The same with each month's money at its worth of today; None for never."""
+    """The same with each month's money discounted to today; None for never."""
     rate = monthly_rate(case)
     if net_per_month <= 0 or rate == 0:
         return payback(case, net_per_month)
@@ -96,17 +96,17 @@ def discounted_payback(case: Case, net_per_month: float) -> float | None:
 
 
 def net_of(case: Case, gain_money: float) -> float:
-    """Money a month after running costs."""
+    """Money per month after running costs."""
     return case.volume_per_month * gain_money - case.running_cost_per_month
 
 
 def return_of(case: Case, gain_money: float) -> float:
-    """Today's worth of everything up to the horizon, development paid."""
+    """Net present value up to the horizon, development cost included."""
     return net_of(case, gain_money) * annuity(case, case.horizon_months) - case.development_cost
 
 
 def needed_gain(case: Case, *, by_horizon: bool) -> float:
-    """Money an item must gain: to carry the running costs, or to pay back by the horizon."""
+    """Money that an item must gain to cover the running costs, or to pay back by the horizon."""
     money = case.running_cost_per_month
     if by_horizon:
         money += case.development_cost / annuity(case, case.horizon_months)
@@ -114,7 +114,7 @@ def needed_gain(case: Case, *, by_horizon: bool) -> float:
 
 
 def measure(case: Case, answers: Answers, tails: list[float] | None = None) -> Json:
-    """Every figure of the case under this rule; quantities but for the two probabilities.
+    """Every figure of the case under this rule; all are quantities except the two probabilities.
 
     Money a month is gross, net is after running costs. Payback's ends are null where the month's net may be 0 or
     less, and `probability_never` is the share of resamples in which it is.
@@ -169,7 +169,7 @@ def measure(case: Case, answers: Answers, tails: list[float] | None = None) -> J
 
 
 def gain_figures(case: Case, answers: Answers) -> list[Figure]:
-    """Minutes and money gained an item, between what the worst and the best answer gain."""
+    """Minutes and money gained per item, between the gains of the worst and of the best prediction."""
     columns = gain_columns(case, answers)
     found = []
     for column, of_answers, of_asking in zip(
@@ -182,7 +182,7 @@ def gain_figures(case: Case, answers: Answers) -> list[Figure]:
 
 
 def _falling(base: Quantity, change: Callable[[float], float | None]) -> Quantity:
-    """A figure that falls where another rises; its upper end is null where that may reach never."""
+    """A figure that falls as another rises; its upper end is null if it may never be reached."""
 
     def at(value: float | None) -> float | None:
         return None if value is None else change(value)
@@ -197,7 +197,7 @@ def _ratio_to_cost(worth: Quantity, case: Case) -> Quantity:
 
 
 def _break_even(case: Case, answers: Answers, columns: NDArray[np.float64], tails: list[float]) -> list[Quantity]:
-    """The accuracy of accepted answers at which the item gains just enough, its mix of errors unchanged.
+    """The accuracy of accepted predictions at which an item gains just enough, with the mix of errors unchanged.
 
     To carry the running costs, and to pay back by the horizon. 0 where even wrong answers gain enough, undefined
     where no accuracy does. What right and wrong answers gain enters through ratios, so the interval is that of
@@ -231,14 +231,14 @@ def _break_even(case: Case, answers: Answers, columns: NDArray[np.float64], tail
     for wanted in (needed_gain(case, by_horizon=False), needed_gain(case, by_horizon=True)):
         values = None if drawn is None else needed(drawn, wanted)
         found = resampling.quantity(float(needed(point[None], wanted)[0]), values, rows, tail, method)
-        # Where every error costs the same, the bar follows from the case alone: nothing was measured that could be off.
+        # If every error costs the same, the bar follows from the case alone: no measurement enters it.
         exact = found.method == "no_variation"
         bars.append(Quantity(found.value, found.value, found.value, "exact", found.n) if exact else found)
     return bars
 
 
 def _plain_gains(case: Case) -> tuple[float, float]:
-    """Money gained by a right and by a wrong answer, NaN where that depends on the class."""
+    """Money gained by a right and by a wrong prediction; NaN if that depends on the class."""
     saved = case.by_hand_minutes - case.with_model_minutes
     right = wrong = saved * case.hour_cost / 60
     for cost, money in ((case.error_minutes, case.hour_cost / 60), (case.error_cost, 1.0)):
@@ -265,7 +265,7 @@ def cash(case: Case, figures: Json) -> list[Json]:
 
 
 def compare(case: Case, first: Answers, other: Answers, tails: list[float]) -> Json:
-    """The other model against the first on the same photos: differences, and a verdict by their interval."""
+    """Another model compared with the first on the same photos: differences, and a verdict by their interval."""
     differences = []
     for ours, theirs in zip(gain_figures(case, first), gain_figures(case, other), strict=True):
         span = ours.most - ours.least

@@ -17,7 +17,7 @@ from certero.stats.slices import hour, lighting
 
 _UNEVEN, _VERY_UNEVEN = 5.0, 20.0
 _FEW_PHOTOS = 20
-# So many photos would be expected of a condition that is missing.
+# A condition counts as missing only where at least this many photos of it would be expected.
 _EXPECTED = 10.0
 _MOST_VALUES = 24
 
@@ -94,7 +94,7 @@ def judge_conditions(used: pl.DataFrame, conditions: Mapping[str, Sequence[str |
                     values=", ".join(missing),
                 )
                 share = sum(totals[value] for value in missing) / len(known)
-                # Groups are kept whole on purpose.
+                # Groups are kept in one split on purpose.
                 severity: Severity = "low" if name == "group" else "medium"
                 findings.append(
                     Finding("condition_missing_in_split", severity, said, splits=(split,), score=round(share, 4))

@@ -21,7 +21,7 @@ CONFLICT = message("one photo under two labels")
 COPY = message("a copy of another photo")
 LEAK = message("an altered copy of a photo in another split")
 
-# The split that is opened last keeps its photo.
+# The photo stays in the split that is opened last.
 _KEPT_FIRST = {"test": 0, "val": 1, "train": 2}
 
 
@@ -59,7 +59,7 @@ def choose_rows(photos: Photos, links: Sequence[Link]) -> tuple[list[int], list[
                 reasons.setdefault(row, CONFLICT if conflict else COPY)
     for i, j, how, _score in links:
         if how == "altered" and splits[i] and splits[j] and splits[i] != splits[j]:
-            # Of whichever is opened earlier, as everywhere: test is not thinned by train.
+            # The split that is opened earlier loses its photo, as everywhere: train never thins test.
             reasons.setdefault(max((i, j), key=lambda row: _KEPT_FIRST[splits[row] or "train"]), LEAK)
     return [row for row in range(table.height) if row not in reasons], sorted(reasons.items())
 

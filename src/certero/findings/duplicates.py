@@ -13,7 +13,7 @@ from certero.likeness.sets import EXACT, VERIFIED, Link, across, gather, links_b
 from certero.records.photos import SPLITS
 from certero.sentences import Sentence, in_a_row, message, sentence, sentences
 
-#: So many equal files under several labels are no slip: a picture that stands for missing photos, a white page.
+#: This many equal files under several labels are no slip but a placeholder for missing photos, such as a white page.
 PLACEHOLDER = 10
 
 
@@ -40,7 +40,7 @@ def describe_copies(table: pl.DataFrame, links: list[Link], flat: Collection[int
         for kind, values in (("leakage", split_of), ("label_conflict", label_of)):
             rows = _one_of_each_first(across(each, values, by_row), values)
             several = {values[row] for row in rows}
-            # A set of sure links alone is not said again; one that altered copies join is.
+            # A set of verified copies is not reported again; one that altered copies join is.
             news = {(f"{kind}: {name}", table["path"][row]) for name in several for row in rows}
             if len(several) > 1 and not news <= told:
                 if kind == "leakage":

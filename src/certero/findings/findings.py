@@ -15,7 +15,7 @@ from certero.sentences import Sentence, message
 Severity = Literal["high", "medium", "low"]
 SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
 
-#: Kind, what it is called, what to do; in the order that they are shown within a severity.
+#: By kind its name and what to do, in the order in which kinds are shown within a severity.
 KINDS: dict[str, tuple[str, str]] = {
     "leakage": (
         message("Copies on both sides of a split"),
@@ -97,7 +97,7 @@ KINDS: dict[str, tuple[str, str]] = {
     ),
 }
 
-# What a kind is called, and what to do, where it is less than the kind's worst.
+# Name and advice of findings that are milder than the worst of their kind.
 _MILDER: dict[tuple[str, str], tuple[str, str]] = {
     ("suspicious_label", "medium"): (
         message("Labels that may be wrong"),

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FOLDS = 5
-# With fewer separated units folds would leave whole classes out; then copies alone are kept together.
+# With fewer separated units folds would leave out whole classes; then only copies are kept together.
 _LEAST_UNITS = 10
-# Fewer photos of a class say nothing about one of them.
+# Below this, the photos of a class say nothing about one of them.
 _LEAST_PHOTOS = 5
-# How likely a label is wrong that a person should correct, and one that a person should look at.
+# Probability of being wrong from which a person should correct a label, and from which they should look at it.
 _PROBABLY_WRONG, _MAY_BE_WRONG = 0.5, 0.05
 # Classes that a note names.
 _NAMED = 10
@@ -39,7 +39,7 @@ def judge_labels(
     tellable: NDArray[np.bool_],
     map: Map,
 ) -> tuple[list[Finding], list[Sentence]]:
-    """Findings of the kinds suspicious_label and doubtful_label, the surest first, and which labels nobody judged.
+    """Findings of the kinds suspicious_label and doubtful_label, and notes on labels that were not judged.
 
     Args:
         used: rows of the used photos.
@@ -110,7 +110,7 @@ def fold_photos(used: pl.DataFrame, links: Sequence[Link]) -> NDArray[np.int64]:
 
 
 def stand_ins(used: pl.DataFrame, findings: Sequence[Finding]) -> NDArray[np.bool_]:
-    """Which rows hold a picture that lies under several labels too often for a mistake: none of its labels means it.
+    """Which rows hold a placeholder: a picture under so many labels that none of them means it.
 
     A photo and its copy under another label are judged: one of the two labels is wrong.
     """

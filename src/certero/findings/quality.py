@@ -15,11 +15,11 @@ from certero.sentences import Sentence, sentence
 _DARK_BELOW = 0.25
 _BRIGHT_ABOVE = 0.8
 _LEAST_ENTROPY, _LEAST_CONTRAST = 3.0, 0.02
-# Blurred: less sharp than this share of what is usual in these photos, and than any sharp photo.
+# Blurred: below this share of the photos' usual sharpness, and below the sharpness of any sharp photo.
 _BLUR_SHARE, _SHARP = 0.35, 0.12
 _ODD_SIZE, _ODD_SHAPE = 3.0, 1.8
 _LEAST_SIDE = 32
-# More than this share of all photos: a condition to know of, not a defect of single photos.
+# Above this share of all photos it is a condition to know of, not a defect of single photos.
 _COMMON = 0.1
 
 

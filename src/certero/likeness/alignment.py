@@ -1,4 +1,4 @@
-"""Whether one photo is another one altered: cropped, framed, turned a little, mirrored, lighter or darker.
+"""Whether one photo is an altered copy of another: cropped, framed, turned slightly, mirrored, lighter or darker.
 
 Two small grey views are laid on each other by the affine map, gain and offset that make them most alike, from coarse to
 fine; then their detail is compared. Photos of the same kind of thing agree in the coarse and not in the fine.
@@ -20,8 +20,8 @@ from certero.photos.views import VIEW_SIDE
 UInt8 = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-# Sides of the pyramid. At 16 pixels a turn by 5 degrees or a crop to 90 % moves nothing by more than one, so that
-# hardly a search is needed.
+# Sides of the pyramid. At 16 pixels a turn by 5 degrees or a crop to 90 % moves nothing by more than one pixel, so
+# hardly any search is needed.
 _LEVELS = (16, 32, VIEW_SIDE)
 _FIRST_STEPS, _STEPS = 4, (5, 3)
 _SCALES = (1.0, 0.86, 1.16)
@@ -33,13 +33,13 @@ _BEHIND = 0.12
 # At 32 pixels altered copies reach 0.85 at least, and other photos whose fine detail agrees to 0.6 reach 0.78; four in
 # five of the others do not (measured on shop photos).
 _PROMISING = 0.77
-# A likeness beyond every threshold needs no look from the other side.
+# A likeness above every threshold need not be computed in the other direction.
 _CLEAR = 0.975
-# Grey levels of fine detail that say nothing.
+# Grey levels of fine detail that are only noise.
 _NOISE = 2.0
-# Of pictures that are equal Fisher's scale has no value.
+# Fisher's scale is infinite for equal pictures.
 _SUREST = 0.999
-# Less of the frame in common is no copy.
+# With less of the frame in common it is no copy.
 _LEAST_OVERLAP = 0.5
 _PAIRS_AT_ONCE = 512
 # So that what a step works on, ten numbers for each of these pixels, stays in the cache; with less at once threads
@@ -49,7 +49,7 @@ _PIXELS_AT_ONCE = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """How well p pairs of views lie on each other.
+    """How well p pairs of views match once aligned.
 
     Args:
         score: float32 [p], likeness where they overlap, of -1 to 1; 0 where they do not match.
@@ -61,7 +61,7 @@ class Alignment:
 
 
 def align(left: UInt8, right: UInt8) -> Alignment:
-    """How alike views are, uint8 [p, 64, 64] each, once one is laid on the other."""
+    """How alike views are, uint8 [p, 64, 64] each, once one is aligned with the other."""
     parts = [
         _align(left[start : start + _PAIRS_AT_ONCE], right[start : start + _PAIRS_AT_ONCE])
         for start in range(0, len(left), _PAIRS_AT_ONCE)
@@ -171,7 +171,7 @@ def _pyramid(views: UInt8) -> dict[int, Floats]:
     while side > _LEVELS[0]:
         fine = levels[side]
         side //= 2
-        # Four times as fast as a mean over two axes, and as exact: these sums have few digits.
+        # Four times as fast as a mean over two axes, and as exact: the sums have few digits.
         rows = fine[:, ::2] + fine[:, 1::2]
         levels[side] = (rows[:, :, ::2] + rows[:, :, 1::2]) * np.float32(0.25)
     return levels
@@ -194,7 +194,7 @@ def _sample(pictures: Floats, warp: Floats) -> tuple[Floats, npt.NDArray[np.bool
     last = np.float32(side - 1)
     within = (places >= 0) & (places <= last)
     inside = within[:, 0] & within[:, 1]
-    # These take 0 where a place is no number, which np.clip would keep.
+    # Unlike np.clip, these turn NaN into 0.
     np.fmax(places, 0, out=places)
     np.fmin(places, np.float32(side - 1.001), out=places)
     floor = np.floor(places)
@@ -242,7 +242,7 @@ def _register_part(template: Floats, picture: Floats, warp: Floats, steps: int) 
     target = template.reshape(n, -1, 1)
     for _step in range(steps):
         warped, inside = _sample(picture, warp)
-        # Slopes across the edge of the overlap mean nothing, and neither do those of the last row and column.
+        # Gradients across the edge of the overlap mean nothing, nor do those of the last row and column.
         weight = np.zeros_like(warped)
         weight[:, 1:-1, 1:-1] = inside[:, 1:-1, 2:] & inside[:, 1:-1, :-2] & inside[:, 2:, 1:-1] & inside[:, :-2, 1:-1]
         slope_weight = weight * np.float32(side / 4)
@@ -274,7 +274,7 @@ def _register_part(template: Floats, picture: Floats, warp: Floats, steps: int) 
 
 
 def _correlation(one: Floats, two: Floats, where: npt.NDArray[np.bool_]) -> Floats:
-    """Pearson's, over the places where both are known; 0 where these are too few."""
+    """Pearson's correlation over the pixels that both have; 0 if these are too few."""
     n = len(one)
     if n == 0:
         return np.zeros(0, np.float32)
@@ -313,7 +313,7 @@ def _bands(pictures: Floats) -> tuple[Floats, Floats, Floats]:
     """Fine detail with its contrast evened out, detail of a few pixels, and the pictures themselves."""
     once = _blur(pictures)
     fine = pictures - once
-    # Noise and what JPEG leaves are not evened out.
+    # Noise and JPEG artefacts are not amplified.
     contrast = _blur(_blur(np.square(fine)))
     wide = _blur(_blur(_blur(once)))
     return fine / np.sqrt(contrast + np.float32(_NOISE**2)), pictures - wide, pictures

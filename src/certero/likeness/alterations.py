@@ -33,7 +33,7 @@ ALTERATIONS: dict[str, Callable[[UInt8], UInt8]] = {
     "turned_right": partial(editing.turn, degrees=-5),
     "border": partial(editing.add_border, share=0.08),
 }
-#: Those by which a model file is asked how many near copies it recognises: one of each kind beyond resaving.
+#: Those that measure how many near copies a model file recognises: one of each kind beyond resaving.
 NEAR = ("brighter", "darker", "mirrored", "cropped", "turned_left")
 
 
@@ -52,7 +52,7 @@ def _without_excess(pixels: UInt8) -> UInt8:
 
 
 def score_altered(paths: Sequence[Path]) -> npt.NDArray[np.float32]:
-    """How well photos lie on their altered copies, float32 [photos, alterations]; see `alignment.align`.
+    """How well photos match their altered copies, float32 [photos, alterations]; see `alignment.align`.
 
     Raises:
         PhotoError: if a photo that could be read before cannot be read now.

@@ -23,11 +23,11 @@ from certero.photos.turns import one_at_a_time
 
 # Measured on 150 shop photos and 143 barn crops, each re-encoded at JPEG quality 40, 70 and 90, resized by 0.5 and
 # 0.75, and resized by 0.5 at quality 60; against 426 pairs of barn crops taken 5 minutes apart by a fixed camera.
-# Re-encoding and resizing hardly move the mean of 8x8 pixels, light and motion do:
+# Re-encoding and resizing hardly change the mean of 8x8 pixels; light and motion do:
 #                                      copies (largest)     5 minutes apart (1 %, 5 %, median)
 #   RMS of 8x8 mean differences              0.63               0.82, 2.8, 13.6 grey levels
 #   correlation of fine detail         (smallest) 0.62          (95 %, median) 0.98, 0.87
-# The correlation only keeps apart smooth photos (two black frames), which have no 8x8 differences to speak of.
+# The correlation only tells smooth photos apart (two black frames), which hardly differ in 8x8 means.
 MEAN_DIFFERENCE_LIMIT = 0.75
 DETAIL_CORRELATION_LIMIT = 0.5
 #: Longer side at which pixels are compared.
@@ -95,7 +95,7 @@ def find_copies(
 def _around_sources(
     pairs: list[tuple[int, int]], known: list[int], sizes: Sequence[tuple[int, int] | None], pictures: _Pictures
 ) -> list[tuple[int, int]]:
-    """Further pairs: of each three and more that are linked, the one with the most links is laid on all the others.
+    """Further pairs: in each cluster of three or more the photo with the most links is compared with all the others.
 
     What is linked with something linked is most often, and not always, one photo; a set is called one photo only
     around one that all others were compared with.
@@ -133,7 +133,7 @@ def _packed(hashes: Sequence[int | None], descriptors: Sequence[bytes | None], c
 
 
 def _equal_pairs(hashes: Sequence[str | None], clusters: Clusters) -> list[tuple[int, int]]:
-    """The first photo of each hash with every later one that is not yet connected to it."""
+    """The first photo of each hash paired with every later one that is not yet linked to it."""
     first: dict[str, int] = {}
     pairs = []
     for i, value in enumerate(hashes):
@@ -204,7 +204,7 @@ class _Pictures:
         self._remembered: OrderedDict[tuple[int, int, int], UInt8] = OrderedDict()
 
     def same(self, i: int, j: int, size: tuple[int, int]) -> bool:
-        """Whether photos i and j are one exposure; not, if one can no longer be read."""
+        """Whether photos i and j are one exposure; False if one can no longer be read."""
         try:
             return _same_picture(self._picture(i, *size), self._picture(j, *size))
         except (OSError, PhotoError):

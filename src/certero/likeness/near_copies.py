@@ -1,4 +1,4 @@
-"""Near copies: photos that are one photo altered, found among all pairs that could be.
+"""Near copies: photos that are altered copies of each other, found among all candidate pairs.
 
 How alike is alike enough depends on the photos: pairs of different labels, or taken at different times, say what
 another photo scores, altered copies of a sample whether copies still score more.
@@ -23,7 +23,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
-#: At most so many of the photos may get a partner that shows something else.
+#: At most this share of the photos may get a partner that shows something else.
 WRONG_SHARE = 0.01
 # Measured on thumbnails of 32 pixels (drawn planes, ships and cars on sky, sea and white, and shop photos): of 177
 # planted copies that were laid on their original 0.97 finds 95 %, 0.96 98 %, but gives three times as many other photos
@@ -31,28 +31,28 @@ WRONG_SHARE = 0.01
 _LEAST_THRESHOLD = 0.965
 # So far below the threshold only look-alikes are; one photo under two labels leaves that gap empty.
 _GAP = 0.1
-# Neighbours looked at: by the network's features, and by the grey view as it is and mirrored.
+# Neighbours that are compared: by the network's features, and by the grey view, plain and mirrored.
 _LEARNED, _SEEN = 6, 4
 # Cosines below which neighbours are not looked at (of features centred and reduced; of grey views, and where there are
 # features, too). Of altered shop photos the features have 0.81 at least, so that views need not be asked twice.
 _LEAST_LEARNED, _LEAST_SEEN, _LEAST_SEEN_TOO = 0.7, 0.75, 0.85
 # Of 64 pixels on each side: a border of 7 % of the photo.
 _FRAME = 4
-# Grey levels; flatter views have no detail to compare.
+# Grey levels; flatter views hold no detail to compare.
 _FLAT = 4.0
 _PAIRS_AT_ONCE = 256
 # A float of each of their pixels takes so many times 16 kB.
 _VIEWS_AT_ONCE = 1024
 # A fixed camera chains its photos: so many in one cluster, and that for so many of the photos.
 _CROWD, _CROWDED_SHARE = 20, 0.1
-# Photos further apart in time are different exposures, whatever they look like.
+# Photos further apart in time are different exposures, however alike they look.
 _SAME_EXPOSURE_SECONDS = 60.0
 _LEAST_RECALL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class NearCopies:
-    """What was found.
+    """The near copies found.
 
     Args:
         pairs: int64 [p, 2], rows i < j that are one photo altered.
@@ -85,7 +85,7 @@ def find_near_copies(
     alter: Callable[[], dict[str, Floats]],
     align_pairs: Callable[[Ints], Alignment],
 ) -> NearCopies:
-    """Pairs of photos that are one photo altered.
+    """Pairs of photos that are altered copies of each other.
 
     Args:
         views: uint8 [n, 64, 64] of photos of which none is a verified copy of another.
@@ -215,7 +215,7 @@ def _describe(views: UInt8) -> Floats:
 
 
 def align_rows(views: UInt8, pairs: Ints, map: Map, progress: Progress = no_progress) -> Alignment:
-    """How well the views of pairs of rows lie on each other, on all cores.
+    """How well the views of pairs of rows match once aligned, on all cores.
 
     Args:
         views: uint8 [n, 64, 64].
@@ -224,7 +224,7 @@ def align_rows(views: UInt8, pairs: Ints, map: Map, progress: Progress = no_prog
         progress: told how far it is.
     """
     parts = [pairs[start : start + _PAIRS_AT_ONCE] for start in range(0, len(pairs), _PAIRS_AT_ONCE)]
-    # One by one: the views of all pairs take many times as much memory as the views.
+    # One at a time: the views of all pairs take many times the memory of the views.
     pictures = ((views[part[:, 0]], views[part[:, 1]]) for part in parts)
     found: list[Alignment] = []
     progress("near copies", 0, max(1, len(parts)))
@@ -245,7 +245,7 @@ def _choose_threshold(
     other_time: npt.NDArray[np.bool_],
     copies: dict[str, Floats],
 ) -> tuple[float, Sentence | None]:
-    """The least score of a copy; more where other photos reach it too, until it finds too few altered copies."""
+    """The lowest score of a copy; raised if other photos reach it too, until too few altered copies are found."""
     threshold = _LEAST_THRESHOLD
     conflicts = _highest(n, pairs[other_label], score[other_label])
     alike, nearly = (conflicts >= threshold).mean(), ((conflicts >= threshold - _GAP) & (conflicts < threshold)).mean()

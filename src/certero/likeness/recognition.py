@@ -1,4 +1,4 @@
-"""Recognition: which photos a model has seen, from what its file remembers of them.
+"""Recognition: which photos a model was trained on, by the fingerprints in its file.
 
 A copy (re-encoded, resized) differs from the photo that was learnt in signs that weigh next to nothing. A near copy
 (brighter, mirrored, turned a little) is nearer to it than photos of other times and places are to anything that was
@@ -27,9 +27,9 @@ SKETCH_BITS = 128
 #: A bit of the sketch counts as much as so many of hash and descriptor. On 60 shop photos 4 and 8 did alike; 16 found
 #: half as many mirrored copies.
 SKETCH_WEIGHT = 8
-#: Of photos of other times and places at most this share may pass for near copies.
+#: At most this share of photos of other times and places may pass for near copies.
 FALSE_SHARE = 0.01
-#: And at least this share of changed copies must be known again, or the distance is of no use.
+#: At least this share of altered copies must be recognised, or the distance is of no use.
 LEAST_RECOGNISED = 0.5
 #: With fewer photos a share of 1 % cannot be told.
 FEWEST_PHOTOS = 100
@@ -47,7 +47,7 @@ COPY_STRENGTH = 0.095
 _LEAST_STRENGTH = 2.0
 _CANDIDATES = 16  # a photo, the nearest; more are look-alikes of a fixed camera
 
-#: A mark of an unknown capture time.
+#: The mark of an unknown capture time.
 NO_MINUTE = 255
 # Time zones lie multiples of 15 minutes apart, so that the same moment has one mark whoever wrote it down.
 _CYCLE_MINUTES = 15
@@ -64,7 +64,7 @@ def sketch(embeddings: npt.NDArray[np.floating], centre: npt.NDArray[np.floating
     Source: M. S. Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002, section 3.
     """
     length = embeddings.shape[1]
-    # From a hash and not from a random generator: the next version of a library must draw the same planes.
+    # From a hash, not a random generator: a later version of the library must draw the same planes.
     drawn = hashlib.shake_256(b"certero sketch 1").digest(length * SKETCH_BITS // 8)
     planes = np.unpackbits(np.frombuffer(drawn, np.uint8)).reshape(length, SKETCH_BITS).astype(np.float32) * 2 - 1
     packed = [
@@ -109,7 +109,7 @@ class Prints:
 def find_copies_seen(
     asked: Prints, stored: Prints, weigh: Callable[[int], npt.NDArray[np.float32] | None], map: Map
 ) -> Mask:
-    """Whether each of q photos is a stored one: equal pixels, re-encoded, or resized. Bool [q].
+    """Whether each of q photos is a stored one (equal pixels, re-encoded or resized), bool [q].
 
     Near-linear: only photos that share a band of signs with a stored one are compared with it.
 
@@ -236,7 +236,7 @@ def _band_keys(packed: UInt8, band: int, bands: int) -> npt.NDArray[np.uint64]:
 
 
 def distances(asked: Prints, stored: Prints) -> npt.NDArray[np.int32]:
-    """Between all q photos asked and all s stored, int32 [q, s].
+    """Distances between all q query photos and all s stored ones, int32 [q, s].
 
     8 times the differing bits of the sketches, and those of the signs, as they are or mirrored, whichever are fewer.
     """
@@ -277,7 +277,7 @@ def find_near(asked: Prints, stored: Prints, distance: int, map: Map) -> Mask:
 
 
 def nearest_elsewhere(stored: Prints, rows: Ints, elsewhere: Callable[[int], Mask]) -> npt.NDArray[np.int32]:
-    """How near each of these stored photos comes to any that is not of its own time and place, int32 [rows].
+    """Distance of each of these stored photos to the nearest of another time or place, int32 [rows].
 
     Args:
         stored: with sketches.

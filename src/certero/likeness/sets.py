@@ -1,4 +1,4 @@
-"""Sets of photos that are one photo: every member was laid on the one that the set stands around.
+"""Sets of copies: every member was compared with the photo at the centre of its set.
 
 Photos that are each alike to the next are no set: of a chain of look-alikes the ends were never compared, or differ.
 """
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from certero.likeness.clusters import Clusters
 
-#: How two photos are the same, the surest first.
+#: How two photos are the same, the most certain first.
 HOW = ("same_file", "same_pixels", "resaved", "altered")
-#: Equal, whatever is compared with them.
+#: Equal, and so alike in every comparison.
 EXACT = HOW[:2]
 #: What certero acts on by itself.
 VERIFIED = HOW[:3]
@@ -23,7 +23,7 @@ Link = tuple[int, int, str, float]
 
 @dataclass(frozen=True, slots=True)
 class OnePhoto:
-    """Rows that are one photo.
+    """Rows that hold one photo.
 
     Args:
         rows: in order, two or more.

@@ -10,7 +10,7 @@ ORIENTATION = 0x0112
 _EXIF_FOLDER, _TAKEN_AT = 0x8769, 0x9003
 _MAKE, _MODEL = 0x010F, 0x0110
 
-#: Said of a block that cannot be read.
+#: The problem of a photo whose block cannot be read.
 CORRUPT = "the EXIF data are corrupt"
 
 

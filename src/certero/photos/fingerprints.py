@@ -21,7 +21,7 @@ DESCRIPTOR_BITS = 256
 
 @one_at_a_time()
 def fingerprint(data: bytes, show: Callable[[Decoded], None] | None = None) -> PhotoFacts:
-    """Hash, measure and judge one photo; never raises for a bad one, which gets status `unreadable`.
+    """Hashes and measures one photo; never raises for a bad one, which gets the status `unreadable`.
 
     Args:
         data: the file's bytes.
@@ -141,7 +141,7 @@ _DCT = np.cos(np.pi / SIDE * np.outer(np.arange(max(_ROWS.max(), _COLUMNS.max())
 
 # Of the orthonormal transform, over the 64 = sqrt(64 * 64) that turns a sum of squares into an RMS over the pixels.
 _SCALE = np.prod([np.sqrt(np.where(places == 0, 1, 2) / SIDE) for places in (_ROWS, _COLUMNS)], axis=0) / SIDE
-# A picture in the mirror has the other sign in every odd horizontal frequency.
+# Mirroring flips the sign of every odd horizontal frequency.
 _MIRRORED = np.packbits(_COLUMNS % 2 == 1)
 
 

@@ -6,7 +6,7 @@ import posixpath
 import re
 import struct
 
-#: Formats that are read, and how Pillow calls them; HEIC is read by libheif.
+#: Formats that are read, and Pillow's names for them; libheif reads HEIC.
 READ = {
     "jpeg": "JPEG",
     "png": "PNG",
@@ -38,7 +38,7 @@ PHOTO_SUFFIXES = {
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
 
 RAW = "camera raw"
-# Suffixes of pictures that are not read, with what they are.
+# Suffixes of pictures that are not read, and their formats.
 _FOREIGN = {
     **dict.fromkeys((".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc"), RAW),
     **dict.fromkeys((".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl"), RAW),
@@ -50,7 +50,7 @@ _FOREIGN = {
     **dict.fromkeys((".svg", ".svgz"), "SVG"),
     **{"." + name.lower(): name for name in ("XCF", "TGA", "PCX", "EXR", "HDR", "DDS", "ICO", "QOI", "BPG", "FLIF")},
 }
-#: What pictures that are not read are, as the column `format` names them.
+#: Formats of pictures that are not read, as in the column `format`.
 FOREIGN_FORMATS = frozenset(_FOREIGN.values())
 
 _SIGNATURES = (
@@ -124,7 +124,7 @@ _ONE_OF_THEM = {
     "SVG": "a drawing (SVG)",
     "HEIF": "a HEIF photo of a rare kind",
 }
-# Sizes of the header that follows a BMP's own: two letters alone may begin any text.
+# Sizes of the header that follows a BMP's own: its two letters may begin any text.
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 # Likewise: comments, then width and height.
 _PPM_HEADER = re.compile(rb"P[1-6](\s|#[^\n]*\n)+\d+\s+\d+\s")

@@ -1,4 +1,4 @@
-"""What the bytes of a JPEG file tell without decoding them: segments, scans, tables, and where they cannot be sound.
+"""What a JPEG file tells without decoding: segments, scans, tables, and where they cannot be sound.
 
 libjpeg decodes whatever it can and reports the first oddity. The questions here are those it does not ask: is picture
 data missing, was part of the file never written, would decoding take forever.
@@ -21,7 +21,7 @@ _OTHER_FRAMES = (0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0
 # Where entropy-coded data end: a marker that is neither a stuffed FF nor a restart.
 _NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
-#: A run of this many zero bytes is looked at. 4,000 sound photos (grocery, barn) have runs of at most 5.
+#: A run of this many zero bytes is suspicious. In 4,000 sound photos (grocery, barn) the longest run is 5.
 ZERO_RUN = 16
 
 
@@ -91,7 +91,7 @@ def has_empty_quantiser(data: bytes) -> bool:
     return any(
         not table.all()
         for marker, start, end in segments(data)
-        # Numbers of tables and high bytes are often zero, steps never: most files need no closer look.
+        # Table numbers and high bytes are often zero, steps never are: most files need no closer look.
         if marker == QUANTISERS and 0 in data[start + 5 : end]
         for _number, table in quantisers(data[start + 4 : end])
     )

@@ -17,7 +17,7 @@ from certero.sentences import Sentence, message, sentence
 
 _BEGINNING_BYTES = 512
 
-# What systems and storage devices put beside photos: thumbnails, deleted files, halves of files of another system.
+# What systems and storage devices put beside photos: thumbnails, deleted files, resource forks.
 _SYSTEM_FOLDERS = frozenset(
     {
         *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler"),
@@ -29,7 +29,7 @@ _HIDDEN, _NO_SUFFIX, _NO_FILE = "(hidden)", "(no suffix)", "(not a file)"
 _LOOP, _RAW_TWIN, _FOLDER = "(folder loop)", "(camera raw beside its photo)", "(folder "
 NO_CLASS, NO_SPLIT = "(photo without a class folder)", "(photo outside the split folders)"
 CLOSED_FOLDER, RARE_CLASS = "(folder that could not be opened)", "(photo of a class left out)"
-#: What holds photos that were not looked at.
+#: Kinds that hold photos which were not examined.
 LOST_PHOTOS = frozenset({NO_CLASS, NO_SPLIT, CLOSED_FOLDER, RARE_CLASS})
 _SAID = {
     _HIDDEN: message("%(count)s hidden"),
@@ -48,7 +48,7 @@ _ESCAPED_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """What a walk through a folder met.
+    """What a walk through a folder found.
 
     Args:
         root: the folder walked.
@@ -264,7 +264,7 @@ def _recognise(path: str) -> str | None:
     """`photo`, one of `FOREIGN_FORMATS`, or None, of a file without a photo's suffix."""
     named = foreign_of_suffix(path)
     try:
-        # Not as a file object: of what lies beside photos there may be as many as photos.
+        # Not as a file object, which takes longer: there may be as many other files as photos.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
         try:
             beginning = os.read(descriptor, _BEGINNING_BYTES)

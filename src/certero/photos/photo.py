@@ -15,15 +15,15 @@ from certero.photos.turns import take_turn
 
 UInt8 = npt.NDArray[np.uint8]
 
-#: Larger photos are refused from their header, before memory is spent. Just under the size at which Pillow itself
+#: Larger photos are refused by their header, before memory is spent. Just under the size at which Pillow itself
 #: refuses, so that its own limit, which other code in the process may rely on, need not be changed.
 MAX_PIXELS = 178_000_000
 
-#: Of photos with more pixels, what is computed is computed in parts: a second copy would take as much again.
+#: Photos with more pixels are processed in parts: a second copy would take as much memory again.
 LARGE_PIXELS = 20_000_000
 _ROWS_A_BAND = 256
 
-#: Said of a file in which zero bytes stand for data.
+#: The problem of a file in which zero bytes stand for data.
 HOLE = "part of the file is zero bytes: it was written only in part"
 
 
@@ -47,7 +47,7 @@ class Decoded:
 
 
 def check_size(height: int, width: int) -> None:
-    """Refuses a photo that is too large; waits with a large one until no other is decoded.
+    """Refuses a photo that is too large; makes a large one wait until no other is being decoded.
 
     Raises:
         PhotoError: with its size in megapixels.

@@ -34,7 +34,7 @@ from certero.photos.tiff import decode_tiff
 from certero.photos.turns import one_at_a_time
 from certero.records.preprocessing import Preprocessing
 
-#: Pixels of a JPEG times its scans. Encoders write about ten scans; a small hostile file can hold thousands.
+#: Largest product of a JPEG's pixels and scans. Encoders write about ten scans; a hostile file can hold thousands.
 MAX_SCANNED_PIXELS = 4_000_000_000
 
 # Pillow reports oddities through `warnings` and `logging`; certero reports them in `Decoded.damage` or not at all.
@@ -43,10 +43,10 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
-#: Raised when the same bytes give other pixels than before: what was computed from pixels is then computed anew.
+#: Raised whenever the same bytes give other pixels than before, so that results computed from pixels are renewed.
 PATH_VERSION = 3
 
-# A PIL image that is open still reads from its file: two threads must not, if it is given twice.
+# An open PIL image still reads from its file, which two threads must not do if it is given twice.
 _LOADING = threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""Files that a scan has read once: what is read of them later must be there still."""
+"""Photos read again after the scan: a file that has changed or gone since is an error, not a gap."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from certero.photos.photo import (
     turn_upright,
 )
 
-# A film is looked through for a picture that is not blank, up to so many pictures and pixels.
+# An animation is searched for a frame that is not blank, up to this many frames and pixels.
 _MOST_FRAMES, _MOST_FRAME_PIXELS = 250, 1_000_000_000
 
 
@@ -42,14 +42,14 @@ def open_with_pillow(data: bytes, photo_format: str) -> Image.Image:
     try:
         photo = Image.open(io.BytesIO(data), formats=[name])
     except Image.DecompressionBombError:
-        # Pillow's own sentence speaks of attacks; opened without Image.open, the photo says how large it is.
+        # Pillow's own message speaks of attacks; opened without Image.open, the photo tells its size.
         photo = Image.OPEN[name][0](io.BytesIO(data), "")
     check_size(photo.height, photo.width)
     return photo
 
 
 def decode_still(data: bytes, photo_format: str) -> Decoded:
-    """Decode a photo of any format but TIFF and HEIC; of a film the first picture that is not blank.
+    """Decodes a photo of any format but TIFF and HEIC; of an animation the first frame that is not blank.
 
     Raises:
         PhotoError: pixels are missing, or the photo is too large. Whatever else Pillow raises also means that the
@@ -224,7 +224,7 @@ def _split_samples(data: bytes) -> npt.NDArray[np.uint16] | None:
 
 
 def _damage_at_end(data: bytes, photo_format: str) -> str | None:
-    """What is wrong behind the pixels, which have decoded completely."""
+    """What is wrong behind the pixels, all of which decoded."""
     if photo_format == "png":
         end = data.rfind(b"IEND\xaeB`\x82")
         if end < 0:

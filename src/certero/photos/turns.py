@@ -19,9 +19,9 @@ from certero.machine.limits import available_bytes
 #: Environment variable that names a file which the processes of a run take turns by.
 VARIABLE = "CERTERO_TURNS"
 
-# Photos up to the size that every telephone takes go side by side where there is memory for as many as cores.
+# Photos of up to this size, that of any phone, are decoded side by side if memory allows one per core.
 _LARGE_PIXELS = 64_000_000
-# What looking at a photo takes at most: its pixels, and what its decoder holds beside them.
+# Memory per pixel while a photo is decoded: its pixels, and what the decoder holds beside them.
 _BYTES_A_PIXEL = 9
 
 

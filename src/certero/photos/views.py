@@ -21,7 +21,7 @@ _LEVELS = np.arange(256)
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What one more look at a photo measures.
+    """Measures of a closer look at a photo.
 
     Args:
         sharpness: standard deviation of the Laplacian over that of the grey levels; no unit.
@@ -45,7 +45,7 @@ _MEASURE_NAMES = tuple(field.name for field in dataclasses.fields(Measures))
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What one more look at a photo tells.
+    """The result of a closer look at a photo.
 
     Args:
         grey: uint8 [64, 64], the whole frame, its shape ignored.

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Raised when an older certero could not read the card any more: 2 has a threshold a class.
+#: Raised whenever an older certero can no longer read the card: 2 has one threshold per class.
 CARD_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """Of the photos that a model was trained on; no photo can be recovered from them.
+    """Fingerprints of the photos that a model was trained on; no photo can be recovered from them.
 
     Args:
         pixel_hashes: uint8 [n, 16], hash of the decoded pixels.
@@ -95,7 +95,7 @@ class Fingerprints:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Everything beside the network that a model file carries.
+    """Everything that a model file carries beside the network.
 
     Args:
         classes: class names in the order of the `probabilities` output.

@@ -14,14 +14,14 @@ from certero.runtime.network import Network
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: How far the probabilities of a photo may be from a sum of 1, and below 0: rounding alone stays far within it.
+#: How far probabilities may be from a sum of 1, and below 0; rounding errors are much smaller.
 ROUNDING = 1e-3
 
 _PROBABILITIES = "probabilities"
 
 
 class CheckedNetwork:
-    """A network that fits its card, and answers with numbers that can be what they are called.
+    """A network that matches its card and whose outputs are plausible for their names.
 
     Args:
         model: bytes of the model file.

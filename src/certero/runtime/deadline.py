@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-#: A call has this long, and so much more for each photo: a large network on a slow board takes a few seconds a photo.
+#: Time allowed for a call, plus this much per photo: a large network on a slow board takes a few seconds a photo.
 CALL_SECONDS = 60.0
 PHOTO_SECONDS = 10.0
 

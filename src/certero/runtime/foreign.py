@@ -25,7 +25,7 @@ from certero.runtime.network import Network
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: What a card may hold, with the values it may have where these are few.
+#: Keys of a card, with the allowed values where these are few.
 KEYS: dict[str, tuple[str, ...]] = {
     "classes": (),
     "answers": ("logits", "probabilities"),
@@ -49,7 +49,7 @@ _TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint
 
 @dataclass(frozen=True, slots=True)
 class ForeignCard:
-    """How photos reach a foreign network, and what its answers mean.
+    """How photos reach a foreign network, and what its outputs mean.
 
     Args:
         classes: names in the order of the outputs.

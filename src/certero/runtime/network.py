@@ -27,7 +27,7 @@ _one_pool = threading.Lock()
 
 
 class Network:
-    """Runs an ONNX network on one core a call; calls may come from several threads at once.
+    """Runs an ONNX network, one core per call; calls may come from several threads at once.
 
     Photos are independent, so a core a photo beats all cores on one photo: no thread waits for another inside a layer
     (measured in benchmarks/).
@@ -56,7 +56,7 @@ class Network:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         if not _adds_bytes_exactly() and PAIRS_FIT.encode() not in model:
-            # Without it, networks in 8 bits would give other answers on this processor than where they were measured.
+            # Without it, 8-bit networks would give other outputs on this processor than where they were measured.
             options.add_session_config_entry("session.x64quantprecision", "1")
         if folder is not None:
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
@@ -64,7 +64,7 @@ class Network:
             with _one_pool:
                 _limit_memory()
             options.add_session_config_entry("session.use_env_allocators", "1")
-        # What hangs on no photo is computed while loading, which may take for ever, too.
+        # What depends on no photo is computed while loading, which may take for ever, too.
         watched = contextlib.nullcontext() if trusted else ended_after(CALL_SECONDS, onnxruntime.RunOptions(), where)
         try:
             with watched:
@@ -82,7 +82,7 @@ class Network:
         self._new_options = onnxruntime.RunOptions
         self._asked_alone = self._ask_alone()
         self._where, self._trusted = where, trusted
-        # Photos a call: as many as leave their activations in the cache of one core (benchmarks/results.md).
+        # Photos per call: as many as keep their activations in one core's cache (benchmarks/results.md).
         self.batch_size = 8 if b"QuantizeLinear" in model else 2
 
     def run(self, rows: NDArray[Any], outputs: Sequence[str], advice: str = "") -> list[NDArray[Any]]:

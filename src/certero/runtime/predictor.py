@@ -64,7 +64,7 @@ class Predictor:
         return self.card.classes
 
     def predict(self, photos: Photos, progress: Progress = no_progress) -> list[Prediction]:
-        """One answer a photo, in order; a photo that cannot be read gets an answer with its error.
+        """One prediction per photo, in order; for a photo that cannot be read it holds the error.
 
         Args:
             photos: one photo, or any iterable of photos, each as a path (of a file, of a folder that is searched, or a
@@ -128,7 +128,7 @@ class Predictor:
 
 
 def name_photos(photos: Photos) -> Named:
-    """Each photo with the name its answer goes by, `#0`, `#1`, ... if it has none; folders are searched.
+    """Each photo with the name of its prediction, `#0`, `#1`, ... if it has none; folders are searched.
 
     Raises:
         DataError: for a path that does not exist, a folder without photos, or something that is no photo.
