@@ -21,10 +21,6 @@ PUBLIC = {
 }
 #: Functions that are longer or take more, each with its reason.
 LARGE = {
-    "business/sensitivity.py _as_row": "a row of a table, a cell each",
-    "data/split.py assign": "what a split may be told, which the settings name one by one",
-    "runtime/foreign.py _read_card": "a foreign card is checked key by key",
-    "stats/paired.py _pair": "one difference with everything that its row says",
     "stats/scores.py score": "the formulas of a table of scores, one after the other",
 }
 #: Folders of tests that test no room: what the tests share, and the project itself.
