@@ -240,7 +240,7 @@ def test_control_c_at_any_stage_is_one_line_and_leaves_nothing(job: Job, tmp_pat
         job.check_nothing_half_written(place, cache)
         job.finish(place, cache)
 
-    stages = ["loading_embedder", "look_at_photos", "separate", "embed", "fit_probe", "attach_head", "measure_file"]
+    stages = ["loading_embedder", "look_at_photos", "separate", "embed", "fit_probe", "attach_head", "run_model"]
     _two_at_once(strike, [*stages, "compare_splits", "write_report", "_move"])
 
 

@@ -126,9 +126,9 @@ class Embedder:
         if self.in_torch is not None:
             yield from self.in_torch(files, map)
         elif files:
-            answers = infer(Network(self.onnx), self.preprocessing, files, ["embedding"], map)
-            for answer in answered(files, answers):
-                yield np.asarray(answer[0], np.float32)
+            computed = infer(Network(self.onnx), self.preprocessing, files, ["embedding"], map)
+            for (embedding,) in answered(files, computed):
+                yield np.asarray(embedding, np.float32)
 
 
 def embed(

@@ -66,10 +66,10 @@ class Head:
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Uncalibrated logits float64 [n, K]."""
         weights, bias = self.folded()
-        answers = np.empty((len(features), len(bias)))
+        logits = np.empty((len(features), len(bias)))
         for rows in _slices(len(features)):
-            answers[rows] = root(features[rows]) @ weights.T + bias
-        return answers
+            logits[rows] = root(features[rows]) @ weights.T + bias
+        return logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ class Probe:
         head: fitted on all the given rows.
         strength: the chosen C.
         losses: weighted out-of-fold log loss by C, of those that were tried.
-        oof_logits: float64 [n, K], each row from a model that did not see the row's fold.
-        held_out: bool [n], rows whose out-of-fold logits count: held out once, by a model that knew their class.
+        oof_logits: float64 [n, K], each row from a model that the row's fold was held out from.
+        held_out: bool [n], rows whose out-of-fold logits count: those of a class that the model was fitted on.
     """
 
     head: Head
@@ -213,7 +213,7 @@ def _begin(start: Head, present: NDArray[np.int64]) -> tuple[NDArray[np.float64]
     """Coefficients and intercepts of the present classes in a head that was fitted before.
 
     One that the head lacks begins as the rarest of the others: from a logit that never wins the optimiser would end
-    before it has found the way, and the class would stay without an answer.
+    before it has found the way, and the class would never be predicted.
     """
     intercepts = start.intercepts[present]
     known = intercepts > ABSENT

@@ -16,7 +16,7 @@ from certero.stats.calibration import calibrate, expected_calibration_error, rel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Separated units whose out-of-fold answers may calibrate a model that learns from all of them.
+# Fewest separated units whose out-of-fold outputs may calibrate a model that learns from all of them.
 _FEWEST_UNITS = 3
 
 
@@ -31,7 +31,7 @@ def fit_temperature_of(
         source: `oof` or `val`.
         units: which of the photos are not independent.
     """
-    # With two units the models asked had learnt from half of what the shipped one learns, and from one unit alone.
+    # With two units, each model of a fold has learnt from half of what the shipped one learns, and from one unit alone.
     found = calibrate(logits, labels, units, fewest_units=_FEWEST_UNITS if source == "oof" else 1)
     before, after = softmax(logits), softmax(logits, found.temperature)
     return Calibration(

@@ -14,7 +14,6 @@ from certero.config.settings import TrainSettings
 from certero.data.labels import encode
 from certero.runs.seal import Development, Opened, SealedTest
 from certero.sentences import sentence
-from certero.stages.ask_model import Answers
 from certero.stages.fitted import Everything, Fitted, Part
 from certero.stages.fitter import Fitter
 from certero.stages.prepare import Prepared
@@ -135,12 +134,12 @@ def _judge(
     """What one model says of photos that it was not fitted on."""
     table, classes = opened.table, prepared.classes
     with tools.timed("evaluate"):
-        answers: Answers = fitter.ask(fitted, opened.paths(), table["content_hash"].to_list(), stage)
+        outputs = fitter.run(fitted, opened.paths(), table["content_hash"].to_list(), stage)
     return Judged(
         opened,
         encode(table["label"], classes),
-        answers.probabilities,
-        [answers.embeddings],
+        outputs.probabilities,
+        [outputs.embeddings],
         [np.bincount(encode(fitted_on.table["label"], classes), minlength=len(classes))],
         np.full(table.height, fitted.calibration.divisor),
     )

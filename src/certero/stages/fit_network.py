@@ -26,12 +26,12 @@ from certero.runtime.inference import answered, infer
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
 from certero.sentences import stored
-from certero.stages.ask_model import Answers
 from certero.stages.calibrate import fit_temperature_of, without_tables
 from certero.stages.estimate.network import estimate_network
 from certero.stages.estimate.plan import Estimate
 from certero.stages.fitted import Everything, Fitted, Part
 from certero.stages.held_out import HeldOut
+from certero.stages.model_outputs import Outputs
 from certero.stages.network_training import NetworkTraining, TrainedClassifier
 from certero.stages.prepare import Prepared
 from certero.stages.tools import Resources
@@ -72,7 +72,7 @@ class NetworkFitter:
         return self._training.train(part.photos, classes, part.gap, part.name).held_out
 
     def fit(self, part: Part, classes: Sequence[str]) -> Fitted:
-        """Trains on train, judges each epoch and calibrates on val, and writes the model file.
+        """Trains a network, calibrates it on the photos of val, and writes the model file.
 
         Args:
             part: photos to fit on.
@@ -91,7 +91,7 @@ class NetworkFitter:
         with tools.timed("calibrate"):
             logits = held.logits
             if not settings.refit_epochs:
-                logits = self._answer(bare, [paths[row] for row in rows], ["logits"], "calibrate")[0].astype(np.float64)
+                logits = self._infer(bare, [paths[row] for row in rows], ["logits"], "calibrate")[0].astype(np.float64)
             units = development[rows.tolist()]["unit"].to_list()
             calibration = fit_temperature_of(logits, held.truth, "val", units)
         trainer = self._training.trainer()
@@ -114,14 +114,14 @@ class NetworkFitter:
             model = with_card(calibrate_classifier(bare, calibration.divisor), card)
             del bare
         with tools.timed("evaluate"):
-            answers = self._ask(model, paths, development["content_hash"].to_list(), f"answers {part.name}")
+            outputs = self._run(model, paths, development["content_hash"].to_list(), f"answers {part.name}")
         by_torch = softmax(trained.shipped_logits, calibration.divisor)
-        by_file = answers.probabilities[rows]
+        by_file = outputs.probabilities[rows]
         fitted_on, held_out = np.zeros((2, development.height), dtype=bool)
         fitted_on[trained.fitted_rows] = True
-        held_out_probabilities = answers.probabilities.astype(np.float64)
+        held_out_probabilities = outputs.probabilities.astype(np.float64)
         if settings.refit_epochs:
-            # The model file has learnt these photos by now; who judged was the network before.
+            # The model file has learnt these photos by now: their held-out outputs are of the network before that.
             held_out[rows] = True
             held_out_probabilities[rows] = softmax(held.logits, calibration.divisor)
         else:
@@ -132,8 +132,8 @@ class NetworkFitter:
             probe=None,
             calibration=calibration,
             card=card,
-            embeddings=answers.embeddings,
-            probabilities=answers.probabilities,
+            embeddings=outputs.embeddings,
+            probabilities=outputs.probabilities,
             fitted_on=fitted_on,
             held_out=held_out,
             held_out_probabilities=held_out_probabilities,
@@ -148,22 +148,22 @@ class NetworkFitter:
             sheet=trained.sheet,
         )
 
-    def ask(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Answers:
-        """The model file's answers on photos, each through the whole file; equal photos once."""
-        return self._ask(fitted.model, paths, content_hashes, stage)
+    def run(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Outputs:
+        """The model file's outputs on photos; each photo goes through the whole file, equal ones once."""
+        return self._run(fitted.model, paths, content_hashes, stage)
 
-    def _ask(self, model: bytes, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Answers:
+    def _run(self, model: bytes, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Outputs:
         places = dict(zip(content_hashes, paths, strict=True))
-        probabilities, embeddings = self._answer(model, list(places.values()), ["probabilities", "embedding"], stage)
+        probabilities, embeddings = self._infer(model, list(places.values()), ["probabilities", "embedding"], stage)
         order = {key: row for row, key in enumerate(places)}
         rows = [order[key] for key in content_hashes]
-        return Answers(probabilities[rows], embeddings[rows])
+        return Outputs(probabilities[rows], embeddings[rows])
 
     def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Claims:
-        """What a random split would have claimed: throw-away networks of the same recipe on randomly drawn photos.
+        """What random splits would have claimed, shown by throw-away networks of the same recipe.
 
         Args:
-            everything: photos to draw from; the shipped network is not asked, it has seen photos of both sides.
+            everything: photos to draw from. The shipped network is of no use here: it has learnt photos of both sides.
             classes: names in the order of the outputs.
         """
         photos, training = everything, self._training
@@ -180,13 +180,13 @@ class NetworkFitter:
             right.append(found.argmax(axis=1) == truth[others])
         return claims_of(drawn, right, len(truth))
 
-    def _answer(
+    def _infer(
         self, model: bytes, paths: Sequence[Path], outputs: Sequence[str], stage: str
     ) -> list[NDArray[np.float32]]:
         rows: list[tuple[NDArray[np.float32], ...]] = []
-        answers = infer(Runtime(model), self._training.preprocessing, list(paths), list(outputs), self._tools.map)
-        for answer in answered(paths, answers):
-            rows.append(answer)
+        computed = infer(Runtime(model), self._training.preprocessing, list(paths), list(outputs), self._tools.map)
+        for row in answered(paths, computed):
+            rows.append(row)
             self._tools.progress(stage, len(rows), len(paths))
         return [np.stack([row[number] for row in rows]).astype(np.float32) for number in range(len(outputs))]
 

@@ -18,13 +18,13 @@ from certero.runs.versions import versions
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
-from certero.stages.ask_model import Answers, measure_file, run_head
 from certero.stages.calibrate import fit_temperature_of, without_tables
 from certero.stages.embedder import embed_photos, in_full
 from certero.stages.estimate.plan import Estimate
 from certero.stages.estimate.probe import estimate_probe
 from certero.stages.fitted import Everything, Fitted, Part
 from certero.stages.held_out import HeldOut
+from certero.stages.model_outputs import Outputs, run_head, run_model
 from certero.stages.prepare import Prepared
 from certero.stages.probe_training import TrainedProbe, train_probe
 from certero.stages.random_split import claim_at_random
@@ -63,10 +63,10 @@ class ProbeFitter:
         """Fits the probe on train and val photos, calibrates it, and writes the model file."""
         return self._package(self._train(part, classes), part, classes)
 
-    def ask(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Answers:
-        """The model file's outputs on photos, see `measure_file`."""
+    def run(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Outputs:
+        """The model file's outputs on photos, see `run_model`."""
         assert fitted.head_onnx is not None
-        return measure_file(
+        return run_model(
             fitted.model,
             fitted.head_onnx,
             self._embedder.network_id,

@@ -9,12 +9,12 @@ from typing import Protocol
 
 from certero.config.settings import TrainSettings
 from certero.machine.libraries import require_library
-from certero.stages.ask_model import Answers
 from certero.stages.embedder import loading_embedder
 from certero.stages.estimate.plan import Estimate
 from certero.stages.fit_probe import ProbeFitter
 from certero.stages.fitted import Everything, Fitted, Part
 from certero.stages.held_out import HeldOut
+from certero.stages.model_outputs import Outputs
 from certero.stages.prepare import Prepared
 from certero.stages.tools import Resources
 from certero.stats.random_split import Claims
@@ -43,7 +43,7 @@ class Fitter(Protocol):
         """A model file fitted and calibrated on development photos."""
         ...
 
-    def ask(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Answers:
+    def run(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Outputs:
         """The model file's outputs on photos."""
         ...
 

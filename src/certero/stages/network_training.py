@@ -65,8 +65,8 @@ class TrainedClassifier:
         at: where its training ended.
         fitted_rows: of the development photos, those that updated its weights; those of val among them only once they
             had judged.
-        held_out: what it said of the photos of val, as torch computes it, before it had learnt them.
-        shipped_logits: float64 [m, K], what the network that ships says of the same photos.
+        held_out: its outputs on the photos of val, as torch computes them, before it learnt these photos.
+        shipped_logits: float64 [m, K], outputs of the network that ships on the same photos.
         parameters: trainable numbers.
         sheet: augmented photos, uint8 [H, W, 3].
     """

@@ -48,7 +48,7 @@ class TrainedProbe:
 
     @property
     def held_out(self) -> HeldOut:
-        """What the probes of the folds said of the photos that they had not seen."""
+        """Out-of-fold outputs: those of each fold's probe on the photos held out from it."""
         rows = np.flatnonzero(self.probe.held_out)
         return HeldOut(rows, self.truth[rows], self.probe.oof_logits[rows])
 

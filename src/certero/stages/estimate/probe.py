@@ -18,7 +18,7 @@ from certero.stages.prepare import Prepared
 from certero.stages.probe_training import choose_folds
 from certero.stages.tools import Resources
 
-# The model file's remembered answers are checked on 32 to 63 photos (`measure.py`).
+# Remembered embeddings are checked against the model file on 32 to 63 photos (`stages.model_outputs`).
 _CHECKED = 32
 # Steps of the optimiser: over all strengths of a fold, for the last fit, which starts close to its end, and for one
 # from nothing. Means of 429 barn crops in 3 classes (88, 32, 32) and 2,698 grocery photos in 36 (135, 16, 35).

@@ -91,7 +91,7 @@ class _Clock:
 
 
 def measure_speed(
-    development: Development, rows_fitted: int, n_classes: int, network: Embedder, workers: int, tools: Resources
+    development: Development, rows_fitted: int, n_classes: int, embedder: Embedder, workers: int, tools: Resources
 ) -> Speed:
     """Shows some photos to the network, looks at some again, and fits a little.
 
@@ -99,17 +99,17 @@ def measure_speed(
         development: photos that may be shown; none of a sealed test set.
         rows_fitted: photos that a fold fits on.
         n_classes: K.
-        network: as it would run.
+        embedder: the backbone, as it would run.
         workers: threads.
         tools: cores, caches and progress; features that are computed here are remembered.
     """
     clock = _Clock()
     tools.progress("measure", 0, 3)
     with clock.piece(1):
-        opening = _time_opening(network)
+        opening = _time_opening(embedder)
         # The fit needs it; loading it here keeps that out of what the fit is measured by.
         load_solver()
-    shown, width, showing_wall, showing = _show(development, network, workers, tools, clock)
+    shown, width, showing_wall, showing = _show(development, embedder, workers, tools, clock)
     tools.progress("measure", 1, 3)
     looked, looking = _look(development.paths(), tools, workers, clock)
     tools.progress("measure", 2, 3)
@@ -118,7 +118,7 @@ def measure_speed(
     tools.progress("measure", 3, 3)
     share = min(1.0, max(_LEAST_SHARE, clock.got / clock.wanted))
     # Where a GPU computes, the processor's time says nothing.
-    on_cpu = network.backend.device == "cpu"
+    on_cpu = embedder.backend.device == "cpu"
     photo_seconds = max(showing - opening, showing / 2) / (share * workers) if on_cpu else showing_wall
     return Speed(
         photos=shown,
@@ -132,28 +132,28 @@ def measure_speed(
     )
 
 
-def remembered(hashes: Sequence[str], network: Embedder, tools: Resources) -> set[str]:
-    """The content hashes of photos whose features are remembered of the network's backend."""
-    return set(RememberedFeatures.of(network, tools.features).get(list(dict.fromkeys(hashes))))
+def remembered(hashes: Sequence[str], embedder: Embedder, tools: Resources) -> set[str]:
+    """The content hashes of photos whose embeddings are remembered, as this backend computes them."""
+    return set(RememberedFeatures.of(embedder, tools.features).get(list(dict.fromkeys(hashes))))
 
 
-def _time_opening(network: Embedder) -> float:
-    Runtime(network.onnx)  # the first also loads the library
+def _time_opening(embedder: Embedder) -> float:
+    Runtime(embedder.onnx)  # the first also loads the library
     start = time.thread_time()
     for _number in range(_OPENED):
-        Runtime(network.onnx)
+        Runtime(embedder.onnx)
     return (time.thread_time() - start) / _OPENED
 
 
 def _show(
-    development: Development, network: Embedder, workers: int, tools: Resources, clock: _Clock
+    development: Development, embedder: Embedder, workers: int, tools: Resources, clock: _Clock
 ) -> tuple[int, int, float, float]:
     """Photos that were shown while the clock ran, the width of what came out, wall and processor seconds.
 
     Photos whose features are not remembered yet are taken first, and their features kept.
     """
     different = development.table.unique("content_hash", maintain_order=True)
-    known = remembered(different["content_hash"].to_list(), network, tools)
+    known = remembered(different["content_hash"].to_list(), embedder, tools)
     unknown = different.filter(~pl.col("content_hash").is_in(known))
     with tempfile.TemporaryDirectory() as folder:
         scratch = BlobCache("features", Path(folder)) if unknown.is_empty() else None
@@ -164,9 +164,9 @@ def _show(
             paths, hashes = Development(sample, development.root).paths(), sample["content_hash"].to_list()
             first = min(2 * workers, len(paths) // 2)
             if first:
-                embed_photos(paths[:first], hashes[:first], network, silent)
+                embed_photos(paths[:first], hashes[:first], embedder, silent)
             with clock.piece(workers) as took:
-                found = embed_photos(paths[first:], hashes[first:], network, silent)
+                found = embed_photos(paths[first:], hashes[first:], embedder, silent)
         finally:
             if scratch is not None:
                 scratch.close()

@@ -1,4 +1,4 @@
-"""The exported file on photos: what is reported is what this file answers in ONNX Runtime."""
+"""Outputs of a model file on photos: what is reported is what this very file computes in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _HEAD_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """Of one model file on n photos.
+class Outputs:
+    """What one model file computes of n photos.
 
     Args:
         probabilities: float32 [n, K], calibrated.
@@ -39,7 +39,7 @@ class Answers:
     embeddings: NDArray[np.float32]
 
 
-def measure_file(
+def run_model(
     model: bytes,
     head: bytes,
     network_id: str,
@@ -48,7 +48,7 @@ def measure_file(
     preprocessing: Preprocessing,
     tools: Resources,
     stage: str,
-) -> Answers:
+) -> Outputs:
     """Runs a model file on photos, each photo through the whole file unless its embedding is remembered.
 
     An embedding is remembered by the pixels, the preprocessing and the very graph and runtime that computed it; the
@@ -73,16 +73,16 @@ def measure_file(
     missing = {key: photo for key, photo in zip(content_hashes, photos, strict=True) if key not in rows}
     files = list(missing.values())
     done = len(photos) - len(files)
-    answers = infer(network, preprocessing, files, ["probabilities", "embedding"], tools.map)
-    for key, answer in zip(missing, answered(files, answers), strict=True):
-        rows[key] = (answer[0], answer[1])
-        remembered.put(key, answer[1])
+    computed = infer(network, preprocessing, files, ["probabilities", "embedding"], tools.map)
+    for key, (probabilities, embedding) in zip(missing, answered(files, computed), strict=True):
+        rows[key] = (probabilities, embedding)
+        remembered.put(key, embedding)
         done += 1
         tools.progress(stage, done, len(photos))
     remembered.save()
     if done < len(photos) or not files:
         tools.progress(stage, len(photos), len(photos))
-    return Answers(
+    return Outputs(
         np.stack([rows[key][0] for key in content_hashes]),
         np.stack([rows[key][1] for key in content_hashes]),
     )
@@ -107,7 +107,7 @@ def _agreed(
     preprocessing: Preprocessing,
     tools: Resources,
 ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Probabilities and embeddings by content hash, or nothing where the file itself answers otherwise."""
+    """Probabilities and embeddings by content hash, or nothing where the file itself computes others."""
     if not embeddings:
         return {}
     keys = list(embeddings)
@@ -115,8 +115,8 @@ def _agreed(
     rows = {key: (row, embeddings[key]) for key, row in zip(keys, probabilities, strict=True)}
     places = dict(zip(content_hashes, photos, strict=True))
     sample = keys[:: max(1, len(keys) // _CHECKED)]
-    answers = infer(network, preprocessing, [places[key] for key in sample], ["probabilities"], tools.map)
-    for key, answer in zip(sample, answers, strict=True):
-        if isinstance(answer, PhotoError) or np.abs(answer[0] - rows[key][0]).max() > _TOLERANCE:
+    computed = infer(network, preprocessing, [places[key] for key in sample], ["probabilities"], tools.map)
+    for key, row in zip(sample, computed, strict=True):
+        if isinstance(row, PhotoError) or np.abs(row[0] - rows[key][0]).max() > _TOLERANCE:
             return {}
     return rows
