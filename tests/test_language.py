@@ -33,6 +33,7 @@ from certero.errors import ConfigError, PhotoError
 from certero.interchange import Json
 from certero.language import LANGUAGES, translate, use_language
 from certero.pipelines.train import Run
+from certero.records.metrics import Metrics
 from certero.report.page import render
 from certero.sentences import in_a_row, message, sentence, sentences
 
@@ -143,14 +144,18 @@ def _examples() -> list[Json]:
 def test_every_word_of_a_report_and_of_the_results_is_looked_up(example: int) -> None:
     metrics = _examples()[example]
     language._catalogue.set(_Brackets())
-    page = render(metrics, {}, pictures(metrics["data"]["classes"], 4))
+    page = render(Metrics.from_json(metrics), {}, pictures(metrics["data"]["classes"], 4))
     for machine in (
         r'<span class="path">.*?</span>',
         r'<td class="path">.*?</td>',
         r'<t(d|able) [^>]*lang="en".*?</t\1>',
     ):
         page = re.sub(machine, "", page, flags=re.DOTALL)
-    shown = [*re.findall(r'(?:aria-label|data-name)="([^"]*)"', page), text_of(page), *summarise(metrics)]
+    shown = [
+        *re.findall(r'(?:aria-label|data-name)="([^"]*)"', page),
+        text_of(page),
+        *summarise(Metrics.from_json(metrics)),
+    ]
     data = " ".join([*metrics["data"]["classes"], metrics["data"]["name"], json.dumps(metrics["model"])])
     data += json.dumps([metrics["versions"], metrics["requirements"], metrics["test"] and metrics["test"]["slices"]])
     data += " certero EXIF min txt beds metrics json"
@@ -169,7 +174,7 @@ def _outside(text: str) -> str:
 
 def test_the_spanish_report_says_so_and_speaks_spanish() -> None:
     use_language("es")
-    page = render(beds(), CONFIG, pictures(BEDS, 2))
+    page = render(Metrics.from_json(beds()), CONFIG, pictures(BEDS, 2))
     assert '<html lang="es">' in page
     text = text_of(page)
     assert "¿Qué muestra una foto: empty, lying, standing?" in text
@@ -177,7 +182,7 @@ def test_the_spanish_report_says_so_and_speaks_spanish() -> None:
     for heading in ("¿Se puede confiar, y por qué?", "Dónde falla", "Qué hacer ahora", "Cómo se midió"):
         assert heading in text
     use_language("en")
-    assert "Where it fails" in render(beds(), CONFIG, [])
+    assert "Where it fails" in render(Metrics.from_json(beds()), CONFIG, [])
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -274,7 +279,7 @@ def test_an_unknown_language_costs_one_line_and_no_work(
 def test_results_speak_the_language_and_json_does_not(small_run: Run, small_barn: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.html"
     spanish = certero.evaluate(small_run.path, small_barn / "beds.csv", lang="es", report=report)
-    assert any("ADVERTENCIA" in line for line in summarise(spanish))
+    assert any("ADVERTENCIA" in line for line in summarise(Metrics.from_json(spanish)))
     assert '<html lang="es">' in report.read_text("utf-8")
     english = certero.evaluate(small_run.path, small_barn / "beds.csv", lang="en")
     for metrics in (spanish, english):

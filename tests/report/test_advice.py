@@ -11,10 +11,13 @@ from report_examples import BEDS, beds, body_of, metrics_of, quantity, shop
 
 from certero.interchange import Json
 from certero.photos.listing import NO_CLASS
-from certero.records.scores import Scores
-from certero.report.advice import MOST_ADVICE, Advice, advise
-from certero.report.figures import choose_headline
-from certero.report.trust import Reason, _calibrated, _complete, calibration_sentence, reasons, verdict
+from certero.records.metrics import Headline, Metrics
+from certero.records.metrics import headline as choose
+from certero.records.scores import ReliabilityBin, Scores
+from certero.report import advice as advices
+from certero.report import trust
+from certero.report.advice import MOST_ADVICE, Advice
+from certero.report.trust import Reason, _calibrated, _complete, verdict
 from certero.stats import requirements, scores
 from certero.stats.intervals import proportion
 from certero.stats.requirements import Requirement, parse_requirement
@@ -28,16 +31,32 @@ def score(*photos: Any, **settings: Any) -> Json:
     return scores.score(*photos, **settings).to_json()
 
 
+def headline_of(metrics: Json) -> Headline:
+    return choose(Metrics.from_json(metrics))
+
+
+def advise(metrics: Json) -> list[Advice]:
+    return advices.advise(Metrics.from_json(metrics), headline_of(metrics))
+
+
+def reasons(metrics: Json) -> list[Reason]:
+    return trust.reasons(Metrics.from_json(metrics), headline_of(metrics))
+
+
+def calibration_sentence(rows: list[Json]) -> str | None:
+    return trust.calibration_sentence([ReliabilityBin.from_json(row) for row in rows])
+
+
 def advice_on(metrics: Json) -> dict[str, Advice]:
     """The first advice of each rule."""
     found: dict[str, Advice] = {}
-    for item in advise(metrics, choose_headline(metrics)):
+    for item in advise(metrics):
         found.setdefault(item.rule, item)
     return found
 
 
 def reasons_on(metrics: Json) -> dict[str, Reason]:
-    return {reason.title: reason for reason in reasons(metrics, choose_headline(metrics))}
+    return {reason.title: reason for reason in reasons(metrics)}
 
 
 def good(**more: Any) -> Json:
@@ -49,23 +68,23 @@ def good(**more: Any) -> Json:
 def test_a_good_run_gets_no_advice_but_to_measure_elsewhere_and_full_trust() -> None:
     metrics = good()
     assert set(advice_on(metrics)) == {"nothing"}
-    headline = choose_headline(metrics)
-    assert verdict(reasons(metrics, headline), headline).startswith("Yes:")
+    headline = headline_of(metrics)
+    assert verdict(reasons(metrics), headline).startswith("Yes:")
 
 
 def test_a_sealed_test_is_to_be_opened_and_is_neither_trusted_nor_doubted() -> None:
     metrics = metrics_of(None, BEDS)
     assert set(advice_on(metrics)) == {"sealed"}
-    headline = choose_headline(metrics)
-    assert "no figure yet" in verdict(reasons(metrics, headline), headline)
+    headline = headline_of(metrics)
+    assert "no figure yet" in verdict(reasons(metrics), headline)
 
 
 def test_photos_seen_in_training_are_not_trusted() -> None:
     seen = {"exact": 600, "near": None, "reason": "x", "unseen": None}
     metrics = good(seen=seen, evaluation="evaluate")
     assert set(advice_on(metrics)) == {"contaminated"}
-    headline = choose_headline(metrics)
-    assert verdict(reasons(metrics, headline), headline) == "Not yet."
+    headline = headline_of(metrics)
+    assert verdict(reasons(metrics), headline) == "Not yet."
     partly = good(seen=seen | {"exact": 20, "unseen": good()["test"]}, evaluation="evaluate")
     assert reasons_on(partly)["Photos that the model knows were taken out"].mark == "careful"
 
@@ -73,7 +92,7 @@ def test_photos_seen_in_training_are_not_trusted() -> None:
 def test_no_better_than_the_most_frequent_class_is_said_first() -> None:
     counts = np.array([[90, 0, 0], [6, 1, 0], [3, 0, 0]])
     metrics = metrics_of(body_of(counts, BEDS, "wilson", 0.05), BEDS)
-    assert advise(metrics, choose_headline(metrics))[0].rule == "guessing"
+    assert advise(metrics)[0].rule == "guessing"
     assert reasons_on(metrics)["It may be no better than guessing"].mark == "bad"
     assert "guessing" not in advice_on(good())
 
@@ -135,7 +154,7 @@ def test_a_clearly_weak_part_is_named_and_a_small_or_unclear_one_is_not() -> Non
 def test_a_confusable_pair_is_named_once_whichever_way_it_goes() -> None:
     counts = np.array([[170, 30, 0], [28, 172, 0], [2, 0, 198]])
     metrics = metrics_of(body_of(counts, BEDS, "wilson", 0.02), BEDS)
-    pairs = [item for item in advise(metrics, choose_headline(metrics)) if item.rule == "pair"]
+    pairs = [item for item in advise(metrics) if item.rule == "pair"]
     assert [pair.title for pair in pairs] == ["Look at empty and lying side by side"]
     assert "30 of 200 photos of empty were called lying" in pairs[0].text
 
@@ -190,9 +209,9 @@ def test_many_openings_ask_for_fresh_photos() -> None:
     assert "opened 3 times" in advice_on(good(openings=3))["openings"].text
     assert "openings" not in advice_on(good(openings=2))
     metrics = good(openings=1)
-    headline = choose_headline(metrics)
+    headline = headline_of(metrics)
     assert reasons_on(metrics)["The test photos are no longer fresh"].mark == "careful"
-    assert verdict(reasons(metrics, headline), headline).startswith("Yes, with care")
+    assert verdict(reasons(metrics), headline).startswith("Yes, with care")
 
 
 @pytest.mark.parametrize("evaluation", ["split", "cv"])
@@ -228,20 +247,20 @@ def test_the_advice_stays_short() -> None:
         judge(parse_requirement(f"recall[Product-{number:02d}]>=0.999"), metrics["test"]) for number in range(1, 10)
     ]
     metrics["requirements"] = bars
-    assert len(advise(metrics, choose_headline(metrics))) == MOST_ADVICE
+    assert len(advise(metrics)) == MOST_ADVICE
 
 
 def test_any_part_of_the_metrics_may_be_missing() -> None:
     whole = beds()
     for key in whole:
         for metrics in ({k: v for k, v in whole.items() if k != key}, whole | {key: None}):
-            advise(metrics, choose_headline(metrics))
-            reasons(metrics, choose_headline(metrics))
+            advise(metrics)
+            reasons(metrics)
     for key in whole["test"]:
         metrics = copy.deepcopy(whole)
         metrics["test"][key] = None
-        advise(metrics, choose_headline(metrics))
-        reasons(metrics, choose_headline(metrics))
+        advise(metrics)
+        reasons(metrics)
 
 
 def test_the_sentence_on_calibration_speaks_of_the_photos_near_90_percent() -> None:
@@ -252,7 +271,7 @@ def test_the_sentence_on_calibration_speaks_of_the_photos_near_90_percent() -> N
     assert near == "Where the model says about 91\u00a0%, it is right in 84\u00a0% (30 photos)."
     none = calibration_sentence([row(0.5, 0.4, 10), row(0.99, 0.99, 30)])
     assert none == "On average the model says 87\u00a0%, and it is right in 84\u00a0% (40 photos)."
-    assert calibration_sentence([]) is calibration_sentence(None) is None
+    assert calibration_sentence([]) is None
 
 
 def _sure(photos: int, confidence: float, right: float, before: float | None = None) -> Reason:
@@ -264,7 +283,7 @@ def _sure(photos: int, confidence: float, right: float, before: float | None = N
         "before_calibration": None if before is None else {"ece": before, "reliability": []},
         "design_effect": 1.0,
     }
-    found = _calibrated(body)
+    found = _calibrated(Scores.from_json(body))
     assert found is not None
     return found
 
@@ -291,10 +310,11 @@ def test_the_tick_of_calibration_takes_photos_enough_and_probabilities_that_are_
 
 def test_nothing_was_lost_is_not_said_beside_files_that_were_passed_over() -> None:
     counts = {"photos": 60, "used": 60, "passed_over": {}}
-    assert _complete({"counts": counts}) == Reason("good", "No photo was lost", "All 60 were read and used.")
-    beside = _complete({"counts": counts | {"passed_over": {".xyz": 15}}})
+    complete = _complete(Metrics.from_json({"counts": counts}))
+    assert complete == Reason("good", "No photo was lost", "All 60 were read and used.")
+    beside = _complete(Metrics.from_json({"counts": counts | {"passed_over": {".xyz": 15}}}))
     assert beside is not None
     assert (beside.mark, "15 .xyz" in beside.text, "lost" in beside.title) == ("note", True, False)
-    lost = _complete({"counts": counts | {"passed_over": {NO_CLASS: 3}}})
+    lost = _complete(Metrics.from_json({"counts": counts | {"passed_over": {NO_CLASS: 3}}}))
     assert lost is not None
     assert lost.mark == "careful"

@@ -29,11 +29,20 @@ from report_examples import (
 
 from certero.errors import OutputError
 from certero.interchange import Json
-from certero.report import charts, figures
-from certero.report.page import MOST_PICTURES, render, write_report
-from certero.report.pictures import thumbnail
+from certero.records.metrics import Metrics
+from certero.records.photo_counts import SeparationFacts
+from certero.records.quantity import Quantity
+from certero.records.scores import Confusion, Scores
+from certero.report import charts, figures, page
+from certero.report.page import MOST_PICTURES, write_report
+from certero.report.pictures import Mistake, thumbnail
 from certero.stats.requirements import judge, parse_requirement
 from certero.stats.scores import Resamples, score
+
+
+def render(metrics: Json, config: Json, mistakes: list[Mistake]) -> str:
+    """The report on stored metrics."""
+    return page.render(Metrics.from_json(metrics), config, mistakes)
 
 
 class Balance(html.parser.HTMLParser):
@@ -73,7 +82,7 @@ def parse(page: str) -> Balance:
 @pytest.mark.parametrize("metrics", [shop(), beds()], ids=["shop", "beds"])
 def test_the_report_is_one_well_formed_file_that_asks_for_nothing(metrics: Json, tmp_path: Path) -> None:
     output = tmp_path / "report.html"
-    write_report(output, metrics=metrics, config=CONFIG, mistakes=pictures(BEDS, 30))
+    write_report(output, metrics=Metrics.from_json(metrics), config=CONFIG, mistakes=pictures(BEDS, 30))
     page = output.read_text(encoding="utf-8")
     parsed = parse(page)
     assert "script" not in parsed.seen
@@ -135,7 +144,7 @@ def test_every_figure_of_a_chart_is_drawn_where_it_lies() -> None:
     body = beds()["test"]
     page = render(metrics_of(body, BEDS, random_split_accuracy=quantity(0.974, 0.01)), {}, [])
     chart = page[page.index('class="dots"') :]
-    axis = charts.dots_axis(charts.answer_dots(body, {"random_split_accuracy": quantity(0.974, 0.01)}))
+    axis = charts.dots_axis(charts.answer_dots(Scores.from_json(body), Quantity.from_json(quantity(0.974, 0.01))))
     assert axis.marks == (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     places = [float(place) for place in re.findall(r'class="dot" d="M([\d.]+)', chart)[:3]]
     expected = [body["accuracy"]["value"], 0.974, body["majority_class_accuracy"]["value"]]
@@ -156,15 +165,15 @@ def test_the_reliability_diagram_shows_what_the_scorer_measured() -> None:
     random = np.random.default_rng(5)
     probabilities = random.dirichlet([0.4, 0.4, 0.4], 300)
     truth = np.array([random.choice(3, p=row) for row in probabilities])
-    body = score(probabilities, truth, BEDS, resamples=Resamples(50)).to_json()
-    assert sum(row["n"] for row in body["reliability"]) == 300
-    chart = charts.reliability_chart(body["reliability"])
+    body = score(probabilities, truth, BEDS, resamples=Resamples(50))
+    assert sum(row.n for row in body.reliability) == 300
+    chart = charts.reliability_chart(body.reliability)
     assert chart is not None
-    assert len(chart.bins) == len(body["reliability"])
-    page = render(metrics_of(body, BEDS), {}, [])
+    assert len(chart.bins) == len(body.reliability)
+    page = render(metrics_of(body.to_json(), BEDS), {}, [])
     assert page.count("<circle") == len(chart.bins)
     assert re.search(r"Where the model says about \d+ %, it is right in \d+ % \(\d+ photos\)", text_of(page))
-    assert charts.reliability_chart([]) is charts.reliability_chart(None) is None
+    assert charts.reliability_chart([]) is None
 
 
 def test_the_fading_of_likeness_is_drawn_where_time_separates() -> None:
@@ -173,12 +182,12 @@ def test_the_fading_of_likeness_is_drawn_where_time_separates() -> None:
     page = render(beds() | {"separation": timed}, {}, [])
     assert page.count("<circle") == len(decay)
     assert "one block" in page
-    chart = charts.decay_chart(timed)
+    chart = charts.decay_chart(SeparationFacts.from_json(timed))
     assert chart is not None
     assert [x for x, _y in chart.points] == sorted(x for x, _y in chart.points)
     assert (chart.points[0][0], chart.points[-1][0]) == (0, 100)
     assert [words.replace("\u00a0", " ") for _x, words in chart.marks] == ["5 min", "30 min", "4 h", "12 h"]
-    assert charts.decay_chart({"decay": decay[:1]}) is None
+    assert charts.decay_chart(SeparationFacts.from_json({"decay": decay[:1]})) is None
     assert "how alike they are" not in render(shop(), {}, [])
 
 
@@ -222,7 +231,7 @@ def test_odd_class_names_and_paths_are_shown_not_obeyed(tmp_path: Path) -> None:
     metrics["notes"] = ["</ul><script>"]
     metrics["listed"]["unreadable"] = [{"path": "odd\udcff<b>.jpg", "problem": "</table>"}]
     output = tmp_path / "report.html"
-    write_report(output, metrics=metrics, config={"<i>": "</html>"}, mistakes=pictures(odd, 6))
+    write_report(output, metrics=Metrics.from_json(metrics), config={"<i>": "</html>"}, mistakes=pictures(odd, 6))
     page = output.read_text(encoding="utf-8")
     parsed = parse(page)
     assert "script" not in parsed.seen
@@ -268,8 +277,8 @@ def test_a_missing_interval_is_explained_in_plain_words() -> None:
 
 
 def test_classes_come_worst_first() -> None:
-    rows = figures.rank_classes(shop()["test"])
-    f1 = [row.f1["value"] for row in rows if row.f1]
+    rows = figures.rank_classes(Scores.from_json(shop()["test"]))
+    f1 = [row.f1.value for row in rows if row.f1]
     assert len(f1) == 36
     assert f1 == sorted(f1)
     text = text_of(render(beds(), {}, []))
@@ -289,13 +298,13 @@ def test_a_single_class_folder_shows_no_precision() -> None:
 
 
 def test_the_confusions_account_for_every_photo() -> None:
-    confusion = {"classes": ["a", "b"], "counts": [[5, 3], [1, 0]], "no_label": [2, 4]}
+    confusion = Confusion(("a", "b"), ((5, 3), (1, 0)), (2, 4))
     top = [(c.label, c.predicted, c.count, c.total) for c in figures.top_confusions(confusion)]
     assert top == [("b", None, 4, 5), ("a", "b", 3, 10), ("a", None, 2, 10), ("b", "a", 1, 5)]
     rows = figures.heat_rows(confusion)
-    assert [[count for count, _ in row.cells] for row in rows] == confusion["counts"]
+    assert [[count for count, _ in row.cells] for row in rows] == [[5, 3], [1, 0]]
     assert [row.unnamed for row in rows] == [(2, 2), (4, 8)]
-    rare = figures.heat_rows({"classes": ["a", "b"], "counts": [[9999, 1], [0, 0]]})
+    rare = figures.heat_rows(Confusion(("a", "b"), ((9999, 1), (0, 0))))
     assert rare[0].cells == [(9999, 10), (1, 1)], "a single mistake in 10,000 stays visible"
     assert rare[1].cells == [(0, 0), (0, 0)]
 
@@ -313,8 +322,8 @@ def test_many_classes_lead_with_the_top_confusions_and_fold_the_matrix() -> None
 
 def test_requirements_show_their_verdict_and_figures() -> None:
     text = text_of(render(beds(), {}, []))
-    assert "precision>=0.85 ✓ met precision 0.900 (0.870 to 0.930)" in text
-    assert "recall[standing]>=0.8 ? cannot tell 0.330 (too few groups for an interval)" in text
+    assert "accuracy>=0.85 ✓ met accuracy 0.900 (0.870 to 0.930)" in text
+    assert "recall[standing]>=0.8 ? cannot tell standing 0.330 (too few groups for an interval)" in text
     assert "f1>=0.8 ✗ not met standing 0.340 (0.140 to 0.540), empty 0.930 (0.910 to 0.950)" in text
 
 
@@ -356,42 +365,40 @@ def test_photos_left_out_are_counted_and_named() -> None:
     assert "Passed over, and not looked at as photos: 15 .xyz" in said
 
 
+def of_many(*ends: float | None) -> figures.OfMany | None:
+    return figures.of_many(Quantity(*ends, "wilson", 100))
+
+
 def test_a_share_near_all_or_none_is_never_rounded_to_it() -> None:
     assert figures.percent(1.0, 0) == "100\u00a0%"
     assert figures.percent(0.0, 0) == "0\u00a0%"
     assert figures.percent(0.9996, 0) == "99.96\u00a0%"
     assert figures.percent(0.0004, 1) == "0.04\u00a0%"
-    assert figures.of_many({"value": 0.998, "low": 0.99, "high": 0.9995}) == {
-        "base": 10000,
-        "value": 9980,
-        "low": 9900,
-        "high": 9995,
-    }
-    assert figures.of_many(quantity(1.0, None)) == {"base": 100, "value": 100}
-    assert figures.of_many(quantity(None)) is None
+    assert of_many(0.998, 0.99, 0.9995) == figures.OfMany(10000, 9980, 9900, 9995)
+    assert of_many(1.0, None, None) == figures.OfMany(100, 100, None, None)
+    assert of_many(None, None, None) is None
     assert figures.percent(float("nan")) == figures.percent(None) == figures.MISSING
 
 
 def test_the_most_frequent_class_is_named_only_when_it_is_the_one_counted() -> None:
+    def named(body: Json) -> str | None:
+        return figures.most_frequent_class(Scores.from_json(body))
+
     body = beds()["test"]
-    assert figures.most_frequent_class(body) == "empty"
-    assert figures.most_frequent_class(body | {"majority_class_accuracy": 0.3}) is None
-    assert (
-        figures.most_frequent_class(
-            {"n": 4, "majority_class_accuracy": 0.5, "per_class": {"a": {"n": 2}, "b": {"n": 2}}}
-        )
-        is None
-    )
+    assert named(body) == "empty"
+    assert named(body | {"majority_class_accuracy": quantity(0.3)}) is None
+    tied = {"n": 4, "majority_class_accuracy": quantity(0.5), "per_class": {"a": {"n": 2}, "b": {"n": 2}}}
+    assert named(tied) is None
 
 
 def test_an_unwritable_place_leaves_the_earlier_report_and_no_fragment(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"report\.html must be writable"):
-        write_report(tmp_path / "missing" / "report.html", metrics=beds(), config={}, mistakes=[])
+        write_report(tmp_path / "missing" / "report.html", metrics=Metrics.from_json(beds()), config={}, mistakes=[])
     taken = tmp_path / "report.html"
     taken.mkdir()
     (taken / "kept.txt").write_text("kept")
     with pytest.raises(OutputError):
-        write_report(taken, metrics=beds(), config={}, mistakes=[])
+        write_report(taken, metrics=Metrics.from_json(beds()), config={}, mistakes=[])
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert (taken / "kept.txt").read_text() == "kept"
 
@@ -427,9 +434,10 @@ import sys
 sys.modules["jinja2"] = None
 from pathlib import Path
 from certero.errors import MissingExtra
+from certero.records.metrics import Metrics
 from certero.report.page import write_report
 try:
-    write_report(Path(sys.argv[1]), metrics={}, config={}, mistakes=[])
+    write_report(Path(sys.argv[1]), metrics=Metrics.from_json({}), config={}, mistakes=[])
 except MissingExtra as error:
     print(error)
 """

@@ -10,6 +10,7 @@ from pages import PAPER_PX, WEAK_CONTRAST
 from report_examples import BEDS, CONFIG, SHOP, beds, pictures, shop
 
 from certero.language import use_language
+from certero.records.metrics import Metrics
 from certero.report.page import write_report
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def reports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     separation = beds()["separation"] | {"decay": [[5, 0.86], [60, 0.72], [720, 0.54]]}
     examples = {"beds": (beds() | {"separation": separation}, BEDS), "shop": (shop(), SHOP)}
     for name, (metrics, classes) in examples.items():
-        write_report(folder / f"{name}.html", metrics=metrics, config=CONFIG, mistakes=pictures(classes, 24))
+        page = folder / f"{name}.html"
+        write_report(page, metrics=Metrics.from_json(metrics), config=CONFIG, mistakes=pictures(classes, 24))
     use_language("en")
     return {name: folder / f"{name}.html" for name in examples}
 

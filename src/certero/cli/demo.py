@@ -55,6 +55,7 @@ def command(
     """Runs `certero demo`; `ABOUT` says what it does."""
     check_target(as_json, "--json")
     from certero.pipelines.demo import demo
+    from certero.records.metrics import Metrics
 
     with show_progress(quiet) as progress:
         command = ["certero", "demo", *sys.argv[2:]]
@@ -63,7 +64,7 @@ def command(
         print_json(run.metrics, as_json)
     if as_json == "-":
         return
-    print_summary(run.metrics)
+    print_summary(Metrics.from_json(run.metrics))
     print_places([(_("Report"), run.report), (_("Model"), run.model), (_("Barn"), output / "barn")])
     if open_report and sys.stdout.isatty():
         import webbrowser

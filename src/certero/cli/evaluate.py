@@ -67,9 +67,10 @@ def command(
     check_targets({"--json": as_json, "--report": report}, [*of_model(model), data])
     from certero.config.parsing import parse_label_level
     from certero.pipelines.evaluate import evaluate
+    from certero.records.metrics import Metrics
 
     with show_progress(quiet) as progress:
-        metrics = evaluate(
+        answer = evaluate(
             model,
             data,
             split=split,
@@ -88,11 +89,12 @@ def command(
             lang=lang,
         )
     if as_json is not None:
-        print_json(metrics, as_json)
+        print_json(answer, as_json)
+    metrics = Metrics.from_json(answer)
     # With --unknown nothing was judged that could have been seen.
-    if as_json == "-" and metrics["seen"] and metrics["seen"]["warning"]:
+    if as_json == "-" and metrics.seen is not None and metrics.seen.warning:
         # The figures may go into a program unseen; this must not.
-        print_warning(metrics["seen"]["warning"])
+        print_warning(metrics.seen.warning)
     if as_json != "-":
         print_summary(metrics)
         if report is not None:

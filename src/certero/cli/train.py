@@ -72,6 +72,7 @@ def command(
         _say_plan(data, recipe or "probe", output, as_json, quiet, settings)
         return
     from certero.pipelines.train import train
+    from certero.records.metrics import Metrics
 
     with show_progress(quiet) as progress:
         run = train(
@@ -84,13 +85,14 @@ def command(
             lang=lang,
             **settings,
         )
+    metrics = Metrics.from_json(run.metrics)
     if as_json is not None:
         print_json(run.metrics, as_json)
     if as_json != "-":
-        print_summary(run.metrics)
+        print_summary(metrics)
         print_places([(_("Report"), run.report), (_("Model"), run.model)])
     if strict:
-        check_strict(run.metrics)
+        check_strict(metrics)
 
 
 def _say_plan(

@@ -137,7 +137,7 @@ def evaluate(
         )
     answer = metrics.to_json()
     if report is not None:
-        _write_report(Path(report), predictor, judged, answer, data, command)
+        _write_report(Path(report), predictor, judged, metrics, data, command)
     return answer
 
 
@@ -249,7 +249,7 @@ def _write_report(
     output: Path,
     predictor: Predictor,
     judged: _Judged,
-    metrics: Json,
+    metrics: Metrics,
     data: Path,
     command: Sequence[str] | None,
 ) -> None:

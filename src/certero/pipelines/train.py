@@ -183,7 +183,7 @@ def _train(
         config = tomllib.loads(resolved.to_toml()) | {"data": str(data), "command": shlex.join(command or ())}
         answer = metrics.to_json()
         write_whole(work / "metrics.json", json_text(answer, indent=1) + "\n")
-        write_report(work / "report.html", metrics=answer, config=config, mistakes=mistakes, augmented=_sheet(fitted))
+        write_report(work / "report.html", metrics=metrics, config=config, mistakes=mistakes, augmented=_sheet(fitted))
         forget(folder)
     return Run(folder.place, answer)
 

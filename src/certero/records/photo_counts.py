@@ -36,7 +36,8 @@ class SeparationFacts(Record):
     def to_json(self) -> Json:
         """All fields of a split; of an evaluation the first four."""
         found = Record.to_json(self)
-        return found if self.decay is not None else {name: found[name] for name in tuple(found)[:4]}
+        apart = (self.gap_minutes, self.group_by, self.decay) != (None, None, None)
+        return found if apart else {name: found[name] for name in tuple(found)[:4]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from certero.interchange import Json
 from certero.language import _, ngettext
+from certero.records.metrics import Headline, Metrics
+from certero.records.quantity import Quantity
+from certero.records.scores import Scores
 from certero.report.figures import (
-    Headline,
-    has_interval,
     known,
-    majority,
     number,
     percent,
     points,
@@ -21,6 +20,7 @@ from certero.report.figures import (
     top_confusions,
 )
 from certero.stats.intervals import FEWEST_GROUPS, photos_to_halve
+from certero.stats.requirements import CANNOT_TELL, NOT_MET
 
 #: Longer lists are not read.
 MOST_ADVICE = 8
@@ -54,7 +54,7 @@ class Advice:
     text: str
 
 
-def advise(metrics: Json, headline: Headline) -> list[Advice]:
+def advise(metrics: Metrics, headline: Headline) -> list[Advice]:
     """The advice, the most urgent first, at most `MOST_ADVICE`."""
     body = headline.body
     found: list[Advice] = []
@@ -78,10 +78,10 @@ def advise(metrics: Json, headline: Headline) -> list[Advice]:
     return found[:MOST_ADVICE]
 
 
-def _photos_to_halve(quantity: Json) -> int | None:
-    if not has_interval(quantity) or not known(quantity.get("value")):
+def _photos_to_halve(quantity: Quantity) -> int | None:
+    if quantity.interval is None or not known(quantity.value):
         return None
-    return photos_to_halve(quantity["value"], quantity["low"], quantity["high"], quantity.get("n") or 0)
+    return photos_to_halve(quantity.value, *quantity.interval, quantity.n)
 
 
 def round_up(count: float) -> int:
@@ -95,28 +95,28 @@ def round_up(count: float) -> int:
     return -(-whole // step) * step
 
 
-def _more(metrics: Json, body: Json, count: int) -> str:
+def _more(metrics: Metrics, body: Scores, count: int) -> str:
     """So many photos more, in words: of test, where only a part of new photos becomes test photos."""
-    used = (metrics.get("counts") or {}).get("used")
-    if metrics.get("evaluation") == "split" and known(used) and used and known(body.get("n")) and body["n"]:
-        total = round_up(count * used / body["n"])
+    used = metrics.counts.used
+    if metrics.evaluation == "split" and used and body.n:
+        total = round_up(count * used / body.n)
         text = _("about %(count)s more photos (a part of them becomes test photos)")
         return text % {"count": number(total)}
-    if metrics.get("evaluation") == "given":
+    if metrics.evaluation == "given":
         return _("about %(count)s more test photos") % {"count": number(round_up(count))}
     return _("about %(count)s more photos") % {"count": number(round_up(count))}
 
 
-def _dependent(body: Json) -> str:
-    if not known(body.get("groups")):
+def _dependent(body: Scores) -> str:
+    if body.groups is None:
         return ""
     return " " + _("Take them at other times or places: more of the same moments add little.")
 
 
-def _guessing(_metrics: Json, body: Json) -> Iterator[Advice]:
-    accuracy, guess = body.get("accuracy") or {}, majority(body)["value"]
-    shown = sum(bool(row.get("n")) for row in (body.get("per_class") or {}).values())
-    if known(guess) and has_interval(accuracy) and accuracy["low"] <= guess and shown > 1:
+def _guessing(_metrics: Metrics, body: Scores) -> Iterator[Advice]:
+    ends, guess = body.accuracy.interval, body.majority_class_accuracy.value
+    shown = sum(bool(scores.n) for scores in body.per_class.values())
+    if known(guess) and ends is not None and ends[0] <= guess and shown > 1:
         text = _(
             "The interval reaches down to what always naming the most frequent class gives. Check the labels, look "
             "whether a person can tell the classes apart in these photos, and collect more of the rare classes."
@@ -124,15 +124,14 @@ def _guessing(_metrics: Json, body: Json) -> Iterator[Advice]:
         yield Advice("guessing", _("Do not use the model yet"), text)
 
 
-def _bars(metrics: Json, body: Json) -> Iterator[Advice]:
-    for item in metrics.get("requirements") or []:
-        figures = item.get("figures") if isinstance(item, dict) else None
-        if not isinstance(figures, list) or item.get("verdict") not in ("not met", "cannot tell"):
+def _bars(metrics: Metrics, body: Scores) -> Iterator[Advice]:
+    for item in metrics.requirements:
+        if item.verdict not in (NOT_MET, CANNOT_TELL):
             continue
-        decisive = [figure for figure in figures if figure.get("verdict") == item["verdict"]]
-        names = ", ".join(dict.fromkeys(str(figure["class"]) for figure in decisive[:6] if figure.get("class")))
-        what = {"bar": item.get("require"), "classes": names}
-        if item["verdict"] == "not met":
+        decisive = [figure for figure in item.figures if figure.verdict == item.verdict]
+        names = ", ".join(dict.fromkeys(figure.label for figure in decisive[:6] if figure.label))
+        what = {"bar": item.require, "classes": names}
+        if item.verdict == NOT_MET:
             text = _("The whole interval misses the bar. More test photos will not change that; a better model might.")
             if names:
                 text = (
@@ -141,7 +140,7 @@ def _bars(metrics: Json, body: Json) -> Iterator[Advice]:
                 )
             yield Advice("bar_not_met", _("%(bar)s is not met") % what, text)
             continue
-        counts = [_photos_to_halve(figure) for figure in decisive]
+        counts = [_photos_to_halve(figure.quantity) for figure in decisive]
         known_counts = [count for count in counts if count is not None]
         if known_counts and len(known_counts) == len(counts):
             more = {"more": _more(metrics, body, max(known_counts))}
@@ -156,36 +155,34 @@ def _bars(metrics: Json, body: Json) -> Iterator[Advice]:
         yield Advice("bar_open", _("%(bar)s cannot be told yet") % what, text)
 
 
-def _too_few_groups(_metrics: Json, body: Json) -> Iterator[Advice]:
-    accuracy = body.get("accuracy") or {}
-    if accuracy.get("method") != "too_few_groups":
+def _too_few_groups(_metrics: Metrics, body: Scores) -> Iterator[Advice]:
+    if body.accuracy.method != "too_few_groups":
         return
     text = _(
         "An interval needs test photos from at least %(fewest)s separate times or groups; here there are %(groups)s. "
         "Days, cameras or places that are new help; more photos of the same do not."
     )
-    values = {"fewest": FEWEST_GROUPS, "groups": number(body.get("groups"))}
+    values = {"fewest": FEWEST_GROUPS, "groups": number(body.groups)}
     yield Advice("too_few_groups", _("Collect photos from more times or places"), text % values)
 
 
-def _parts(_metrics: Json, body: Json) -> Iterator[Advice]:
-    accuracy = (body.get("accuracy") or {}).get("value")
-    rows = [row for row in body.get("slices") or [] if isinstance(row, dict) and has_interval(row.get("accuracy"))]
+def _parts(_metrics: Metrics, body: Scores) -> Iterator[Advice]:
+    accuracy = body.accuracy.value
     if not known(accuracy):
         return
-    weak = [row for row in rows if is_weak_part(row["accuracy"], accuracy)]
-    weak.sort(key=lambda row: row["accuracy"]["value"])
+    weak = [row for row in body.slices if is_weak_part(row.accuracy, accuracy)]
+    weak.sort(key=lambda row: row.accuracy.value or 0.0)
     for row in weak[:_MOST_PARTS]:
-        name, value = slice_words(row["slice"], row["value"])
+        name, value = slice_words(row.slice, row.value)
         values = {
             "part": f"{name}: {value}",
-            "share": percent(row["accuracy"]["value"]),
+            "share": percent(row.accuracy.value),
             "all": percent(accuracy),
-            "photos": number(row["n"]),
+            "photos": number(row.n),
         }
-        if row["slice"] == "lighting" and row["value"] == "night":
+        if (row.slice, row.value) == ("lighting", "night"):
             title = _("Add photos taken in the dark")
-        elif row["slice"] == "lighting" and row["value"] == "glare":
+        elif (row.slice, row.value) == ("lighting", "glare"):
             title = _("Add photos with glare")
         else:
             title = _("Add photos of %(part)s") % values
@@ -193,22 +190,16 @@ def _parts(_metrics: Json, body: Json) -> Iterator[Advice]:
         yield Advice("weak_part", title, text)
 
 
-def is_weak_part(part: Json, accuracy: float) -> bool:
+def is_weak_part(part: Quantity, accuracy: float) -> bool:
     """Whether a part's whole interval lies below the accuracy on all photos, and its value clearly so."""
-    return bool(
-        has_interval(part)
-        and part["n"] >= _WEAK_PART_PHOTOS
-        and part["high"] < accuracy
-        and part["value"] <= accuracy - _WEAK_PART
-    )
+    if part.interval is None or part.value is None or part.n < _WEAK_PART_PHOTOS:
+        return False
+    return part.interval[1] < accuracy and part.value <= accuracy - _WEAK_PART
 
 
-def _pairs(_metrics: Json, body: Json) -> Iterator[Advice]:
-    confusion = body.get("confusion")
-    if not confusion:
-        return
+def _pairs(_metrics: Metrics, body: Scores) -> Iterator[Advice]:
     told: set[frozenset[str]] = set()
-    for mistake in top_confusions(confusion, limit=50):
+    for mistake in top_confusions(body.confusion, limit=50):
         if mistake.predicted is None or mistake.count < _PAIR_PHOTOS or mistake.count < _PAIR_SHARE * mistake.total:
             continue
         pair = frozenset((mistake.label, mistake.predicted))
@@ -230,26 +221,26 @@ def _pairs(_metrics: Json, body: Json) -> Iterator[Advice]:
             return
 
 
-def _classes(metrics: Json, body: Json) -> Iterator[Advice]:
-    accuracy = body.get("accuracy") or {}
-    if accuracy.get("method") == "too_few_groups":
+def _classes(metrics: Metrics, body: Scores) -> Iterator[Advice]:
+    if body.accuracy.method == "too_few_groups":
         return
-    rows = [row for row in rank_classes(body) if row.n and row.recall is not None]
-    wide = [(row.recall["high"] - row.recall["low"], row) for row in rows if row.recall and has_interval(row.recall)]
-    wide = [(width, row) for width, row in wide if width > _WIDE_CLASS]
-    wide.sort(key=lambda item: -item[0])
     asked = _asked_already(metrics)
-    wide = [(width, row) for width, row in wide if row.name not in asked]
-    for _width, row in wide[:_MOST_CLASSES]:
-        assert row.recall is not None
-        more = _photos_to_halve(row.recall)
+    wide = [
+        (row, row.recall, row.recall.interval)
+        for row in rank_classes(body)
+        if row.n and row.name not in asked and row.recall is not None and row.recall.interval is not None
+    ]
+    wide = [item for item in wide if item[2][1] - item[2][0] > _WIDE_CLASS]
+    wide.sort(key=lambda item: item[2][0] - item[2][1])
+    for row, recall, (low, high) in wide[:_MOST_CLASSES]:
+        more = _photos_to_halve(recall)
         if more is None:
             continue
         values = {
             "label": row.name,
             "photos": number(row.n),
-            "low": percent(row.recall["low"], 0, unit=False),
-            "high": percent(row.recall["high"], 0),
+            "low": percent(low, 0, unit=False),
+            "high": percent(high, 0),
             "more": _more(metrics, body, more),
         }
         text = ngettext(
@@ -263,45 +254,45 @@ def _classes(metrics: Json, body: Json) -> Iterator[Advice]:
         yield Advice("few_photos", title % values, text % values + _dependent(body))
 
 
-def _asked_already(metrics: Json) -> set[str]:
+def _asked_already(metrics: Metrics) -> set[str]:
     """Classes whose recall a bar asks about and cannot tell: that advice says how many photos it takes."""
     return {
-        str(figure.get("class"))
-        for item in metrics.get("requirements") or []
-        if isinstance(item, dict) and item.get("verdict") == "cannot tell" and isinstance(item.get("figures"), list)
-        for figure in item["figures"]
-        if figure.get("figure") == "recall" and figure.get("verdict") == "cannot tell"
+        str(figure.label)
+        for item in metrics.requirements
+        if item.verdict == CANNOT_TELL
+        for figure in item.figures
+        if figure.figure == "recall" and figure.verdict == CANNOT_TELL
     }
 
 
-def _wide(metrics: Json, body: Json) -> Iterator[Advice]:
-    accuracy = body.get("accuracy") or {}
-    if not has_interval(accuracy) or accuracy["high"] - accuracy["low"] <= _WIDE:
+def _wide(metrics: Metrics, body: Scores) -> Iterator[Advice]:
+    ends = body.accuracy.interval
+    if ends is None or ends[1] - ends[0] <= _WIDE:
         return
-    more = _photos_to_halve(accuracy)
+    more = _photos_to_halve(body.accuracy)
     if more is None:
         return
     text = _("The interval is %(points)s points wide. To halve it takes %(more)s.")
-    values = {"points": points(accuracy["high"] - accuracy["low"]), "more": _more(metrics, body, more)}
+    values = {"points": points(ends[1] - ends[0]), "more": _more(metrics, body, more)}
     yield Advice("wide", _("Measure on more photos"), text % values + _dependent(body))
 
 
-def _probabilities(_metrics: Json, body: Json) -> Iterator[Advice]:
-    error = body.get("ece")
-    if isinstance(error, dict) and has_interval(error) and error["low"] > _MISCALIBRATED:
+def _probabilities(_metrics: Metrics, body: Scores) -> Iterator[Advice]:
+    ends = body.ece.interval
+    if ends is not None and ends[0] > _MISCALIBRATED:
         text = _(
             "They are off by %(points)s points on average. Set no threshold on them before the model is trained again "
             "with more photos like these."
         )
         title = _("Do not rely on the probabilities")
-        yield Advice("probabilities", title, text % {"points": points(error.get("value"))})
+        yield Advice("probabilities", title, text % {"points": points(body.ece.value)})
 
 
-def _ceiling(_metrics: Json, body: Json) -> Iterator[Advice]:
-    accuracy, n = (body.get("accuracy") or {}).get("value"), body.get("n")
-    if not known(accuracy) or not known(n) or accuracy < _NEAR_CEILING:
+def _ceiling(_metrics: Metrics, body: Scores) -> Iterator[Advice]:
+    accuracy = body.accuracy.value
+    if not known(accuracy) or accuracy < _NEAR_CEILING:
         return
-    wrong = round(n * (1 - accuracy))
+    wrong = round(body.n * (1 - accuracy))
     if 0 < wrong <= _FEW_MISTAKES:
         text = ngettext(
             "Only %(wrong)s photo is named wrongly. Look at it above: among so few, wrong labels and photos that "
@@ -313,18 +304,17 @@ def _ceiling(_metrics: Json, body: Json) -> Iterator[Advice]:
         yield Advice("ceiling", _("Look at every mistake"), text % {"wrong": number(wrong)})
 
 
-def _openings(metrics: Json) -> Iterator[Advice]:
-    times = metrics.get("openings")
-    if known(times) and times >= _MANY_OPENINGS:
+def _openings(metrics: Metrics) -> Iterator[Advice]:
+    times = metrics.openings or 0
+    if times >= _MANY_OPENINGS:
         text = _(
             "These were opened %(times)s times before. What you kept because it did better on them looks too good."
         )
         yield Advice("openings", _("Take fresh test photos"), text % {"times": number(times)})
 
 
-def _separation(metrics: Json) -> Iterator[Advice]:
-    rule = (metrics.get("separation") or {}).get("rule")
-    if rule == "copies" and metrics.get("evaluation") in ("split", "cv"):
+def _separation(metrics: Metrics) -> Iterator[Advice]:
+    if metrics.separation.rule == "copies" and metrics.evaluation in ("split", "cv"):
         text = _(
             "Put the time into a column captured_at or into the file names, or say with --group-by what belongs "
             "together. Without it photos of the same scene may be learnt from and asked about."
@@ -332,10 +322,10 @@ def _separation(metrics: Json) -> Iterator[Advice]:
         yield Advice("separation", _("Tell certero when or where the photos were taken"), text)
 
 
-def _unreadable(metrics: Json) -> Iterable[Advice]:
-    count = (metrics.get("counts") or {}).get("unreadable")
-    if not known(count) or not count:
+def _unreadable(metrics: Metrics) -> Iterator[Advice]:
+    count = metrics.counts.unreadable
+    if not count:
         return
-    title = ngettext("Repair or remove %(count)s file", "Repair or remove %(count)s files", int(count))
+    title = ngettext("Repair or remove %(count)s file", "Repair or remove %(count)s files", count)
     text = _("They could not be read and took no part. They are listed at the end.")
     yield Advice("unreadable", title % {"count": number(count)}, text)

@@ -13,6 +13,7 @@ from certero.language import language
 from certero.machine.files import read_file, write_whole
 from certero.photos import pixels
 from certero.photos.listing import on_disk
+from certero.records.quantity import Quantity
 from certero.report.page import SIZE_HERE, environment, restate_size
 from certero.report.pictures import picture_address, thumbnail
 
@@ -77,6 +78,9 @@ def write_audit(output: Path, answer: Json, root: Path, command: str) -> None:
         "answer": answer,
         "command": command,
         "sections": gather(answer["findings"], root),
+        "shortcuts": [
+            (row["from"], Quantity.from_json(row["accuracy"]), row["majority"]) for row in answer["shortcuts"] or ()
+        ],
         "SIZE_HERE": SIZE_HERE,
         "SHADES": 0,
     }

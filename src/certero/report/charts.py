@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from certero.interchange import Json
 from certero.language import _
-from certero.report.figures import ClassRow, has_interval, known, percent
+from certero.records.photo_counts import SeparationFacts
+from certero.records.quantity import Quantity
+from certero.records.scores import Curves, Points, ReliabilityBin, Scores
+from certero.report.figures import ClassRow, known, percent
 
 # Where an axis of shares may begin, and the step between its marks.
 _BEGINNINGS = ((0.98, 0.005), (0.95, 0.01), (0.9, 0.02), (0.75, 0.05), (0.5, 0.1), (0.0, 0.2))
@@ -36,7 +37,7 @@ class Axis:
         return round(100 * max(0.0, share - self.low) / (1 - self.low), 2)
 
 
-def share_axis(shares: Iterable[Any]) -> Axis:
+def share_axis(shares: Iterable[float | None]) -> Axis:
     """The shortest of a few round axes that holds these shares; undefined ones do not count.
 
     >>> share_axis([0.84, None, 0.93]).marks
@@ -53,44 +54,38 @@ class Dot:
 
     Args:
         label: what was measured.
-        quantity: the figure; None where there is none.
+        quantity: the figure.
         n: photos behind it, None where that says nothing.
         kind: how it is drawn: `own` (the model's), `claim` (what a random split would have claimed), `plain`.
     """
 
     label: str
-    quantity: Json | None
+    quantity: Quantity
     n: int | None = None
     kind: str = "own"
 
 
-def dots_axis(dots: Sequence[Dot], *others: Any) -> Axis:
+def dots_axis(dots: Sequence[Dot], *others: float | None) -> Axis:
     """The axis on which these figures, the lower ends of their intervals, and other shares can be drawn."""
     shares = list(others)
     for dot in dots:
-        quantity = dot.quantity or {}
-        shares += [quantity.get("value"), quantity.get("low")]
+        shares += [dot.quantity.value, dot.quantity.low]
     return share_axis(shares)
 
 
-def answer_dots(body: Json, metrics: Json) -> list[Dot]:
+def answer_dots(body: Scores, claimed: Quantity | None) -> list[Dot]:
     """The measured accuracy, what a random split would have claimed, and the most frequent class, as far as known."""
-    claimed = metrics.get("random_split_accuracy")
-    guessed = body.get("majority_class_accuracy")
-    dots = [
-        Dot(_("Measured here"), body.get("accuracy")),
-        Dot(_("A random split would claim"), claimed, kind="claim"),
-        Dot(_("Always the most frequent class"), guessed, kind="plain"),
-    ]
-    return [dot for dot in dots if isinstance(dot.quantity, dict) and known(dot.quantity.get("value"))]
+    dots = [Dot(_("Measured here"), body.accuracy)]
+    if claimed is not None:
+        dots.append(Dot(_("A random split would claim"), claimed, kind="claim"))
+    dots.append(Dot(_("Always the most frequent class"), body.majority_class_accuracy, kind="plain"))
+    return [dot for dot in dots if known(dot.quantity.value)]
 
 
 def class_dots(rows: Sequence[ClassRow]) -> list[Dot]:
     """The share of each class that was found, the worst first."""
-    found = [(row.recall["value"], -row.n, row) for row in rows if row.recall is not None]
-    return [
-        Dot(row.name, row.recall, row.n) for *_rank, row in sorted(found, key=lambda item: (*item[:2], item[2].name))
-    ]
+    found = [(row.recall.value or 0.0, -row.n, row.name, row.recall) for row in rows if row.recall is not None]
+    return [Dot(name, recall, -less) for _value, less, name, recall in sorted(found, key=lambda item: item[:3])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +102,25 @@ class Reliability:
     before: list[tuple[float, float, tuple[float, float] | None]]
 
 
-def reliability_chart(rows: Any, before: Any = None) -> Reliability | None:
-    """The diagram of `test.reliability`, and of `test.before_calibration`; None where there is nothing to draw."""
+def reliability_chart(rows: Sequence[ReliabilityBin], before: Sequence[ReliabilityBin] = ()) -> Reliability | None:
+    """The diagram, and beside it that before calibration; None where there is nothing to draw."""
     usable, earlier = _usable_bins(rows), _usable_bins(before)
     if not usable:
         return None
-    axis = share_axis([share for row in usable + earlier for share in (row["confidence"], row["accuracy"]["value"])])
+    axis = share_axis([share for row in usable + earlier for share in (row.confidence, row.accuracy.value)])
     return Reliability(axis, _bins(usable, axis), _bins(earlier, axis))
 
 
-def _usable_bins(rows: Any) -> list[Json]:
-    usable = [row for row in rows or [] if isinstance(row, dict) and known(row.get("confidence"))]
-    return [row for row in usable if isinstance(row.get("accuracy"), dict) and known(row["accuracy"].get("value"))]
+def _usable_bins(rows: Sequence[ReliabilityBin]) -> list[ReliabilityBin]:
+    return [row for row in rows if known(row.confidence) and known(row.accuracy.value)]
 
 
-def _bins(rows: Sequence[Json], axis: Axis) -> list[tuple[float, float, tuple[float, float] | None]]:
+def _bins(rows: Sequence[ReliabilityBin], axis: Axis) -> list[tuple[float, float, tuple[float, float] | None]]:
     bins = []
     for row in rows:
-        right = row["accuracy"]
-        whisker = (axis.place(right["low"]), axis.place(right["high"])) if has_interval(right) else None
-        bins.append((axis.place(row["confidence"]), axis.place(right["value"]), whisker))
+        ends = row.accuracy.interval
+        whisker = None if ends is None else (axis.place(ends[0]), axis.place(ends[1]))
+        bins.append((axis.place(row.confidence), axis.place(row.accuracy.value or 0.0), whisker))
     return bins
 
 
@@ -143,26 +137,40 @@ class Sureness:
     points: list[tuple[float, float]]
 
 
-def sureness_chart(abstention: Any) -> Sureness | None:
-    """The curve of `test.abstention`; None where there is nothing to draw."""
-    rows = (abstention or {}).get("curve") or []
-    usable = [row for row in rows if isinstance(row, Sequence) and len(row) == 3 and all(map(known, row))]
+def sureness_chart(curve: Points) -> Sureness | None:
+    """The risk-coverage curve; None where there is nothing to draw."""
+    usable = [row for row in curve if len(row) == 3 and all(map(known, row))]
     if len(usable) < 2:
         return None
     axis = share_axis(row[1] for row in usable)
     return Sureness(axis, [(round(100 * row[0], 2), axis.place(row[1])) for row in usable])
 
 
-def ranking_chart(curves: Any) -> Json | None:
-    """Of `test.curves`, the ROC and precision-recall curves to draw: `macro` and `classes`; None without."""
-    curves = curves or {}
-    macro, classes = curves.get("macro") or {}, curves.get("per_class") or {}
-    if not macro.get("roc"):
+@dataclass(frozen=True, slots=True)
+class RankingLines:
+    """The points of a kind of curve: of the mean, and of each class."""
+
+    macro: Points
+    classes: list[Points]
+
+
+@dataclass(frozen=True, slots=True)
+class RankingCharts:
+    """The ROC and the precision-recall curves to draw."""
+
+    roc: RankingLines
+    precision_recall: RankingLines
+
+
+def ranking_chart(curves: Curves) -> RankingCharts | None:
+    """The curves to draw; None where no class can be ranked."""
+    if not curves.macro.roc:
         return None
-    return {
-        key: {"macro": macro.get(key) or [], "classes": [one.get(key) or [] for one in classes.values()]}
-        for key in ("roc", "precision_recall")
-    }
+    classes = curves.per_class.values()
+    return RankingCharts(
+        RankingLines(curves.macro.roc, [one.roc for one in classes]),
+        RankingLines(curves.macro.precision_recall, [one.precision_recall for one in classes]),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +188,10 @@ class Decay:
     block: float | None
 
 
-def decay_chart(separation: Json) -> Decay | None:
-    """The curve of `separation.decay`; None where time does not separate or there is nothing to draw."""
-    lags = [
-        (pair[0], pair[1])
-        for pair in separation.get("decay") or []
-        if isinstance(pair, Sequence) and len(pair) == 2 and known(pair[0]) and known(pair[1]) and pair[0] > 0
-    ]
+def decay_chart(separation: SeparationFacts) -> Decay | None:
+    """How likeness fades; None where time does not separate or there is nothing to draw."""
+    pairs = [pair for pair in separation.decay or () if len(pair) == 2 and all(map(known, pair))]
+    lags = [(minutes, alike) for minutes, alike in pairs if minutes > 0]
     if len(lags) < 2:
         return None
     first, last = lags[0][0], lags[-1][0]
@@ -199,7 +204,7 @@ def decay_chart(separation: Json) -> Decay | None:
     for minutes in _TIME_MARKS:
         if first <= minutes <= last and (not marks or place(minutes) - marks[-1][0] >= _CLOSEST_MARKS):
             marks.append((place(minutes), lag_words(minutes)))
-    block = separation.get("block_minutes")
+    block = separation.block_minutes
     return Decay(points, marks, place(block) if known(block) and first <= block <= last else None)
 
 

@@ -11,6 +11,7 @@ from certero.amounts import size
 from certero.interchange import Json
 from certero.language import _, language, ngettext, translate
 from certero.machine.files import write_whole
+from certero.records.quantity import Quantity
 from certero.report.charts import Dot, dots_axis
 from certero.report.figures import MISSING, NO_BREAK_SPACE, SHADES, known, percent, slice_words
 from certero.report.money import rounded
@@ -38,7 +39,7 @@ def write_comparison(output: Path, answer: Json, command: str = "") -> None:
 
 def render_comparison(answer: Json, command: str = "") -> str:
     """The page's HTML; see `write_comparison`."""
-    accuracies = [Dot(_title(row), row["accuracy"], row["n"] or None) for row in answer["models"]]
+    accuracies = [Dot(_title(row), Quantity.from_json(row["accuracy"]), row["n"] or None) for row in answer["models"]]
     view = {
         "language": language(),
         "SHADES": SHADES,
@@ -184,13 +185,13 @@ def signed(value: Any) -> str:
     return text if text == "0.0" else ("+" if value > 0 else "−") + text
 
 
-def interval_points(quantity: Json) -> str:
+def interval_points(quantity: Quantity) -> str:
     """`−0.4 to +2.1`, or why there is no interval."""
-    if quantity["low"] is not None:
-        return _("%(low)s to %(high)s") % {"low": signed(quantity["low"]), "high": signed(quantity["high"])}
-    if quantity["method"] == "too_few_groups":
+    if quantity.low is not None:
+        return _("%(low)s to %(high)s") % {"low": signed(quantity.low), "high": signed(quantity.high)}
+    if quantity.method == "too_few_groups":
         return _("too few groups for an interval")
-    if quantity["method"] == "no_variation":
+    if quantity.method == "no_variation":
         return _("no photo differs")
     return _("no interval")
 
@@ -216,9 +217,9 @@ class SignedAxis:
         ]
 
 
-def signed_axis(quantities: Iterable[Json]) -> SignedAxis:
+def signed_axis(quantities: Iterable[Quantity]) -> SignedAxis:
     """The shortest of a few round axes that holds these differences and their intervals."""
-    ends = [abs(q[key]) for q in quantities for key in ("value", "low", "high") if known(q[key])]
+    ends = [abs(end) for q in quantities for end in (q.value, q.low, q.high) if known(end)]
     furthest = max(ends, default=0.0)
     return SignedAxis(*next((r for r in _REACHES if r[0] >= furthest), _REACHES[-1]))
 
@@ -229,17 +230,18 @@ class Difference:
 
     label: str
     n: int | None
-    quantity: Json
+    quantity: Quantity
     kind: str
     value: str
     interval: str
 
 
-def _difference(label: str, n: int | None, quantity: Json, verdict: str) -> Difference:
+def _difference(label: str, n: int | None, stored: Json, verdict: str) -> Difference:
+    quantity = Quantity.from_json(stored)
     kind = {"better": "own", "worse": "claim"}.get(verdict, "plain")
     value = MISSING
-    if known(quantity["value"]):
-        value = (_("%(points)s points") % {"points": signed(quantity["value"])}).replace(" ", NO_BREAK_SPACE)
+    if known(quantity.value):
+        value = (_("%(points)s points") % {"points": signed(quantity.value)}).replace(" ", NO_BREAK_SPACE)
     return Difference(label, n, quantity, kind, value, interval_points(quantity))
 
 

@@ -1,15 +1,19 @@
-"""Figures of `metrics.json` rounded, ranked and shaded for reading. The words are in the templates."""
+"""Figures rounded, ranked and shaded for reading. The words are in the templates."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from certero.interchange import Json
 from certero.language import _
-from certero.records.scores import Part, WorstSlice
+from certero.records.metrics import JudgedFigure
+from certero.records.quantity import Quantity
+from certero.records.record import Record
+from certero.records.scores import Confusion, Part, Scores, Slice, WorstSlice
+from certero.stats.requirements import CANNOT_TELL, NOT_MET
 
 NO_BREAK_SPACE = "\u00a0"
 MISSING = "–"
@@ -23,9 +27,9 @@ def known(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def has_interval(quantity: Any) -> bool:
+def has_interval(quantity: Quantity) -> bool:
     """Whether an interval could be given for this quantity."""
-    return isinstance(quantity, Mapping) and known(quantity.get("low")) and known(quantity.get("high"))
+    return quantity.interval is not None
 
 
 def percent(value: Any, digits: int = 1, *, unit: bool = True) -> str:
@@ -63,85 +67,64 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
 
 
-def of_many(quantity: Any) -> dict[str, int] | None:
+@dataclass(frozen=True, slots=True)
+class OfMany:
+    """A share as a count of `base` photos, and the ends of its interval likewise."""
+
+    base: int
+    value: int
+    low: int | None
+    high: int | None
+
+
+def of_many(quantity: Quantity) -> OfMany | None:
     """A share as a count of 100 photos, of 1,000 or 10,000 where 100 would round it to all or none.
 
-    >>> of_many({"value": 0.842, "low": 0.82, "high": 0.861})
-    {'base': 100, 'value': 84, 'low': 82, 'high': 86}
+    >>> of_many(Quantity(0.842, 0.82, 0.861, "wilson", 100))
+    OfMany(base=100, value=84, low=82, high=86)
     """
-    if not isinstance(quantity, Mapping) or not known(quantity.get("value")):
+    if not known(quantity.value):
         return None
-    shares = {key: quantity[key] for key in ("value", "low", "high") if known(quantity.get(key))}
+    shares = [share if known(share) else None for share in (quantity.value, quantity.low, quantity.high)]
     base = 100
-    while base < 10_000 and any(0 < s < 1 and round(s * base) in (0, base) for s in shares.values()):
+    while base < 10_000 and any(s is not None and 0 < s < 1 and round(s * base) in (0, base) for s in shares):
         base *= 10
-    return {"base": base} | {key: round(share * base) for key, share in shares.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Headline:
-    """Which of the measured figures may stand at the top.
-
-    Args:
-        body: the figures (shape of `metrics["test"]`), None where there is no honest figure.
-        sealed: no test photo was opened.
-        seen: photos that the model was trained on; they are not in `body` unless `contaminated`.
-        contaminated: photos seen in training could not be taken out, so nothing may be claimed.
-    """
-
-    body: Json | None
-    sealed: bool
-    seen: int
-    contaminated: bool
-
-
-def choose_headline(metrics: Json) -> Headline:
-    """The figures on photos that the model has never seen; nothing else may be a headline."""
-    test = metrics.get("test")
-    report = metrics.get("seen") or {}
-    seen = int(report.get("exact") or 0) + int(report.get("near") or 0)
-    if not test:
-        return Headline(None, sealed=True, seen=seen, contaminated=False)
-    if not seen:
-        return Headline(test, sealed=False, seen=0, contaminated=False)
-    unseen = report.get("unseen")
-    if unseen and unseen.get("n"):
-        return Headline(unseen, sealed=False, seen=seen, contaminated=False)
-    return Headline(None, sealed=False, seen=seen, contaminated=True)
+    _value, low, high = (None if share is None else round(share * base) for share in shares)
+    return OfMany(base, round(quantity.value * base), low, high)
 
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """One class's figures; each is a quantity of the metrics or None."""
+    """One class's figures; None where one is undefined."""
 
     name: str
     n: int
-    recall: Json | None
-    precision: Json | None
-    f1: Json | None
+    recall: Quantity | None
+    precision: Quantity | None
+    f1: Quantity | None
 
 
-def rank_classes(body: Json) -> list[ClassRow]:
+def rank_classes(body: Scores) -> list[ClassRow]:
     """The classes, worst F1 first (recall where there is no F1); classes without figures last."""
-    shown = ("recall", "precision", "f1")
     rows = [
-        ClassRow(name, figures.get("n") or 0, *(_stated(figures.get(figure)) for figure in shown))
-        for name, figures in (body.get("per_class") or {}).items()
+        ClassRow(name, scores.n, _stated(scores.recall), _stated(scores.precision), _stated(scores.f1))
+        for name, scores in body.per_class.items()
     ]
 
     def worst_first(row: ClassRow) -> tuple[float, int, str]:
         stated = row.f1 or row.recall
-        return (stated["value"] if stated else math.inf, -row.n, row.name)
+        value = math.inf if stated is None or stated.value is None else stated.value
+        return (value, -row.n, row.name)
 
     return sorted(rows, key=worst_first)
 
 
-def _stated(quantity: Any) -> Json | None:
-    return quantity if isinstance(quantity, dict) and known(quantity.get("value")) else None
+def _stated(quantity: Quantity) -> Quantity | None:
+    return quantity if known(quantity.value) else None
 
 
 @dataclass(frozen=True, slots=True)
-class Confusion:
+class Mistaken:
     """One kind of mistake: `count` of a class's `total` photos were named otherwise (None: not named)."""
 
     label: str
@@ -159,7 +142,7 @@ class HeatRow:
     unnamed: tuple[int, int] | None
 
 
-def heat_rows(confusion: Json) -> list[HeatRow]:
+def heat_rows(confusion: Confusion) -> list[HeatRow]:
     """The confusion matrix, each cell shaded by its share of the row (true class)."""
     rows = []
     for label, counts, unnamed in _confusion_rows(confusion):
@@ -174,71 +157,59 @@ def _shade(count: int, total: int) -> int:
     return max(1, round(SHADES * count / total)) if count else 0
 
 
-def top_confusions(confusion: Json, limit: int = 12) -> list[Confusion]:
+def top_confusions(confusion: Confusion, limit: int = 12) -> list[Mistaken]:
     """The most frequent kinds of mistake, the largest first."""
     found = []
     for label, counts, unnamed in _confusion_rows(confusion):
         total = sum(counts) + (unnamed or 0)
         named: list[tuple[str | None, int]] = [
-            *zip(confusion["classes"], counts, strict=True),
+            *zip(confusion.classes, counts, strict=True),
             (None, unnamed or 0),
         ]
-        found += [Confusion(label, name, count, total) for name, count in named if count and name != label]
+        found += [Mistaken(label, name, count, total) for name, count in named if count and name != label]
     return sorted(found, key=lambda c: (-c.count, c.total, c.label))[:limit]
 
 
-def _confusion_rows(confusion: Json) -> Iterator[tuple[str, Sequence[int], int | None]]:
-    unnamed: Sequence[int | None] = confusion.get("no_label") or [None] * len(confusion["classes"])
-    return zip(confusion["classes"], confusion["counts"], unnamed, strict=True)
+def _confusion_rows(confusion: Confusion) -> Iterator[tuple[str, Sequence[int], int | None]]:
+    unnamed: Sequence[int | None] = confusion.no_label or [None] * len(confusion.classes)
+    return zip(confusion.classes, confusion.counts, unnamed, strict=True)
 
 
-def majority(body: Json) -> Json:
-    """The share of the most frequent class as a quantity, its value None where it is not known."""
-    share = body.get("majority_class_accuracy")
-    if isinstance(share, dict):
-        return share if known(share.get("value")) else {"value": None}
-    return {"value": share if known(share) else None}
-
-
-def decisive_first(judged: Any) -> Any:
+def decisive_first(figures: Sequence[JudgedFigure]) -> list[JudgedFigure]:
     """The figures behind a requirement's verdict, those that decided against it first."""
-    if not isinstance(judged, list):
-        return judged
-    order = {"not met": 0, "cannot tell": 1}
-    return sorted(
-        judged, key=lambda figure: order.get(str(figure.get("verdict")), 2) if isinstance(figure, dict) else 2
-    )
+    order = {NOT_MET: 0, CANNOT_TELL: 1}
+    return sorted(figures, key=lambda figure: order.get(figure.verdict, 2))
 
 
-def most_frequent_class(body: Json) -> str | None:
+def most_frequent_class(body: Scores) -> str | None:
     """The class that `majority_class_accuracy` speaks of; None where it cannot be told."""
-    per_class = {name: figures.get("n") or 0 for name, figures in (body.get("per_class") or {}).items()}
-    share = majority(body)["value"]
-    if share is None or not body.get("n"):
+    share = body.majority_class_accuracy.value
+    if not known(share) or not body.n:
         return None
-    matching = [name for name, n in per_class.items() if abs(n / body["n"] - share) < 1e-9]
+    matching = [name for name, scores in body.per_class.items() if abs(scores.n / body.n - share) < 1e-9]
     return matching[0] if len(matching) == 1 else None
 
 
-def interval_methods(*parts: Any) -> list[str]:
+def interval_methods(*parts: object) -> list[str]:
     """The names of the interval methods used anywhere in these figures, sorted."""
     found: set[str] = set()
     waiting = list(parts)
     while waiting:
         part = waiting.pop()
-        if isinstance(part, Mapping):
-            if {"value", "low", "high", "method"} <= part.keys():
-                found.add(str(part["method"]))
-            else:
-                waiting += part.values()
-        elif isinstance(part, list):
+        if isinstance(part, Quantity):
+            found.add(part.method)
+        elif isinstance(part, Record):
+            waiting += [getattr(part, field.name) for field in dataclasses.fields(part)]  # type: ignore[arg-type]
+        elif isinstance(part, Mapping):
+            waiting += part.values()
+        elif isinstance(part, tuple):
             waiting += part
-    return sorted(found)
+    return sorted(found - {""})
 
 
-def flatten(settings: Json, prefix: str = "") -> list[tuple[str, Any]]:
+def flatten(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
     """Nested settings as (dotted name, value) pairs, in their order."""
-    pairs: list[tuple[str, Any]] = []
+    pairs: list[tuple[str, object]] = []
     for key, value in settings.items():
         if isinstance(value, Mapping) and value:
             pairs += flatten(dict(value), f"{prefix}{key}.")
@@ -307,10 +278,9 @@ def _compared(worst: WorstSlice, p: float) -> str:
     return text % values
 
 
-def group_slices(rows: Any) -> list[tuple[str, list[Json]]]:
+def group_slices(rows: Sequence[Slice]) -> list[tuple[str, list[Slice]]]:
     """The slices by what divides them, in their order: (name, rows)."""
-    found: dict[str, list[Json]] = {}
-    for row in rows or []:
-        if isinstance(row, dict):
-            found.setdefault(str(row.get("slice")), []).append(row)
-    return [(slice_words(str(rows[0].get("slice")), rows[0].get("value"))[0], rows) for rows in found.values()]
+    found: dict[str, list[Slice]] = {}
+    for row in rows:
+        found.setdefault(row.slice, []).append(row)
+    return [(slice_words(name, rows[0].value)[0], rows) for name, rows in found.items()]

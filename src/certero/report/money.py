@@ -7,7 +7,7 @@ from typing import Any
 
 from certero.interchange import Json
 from certero.language import _
-from certero.report.figures import MISSING, NO_BREAK_SPACE, has_interval, known
+from certero.report.figures import MISSING, NO_BREAK_SPACE, known
 
 
 def rounded(value: float, digits: int, thousands: str = ",", decimal: str = ".") -> str:
@@ -62,7 +62,7 @@ def plain(value: float) -> str:
 def money_with_interval(quantity: Json, case: Json, *, per_item: bool = False) -> str:
     """An amount, and its interval in parentheses where there is one."""
     text = money(quantity["value"], case, per_item=per_item)
-    if not has_interval(quantity):
+    if not (known(quantity["low"]) and known(quantity["high"])):
         return text
     ends = {end: money(quantity[end], case, per_item=per_item) for end in ("low", "high")}
     return text + " (" + _("%(low)s to %(high)s") % ends + ")"
@@ -73,7 +73,7 @@ def number_with_interval(quantity: Json, digits: int) -> str:
     if not known(quantity["value"]):
         return MISSING
     text = rounded(quantity["value"], digits)
-    if not has_interval(quantity):
+    if not (known(quantity["low"]) and known(quantity["high"])):
         return text
     ends = {end: rounded(quantity[end], digits) for end in ("low", "high")}
     return text + " (" + _("%(low)s to %(high)s") % ends + ")"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certero.errors import MissingExtra
-from certero.interchange import Json
 from certero.language import _, language, ngettext, translate
 from certero.machine.files import write_whole
 from certero.photos.listing import describe_passed_over
-from certero.records.scores import WorstSlice
+from certero.records.metrics import Metrics, headline
+from certero.records.scores import Scores, Slice
 from certero.report import charts, figures, money
 from certero.report.advice import advise, is_weak_part
 from certero.report.pictures import Mistake
@@ -37,7 +37,12 @@ SIZE_HERE = "\ue000"
 
 
 def write_report(
-    output: Path, *, metrics: Json, config: Json, mistakes: Sequence[Mistake], augmented: bytes | None = None
+    output: Path,
+    *,
+    metrics: Metrics,
+    config: Mapping[str, object],
+    mistakes: Sequence[Mistake],
+    augmented: bytes | None = None,
 ) -> None:
     """Write the report as one self-contained HTML file; an earlier file is replaced whole or not at all.
 
@@ -45,7 +50,7 @@ def write_report(
 
     Args:
         output: the file to write; its folder exists.
-        metrics: the contents of `metrics.json` (of training or of an evaluation).
+        metrics: of a training or of an evaluation.
         config: every setting, resolved.
         mistakes: the worst first; the first `MOST_PICTURES` are shown.
         augmented: a sheet of photos as training showed them, JPEG.
@@ -57,9 +62,11 @@ def write_report(
     write_whole(output, _encode(render(metrics, config, mistakes, augmented)))
 
 
-def render(metrics: Json, config: Json, mistakes: Sequence[Mistake], augmented: bytes | None = None) -> str:
+def render(
+    metrics: Metrics, config: Mapping[str, object], mistakes: Sequence[Mistake], augmented: bytes | None = None
+) -> str:
     """The report's HTML; see `write_report`."""
-    view = _view(metrics, config, mistakes) | view_training(metrics, augmented)
+    view = _view(metrics, config, mistakes) | {"training": view_training(metrics.training, augmented)}
     return _state_size(environment().get_template("report.html.jinja").render(view))
 
 
@@ -125,53 +132,69 @@ def environment() -> jinja2.Environment:
     return environment
 
 
-def _view(metrics: Json, config: Json, mistakes: Sequence[Mistake]) -> Json:
-    """What the templates speak about."""
-    headline = figures.choose_headline(metrics)
-    body = headline.body or {}
-    confusion = body.get("confusion") or {}
-    trust = reasons(metrics, headline)
-    class_rows = figures.rank_classes(body)
+def _view(metrics: Metrics, config: Mapping[str, object], mistakes: Sequence[Mistake]) -> dict[str, object]:
+    """What the templates speak about; `body` and what is made of it are None or empty without a headline."""
+    found = headline(metrics)
+    trust = reasons(metrics, found)
+    body = found.body
     return {
         "language": language(),
         "SIZE_HERE": SIZE_HERE,
-        "answer_dots": charts.answer_dots(body, metrics),
         "trust": trust,
-        "verdict": verdict(trust, headline),
-        "advice": advise(metrics, headline),
-        "reliability": charts.reliability_chart(
-            body.get("reliability"), (body.get("before_calibration") or {}).get("reliability")
-        ),
-        "sureness": charts.sureness_chart(body.get("abstention")),
-        "ranking": charts.ranking_chart(body.get("curves")),
-        "worst_slice": figures.worst_slice_sentence(
-            WorstSlice.from_json(body["worst_slice"]) if body.get("worst_slice") else None
-        ),
-        "decay": charts.decay_chart(metrics.get("separation") or {}),
-        "class_dots": charts.class_dots(class_rows),
-        "slices": [(name, _slice_dots(rows), rows) for name, rows in figures.group_slices(body.get("slices"))],
+        "verdict": verdict(trust, found),
+        "advice": advise(metrics, found),
+        "decay": charts.decay_chart(metrics.separation),
         "MOST_DOTS": MOST_DOTS,
         "OPEN_PICTURES": OPEN_PICTURES,
         "metrics": metrics,
         "config": config,
-        "headline": headline,
-        "body": headline.body,
-        "classes": (metrics.get("data") or {}).get("classes") or confusion.get("classes") or [],
-        "majority": figures.majority(body),
-        "splits": {name: counts for name, counts in (metrics.get("splits") or {}).items() if counts},
-        "of_many": figures.of_many(body.get("accuracy")),
-        "most_frequent_class": figures.most_frequent_class(body),
-        "class_rows": class_rows,
-        "heat_rows": figures.heat_rows(confusion) if confusion else [],
-        "confusions": figures.top_confusions(confusion) if confusion else [],
-        "methods": figures.interval_methods(body, metrics.get("random_split_accuracy")),
-        "mistakes": list(mistakes)[:MOST_PICTURES] if headline.body else [],
+        "headline": found,
+        "body": body,
+        "classes": metrics.data.classes or (() if body is None else body.confusion.classes),
+        "splits": {name: counts for name, counts in metrics.splits.items() if counts},
+        "methods": figures.interval_methods(body, metrics.random_split_accuracy),
+        "mistakes": list(mistakes)[:MOST_PICTURES] if body else [],
         "SHADES": figures.SHADES,
         "SMALL_MATRIX": SMALL_MATRIX,
         "LARGEST_MATRIX": LARGEST_MATRIX,
+        **(_NO_FIGURES if body is None else _view_figures(body, metrics)),
     }
 
 
-def _slice_dots(rows: Sequence[Json]) -> list[charts.Dot]:
-    named = [(figures.slice_words(str(row.get("slice")), row.get("value"))[1], row) for row in rows]
-    return [charts.Dot(name, row.get("accuracy"), row.get("n")) for name, row in named]
+_NO_FIGURES: Mapping[str, object] = {
+    "answer_dots": [],
+    "of_many": None,
+    "most_frequent_class": None,
+    "reliability": None,
+    "sureness": None,
+    "ranking": None,
+    "worst_slice": None,
+    "slices": [],
+    "class_rows": [],
+    "class_dots": [],
+    "heat_rows": [],
+    "confusions": [],
+}
+
+
+def _view_figures(body: Scores, metrics: Metrics) -> dict[str, object]:
+    before = () if body.before_calibration is None else body.before_calibration.reliability
+    class_rows = figures.rank_classes(body)
+    return {
+        "answer_dots": charts.answer_dots(body, metrics.random_split_accuracy),
+        "of_many": figures.of_many(body.accuracy),
+        "most_frequent_class": figures.most_frequent_class(body),
+        "reliability": charts.reliability_chart(body.reliability, before),
+        "sureness": charts.sureness_chart(body.abstention.curve),
+        "ranking": charts.ranking_chart(body.curves),
+        "worst_slice": figures.worst_slice_sentence(body.worst_slice),
+        "slices": [(name, _slice_dots(rows), rows) for name, rows in figures.group_slices(body.slices)],
+        "class_rows": class_rows,
+        "class_dots": charts.class_dots(class_rows),
+        "heat_rows": figures.heat_rows(body.confusion),
+        "confusions": figures.top_confusions(body.confusion),
+    }
+
+
+def _slice_dots(rows: Sequence[Slice]) -> list[charts.Dot]:
+    return [charts.Dot(figures.slice_words(row.slice, row.value)[1], row.accuracy, row.n) for row in rows]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from certero.interchange import Json
 from certero.language import _, ngettext, translate
 from certero.photos.listing import LOST_PHOTOS, describe_passed_over
-from certero.records.scores import ReliabilityBin
+from certero.records.metrics import Headline, Metrics, Seen
+from certero.records.quantity import Quantity
+from certero.records.scores import ReliabilityBin, Scores
 from certero.report.charts import lag_words
-from certero.report.figures import Headline, has_interval, known, majority, number, percent, points
+from certero.report.figures import known, number, percent, points
 from certero.stats.calibration import error_by_chance
 
 Mark = Literal["good", "note", "careful", "bad"]
@@ -40,12 +42,12 @@ class Reason:
     text: str
 
 
-def reasons(metrics: Json, headline: Headline) -> list[Reason]:
+def reasons(metrics: Metrics, headline: Headline) -> list[Reason]:
     """The reasons, in the order in which a reader would ask."""
     body = headline.body
     found: list[Reason | None] = []
-    if metrics.get("seen"):
-        found.append(_seen(headline, metrics["seen"]))
+    if metrics.seen is not None:
+        found.append(_seen(headline, metrics.seen))
     if body is not None:
         found += [
             _sealed(metrics),
@@ -72,8 +74,8 @@ def verdict(found: list[Reason], headline: Headline) -> str:
     return _("Yes: nothing below speaks against it.")
 
 
-def _seen(headline: Headline, seen: Json) -> Reason:
-    if seen.get("warning") and not headline.contaminated:
+def _seen(headline: Headline, seen: Seen) -> Reason:
+    if seen.warning and not headline.contaminated:
         text = _("%(seen)s of the photos were in its training. The few others may come from the same hours and places.")
         return Reason("bad", _("The model knows most of these photos"), text % {"seen": number(headline.seen)})
     if headline.contaminated:
@@ -88,8 +90,8 @@ def _seen(headline: Headline, seen: Json) -> Reason:
     return Reason("good", _("The photos are new to the model"), text)
 
 
-def _sealed(metrics: Json) -> Reason | None:
-    evaluation = metrics.get("evaluation")
+def _sealed(metrics: Metrics) -> Reason | None:
+    evaluation = metrics.evaluation
     opened = _("Nothing that selects, fits or calibrates the model saw them. They were opened once, at the end.")
     if evaluation == "split":
         text = _("A part of the photos was set aside before anything was learnt.") + " " + opened
@@ -97,7 +99,7 @@ def _sealed(metrics: Json) -> Reason | None:
     if evaluation == "given":
         return Reason("good", _("The test photos were sealed"), _("They came with the data.") + " " + opened)
     if evaluation == "cv":
-        folds = (metrics.get("cv") or {}).get("folds")
+        folds = None if metrics.cv is None else metrics.cv.folds
         text = _(
             "There are too few photos to set a part aside for good. They were dealt into %(folds)s folds; each fold "
             "was named by a model that was trained, chosen and calibrated on the others only."
@@ -108,21 +110,21 @@ def _sealed(metrics: Json) -> Reason | None:
     return None
 
 
-def _opened(metrics: Json) -> Reason | None:
-    times = metrics.get("openings")
-    if not known(times) or not times:
+def _opened(metrics: Metrics) -> Reason | None:
+    times = metrics.openings
+    if not times:
         return None
     text = ngettext(
         "They had been looked at once before. Each look makes the figure a little too good.",
         "They had been looked at %(times)s times before. Each look makes the figure a little too good.",
-        int(times),
+        times,
     )
     return Reason("careful", _("The test photos are no longer fresh"), text % {"times": number(times)})
 
 
-def _apart(metrics: Json) -> Reason | None:
-    separation = metrics.get("separation") or {}
-    rule, evaluation = separation.get("rule"), metrics.get("evaluation")
+def _apart(metrics: Metrics) -> Reason | None:
+    separation, evaluation = metrics.separation, metrics.evaluation
+    rule = separation.rule
     if evaluation == "evaluate":
         return None
     if evaluation == "given":
@@ -132,7 +134,7 @@ def _apart(metrics: Json) -> Reason | None:
         )
         return Reason("note", _("The split is the one that came with the data"), text)
     if rule in ("time", "time_blocks"):
-        block, gap = separation.get("block_minutes"), separation.get("gap_minutes")
+        block, gap = separation.block_minutes, separation.gap_minutes
         text = _(
             "Photos of one block of %(block)s never lie on both sides, and photos less than %(gap)s apart do not "
             "either. The model was asked about times that it had not seen."
@@ -143,7 +145,7 @@ def _apart(metrics: Json) -> Reason | None:
         text = _(
             "All photos of one group (%(group_by)s) lie on one side. The model was asked about groups it had not seen."
         )
-        return Reason("good", _("Groups stayed together"), text % {"group_by": separation.get("group_by") or "–"})
+        return Reason("good", _("Groups stayed together"), text % {"group_by": separation.group_by or "–"})
     if rule == "copies":
         text = _(
             "The photos carry no times and no groups were named, so only copies could be kept together. Photos of the "
@@ -153,13 +155,13 @@ def _apart(metrics: Json) -> Reason | None:
     return None
 
 
-def _optimism(metrics: Json) -> Reason | None:
-    claimed, optimism = metrics.get("random_split_accuracy") or {}, metrics.get("optimism_of_random_split") or {}
-    if not known(claimed.get("value")) or not known(optimism.get("value")):
+def _optimism(metrics: Metrics) -> Reason | None:
+    claimed, optimism = metrics.random_split_accuracy, metrics.optimism_of_random_split
+    if claimed is None or optimism is None or not known(claimed.value) or not known(optimism.value):
         return None
-    difference = optimism["value"]
-    unclear = has_interval(optimism) and optimism["low"] <= 0 <= optimism["high"]
-    values = {"points": points(difference), "claim": percent(claimed["value"]), "interval": _points_interval(optimism)}
+    difference, ends = optimism.value, optimism.interval
+    unclear = ends is not None and ends[0] <= 0 <= ends[1]
+    values = {"points": points(difference), "claim": percent(claimed.value), "interval": _points_interval(optimism)}
     if abs(difference) < 0.005 or unclear:
         text = _(
             "A random split would have claimed %(claim)s%(interval)s. These photos show no sign that it would flatter "
@@ -180,67 +182,66 @@ def _optimism(metrics: Json) -> Reason | None:
     return Reason("good", _("The flattery of a random split is not in the figure"), text % values)
 
 
-def _points_interval(optimism: Json) -> str:
-    if not has_interval(optimism):
+def _points_interval(optimism: Quantity) -> str:
+    if optimism.interval is None:
         return ""
-    ends = {end: ("−" if optimism[end] < 0 else "") + points(optimism[end]) for end in ("low", "high")}
-    return _(" (difference %(low)s to %(high)s points)") % ends
+    low, high = (("−" if end < 0 else "") + points(end) for end in optimism.interval)
+    return _(" (difference %(low)s to %(high)s points)") % {"low": low, "high": high}
 
 
-def _precise(body: Json) -> Reason | None:
-    accuracy = body.get("accuracy") or {}
-    if not known(accuracy.get("value")):
+def _precise(body: Scores) -> Reason | None:
+    ends = body.accuracy.interval
+    if not known(body.accuracy.value):
         return None
-    if not has_interval(accuracy):
+    if ends is None:
         text = _("The photos come from too few separate times or groups to tell how far the figure may be off.")
         return Reason("bad", _("How far it may be off cannot be said"), text)
-    ends = {"low": percent(accuracy["low"], unit=False), "high": percent(accuracy["high"])}
-    text = _("In 19 of 20 such measurements the true figure lies inside the interval, here %(low)s to %(high)s.") % ends
-    groups, effective_n = body.get("groups"), body.get("effective_n")
-    if known(groups) and known(effective_n):
+    text = _("In 19 of 20 such measurements the true figure lies inside the interval, here %(low)s to %(high)s.") % {
+        "low": percent(ends[0], unit=False),
+        "high": percent(ends[1]),
+    }
+    groups, effective_n = body.groups, body.effective_n
+    if groups is not None and known(effective_n):
         alike = ngettext(
             "Photos taken together repeat each other: these %(photos)s, from %(groups)s separate time or group, tell "
             "as much as %(effective)s independent ones. The interval takes account of that.",
             "Photos taken together repeat each other: these %(photos)s, from %(groups)s separate times or groups, tell "
             "as much as %(effective)s independent ones. The interval takes account of that.",
-            int(groups),
+            groups,
         )
-        values = {"photos": number(body.get("n")), "groups": number(groups), "effective": number(effective_n, 0)}
+        values = {"photos": number(body.n), "groups": number(groups), "effective": number(effective_n, 0)}
         text += " " + alike % values
-    if accuracy["high"] - accuracy["low"] > _WIDE:
+    if ends[1] - ends[0] > _WIDE:
         return Reason("careful", _("The interval is wide"), text)
     return Reason("good", _("The interval is narrow"), text)
 
 
-def _better_than_guessing(body: Json) -> Reason | None:
-    accuracy, guess = body.get("accuracy") or {}, majority(body)["value"]
-    shown = sum(bool(row.get("n")) for row in (body.get("per_class") or {}).values())
-    if not known(guess) or not has_interval(accuracy) or shown < 2:
+def _better_than_guessing(body: Scores) -> Reason | None:
+    ends, guess = body.accuracy.interval, body.majority_class_accuracy.value
+    shown = sum(bool(scores.n) for scores in body.per_class.values())
+    if not known(guess) or ends is None or shown < 2:
         return None
     values = {"guess": percent(guess)}
-    if accuracy["low"] > guess:
+    if ends[0] > guess:
         text = _("Always naming the most frequent class gives %(guess)s, which lies below the interval.")
         return Reason("good", _("It is better than guessing"), text % values)
     text = _("Always naming the most frequent class gives %(guess)s, which does not lie below the interval.")
     return Reason("bad", _("It may be no better than guessing"), text % values)
 
 
-def _calibrated(body: Json) -> Reason | None:
-    sure = calibration_sentence(body.get("reliability"))
-    error: Any = body.get("ece")
-    error = error.get("value") if isinstance(error, dict) else error
+def _calibrated(body: Scores) -> Reason | None:
+    sure = calibration_sentence(body.reliability)
+    error = body.ece.value
     if sure is None or not known(error):
         return None
     off = _("On average the two differ by %(points)s points.") % {"points": points(error)}
-    before: Any = (body.get("before_calibration") or {}).get("ece")
+    before = None if body.before_calibration is None else body.before_calibration.ece
     if known(before) and error > max(before + _CLEARLY_WORSE, 2 * before):
         text = _("Before they were calibrated they differed by %(points)s points.") % {"points": points(before)}
         return Reason("careful", _("Calibration made the probabilities worse"), f"{sure} {off} {text}")
-    photos = sum(row["n"] for row in body["reliability"])
-    effect = body.get("design_effect")
-    chance = error_by_chance(
-        [ReliabilityBin.from_json(row) for row in body["reliability"]], effect if known(effect) else 1.0
-    )
+    photos = sum(row.n for row in body.reliability)
+    effect = body.design_effect
+    chance = error_by_chance(body.reliability, effect if known(effect) else 1.0)
     assert chance is not None  # there are photos, or there were no sentence
     if photos < _FEWEST_PHOTOS or (error <= chance and chance > _MISCALIBRATED):
         text = _(
@@ -254,49 +255,51 @@ def _calibrated(body: Json) -> Reason | None:
     return Reason("good", _("The probabilities mean what they say"), f"{sure} {off}")
 
 
-def calibration_sentence(rows: Any) -> str | None:
+def calibration_sentence(rows: Sequence[ReliabilityBin]) -> str | None:
     """What became of the photos of which the model was about 90 % sure; of all photos where there are none such."""
-    usable = [row for row in rows or [] if isinstance(row, dict) and isinstance(row.get("accuracy"), dict)]
-    usable = [row for row in usable if known(row.get("confidence")) and known(row["accuracy"].get("value"))]
-    total = sum(row["n"] for row in usable)
+    usable = [
+        (row.n, row.confidence, row.accuracy.value)
+        for row in rows
+        if known(row.confidence) and known(row.accuracy.value)
+    ]
+    total = sum(n for n, _said, _right in usable)
     if not total:
         return None
-    near = [row for row in usable if 0.8 <= row["confidence"] <= 0.97]
+    near = [row for row in usable if 0.8 <= row[1] <= 0.97]
     if near:
-        row = min(near, key=lambda row: abs(row["confidence"] - 0.9))
         text = _("Where the model says about %(said)s, it is right in %(right)s (%(photos)s photos).")
-        said, right, count = row["confidence"], row["accuracy"]["value"], row["n"]
+        count, said, right = min(near, key=lambda row: abs(row[1] - 0.9))
     else:
         text = _("On average the model says %(said)s, and it is right in %(right)s (%(photos)s photos).")
-        said = sum(row["n"] * row["confidence"] for row in usable) / total
-        right = sum(row["n"] * row["accuracy"]["value"] for row in usable) / total
+        said = sum(n * confidence for n, confidence, _right in usable) / total
+        right = sum(n * accuracy for n, _said, accuracy in usable) / total
         count = total
     return text % {"said": percent(said, 0), "right": percent(right, 0), "photos": number(count)}
 
 
-def _complete(metrics: Json) -> Reason | None:
-    counts = metrics.get("counts") or {}
-    photos = counts.get("photos")
-    if not known(photos) or not photos:
+def _complete(metrics: Metrics) -> Reason | None:
+    counts = metrics.counts
+    photos = counts.photos
+    if not photos:
         return None
     parts = []
-    for key, one, many in (
-        ("unreadable", _("1 could not be read"), _("%(count)s could not be read")),
-        ("damaged", _("1 is damaged but was used"), _("%(count)s are damaged but were used")),
+    for count, one, many in (
+        (counts.unreadable, _("1 could not be read"), _("%(count)s could not be read")),
+        (counts.damaged, _("1 is damaged but was used"), _("%(count)s are damaged but were used")),
         (
-            "leaked",
+            counts.leaked,
             _("1 is a copy and was left out of training"),
             _("%(count)s are copies and were left out of training"),
         ),
         (
-            "purged",
+            counts.purged,
             _("1 was too close in time to another split"),
             _("%(count)s were too close in time to another split"),
         ),
     ):
-        if count := counts.get(key):
+        if count:
             parts.append((one if count == 1 else many) % {"count": number(count)})
-    others = counts.get("passed_over") or {}
+    others = counts.passed_over or {}
     beside = _("Passed over beside them: %(list)s.") % {"list": ", ".join(map(translate, describe_passed_over(others)))}
     lost = sum(count for kind, count in others.items() if kind in LOST_PHOTOS)
     if not parts:
@@ -309,6 +312,6 @@ def _complete(metrics: Json) -> Reason | None:
         "photos": number(photos),
         "parts": ", ".join(parts),
     }
-    many_lost = lost or (counts.get("unreadable") or 0) > _MANY_UNREADABLE * photos
+    many_lost = lost or (counts.unreadable or 0) > _MANY_UNREADABLE * photos
     text += f" {beside}" if others else ""
     return Reason("careful" if many_lost else "note", _("Every photo is accounted for"), text)

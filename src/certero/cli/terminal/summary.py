@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from certero.cli.terminal.output import say, tell, write
 from certero.errors import UserError
 from certero.interchange import Json, json_text
 from certero.language import _, ngettext, translate
 from certero.sentences import message
+
+if TYPE_CHECKING:
+    from certero.records.metrics import Metrics, Seen, Unknown
+    from certero.records.photo_counts import Counts
+    from certero.records.quantity import Quantity
+    from certero.records.scores import Scores
 
 _WORST = 5
 
@@ -26,12 +33,12 @@ class RequirementNotMet(UserError):
     """`--strict` and a bar that is not met, or of which the test photos cannot tell."""
 
 
-def print_json(metrics: Json, target: str) -> None:
-    """Writes metrics to a file, or to standard output for `-`."""
-    write(json_text(metrics, indent=1) + "\n", target)
+def print_json(answer: Json, target: str) -> None:
+    """Writes an answer to a file, or to standard output for `-`."""
+    write(json_text(answer, indent=1) + "\n", target)
 
 
-def print_summary(metrics: Json) -> None:
+def print_summary(metrics: Metrics) -> None:
     """Prints the headline with its interval, what a random split would have claimed, and the weakest classes."""
     for line in summarise(metrics):
         say(line)
@@ -49,61 +56,72 @@ def print_places(places: Sequence[tuple[str, object]]) -> None:
         say(f"{what + ':':<{width}} {path}")
 
 
-def summarise(metrics: Json) -> list[str]:
+def summarise(metrics: Metrics) -> list[str]:
     """The lines of `print_summary`."""
-    notes = [_("Note: %(note)s.") % {"note": translate(note)} for note in metrics.get("notes", [])]
-    lines = [*_left_out(metrics.get("counts", {})), *notes]
-    seen = metrics.get("seen")
-    body = metrics["test"]
-    if body is None and metrics.get("unknown"):
-        return [*lines, *_refused(metrics["unknown"])]
-    if body is None:
-        return [*lines, _("The test set stays sealed (--no-test): no figure was measured.")]
-    known = seen["exact"] + (seen["near"] or 0) if seen else 0
-    if seen and known and seen["unseen"] is None:
+    # Here and not above: --help need not wait for the records.
+    from certero.records.metrics import headline
+
+    notes = [_("Note: %(note)s.") % {"note": translate(note)} for note in metrics.notes]
+    lines = [*_left_out(metrics.counts), *notes]
+    found = headline(metrics)
+    if metrics.test is None and metrics.unknown is not None:
+        return [*lines, *_refused(metrics.unknown)]
+    if found.body is None:
+        if metrics.test is None:
+            return [*lines, _("The test set stays sealed (--no-test): no figure was measured.")]
         text = _(
             "WARNING: the model was trained on all %(photos)d photos. They say nothing of its accuracy on new ones."
         )
-        return [*lines, *_framed(text % {"photos": body["n"]}), *_refused(metrics.get("unknown"))]
-    if seen and known:
-        text = _(
-            "WARNING: the model was trained on %(seen)d of these %(photos)d photos. The figures below leave them out."
-        )
-        warning = text % {"seen": known, "photos": body["n"]}
-        lines += _framed(warning) if seen.get("warning") else [warning]
-        if seen["near"]:
-            text = ngettext(
-                "%(near)d of them is a near copy: mirrored, brighter, or nearly the same scene.",
-                "%(near)d of them are near copies: mirrored, brighter, or nearly the same scene.",
-                seen["near"],
-            )
-            lines.append(text % {"near": seen["near"]})
-        body = seen["unseen"]
+        return [*lines, *_framed(text % {"photos": metrics.test.n}), *_refused(metrics.unknown)]
+    if metrics.seen is not None and metrics.test is not None and found.seen:
+        lines += _taken_out(metrics.seen, metrics.test.n)
+    body = found.body
     text = _("Accuracy: %(figure)s, on %(photos)d photos the model never saw.")
-    lines.append(text % {"figure": interval(body["accuracy"]), "photos": body["n"]})
-    if sum(row["n"] > 0 for row in body["per_class"].values()) > 1:
+    lines.append(text % {"figure": interval(body.accuracy), "photos": body.n})
+    if sum(scores.n > 0 for scores in body.per_class.values()) > 1:
         text = _("Always naming the commonest class: %(figure)s.")
-        lines.append(text % {"figure": interval(body["majority_class_accuracy"])})
-    random_split = metrics.get("random_split_accuracy")
-    if random_split and random_split["value"] is not None:
-        text = _("A random split would have claimed %(claim)s: an optimism of %(points)s points%(interval)s.")
-        gain = metrics["optimism_of_random_split"]
-        between = _(" (%(low)s to %(high)s)") if gain["low"] is not None else ""
-        points = {name: f"{100 * gain[name]:+.1f}" for name in ("value", "low", "high") if gain[name] is not None}
-        values = {"claim": f"{random_split['value']:.1%}", "points": points["value"], "interval": between % points}
-        lines.append(text % values)
+        lines.append(text % {"figure": interval(body.majority_class_accuracy)})
+    lines += _flattery(metrics)
     lines += _weakest(body)
-    lines += _refused(metrics.get("unknown"))
-    for bar in metrics.get("requirements", []):
-        lines.append(_("Required %(bar)s: %(verdict)s.") % {"bar": bar["require"], "verdict": _word(bar["verdict"])})
-    if metrics["openings"]:
+    lines += _refused(metrics.unknown)
+    for bar in metrics.requirements:
+        lines.append(_("Required %(bar)s: %(verdict)s.") % {"bar": bar.require, "verdict": _word(bar.verdict)})
+    if metrics.openings:
         text = ngettext(
             "These test photos had been opened once before: trust the figure less.",
             "These test photos had been opened %(times)d times before: trust the figure less.",
-            metrics["openings"],
+            metrics.openings,
         )
-        lines.append(text % {"times": metrics["openings"]})
+        lines.append(text % {"times": metrics.openings})
     return lines
+
+
+def _taken_out(seen: Seen, photos: int) -> list[str]:
+    """The warning that some of the photos were in training."""
+    text = _("WARNING: the model was trained on %(seen)d of these %(photos)d photos. The figures below leave them out.")
+    warning = text % {"seen": seen.count, "photos": photos}
+    lines = _framed(warning) if seen.warning else [warning]
+    if seen.near:
+        text = ngettext(
+            "%(near)d of them is a near copy: mirrored, brighter, or nearly the same scene.",
+            "%(near)d of them are near copies: mirrored, brighter, or nearly the same scene.",
+            seen.near,
+        )
+        lines.append(text % {"near": seen.near})
+    return lines
+
+
+def _flattery(metrics: Metrics) -> list[str]:
+    """What a random split would have claimed."""
+    claim, gain = metrics.random_split_accuracy, metrics.optimism_of_random_split
+    if claim is None or claim.value is None or gain is None or gain.value is None:
+        return []
+    text = _("A random split would have claimed %(claim)s: an optimism of %(points)s points%(interval)s.")
+    between = ""
+    if gain.interval is not None:
+        low, high = (f"{100 * end:+.1f}" for end in gain.interval)
+        between = _(" (%(low)s to %(high)s)") % {"low": low, "high": high}
+    return [text % {"claim": f"{claim.value:.1%}", "points": f"{100 * gain.value:+.1f}", "interval": between}]
 
 
 def _framed(warning: str) -> list[str]:
@@ -112,56 +130,58 @@ def _framed(warning: str) -> list[str]:
     return [rule, warning, rule]
 
 
-def _refused(unknown: Json | None) -> list[str]:
+def _refused(unknown: Unknown | None) -> list[str]:
     """What became of photos whose class the model does not know."""
-    if not unknown:
+    if unknown is None:
         return []
-    if unknown["refused"] is None:
+    if unknown.refused is None:
         return [_("This model file is older and has no threshold for them; train it again.")]
-    values = {"count": unknown["n"], "refused": interval(unknown["refused"])}
-    if unknown["known_refused"] is None:
+    values = {"count": unknown.n, "refused": interval(unknown.refused)}
+    if unknown.known_refused is None:
         text = _("Of %(count)d photos of classes that the model does not know it refused %(refused)s.")
         return [text % values]
     text = _(
         "Of %(count)d photos of classes that the model does not know it refused %(refused)s; of the known ones "
         "%(known)s."
     )
-    return [text % (values | {"known": interval(unknown["known_refused"])})]
+    return [text % (values | {"known": interval(unknown.known_refused)})]
 
 
-def _weakest(body: Json) -> list[str]:
-    classes = [(row["recall"]["value"], name, row) for name, row in body["per_class"].items() if row["n"]]
+def _weakest(body: Scores) -> list[str]:
+    classes = [(scores.recall.value, name, scores) for name, scores in body.per_class.items() if scores.n]
     classes.sort(key=lambda item: (item[0] is None, item[0], item[1]))
     text = _("%(label)s: %(figure)s of %(photos)d")
     return [
         _("Weakest classes (share of their photos that was found):"),
         *(
-            "  " + text % {"label": name, "figure": interval(row["recall"]), "photos": row["n"]}
-            for _value, name, row in classes[:_WORST]
+            "  " + text % {"label": name, "figure": interval(scores.recall), "photos": scores.n}
+            for _value, name, scores in classes[:_WORST]
         ),
     ]
 
 
-def interval(quantity: Json) -> str:
+def interval(quantity: Quantity) -> str:
     """`84.1% (82.5 to 85.6)`, or why there is no interval."""
-    if quantity["value"] is None:
+    if quantity.value is None:
         return _("undefined")
-    value = f"{quantity['value']:.1%}"
-    if quantity["low"] is None:
-        return _("%(value)s (no interval: %(reason)s)") % {"value": value, "reason": _word(quantity["method"])}
-    if quantity["low"] == quantity["high"]:
+    value = f"{quantity.value:.1%}"
+    if quantity.low is None or quantity.high is None:
+        return _("%(value)s (no interval: %(reason)s)") % {"value": value, "reason": _word(quantity.method)}
+    if quantity.low == quantity.high:
         return value  # it follows from the case alone: no photo could change it
-    ends = {"low": f"{100 * quantity['low']:.1f}", "high": f"{100 * quantity['high']:.1f}"}
+    ends = {"low": f"{100 * quantity.low:.1f}", "high": f"{100 * quantity.high:.1f}"}
     return _("%(value)s (%(low)s to %(high)s)") % {"value": value, **ends}
 
 
-def check_strict(metrics: Json) -> None:
+def check_strict(metrics: Metrics) -> None:
     """Raises unless every required bar is met.
 
     Raises:
         RequirementNotMet: naming the bars.
     """
-    missed = [f"{bar['require']}: {bar['verdict']}" for bar in metrics["requirements"] if bar["verdict"] != "met"]
+    from certero.stats.requirements import MET
+
+    missed = [f"{bar.require}: {bar.verdict}" for bar in metrics.requirements if bar.verdict != MET]
     if missed:
         raise RequirementNotMet("--strict needs every --require to be met; found %(missed)s.", missed="; ".join(missed))
 
@@ -177,23 +197,23 @@ def say_passed_over(passed_over: Mapping[str, int]) -> str:
     return _("Passed over: %(list)s.") % {"list": ", ".join(map(translate, describe_passed_over(passed_over)))}
 
 
-def _left_out(counts: Json) -> list[str]:
+def _left_out(counts: Counts) -> list[str]:
     # Purged and leaked photos have their note.
     lines = []
-    if count := counts.get("unreadable"):
+    if count := counts.unreadable:
         text = ngettext(
             "%(count)d photo could not be read (listed in metrics.json and the report).",
             "%(count)d photos could not be read (listed in metrics.json and the report).",
             count,
         )
         lines.append(text % {"count": count})
-    if count := counts.get("damaged"):
+    if count := counts.damaged:
         text = ngettext(
             "%(count)d photo is damaged but usable (listed in metrics.json and the report).",
             "%(count)d photos are damaged but usable (listed in metrics.json and the report).",
             count,
         )
         lines.append(text % {"count": count})
-    if passed_over := counts.get("passed_over"):
+    if passed_over := counts.passed_over:
         lines.append(say_passed_over(passed_over))
     return lines

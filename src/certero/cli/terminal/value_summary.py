@@ -21,6 +21,9 @@ _MOST_ASSUMPTIONS = 3
 
 def summarise(answer: Json, report: Path | None) -> list[str]:
     """The lines, in the language in use."""
+    # Here and not above: --help need not wait for the records.
+    from certero.records.quantity import Quantity
+
     case = answer["case"]
     lines = [_("Note: %(note)s.") % {"note": translate(note)} for note in answer["notes"]]
     lines.append(
@@ -47,7 +50,10 @@ def summarise(answer: Json, report: Path | None) -> list[str]:
     lines.append(_("Return after %(months)s months: %(money)s.") % worth)
     lines.append(
         _("It pays back by then from an accuracy of %(bar)s on; measured on the accepted answers: %(measured)s.")
-        % {"bar": interval(answer["break_even_accuracy_at_horizon"]), "measured": interval(answer["accuracy"])}
+        % {
+            "bar": interval(Quantity.from_json(answer["break_even_accuracy_at_horizon"])),
+            "measured": interval(Quantity.from_json(answer["accuracy"])),
+        }
     )
     lines += _about_threshold(answer)
     moved = [row for row in answer["sensitivity"] if row["payback_low"] != row["payback_high"]]
