@@ -1,6 +1,7 @@
 # Everything from a bare machine: Python 3.11 or newer, pip and make.
 #   make demo    install, render a synthetic barn, train on it, report
 #   make test    install, run the whole test suite
+#   make test-fast   the same without what takes longer than some seconds
 #   make check   style, types, layers, doctests
 #   make platforms   see that every kind of machine gets all it needs from wheels
 #   make lowest  run the quick tests with the oldest versions that pyproject.toml allows, without torch
@@ -11,14 +12,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check platforms lowest catalogue reference clean
+.PHONY: demo test test-fast check platforms lowest catalogue reference clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.train
 	$(BIN)/certero demo
 
+# Two processes: many tests wait, for a process that they started or for a clock. A file stays in one of them, so that what its
+# tests share is made once. More than two processes want a gigabyte each.
+WORKERS ?= 2
+SUITE := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(SUITE)
+
+test-fast: $(VENV)/.dev
+	$(SUITE) -m 'not slow'
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -165,6 +165,7 @@ def test_a_short_threshold_parts_what_it_should(a: float, b: float) -> None:
 # --- intervals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["photos", "groups", "few groups", "shares"])
 def test_the_interval_of_payback_holds_the_truth_19_times_in_20(kind: str) -> None:
     random, tails, runs, hits = np.random.default_rng(5), resampling.tails(), 500, 0

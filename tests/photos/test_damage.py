@@ -193,6 +193,7 @@ def _lay_out(barn: Path, folder: Path) -> tuple[Path, dict[str, str]]:
     return folder, expected
 
 
+@pytest.mark.slow
 def test_the_same_pixels_reach_training_predict_and_evaluate(small_barn: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="training needs the [train] extra")
     import polars as pl

@@ -64,6 +64,7 @@ print(*statuses, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) *
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is counted in kilobytes on Linux alone")
 @pytest.mark.parametrize(("suffix", "bytes_a_pixel"), [("jpg", 4.5), ("png", 6)])
 def test_threads_look_at_large_photos_in_the_memory_of_one(tmp_path: Path, suffix: str, bytes_a_pixel: float) -> None:

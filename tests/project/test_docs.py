@@ -125,6 +125,7 @@ def test_every_key_of_a_plan_is_documented_and_no_other(small_barn: Path) -> Non
     assert documented_keys("train --dry-run --json") - found == set()
 
 
+@pytest.mark.slow
 def test_every_key_of_an_audit_is_documented_and_no_other(small_barn: Path, tmp_path: Path) -> None:
     for split in ("train", "test"):
         shutil.copytree(small_barn / "beds", tmp_path / "beds" / split)
@@ -199,6 +200,7 @@ def test_no_path_of_a_machine(page: Path) -> None:
         assert "../shared" not in text, "only benchmarks name the shared data; elsewhere write path/to/..."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", BENCHMARKS, ids=_name)
 def test_every_benchmark_says_what_it_takes_and_is_described(script: Path) -> None:
     help_text = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True).stdout

@@ -121,6 +121,7 @@ def draw(generator: np.random.Generator, groups: int, size: int, gain: float, al
     return [luck[0] < 0.75 - gain / 2, luck[1] < 0.75 + gain / 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("groups", "size", "alike"), [(300, 1, 0.0), (30, 10, 0.0), (30, 10, 0.3), (12, 20, 0.3)])
 def test_intervals_hold_the_true_difference_and_equal_models_are_rarely_called_different(
     groups: int, size: int, alike: float

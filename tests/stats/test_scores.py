@@ -144,6 +144,7 @@ def test_a_perfect_score_on_few_photos_is_not_taken_for_certain() -> None:
     assert decided["samples"]["precision"]["low"] < 0.8
 
 
+@pytest.mark.slow
 def test_intervals_of_f1_hold_the_truth_19_times_in_20() -> None:
     shares = np.array([[0.52, 0.06, 0.02], [0.05, 0.22, 0.03], [0.01, 0.02, 0.07]])  # [true][predicted]
     f1 = 2 * shares.diagonal() / (shares.sum(axis=0) + shares.sum(axis=1))

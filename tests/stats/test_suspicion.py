@@ -42,6 +42,7 @@ def test_of_right_labels_none_is_probably_wrong_however_hard_the_photos_are(coun
     assert (found.wrong < 0.5).all()
 
 
+@pytest.mark.slow
 def test_a_rare_class_is_neither_doubted_nor_what_others_look_like() -> None:
     """With more features than photos a penalised constant turned sign: 121 of 429 crops looked like the rare class."""
     random = np.random.default_rng(2)
