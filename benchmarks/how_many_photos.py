@@ -16,7 +16,7 @@ from certero.data.labels import encode
 from certero.probe import probe
 from certero.stages.embedder import embed_photos, loading_embedder
 from certero.stages.prepare import prepare
-from certero.stages.tools import resources
+from certero.stages.tools import open_tools
 from certero.stats.intervals import proportion
 
 SIZES = (2, 5, 10, 20, 40, 80)
@@ -27,7 +27,7 @@ STRENGTH = 0.3
 def main(manifest: Path) -> None:
     """Prints the table."""
     settings = resolve("probe")
-    with resources() as tools, loading_embedder(settings, tools) as finish:
+    with open_tools() as tools, loading_embedder(settings, tools) as finish:
         prepared = prepare(manifest, settings, tools)
         development, classes = prepared.development.table, prepared.classes
         features = embed_photos(prepared.development.paths(), development["content_hash"].to_list(), finish(), tools)

@@ -18,7 +18,7 @@ from certero.data.split import split_units
 from certero.probe import probe
 from certero.stages.embedder import embed_photos, loading_embedder
 from certero.stages.prepare import prepare
-from certero.stages.tools import resources
+from certero.stages.tools import open_tools
 from certero.stats.calibration import softmax
 
 STRENGTHS = (0.03, 0.1)
@@ -28,7 +28,7 @@ TOLERANCES = (1e-6, 1e-4, 1e-3)
 def main(manifest: Path) -> None:
     """Prints both tables."""
     settings = resolve("probe")
-    with resources() as tools, loading_embedder(settings, tools) as finish:
+    with open_tools() as tools, loading_embedder(settings, tools) as finish:
         prepared = prepare(manifest, settings, tools)
         development, classes = prepared.development.table, prepared.classes
         features = embed_photos(prepared.development.paths(), development["content_hash"].to_list(), finish(), tools)

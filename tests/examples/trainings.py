@@ -12,7 +12,7 @@ from barns import Row
 from certero.config.recipes import resolve
 from certero.pipelines.train import Run
 from certero.stages.prepare import SplitPhotos, split_photos
-from certero.stages.tools import resources
+from certero.stages.tools import open_tools
 
 #: The smallest input and one strength: what the tests show depends on neither.
 QUICK: dict[str, Any] = {"image_size": 64, "strengths": (0.03,)}
@@ -35,7 +35,7 @@ def used(run: Path) -> pl.DataFrame:
 
 def split_up(data: Path, **settings: Any) -> SplitPhotos:
     """Everything up to the seal."""
-    with resources() as tools:
+    with open_tools() as tools:
         return split_photos(data, resolve("probe", **settings), tools)
 
 

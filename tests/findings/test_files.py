@@ -15,7 +15,7 @@ from certero.data.scan import list_photos
 from certero.data.table import Photos
 from certero.findings.files import judge_files
 from certero.stages.look import look_at_photos
-from certero.stages.tools import resources
+from certero.stages.tools import open_tools
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def photos(tmp_path: Path) -> Photos:
             Image.new("RGB", (40, 30), (number, 90, 200)).save(tmp_path / label / f"{number}.jpg")
     Image.new("RGB", (40, 30)).save(tmp_path / "lying" / "screenshot.jpg", "PNG")
     (tmp_path / "empty" / "cut.jpg").write_bytes((tmp_path / "empty" / "0.jpg").read_bytes()[:200])
-    with resources(1, lambda *_: None) as tools:
+    with open_tools(1, lambda *_: None) as tools:
         return look_at_photos(list_photos(tmp_path), tools)
 
 

@@ -32,7 +32,7 @@ from certero.runtime.network import Network
 from certero.stages.fitted import Fitted, Part
 from certero.stages.fitter import loading_fitter
 from certero.stages.prepare import prepare, split_photos
-from certero.stages.tools import Resources
+from certero.stages.tools import Tools
 
 pytest.importorskip("torch", reason="training needs the [networks] extra")
 
@@ -138,7 +138,7 @@ def test_a_network_trained_after_the_test_photos_were_deleted_is_the_same_bit_fo
     manifest = copy_barn(small_barn, tmp_path / "barn", given=True)
     settings = resolve(recipe, workers=1)
     caches = [BlobCache(name) for name in ("fingerprints", "features", "networks")]
-    tools = Resources(Threads(2).map, Threads(2).map, *caches)
+    tools = Tools(Threads(2).map, Threads(2).map, *caches)
     photos = split_photos(manifest, settings, tools).photos
     prepared = prepare(manifest, settings, tools)
     assert len(prepared.sealed) >= 10

@@ -24,7 +24,7 @@ from certero.stages.embedder import loading_embedder
 from certero.stages.fit_probe import ProbeFitter
 from certero.stages.fitted import Fitted, Part
 from certero.stages.prepare import Prepared, prepare, split_photos
-from certero.stages.tools import Resources
+from certero.stages.tools import Tools
 
 pytest.importorskip("onnx", reason="training needs the [train] extra")
 
@@ -37,15 +37,15 @@ def _settings(given: bool) -> TrainSettings:
 
 
 @pytest.fixture
-def tools(tmp_path: Path) -> Iterator[Resources]:
-    """Resources that remember no feature yet."""
+def tools(tmp_path: Path) -> Iterator[Tools]:
+    """Tools that remember no feature yet."""
     caches = BlobCache("fingerprints"), BlobCache("features", folder=tmp_path / "cold"), BlobCache("networks")
-    yield Resources(Threads(2).map, Threads(2).map, *caches)
+    yield Tools(Threads(2).map, Threads(2).map, *caches)
     for cache in caches:
         cache.close()
 
 
-def _fit(prepared: Prepared, settings: TrainSettings, tools: Resources) -> Fitted:
+def _fit(prepared: Prepared, settings: TrainSettings, tools: Tools) -> Fitted:
     """What training does between the seal and the opening."""
     gap = prepared.separation.gap
     part = Part(prepared.development, prepared.given_val, gap, shipped="fitted on train and val", name="final")
@@ -56,7 +56,7 @@ def _fit(prepared: Prepared, settings: TrainSettings, tools: Resources) -> Fitte
 @pytest.mark.parametrize("given", [True, False], ids=["given split", "own split"])
 @pytest.mark.parametrize("cold", [True, False], ids=["cold features", "warm features"])
 def test_a_model_fitted_after_the_test_photos_were_deleted_is_the_same_bit_for_bit(
-    small_barn: Path, tmp_path: Path, tools: Resources, given: bool, cold: bool
+    small_barn: Path, tmp_path: Path, tools: Tools, given: bool, cold: bool
 ) -> None:
     manifest = copy_barn(small_barn, tmp_path / "barn", given)
     settings = _settings(given)
@@ -79,7 +79,7 @@ def test_a_model_fitted_after_the_test_photos_were_deleted_is_the_same_bit_for_b
 
 @pytest.mark.parametrize("given", [True, False], ids=["given split", "own split"])
 def test_no_test_row_is_on_the_development_side_of_the_seal(
-    small_barn: Path, tmp_path: Path, tools: Resources, given: bool
+    small_barn: Path, tmp_path: Path, tools: Tools, given: bool
 ) -> None:
     manifest, settings = copy_barn(small_barn, tmp_path / "barn", given), _settings(given)
     prepared = prepare(manifest, settings, tools)
@@ -137,7 +137,7 @@ def test_whoever_takes_sealed_photos_for_development_photos_is_refused_by_mypy(t
 
 
 def test_whoever_takes_sealed_photos_for_development_photos_is_stopped(
-    small_barn: Path, tmp_path: Path, tools: Resources
+    small_barn: Path, tmp_path: Path, tools: Tools
 ) -> None:
     manifest, settings = copy_barn(small_barn, tmp_path / "barn", given=True), _settings(given=True)
     prepared = prepare(manifest, settings, tools)

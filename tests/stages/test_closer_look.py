@@ -11,7 +11,7 @@ from PIL import Image
 from certero.data.scan import list_photos
 from certero.stages.closer_look import look_closer, view_key
 from certero.stages.look import look_at_photos
-from certero.stages.tools import resources
+from certero.stages.tools import open_tools
 
 pytest.importorskip("sklearn", reason="the audit needs the [report] extra")
 
@@ -24,11 +24,11 @@ def test_the_first_look_makes_the_views(tmp_path: Path, monkeypatch: pytest.Monk
         Image.fromarray(pixels).save(tmp_path / "photos" / str(number) / "a.jpg")
     listed = list_photos(tmp_path / "photos")
     monkeypatch.setenv("CERTERO_CACHE", str(tmp_path / "later"))
-    with resources(1) as tools:
+    with open_tools(1) as tools:
         used = look_at_photos(listed, tools).used()
         later = look_closer(listed.paths(used), used["content_hash"].to_list(), tools)
     monkeypatch.setenv("CERTERO_CACHE", str(tmp_path / "at once"))
-    with resources(1) as tools:
+    with open_tools(1) as tools:
         used = look_at_photos(listed, tools, view_key=view_key).used()
         for photo in listed.paths(used):
             photo.unlink()  # what is gone cannot be decoded a second time

@@ -15,7 +15,7 @@ from certero.stages.fitted import Fitted, Part
 from certero.stages.fitter import loading_fitter
 from certero.stages.held_out import HeldOut
 from certero.stages.prepare import prepare
-from certero.stages.tools import resources
+from certero.stages.tools import open_tools
 from certero.stats.calibration import softmax
 
 SETTINGS = {
@@ -27,7 +27,7 @@ SETTINGS = {
 def _score_and_fit(data: Path, recipe: str, folder: Path) -> tuple[HeldOut, set[str], Fitted]:
     """The score of a training, the stages that it took, and what the whole fit then gives."""
     settings = resolve(recipe, cv=0, block="1h", **SETTINGS[recipe])
-    with resources(settings.workers) as tools:
+    with open_tools(settings.workers) as tools:
         prepared = prepare(data, settings, tools)
         part = Part(prepared.development, prepared.given_val, prepared.separation.gap, "", "final")
         with loading_fitter(settings, tools, folder / "score", "") as finish:

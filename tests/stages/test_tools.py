@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from certero.stages.tools import Resources, resources
+from certero.stages.tools import Tools, open_tools
 
 
 @pytest.fixture
-def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Resources]:
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tools]:
     monkeypatch.setenv("CERTERO_CACHE", str(tmp_path))
-    with resources(1) as made:
+    with open_tools(1) as made:
         yield made
 
 
-def test_a_stage_within_another_is_a_part_of_it(tools: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_within_another_is_a_part_of_it(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks of a random split are trained while figures are scored: they are no second training of the run."""
     now = 0.0
     # A clock that stands still but for the steps below: seconds are compared without a tolerance.
@@ -36,7 +36,7 @@ def test_a_stage_within_another_is_a_part_of_it(tools: Resources, monkeypatch: p
     assert tools.seconds == {"score": 22.0, "fit": 100.0}
 
 
-def test_a_stage_beside_another_is_counted_for_itself(tools: Resources) -> None:
+def test_a_stage_beside_another_is_counted_for_itself(tools: Tools) -> None:
     def load() -> None:
         with tools.timed("network"):
             pass

@@ -42,7 +42,7 @@ from certero.sentences import Sentence, sentence, sentences
 from certero.stages.closer_look import RememberedAlignments, alter_sample, look_closer, view_key
 from certero.stages.describe import describe_photos, describe_separation
 from certero.stages.look import find_copies, look_at_photos
-from certero.stages.tools import Resources, resources
+from certero.stages.tools import Tools, open_tools
 from certero.stats.neighbours import reduced
 from certero.stats.shortcuts import Shortcut, load_trees
 
@@ -92,7 +92,7 @@ def audit(
     use_language(lang)
     data = Path(data)
     source_of_times = parse_times(times)
-    with resources(workers, progress) as tools, contextlib.ExitStack() as stack:
+    with open_tools(workers, progress) as tools, contextlib.ExitStack() as stack:
         listed = list_photos(data, label_level=label_level)
         if fix is not None:
             check_manifest_place(Path(fix), listed.root)
@@ -156,7 +156,7 @@ def _check_readable(photos: Photos) -> None:
         )
 
 
-def _compare(photos: Photos, copies: Sequence[tuple[int, int]], embed: Embed | None, tools: Resources) -> _Compared:
+def _compare(photos: Photos, copies: Sequence[tuple[int, int]], embed: Embed | None, tools: Tools) -> _Compared:
     """Looks at the used photos once more and finds every copy among them.
 
     Args:
@@ -178,9 +178,7 @@ def _compare(photos: Photos, copies: Sequence[tuple[int, int]], embed: Embed | N
     return _Compared(used, measures, flat, embeddings, near, [*link_copies(used, pairs), *altered])
 
 
-def _judge(
-    photos: Photos, compared: _Compared, tools: Resources
-) -> tuple[list[Finding], list[Shortcut], list[Sentence]]:
+def _judge(photos: Photos, compared: _Compared, tools: Tools) -> tuple[list[Finding], list[Shortcut], list[Sentence]]:
     """Every finding, the worst first; the shortcuts behind some of them; and which labels were not judged."""
     used, links, flat = compared.used, compared.links, compared.flat
     conditions = conditions_of(used, compared.measures)
@@ -215,7 +213,7 @@ _NO_PARTS = sentence(
 )
 
 
-def _start_network(image_size: int | None, tools: Resources, stack: contextlib.ExitStack) -> Embed | None:
+def _start_network(image_size: int | None, tools: Tools, stack: contextlib.ExitStack) -> Embed | None:
     """Starts to load the network beside the scan; gives the function that embeds, None where parts are missing."""
     try:
         from certero.config.recipes import resolve
@@ -250,7 +248,7 @@ def _find_near(
     rows: NDArray[np.int64],
     grey: NDArray[np.uint8],
     embeddings: NDArray[np.float32] | None,
-    tools: Resources,
+    tools: Tools,
 ) -> tuple[NearCopies, list[Link]]:
     """Near copies among some rows of the used photos, whose grey views are given, as links between such rows."""
     paths = photos.paths(used)

@@ -33,7 +33,7 @@ from certero.stages.judge import keep_known, list_judged
 from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import recognise_each
 from certero.stages.time_models import time_contenders
-from certero.stages.tools import Resources, resources
+from certero.stages.tools import Tools, open_tools
 from certero.stages.verdict import best, say
 from certero.stats.intervals import group_codes
 from certero.stats.paired import Answers, compare_answers
@@ -118,7 +118,7 @@ def compare(
             "--split, --label, --label-level, --group-by, --block and --times speak of --data; name the photos."
         )
     length = parse_duration(block, "--block") if isinstance(block, str) else block
-    with resources(workers, progress) as tools:
+    with open_tools(workers, progress) as tools:
         contenders = open_contenders(models, card, tools.map)
         classes = _common_classes(contenders)
         answer = _empty(contenders, classes)
@@ -230,7 +230,7 @@ def _judge_data(
     classes: Sequence[str],
     data: Path,
     asked: tuple[str | None, str | None, LabelLevel | None, str | None, timedelta | None, Times],
-    tools: Resources,
+    tools: Tools,
     answer: Json,
 ) -> Judged:
     """Every model on the labelled photos, without those that any of them was trained on."""
@@ -284,7 +284,7 @@ def _judge_data(
 
 
 def _answer(
-    contenders: Sequence[Contender], table: pl.DataFrame, files: list[Path], tools: Resources
+    contenders: Sequence[Contender], table: pl.DataFrame, files: list[Path], tools: Tools
 ) -> list[tuple[NDArray[np.object_], NDArray[np.float32] | None]]:
     """For each model the classes it names, str [n], and its embeddings [n, D]; None where it tells none."""
     found: list[tuple[NDArray[np.object_], NDArray[np.float32] | None]] = []
@@ -402,7 +402,7 @@ def _own_figures(contenders: Sequence[Contender], tables: Sequence[pl.DataFrame]
         row |= compare_answers(alone)[0][0] | {"n": len(truth)}
 
 
-def _time(contenders: Sequence[Contender], judged: Judged | None, tools: Resources, answer: Json) -> None:
+def _time(contenders: Sequence[Contender], judged: Judged | None, tools: Tools, answer: Json) -> None:
     files = [] if judged is None else judged.files
     photos: list[Photo] = [read_file(file) for file in files[:: max(1, len(files) // _TIMED)][:_TIMED]]
     answer["speed_on"] = "photos" if photos else "noise"

@@ -38,7 +38,7 @@ from certero.stages.judge import accept, answer_photos, keep_known, list_judged
 from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import recognise
 from certero.stages.refusal import keep_unknown, measure_refusal
-from certero.stages.tools import Resources, resources
+from certero.stages.tools import Tools, open_tools
 from certero.stats.requirements import judge_all, parse_requirement
 from certero.stats.scores import Beforehand
 
@@ -106,12 +106,12 @@ def evaluate(
             raise ConfigError(
                 "--unknown counts refusals alone; found %(given)s beside it. Leave it out.", given=" and ".join(given)
             )
-        with resources(workers, progress) as tools:
+        with open_tools(workers, progress) as tools:
             listed = list_photos(data, label_level=label_level, single_label="unknown" if data.is_dir() else None)
             photos = look_at_photos(listed, tools, source_of_times)
             return _judge_unknown(predictor, photos, split, tools, group_by, length).to_json()
     check_log()
-    with resources(workers, progress) as tools:
+    with open_tools(workers, progress) as tools:
         listed = look_at_photos(list_judged(data, predictor.classes, label, label_level), tools, source_of_times)
         photos = keep_known(listed, predictor.classes, split)
         strange = keep_unknown(listed, predictor.classes, split)
@@ -162,7 +162,7 @@ def _refuse(
     predictor: Predictor,
     strange: Photos,
     judged: _Judged,
-    tools: Resources,
+    tools: Tools,
     group_by: str | None,
     block: timedelta | None,
 ) -> Unknown:
@@ -184,7 +184,7 @@ def _judge_unknown(
     predictor: Predictor,
     photos: Photos,
     split: str | None,
-    tools: Resources,
+    tools: Tools,
     group_by: str | None,
     block: timedelta | None,
 ) -> Metrics:

@@ -21,7 +21,7 @@ from certero.stages.describe import describe_separation
 from certero.stages.estimate.plan import Plan, count_folds
 from certero.stages.fitter import loading_fitter
 from certero.stages.prepare import prepare
-from certero.stages.tools import resources
+from certero.stages.tools import open_tools
 from certero.stats.requirements import parse_requirement
 
 
@@ -53,7 +53,7 @@ def plan(
     if resolved.open_test:
         check_log(keep=False)
     with (
-        resources(resolved.workers, progress) as tools,
+        open_tools(resolved.workers, progress) as tools,
         tempfile.TemporaryDirectory() as folder,
         loading_fitter(resolved, tools, Path(folder), "") as finish_loading,
     ):

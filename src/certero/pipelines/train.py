@@ -58,7 +58,7 @@ from certero.stages.fitter import Fitter, loading_fitter
 from certero.stages.prepare import Prepared, prepare
 from certero.stages.random_split import units_to_draw
 from certero.stages.recognise import remember_photos
-from certero.stages.tools import Resources, resources
+from certero.stages.tools import Tools, open_tools
 from certero.stats.intervals import proportion
 from certero.stats.random_split import compare_splits
 from certero.stats.requirements import Requirement, judge_all, parse_requirement
@@ -137,7 +137,7 @@ def train(
         if resume is None
         else resumed_folder(Path(resume))
     )
-    with finding as folder, saying_how_to_resume(folder, data), resources(resolved.workers, progress) as tools:
+    with finding as folder, saying_how_to_resume(folder, data), open_tools(resolved.workers, progress) as tools:
         return _train(data, folder, resolved, requirements, tools, command)
 
 
@@ -146,7 +146,7 @@ def _train(
     folder: RunFolder,
     resolved: TrainSettings,
     requirements: Sequence[Requirement],
-    tools: Resources,
+    tools: Tools,
     command: Sequence[str] | None,
 ) -> Run:
     """The stages in their order, and every file of the run."""
@@ -226,7 +226,7 @@ def _measure(
     )
 
 
-def _remember(prepared: Prepared, fitted: Fitted, tools: Resources) -> Fingerprints:
+def _remember(prepared: Prepared, fitted: Fitted, tools: Tools) -> Fingerprints:
     """What the shipped model file remembers of the photos it was fitted on."""
     return remember_photos(
         prepared.development.table,

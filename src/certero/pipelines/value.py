@@ -33,7 +33,7 @@ from certero.sentences import sentence
 from certero.stages.judge import answer_photos, keep_known, list_judged
 from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import recognise_each
-from certero.stages.tools import resources
+from certero.stages.tools import open_tools
 from certero.stats import resampling
 from certero.stats.intervals import LEVEL
 from certero.stats.studentised import LEAST_ERROR
@@ -274,7 +274,7 @@ def _judge_on(
     predictors = [load(model, workers=workers) for model in models]
     classes = predictors[0].classes
     check_log()
-    with resources(workers, progress) as tools:
+    with open_tools(workers, progress) as tools:
         photos = look_at_photos(list_judged(data, classes, None, None), tools, times)
         photos = keep_known(photos, classes, split)
         photos, _separation = separate_judged(photos, group_by, block)

@@ -14,7 +14,7 @@ from certero.likeness.near_copies import align_rows
 from certero.machine.cache import BlobCache
 from certero.photos.first_look import look_closer_at
 from certero.photos.views import VIEW_SIDE, Measures, View
-from certero.stages.tools import Resources, map_several
+from certero.stages.tools import Tools, map_several
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def view_key(content_hash: str) -> str:
     return f"view:{_VIEW_VERSION}:{content_hash}"
 
 
-def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources) -> tuple[UInt8, list[Measures]]:
+def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Tools) -> tuple[UInt8, list[Measures]]:
     """The grey view of each photo, uint8 [n, 64, 64], and its measures: most are remembered from the first look at it.
 
     Raises:
@@ -62,7 +62,7 @@ def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Res
         return grey, measures
 
 
-def _views(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources) -> dict[str, bytes]:
+def _views(paths: Sequence[Path], content_hashes: Sequence[str], tools: Tools) -> dict[str, bytes]:
     """`View` as bytes by content hash, remembered or looked at now."""
     keys = {content: view_key(content) for content in content_hashes}
     known = _recall(tools.fingerprints, list(keys.values()))
@@ -80,7 +80,7 @@ def _views(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resource
     return {content: known[key] for content, key in keys.items()}
 
 
-def alter_sample(paths: Sequence[Path], content_hashes: Sequence[str], tools: Resources) -> dict[str, Floats]:
+def alter_sample(paths: Sequence[Path], content_hashes: Sequence[str], tools: Tools) -> dict[str, Floats]:
     """By alteration, how well a sample of the photos lie on their copies after it, float32 [sample]."""
     # The least hashes: chosen by chance, and the same each time.
     rows = sorted(range(len(paths)), key=lambda row: content_hashes[row])[:SAMPLE]
@@ -106,7 +106,7 @@ class RememberedAlignments:
         tools: cores, caches, progress.
     """
 
-    def __init__(self, views: NDArray[np.uint8], content_hashes: Sequence[str], tools: Resources) -> None:
+    def __init__(self, views: NDArray[np.uint8], content_hashes: Sequence[str], tools: Tools) -> None:
         self._views, self._contents, self._tools = views, content_hashes, tools
         self._short = np.array([int(content[:16], 16) for content in content_hashes], np.uint64)
 

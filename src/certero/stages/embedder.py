@@ -20,7 +20,7 @@ from certero.probe.export import backbone_id, export_backbone
 from certero.probe.features import Embedder, embed
 from certero.records.preprocessing import Preprocessing
 from certero.records.protocols import Map
-from certero.stages.tools import Resources
+from certero.stages.tools import Tools
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +98,7 @@ def _find_gpu() -> Literal["cuda", "mps"] | None:
 
 
 @contextlib.contextmanager
-def loading_embedder(settings: TrainSettings, tools: Resources) -> Iterator[Callable[[], Embedder]]:
+def loading_embedder(settings: TrainSettings, tools: Tools) -> Iterator[Callable[[], Embedder]]:
     """Finds the backbone and starts its export beside what comes next; the yielded function waits for it."""
     backbone = choose_backbone(settings.backbone, Path(settings.weights) if settings.weights else None)
     backend = choose_backend(settings.device, settings.precision, backbone)
@@ -132,7 +132,7 @@ def _embed_in_torch(
     return embed_in_torch(backbone, preprocessing, backend, files, map)
 
 
-def in_full(embedder: Embedder, tools: Resources) -> Embedder:
+def in_full(embedder: Embedder, tools: Tools) -> Embedder:
     """The same backbone in fp32 on the CPU, beside which one in 8 bits is held."""
     return dataclasses.replace(
         embedder,
@@ -143,8 +143,6 @@ def in_full(embedder: Embedder, tools: Resources) -> Embedder:
     )
 
 
-def embed_photos(
-    paths: Sequence[Path], hashes: Sequence[str], embedder: Embedder, tools: Resources
-) -> NDArray[np.float32]:
+def embed_photos(paths: Sequence[Path], hashes: Sequence[str], embedder: Embedder, tools: Tools) -> NDArray[np.float32]:
     """Embeddings float32 [n, D] of photos, computed or remembered; see `probe.features.embed`."""
     return embed(paths, hashes, embedder, tools.features, tools.map, tools.progress)

@@ -17,7 +17,7 @@ from certero.sentences import sentence
 from certero.stages.fitted import Everything, Fitted, Part
 from certero.stages.fitter import Fitter
 from certero.stages.prepare import Prepared
-from certero.stages.tools import Resources
+from certero.stages.tools import Tools
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,7 +60,7 @@ class Judged:
 
 
 def fit_and_judge(
-    prepared: Prepared, fitter: Fitter, settings: TrainSettings, tools: Resources, open_test: Opener
+    prepared: Prepared, fitter: Fitter, settings: TrainSettings, tools: Tools, open_test: Opener
 ) -> tuple[Fitted, Judged | None]:
     """The model that ships, and the photos that it or the models of the folds were judged on; None with `--no-test`.
 
@@ -77,7 +77,7 @@ def fit_and_judge(
 
 
 def _hold_out(
-    prepared: Prepared, fitter: Fitter, settings: TrainSettings, tools: Resources, open_test: Opener
+    prepared: Prepared, fitter: Fitter, settings: TrainSettings, tools: Tools, open_test: Opener
 ) -> tuple[Fitted, Judged | None]:
     """One model fitted without the test photos, judged on them once."""
     development, classes = prepared.development, prepared.classes
@@ -97,7 +97,7 @@ def _what_ships(settings: TrainSettings) -> str:
 
 
 def _cross_validate(
-    prepared: Prepared, fitter: Fitter, settings: TrainSettings, tools: Resources, open_test: Opener
+    prepared: Prepared, fitter: Fitter, settings: TrainSettings, tools: Tools, open_test: Opener
 ) -> tuple[Fitted, Judged | None]:
     """A model a fold, each judged on the photos held out from it; the shipped one is refitted on all."""
     classes, gap = prepared.classes, prepared.separation.gap
@@ -129,7 +129,7 @@ def _judge(
     fitted_on: Development,
     prepared: Prepared,
     fitter: Fitter,
-    tools: Resources,
+    tools: Tools,
 ) -> Judged:
     """What one model says of photos that it was not fitted on."""
     table, classes = opened.table, prepared.classes

@@ -34,7 +34,7 @@ from certero.stages.held_out import HeldOut
 from certero.stages.model_outputs import Outputs
 from certero.stages.network_training import NetworkTraining, TrainedClassifier
 from certero.stages.prepare import Prepared
-from certero.stages.tools import Resources
+from certero.stages.tools import Tools
 from certero.stats.calibration import softmax
 from certero.stats.random_split import Claims, claims_of, draw_splits
 
@@ -55,7 +55,7 @@ class NetworkFitter:
         ConfigError: for augmentation, weights or a backbone that cannot be had.
     """
 
-    def __init__(self, settings: TrainSettings, tools: Resources, checkpoints: Path, resume_with: str) -> None:
+    def __init__(self, settings: TrainSettings, tools: Tools, checkpoints: Path, resume_with: str) -> None:
         self._settings, self._tools = settings, tools
         self._training = NetworkTraining(settings, tools, checkpoints, resume_with)
 

@@ -28,7 +28,7 @@ from certero.stages.model_outputs import Outputs, run_head, run_model
 from certero.stages.prepare import Prepared
 from certero.stages.probe_training import TrainedProbe, train_probe
 from certero.stages.random_split import claim_at_random
-from certero.stages.tools import Resources
+from certero.stages.tools import Tools
 from certero.stats.calibration import softmax
 from certero.stats.random_split import Claims, draw_splits
 
@@ -45,7 +45,7 @@ class ProbeFitter:
         tools: cores, caches, progress.
     """
 
-    def __init__(self, embedder: Embedder, settings: TrainSettings, tools: Resources) -> None:
+    def __init__(self, embedder: Embedder, settings: TrainSettings, tools: Tools) -> None:
         self._embedder, self._settings, self._tools = embedder, settings, tools
 
     def check(self, columns: Sequence[str], classes: Sequence[str]) -> None:
@@ -140,7 +140,7 @@ class ProbeFitter:
 
 
 def _cost_of_speed(
-    trained: TrainedProbe, temperature: float, photos: Development, embedder: Embedder, tools: Resources
+    trained: TrainedProbe, temperature: float, photos: Development, embedder: Embedder, tools: Tools
 ) -> Export:
     """What speed cost, on development photos: the model file's outputs beside those of slower or other embeddings.
 

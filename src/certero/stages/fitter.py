@@ -16,7 +16,7 @@ from certero.stages.fitted import Everything, Fitted, Part
 from certero.stages.held_out import HeldOut
 from certero.stages.model_outputs import Outputs
 from certero.stages.prepare import Prepared
-from certero.stages.tools import Resources
+from certero.stages.tools import Tools
 from certero.stats.random_split import Claims
 
 
@@ -64,7 +64,7 @@ def require_torch(settings: TrainSettings) -> None:
 
 @contextlib.contextmanager
 def loading_fitter(
-    settings: TrainSettings, tools: Resources, checkpoints: Path, resume_with: str
+    settings: TrainSettings, tools: Tools, checkpoints: Path, resume_with: str
 ) -> Iterator[Callable[[], Fitter]]:
     """Starts what a recipe needs; the yielded function waits for it.
 

@@ -20,7 +20,7 @@ from certero.runtime.card import Card
 from certero.runtime.inference import answered
 from certero.runtime.predictor import Predictor
 from certero.sentences import sentence, sentences
-from certero.stages.tools import Resources
+from certero.stages.tools import Tools
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,7 +105,7 @@ def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Pho
 
 
 def answer_photos(
-    predictor: Predictor, photos: Photos, tools: Resources
+    predictor: Predictor, photos: Photos, tools: Tools
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The model's probabilities [n, K] and embeddings [n, D] of the used photos."""
     used = photos.used()

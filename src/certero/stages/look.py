@@ -25,7 +25,7 @@ from certero.photos.first_look import Identity, Seen, identify, look_at
 from certero.records.photos import USED, PhotoFacts
 from certero.records.protocols import Map, Progress, no_progress
 from certero.sentences import Sentence, sentence
-from certero.stages.tools import Resources, map_several, resources
+from certero.stages.tools import Tools, map_several, open_tools
 
 # Part of the cache's keys: raise it when a fingerprint or the verdict on a damaged file changes.
 _FACTS_VERSION = 4
@@ -61,12 +61,12 @@ def scan(
     Raises:
         DataError: if there is nothing to scan or a manifest does not hold together.
     """
-    with resources(workers, progress) as tools:
+    with open_tools(workers, progress) as tools:
         return look_at_photos(list_photos(Path(data), label_level=label_level), tools, parse_times(times)).table
 
 
 def look_at_photos(
-    photos: Photos, tools: Resources, times: Times = "auto", view_key: Callable[[str], str] | None = None
+    photos: Photos, tools: Tools, times: Times = "auto", view_key: Callable[[str], str] | None = None
 ) -> Photos:
     """The listed photos with facts and fingerprints, computed or remembered by content.
 

@@ -18,7 +18,7 @@ from certero.runtime.network import Network
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from certero.stages.tools import Resources
+    from certero.stages.tools import Tools
 
 # Remembered embeddings are checked against the file itself on so many photos, and dropped if one differs.
 _CHECKED = 32
@@ -46,7 +46,7 @@ def run_model(
     photos: Sequence[Path],
     content_hashes: Sequence[str],
     preprocessing: Preprocessing,
-    tools: Resources,
+    tools: Tools,
     stage: str,
 ) -> Outputs:
     """Runs a model file on photos, each photo through the whole file unless its embedding is remembered.
@@ -105,7 +105,7 @@ def _agreed(
     photos: Sequence[Path],
     content_hashes: Sequence[str],
     preprocessing: Preprocessing,
-    tools: Resources,
+    tools: Tools,
 ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Probabilities and embeddings by content hash, or nothing where the file itself computes others."""
     if not embeddings:

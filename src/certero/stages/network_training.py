@@ -41,7 +41,7 @@ from certero.runs.interruption import deferred_signals
 from certero.runs.seal import Development
 from certero.stages.embedder import choose_backbone
 from certero.stages.held_out import HeldOut
-from certero.stages.tools import Resources
+from certero.stages.tools import Tools
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,7 +112,7 @@ class NetworkTraining:
         ConfigError: for augmentation, weights or a backbone that cannot be had.
     """
 
-    def __init__(self, settings: TrainSettings, tools: Resources, checkpoints: Path, resume_with: str) -> None:
+    def __init__(self, settings: TrainSettings, tools: Tools, checkpoints: Path, resume_with: str) -> None:
         self._settings = settings
         self._tools = tools
         self._checkpoints = checkpoints

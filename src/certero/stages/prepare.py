@@ -26,7 +26,7 @@ from certero.runs.seal import Catalogue, Development, SealedTest, seal, seal_fol
 from certero.runs.stored import read_table
 from certero.stages.describe import describe_photos
 from certero.stages.look import find_copies, look_at_photos
-from certero.stages.tools import Resources
+from certero.stages.tools import Tools
 from certero.stats.requirements import parse_requirement
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Prepared:
         return {"folds": self.folds, "reason": self.reason} if self.evaluation == "cv" else None
 
 
-def prepare(data: Path, settings: TrainSettings, tools: Resources) -> Prepared:
+def prepare(data: Path, settings: TrainSettings, tools: Tools) -> Prepared:
     """From the user's data to sealed splits or folds, as the settings say.
 
     Raises:
@@ -131,7 +131,7 @@ def prepare(data: Path, settings: TrainSettings, tools: Resources) -> Prepared:
     )
 
 
-def split_photos(data: Path, settings: TrainSettings, tools: Resources) -> SplitPhotos:
+def split_photos(data: Path, settings: TrainSettings, tools: Tools) -> SplitPhotos:
     """From the user's data to splits or folds, as the settings say.
 
     Raises:

@@ -18,7 +18,7 @@ from certero.runs.seal import Development
 from certero.stages.embedder import embed_photos
 from certero.stages.fitted import Part
 from certero.stages.held_out import HeldOut
-from certero.stages.tools import Resources
+from certero.stages.tools import Tools
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,7 @@ class TrainedProbe:
 
 
 def train_probe(
-    part: Part, classes: Sequence[str], embedder: Embedder, settings: TrainSettings, tools: Resources
+    part: Part, classes: Sequence[str], embedder: Embedder, settings: TrainSettings, tools: Tools
 ) -> TrainedProbe:
     """Fits a probe on train and val photos, and scores it on those that its folds held out.
 

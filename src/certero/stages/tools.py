@@ -20,8 +20,8 @@ R = TypeVar("R")
 
 
 @dataclass(slots=True)
-class Resources:
-    """Made once a command.
+class Tools:
+    """What every stage of a command shares.
 
     Args:
         map: ordered parallel map over the cores, in threads.
@@ -63,12 +63,12 @@ class Resources:
 
 
 @contextlib.contextmanager
-def resources(workers: int | None = None, progress: Progress = no_progress) -> Iterator[Resources]:
+def open_tools(workers: int | None = None, progress: Progress = no_progress) -> Iterator[Tools]:
     """The caches are closed, and processes end, at the end."""
     fingerprints, features, networks = (BlobCache(name) for name in CACHES)
     processes = Processes(workers)
     try:
-        yield Resources(Threads(workers).map, processes.map, fingerprints, features, networks, progress)
+        yield Tools(Threads(workers).map, processes.map, fingerprints, features, networks, progress)
     finally:
         processes.close()
         for cache in (fingerprints, features, networks):

@@ -16,7 +16,7 @@ from certero.stages.estimate.plan import Estimate, count_table_bytes
 from certero.stages.estimate.probe import FINGERPRINTS_SECONDS
 from certero.stages.network_training import VAL_TIMES, NetworkTraining, Tried, hold_back
 from certero.stages.prepare import Prepared
-from certero.stages.tools import Resources
+from certero.stages.tools import Tools
 
 # The model file looks at a photo in about the time in which torch judges one.
 _REPORT_BYTES = 900_000
@@ -35,9 +35,7 @@ class _Part:
     looked_at: int
 
 
-def estimate_network(
-    prepared: Prepared, training: NetworkTraining, settings: TrainSettings, tools: Resources
-) -> Estimate:
+def estimate_network(prepared: Prepared, training: NetworkTraining, settings: TrainSettings, tools: Tools) -> Estimate:
     """What a run that trains a network whole would take.
 
     Args:

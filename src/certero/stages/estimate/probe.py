@@ -16,7 +16,7 @@ from certero.stages.estimate.plan import Estimate, count_table_bytes
 from certero.stages.estimate.speed import Speed, measure_speed, remembered
 from certero.stages.prepare import Prepared
 from certero.stages.probe_training import choose_folds
-from certero.stages.tools import Resources
+from certero.stages.tools import Tools
 
 # Remembered embeddings are checked against the model file on 32 to 63 photos (`stages.model_outputs`).
 _CHECKED = 32
@@ -41,7 +41,7 @@ _REPORT_BYTES = 600_000
 _BYTES_BESIDE_AN_ENTRY = 120
 
 
-def estimate_probe(prepared: Prepared, embedder: Embedder, settings: TrainSettings, tools: Resources) -> Estimate:
+def estimate_probe(prepared: Prepared, embedder: Embedder, settings: TrainSettings, tools: Tools) -> Estimate:
     """What a run that fits a probe would take.
 
     Args:
@@ -148,7 +148,7 @@ def _count_work(prepared: Prepared, settings: TrainSettings) -> _Work:
     return _Work(models, len(inner), fits, largest, judged)
 
 
-def _count_photos(shown: Development, judged: Sequence[str], embedder: Embedder, tools: Resources) -> _Photos:
+def _count_photos(shown: Development, judged: Sequence[str], embedder: Embedder, tools: Tools) -> _Photos:
     """What is still to be computed of photos to fit on, and of others, given by their content."""
     fitted_on = shown.table["content_hash"].to_list()
     every = [*fitted_on, *judged]

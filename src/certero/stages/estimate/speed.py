@@ -24,7 +24,7 @@ from certero.runs.seal import Development
 from certero.runtime.network import Network as Runtime
 from certero.stages.embedder import embed_photos
 from certero.stages.look import RememberedLook
-from certero.stages.tools import Resources
+from certero.stages.tools import Tools
 
 # Photos that are shown to the network: one to two seconds of it.
 _SHOWN = 48
@@ -91,7 +91,7 @@ class _Clock:
 
 
 def measure_speed(
-    development: Development, rows_fitted: int, n_classes: int, embedder: Embedder, workers: int, tools: Resources
+    development: Development, rows_fitted: int, n_classes: int, embedder: Embedder, workers: int, tools: Tools
 ) -> Speed:
     """Shows some photos to the network, looks at some again, and fits a little.
 
@@ -132,7 +132,7 @@ def measure_speed(
     )
 
 
-def remembered(hashes: Sequence[str], embedder: Embedder, tools: Resources) -> set[str]:
+def remembered(hashes: Sequence[str], embedder: Embedder, tools: Tools) -> set[str]:
     """The content hashes of photos whose embeddings are remembered, as this backend computes them."""
     return set(RememberedFeatures.of(embedder, tools.features).get(list(dict.fromkeys(hashes))))
 
@@ -146,7 +146,7 @@ def _time_opening(embedder: Embedder) -> float:
 
 
 def _show(
-    development: Development, embedder: Embedder, workers: int, tools: Resources, clock: _Clock
+    development: Development, embedder: Embedder, workers: int, tools: Tools, clock: _Clock
 ) -> tuple[int, int, float, float]:
     """Photos that were shown while the clock ran, the width of what came out, wall and processor seconds.
 
@@ -173,7 +173,7 @@ def _show(
     return len(found), found.shape[1], took[0], took[1]
 
 
-def _look(paths: Sequence[Path], tools: Resources, workers: int, clock: _Clock) -> tuple[int, float]:
+def _look(paths: Sequence[Path], tools: Tools, workers: int, clock: _Clock) -> tuple[int, float]:
     """Photos that were looked at again, and processor seconds."""
     sample = paths[:: max(1, len(paths) // _LOOKED_AT)][:_LOOKED_AT]
     # In threads: their processor time is this process's.
