@@ -1,4 +1,4 @@
-"""Durations and sizes in the words of people."""
+"""Durations and sizes in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from certero.language import ngettext
 
 
 def duration(seconds: float) -> str:
-    """`12 seconds`, `6 minutes`, `1 hour 20 minutes`: no more digits than matter.
+    """`12 seconds`, `6 minutes`, `1 hour 20 minutes`: with no more digits than matter.
 
     >>> duration(0.2), duration(95), duration(4500)
     ('1 second', '2 minutes', '1 hour 15 minutes')
@@ -38,7 +38,7 @@ def size(count: float) -> str:
 
 
 def count(number: int) -> str:
-    """A whole number with its thousands apart.
+    """A whole number with separated thousands.
 
     >>> count(4650000)
     '4,650,000'

@@ -1,4 +1,4 @@
-"""What programs and spreadsheets read: JSON without NaN, CSV, and the columns that stand for classes."""
+"""What programs and spreadsheets read: JSON without NaN, CSV, and the columns of classes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 Json = dict[str, Any]
 
-#: Columns of the CSV files that have one column a class; no class's column is called like one of them.
+#: Fixed columns of the CSV files with one column a class; no class's column has one of these names.
 FIXED_COLUMNS = ("path", "split", "label", "predicted", "probability", "abstained", "error")
 
 _CLASS_PREFIX = "class_"
-# What a spreadsheet takes for the beginning of a formula, full-width signs included.
+# What a spreadsheet takes for the start of a formula, full-width signs included.
 # Source: OWASP, CSV Injection.
 _RUN = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def json_text(data: Any, *, indent: int | None = None, sort_keys: bool = False, ensure_ascii: bool = False) -> str:
-    """The data as JSON that every parser reads: a figure that is not finite is null, as undefined ones are.
+    """The data as JSON that every parser reads: figures that are not finite become null.
 
     >>> json_text({"loss": float("nan"), "n": 3})
     '{"loss": null, "n": 3}'
@@ -38,10 +38,10 @@ def csv_text(rows: Iterable[Sequence[object]], *, for_spreadsheet: bool = False)
 
     Args:
         rows: cells, header included.
-        for_spreadsheet: texts that a spreadsheet would run get an apostrophe before them, as a person would type it.
+        for_spreadsheet: texts that a spreadsheet would run get an apostrophe in front, as a person would type it.
     """
     lines: list[str] = []
-    # A cell with a carriage return is quoted only where the line's end holds one.
+    # A cell with a carriage return is quoted only if the line end has one.
     writer = csv.writer(SimpleNamespace(write=lines.append), lineterminator="\r\n")
     for row in rows:
         writer.writerow(["" if cell is None else _harmless(cell) if for_spreadsheet else cell for cell in row])
@@ -49,7 +49,7 @@ def csv_text(rows: Iterable[Sequence[object]], *, for_spreadsheet: bool = False)
 
 
 def class_columns(classes: Sequence[str]) -> list[str]:
-    """The column of each class: its name, behind `class_` where a fixed column or another class is called so.
+    """The column of each class: its name, with the prefix `class_` if a fixed column or another class has that name.
 
     >>> class_columns(["label", "lying", "class_label"])
     ['class_class_label', 'lying', 'class_label']
@@ -58,7 +58,7 @@ def class_columns(classes: Sequence[str]) -> list[str]:
 
 
 def apart(names: Sequence[str], taken: Iterable[str], prefix: str) -> list[str]:
-    """The names, those that are taken behind as many prefixes as set them apart from everything else."""
+    """The names; those that are taken get as many prefixes as it takes to make them unique."""
     fixed = set(taken)
     used = fixed | set(names)
     found: list[str] = []

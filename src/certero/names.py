@@ -1,4 +1,4 @@
-"""Names of classes as people type them and as disks keep them: which are one name, and which look like one."""
+"""Class names as people type them and as disks store them: which are the same, and which look the same."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-# Shown as nothing: zero-width spaces, soft hyphen, byte order mark, marks of the direction of writing. Joiners stay:
-# in Persian and Hindi they make another word.
+# Invisible: zero-width spaces, soft hyphen, byte order mark, marks of writing direction. Joiners stay:
+# in Persian and Hindi they change the word.
 _INVISIBLE = dict.fromkeys(
     [0x00AD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
 )
-# Small Cyrillic and Greek letters that are drawn, small or capital, as Latin ones are.
+# Lower-case Cyrillic and Greek letters that look like Latin ones, in lower or upper case.
 # Source: Unicode Technical Standard 39, confusables.txt.
 _DRAWN_AS = str.maketrans("авекмнорстухіјѕԁԛԝһαβεζηικμνορτυχ", "abekmhopctyxijsdqwhabezhikmnoptyx")
 
-# Between letters and numbers alone: A- and A are two.
+# Only between letters and numbers: A- and A are different.
 _JOINING = re.compile(r"(?<=[^\W_])[-_ ]+(?=[^\W_])")
 
 
 def class_name(text: str) -> str:
-    """The one spelling of a class's name: composed accents, single spaces, nothing that cannot be seen.
+    """The one spelling of a class name: composed accents, single spaces, nothing invisible.
 
-    What is typed and what a folder or a table says go through this before they are compared.
+    Names from the user, from folders and from tables go through this before they are compared.
 
     >>> class_name("cafe\\u0301  con leche ")
     'café con leche'
@@ -32,7 +32,7 @@ def class_name(text: str) -> str:
 
 
 def look(text: str) -> str:
-    """What names have in common that a reader may take for one: capitals, width, foreign look-alikes, joining signs.
+    """A key that is equal for names that a reader may take for one: capitals, width, foreign look-alikes, hyphens.
 
     >>> look("ＲＥＤ") == look("red") == look("rеd")  # the last with a Cyrillic letter
     True
@@ -54,7 +54,7 @@ def without_accents(text: str) -> str:
 
 
 def find_class(name: str, classes: Iterable[str]) -> str | None:
-    """The class that is meant: of this name, else the only one that looks like it; None where there is none.
+    """The class that is meant: the one of this name, else the only one that looks like it; None if there is none.
 
     >>> find_class("red ", ["Red", "red"]), find_class("RED", ["Red", "blue"]), find_class("RED", ["Red", "red"])
     ('red', 'Red', None)

@@ -1,4 +1,4 @@
-"""Archives that somebody names in place of the folder they unpack to: where the photos in one lie."""
+"""Archives that somebody names instead of the folder they unpack to: where their photos are."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from certero.sentences import Sentence, sentence
 
 _SEPARATORS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\n])"?[,;\t|]*', re.IGNORECASE)
-# Of UTF-32 before those of UTF-16, which they begin with.
+# UTF-32 first: its marks begin with those of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -39,9 +39,9 @@ class Cells:
     Args:
         columns: by name, stripped texts; None where a cell is empty.
         lines: where each row stands, from 1.
-        counted: what is counted there: `line` of a text file, header included, or `row` of a table.
-        nested: columns whose cells are no texts, and what they hold instead: `lists`, `tables` or `bytes`.
-        notes: sentences about what was passed over.
+        counted: what `lines` counts: `line` of a text file, header included, or `row` of a table.
+        nested: columns whose cells are not text, and what they hold instead: `lists`, `tables` or `bytes`.
+        notes: sentences about what was skipped.
     """
 
     columns: dict[str, list[str | None]]
@@ -60,7 +60,7 @@ def read_cells(manifest: Path, known: frozenset[str]) -> Cells:
 
     Args:
         manifest: CSV (commas, semicolons, tabs or bars), TSV or Parquet.
-        known: names of columns, in lower case, that tell a header and what separates its cells.
+        known: column names, in lower case, by which a header and its separator are recognised.
 
     Raises:
         DataError: the file cannot be read as a table, with the line that is wrong.
@@ -84,7 +84,7 @@ def read_cells(manifest: Path, known: frozenset[str]) -> Cells:
 
 
 def name_columns(names: list[str]) -> str:
-    """The names for a message: a header that is none may hold a whole file."""
+    """The names, for a message; what looks like a header may be a whole file."""
     listed = [name if len(name) <= 40 else name[:37] + "..." for name in names[:_SHOWN_NAMES]]
     more = [f"{len(names) - _SHOWN_NAMES} more"] if len(names) > _SHOWN_NAMES else []
     return ", ".join([*listed, *more]) or "nothing"
@@ -164,7 +164,7 @@ def _read_text(shown: str, text: str, known: frozenset[str], tabs: bool) -> Cell
 
 
 def _separator(header: str, known: frozenset[str], tabs: bool) -> str:
-    """What stands between the cells: of the signs that occur, the one that gives the most known names."""
+    """The separator of the cells: of the signs that occur, the one that gives the most known names."""
 
     def rank(sign: str) -> tuple[int, bool, int]:
         cells = next(csv.reader([header], delimiter=sign), [])
@@ -175,7 +175,7 @@ def _separator(header: str, known: frozenset[str], tabs: bool) -> str:
 
 
 def _parse(shown: str, text: str, first: int, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row with the line that it begins on."""
+    """Each row and the line it begins on."""
     reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=separator, strict=True)
     line = first
     try:
@@ -193,7 +193,7 @@ def _parse(shown: str, text: str, first: int, separator: str) -> Iterator[tuple[
 
 
 def _check_names(shown: str, names: list[str]) -> None:
-    """Refuse two columns of one name, whatever their case."""
+    """Refuses two columns with the same name, whatever their case."""
     lowered = [name.lower() for name in names]
     twice = [name for number, name in enumerate(names) if lowered.index(name.lower()) < number]
     if twice:
@@ -212,7 +212,7 @@ def _read_parquet(shown: str, data: bytes) -> Cells:
         # From memory: a memory-mapped file that changes under the reader would crash the process.
         table = pl.read_parquet(io.BytesIO(data))
     except BaseException as error:
-        # What corrupt bytes make Polars panic with is no Exception, and has no name to import in every version.
+        # Polars' panic on corrupt bytes is not an Exception, and not every version has a name to import for it.
         if isinstance(error, pl.exceptions.PolarsError | OSError) or type(error).__name__ == "PanicException":
             raise DataError(
                 "a manifest named .parquet must be a whole Parquet file; %(shown)s cannot be read "

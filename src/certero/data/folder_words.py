@@ -1,4 +1,4 @@
-"""Words that folders are called by, in English and Spanish, small and without accents."""
+"""Words in folder names, in English and Spanish, in lower case and without accents."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WORDS_OF_SPLITS = {
 #: Which split a word names.
 SPLIT_OF_WORD = {word: split for split, words in _WORDS_OF_SPLITS.items() for word in words}
 
-#: What stands beside those words and says nothing: training_set, seg_train, images-test, conjunto de prueba.
+#: Words that stand beside those and mean nothing: training_set, seg_train, images-test, conjunto de prueba.
 WORDS_BESIDE = _words(
     """
     set sets data dataset datasets image images img imgs photo photos picture pictures pic pics sample samples folder
@@ -33,7 +33,7 @@ WORDS_BESIDE = _words(
     """
 )
 
-#: What photos are taken under, where and by whom: folders called so hardly ever are the classes.
+#: Under what conditions, where and by whom photos are taken: folders with such names are hardly ever the classes.
 CONDITION_WORDS = _words(
     """
     day night morning noon afternoon evening dawn dusk daylight dark light sunny cloudy rainy rain fog snow wet dry

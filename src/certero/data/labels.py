@@ -28,7 +28,7 @@ def encode(labels: Iterable[str], classes: Sequence[str]) -> NDArray[np.int64]:
         classes: every class once; its place is its index.
 
     Raises:
-        KeyError: if a label is no class.
+        KeyError: if a label is not one of the classes.
 
     >>> encode(["cow", "calf", "cow"], ["calf", "cow"])
     array([1, 0, 1])

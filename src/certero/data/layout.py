@@ -1,4 +1,4 @@
-"""What the folders of a data set mean: which are splits, which name the classes, and where people meant to point."""
+"""What the folders of a data set mean: which are splits, which name the classes, and which one the user meant."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = 6
 
 
 def split_named(name: str) -> str | None:
-    """The split that a folder or a cell of a table names, in English or Spanish; None where it names none.
+    """The split that a folder's name or a table's cell stands for, in English or Spanish; None if it is no split.
 
     >>> [split_named(name) for name in ("Training", "seg_test", "valid-images", "validación", "dev", "testtube")]
     ['train', 'test', 'val', 'val', 'val', None]
@@ -38,9 +38,9 @@ class Layout:
     """How a photo's folders tell its split and its class.
 
     Args:
-        splits: whether the folders hold given splits; a photo outside them then has neither split nor class.
+        splits: whether there are given splits; a photo outside their folders then has neither split nor class.
         read: the folders of a photo below the root -> (split, class), either None where there is none.
-        notes: what people should know of it.
+        notes: what users should know about it.
     """
 
     splits: bool
@@ -51,13 +51,13 @@ class Layout:
 def read_layout(
     photos: Iterable[Folders], opened: Collection[str], label_level: LabelLevel | None, classes: Sequence[str] = ()
 ) -> Layout:
-    """What the folders mean.
+    """Which folders are splits and which are classes.
 
     Args:
-        photos: of each photo, the folders that it lies in below the root.
+        photos: for each photo, its folders below the root.
         opened: names of the folders directly below the root, those without photos included.
-        label_level: which folder names the class, counted below the split's; None where the user did not say.
-        classes: those of a model that is to judge the photos, where there is one: they tell which folders are meant.
+        label_level: which folder names the class, counted below the split's; None if the user did not say.
+        classes: classes of the model that the photos are for, if there is one; they show which folders are meant.
 
     Raises:
         DataError: folders that look like splits and hold different classes; folders that repeat each other, where the
@@ -78,7 +78,7 @@ def read_layout(
 
 
 def where_classes_are(paths: Sequence[str]) -> tuple[str, list[str]] | None:
-    """The folder, relative and POSIX, in which the photos' folders part, and those folders; None where none do.
+    """The folder, relative and POSIX, below which the photos' folders differ, and those folders; None if they never do.
 
     Args:
         paths: of the photos, relative and POSIX.
@@ -98,7 +98,7 @@ def where_classes_are(paths: Sequence[str]) -> tuple[str, list[str]] | None:
 
 
 def some(names: Collection[str]) -> str:
-    """The names for a message, not too many of them."""
+    """The names for a message, shortened if there are many."""
     shown = sorted(names)
     return ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")
 
@@ -122,7 +122,7 @@ class _Tree:
     """The folders that hold photos.
 
     Args:
-        folders: of each photo, the folders that it lies in.
+        folders: for each photo, its folders.
     """
 
     def __init__(self, folders: set[Folders]) -> None:
@@ -137,7 +137,7 @@ class _Tree:
         return sorted(self._by_top)
 
     def below(self, top: str, split: str) -> int:
-        """How many folders to go down for the classes of a split: 2 where it holds just `seg_train` or `images`."""
+        """How many folders to go down for the classes of a split: 2 if it holds just `seg_train` or `images`."""
         inside = self._by_top.get(top, set())
         depth = 1
         while inside and all(len(parts) > 1 for parts in inside):
@@ -153,12 +153,12 @@ class _Tree:
         return {label for parts in self._by_top.get(top, set()) if (label := _label((top, *parts)[depth:], level))}
 
     def loose(self, top: str) -> bool:
-        """Whether photos lie directly in the folder."""
+        """Whether there are photos directly in the folder."""
         return () in self._by_top.get(top, set())
 
 
 def _hold_classes(tree: _Tree, words: Mapping[str, str], level: LabelLevel) -> bool:
-    """Whether folders that are called like splits are some; False where they are rather classes called so.
+    """Whether folders with names of splits are splits; False if they are more likely classes with such names.
 
     Raises:
         DataError: each holds other classes, or none holds any.
@@ -193,7 +193,7 @@ def _hold_classes(tree: _Tree, words: Mapping[str, str], level: LabelLevel) -> b
 
 
 def _say_words(words: Mapping[str, str]) -> tuple[str, ...]:
-    """A note of the splits, unless the folders are called as everybody calls them."""
+    """A note on the splits, unless the folders have the usual names."""
     if all(name.lower() in ("train", "val", "valid", "validation", "test") for name in words):
         return ()
     return (
@@ -213,7 +213,7 @@ def _below_split(
 
 
 def _split_inside(tree: _Tree) -> bool:
-    """Whether the class folders hold the splits, instead of the other way round; a class without any joins train.
+    """Whether the class folders hold the splits, not the other way round; a class without splits joins train.
 
     Raises:
         DataError: they are folds, each with splits of its own.
@@ -241,7 +241,7 @@ def _class_above_split(folders: Folders) -> tuple[str | None, str | None]:
 def _level_of_repeated(
     tree: _Tree, words: Mapping[str, str], classes: Sequence[str]
 ) -> tuple[LabelLevel, tuple[str, ...]]:
-    """Which folders name the classes, where the first ones may repeat the second ones, and what to note of it.
+    """Which folders name the classes if each top folder may hold the same ones, and what to note about it.
 
     Raises:
         DataError: the second ones probably do.
@@ -295,7 +295,7 @@ def _alike(names: Iterable[str]) -> set[str]:
 
 
 def _are_conditions(names: Collection[str]) -> bool:
-    """Whether folders are called like times, places, cameras or numbers: bed1 and bed2, monday and tuesday."""
+    """Whether folders are named after times, places, cameras or numbers: bed1 and bed2, monday and tuesday."""
     letters = {tuple(_letters(name)) for name in names}
     numbered = all(re.search(r"\d", name) for name in names)
     return (numbered and len(letters) == 1) or all(map(_is_condition_folder, names))
@@ -313,7 +313,7 @@ def _is_condition(word: str) -> bool:
 
 
 def _letters(name: str) -> list[str]:
-    """The words of a name, small and without accents; `trainSet` is two."""
+    """The words of a name, in lower case and without accents; `trainSet` is two."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     return re.findall(r"[^\W\d_]+", without_accents(apart))
 

@@ -11,12 +11,12 @@ from certero.photos.listing import describe_passed_over
 from certero.records.photo_counts import LostClass
 from certero.sentences import Sentence, in_a_row, sentence
 
-# A note each for so many classes, one for the others.
+# So many classes get a note each; the others share one.
 _MOST = 5
 
 
 def count_lost(photos: Photos) -> dict[str, LostClass]:
-    """By class that lost photos: how many are there and cannot be read; of folders without any, what they hold."""
+    """For each class that lost photos: all, and the unreadable ones; for folders without photos, what they hold."""
     rows = _count(photos.table).filter(pl.col("lost") > 0).sort("label")
     lost = {
         row["label"]: LostClass(photos=row["all"], unreadable=row["lost"], passed_over={})
@@ -27,7 +27,7 @@ def count_lost(photos: Photos) -> dict[str, LostClass]:
 
 
 def describe_lost(table: pl.DataFrame) -> list[str]:
-    """A note for each class that lost half of its photos or more, those that lost most first."""
+    """A note for each class that lost half of its photos or more, the largest loss first."""
     notes: list[str] = [said for _label, said, _share in worst(table)]
     if len(notes) > _MOST:
         further = [label for label, _said, _share in worst(table)][_MOST:]
@@ -52,7 +52,7 @@ def describe_empty(empty: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _count(table: pl.DataFrame) -> pl.DataFrame:
-    """By class: all photos, the lost ones, and the commonest reason."""
+    """For each class: all photos, the lost ones, and the commonest reason."""
     unreadable = pl.col("status") == "unreadable"
     return table.group_by("label").agg(
         pl.len().alias("all"),
@@ -62,7 +62,7 @@ def _count(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def worst(table: pl.DataFrame) -> Iterator[tuple[str, Sentence, float]]:
-    """Class, words and lost share of each class that lost half or more."""
+    """For each class that lost half or more: its name, a text, and the lost share."""
     share = pl.col("lost") / pl.col("all")
     for row in _count(table).filter(share >= 0.5).sort(-share, "label").iter_rows(named=True):
         if row["lost"] == row["all"]:

@@ -28,9 +28,9 @@ MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
 SPREADSHEET_SUFFIXES = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 
 _MANIFEST_COLUMNS = ("path", "label", "split", "group", "captured_at")
-#: What a column of a manifest cannot be called, because certero's own tables have one of that name.
+#: Names that no column of a manifest may have, because certero's own tables use them.
 _TAKEN = ({*SCHEMA} | {*WORKING_COLUMNS}) - {*_MANIFEST_COLUMNS}
-# Other words for the two that every manifest needs, as tools and spreadsheets of the field write them.
+# Other names for the two columns that every manifest needs, as tools and spreadsheets write them.
 _SYNONYMS = {
     "path": frozenset(
         {
@@ -62,7 +62,7 @@ def list_manifest(manifest: Path) -> Photos:
     """The photos that a CSV, TSV or Parquet manifest lists.
 
     Raises:
-        DataError: the manifest cannot be read or does not hold together.
+        DataError: the manifest cannot be read or is inconsistent.
     """
     shown = printable(manifest.name)
     cells = read_cells(manifest, _KNOWN)
@@ -118,7 +118,7 @@ def classes_missing(table: pl.DataFrame) -> list[Sentence]:
 
 
 def _name_columns(shown: str, cells: Cells) -> tuple[dict[str, list[str | None]], list[Sentence]]:
-    """The columns under the names of the contract, and a note for each that goes by another word.
+    """The columns under their standard names, and a note for each that had another one.
 
     Raises:
         DataError: there is no path or no label, or it is not certain which column holds them.
@@ -154,7 +154,7 @@ def _name_columns(shown: str, cells: Cells) -> tuple[dict[str, list[str | None]]
     return columns, notes
 
 
-# What a column of a Parquet file may hold that is no text (`Cells.nested`).
+# What a column of a Parquet file may hold other than text (`Cells.nested`).
 _NESTED_NOTES = {
     "lists": message("column %(name)s of the manifest holds lists and is not used"),
     "tables": message("column %(name)s of the manifest holds tables and is not used"),
@@ -230,7 +230,7 @@ def _manifest_paths(manifest: Path, cells: Cells, listed: Sequence[str | None]) 
 
 
 def _inside(roots: Sequence[Path], path: str) -> str | None:
-    """The path relative to the manifest's folder; None for one that leads out of it."""
+    """The path relative to the manifest's folder; None if it leads out of it."""
     if Path(path).is_absolute() or re.match(r"[A-Za-z]:[\\/]", path):
         whole = Path(os.path.normpath(path))
         return next((whole.relative_to(root).as_posix() for root in roots if whole.is_relative_to(root)), None)
@@ -239,15 +239,15 @@ def _inside(roots: Sequence[Path], path: str) -> str | None:
 
 
 def _spelled(root: Path, path: str) -> str | None:
-    """The path as `on_disk` finds it; None where there is no such file."""
-    # Manifests of Windows: the slash is tried only where the name itself is no file.
+    """The path as `on_disk` finds it; None if there is no such file."""
+    # Manifests from Windows: the slash is tried only if no file has the name as it stands.
     return next((each for each in dict.fromkeys((path, path.replace("\\", "/"))) if _is_file(root, each)), None)
 
 
 def _is_file(root: Path, path: str) -> bool:
     try:
         return os.path.lexists(file := on_disk(root, path)) and not file.is_dir()
-    except OSError:  # a name that is longer than any name
+    except OSError:  # longer than any file name can be
         return False
 
 
@@ -291,7 +291,7 @@ def _check_rows(shown: str, cells: Cells, paths: list[str], labels: list[str]) -
 
 
 def _rows_of_several(labels: Sequence[str]) -> list[int]:
-    """Rows whose cell names several classes: `red|round`, a list, or names that all stand alone or elsewhere, too."""
+    """Rows whose cell names several classes: `red|round`, a list, or names that also occur alone or in other lists."""
     found = {
         row
         for row, label in enumerate(labels)
@@ -314,7 +314,7 @@ def _manifest_times(
     """Naive local times, and how zones were read.
 
     Raises:
-        DataError: a cell is no date and time, or only some have a zone.
+        DataError: a cell is not a date and time, or only some have a zone.
     """
     stamps = [None if cell is None else stamp_in_cell(cell) for cell in written]
     if wrong := [cells.at(row, cell) for row, cell in enumerate(written) if cell is not None and stamps[row] is None]:

@@ -1,4 +1,4 @@
-"""A user's regular expression over many names, which may not come to an end.
+"""A user's regular expression applied to many names, which might never end.
 
 Python's engine tries every way to match: one as short as `(a+)+$` takes longer than the universe is old on 60 letters,
 and nothing in the same process can stop it. So it runs in a process of its own, which is ended (decision 46).
@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from certero.errors import SplitError
 from certero.photos.listing import printable
 
-#: Longest time for one name.
+#: Longest time for one name, seconds.
 SECONDS_A_NAME = 10.0
 
-# How many answers wait for each other on their way back: one by one they would take as long as the search.
+# So many results come back together: one by one that would take as long as the search.
 _TOGETHER = 500
 
 _PROGRAM = """
@@ -38,7 +38,7 @@ for start in range(0, len(names), together):
 
 
 def match_all(pattern: str, names: Sequence[str], seconds: float = SECONDS_A_NAME) -> list[str | None]:
-    """For each name what the expression's first group matches, or the whole of it without a group; None if nothing.
+    """For each name what the expression's first group matches, or the whole match without a group; None if nothing.
 
     Args:
         pattern: as the user gave it.
@@ -46,7 +46,7 @@ def match_all(pattern: str, names: Sequence[str], seconds: float = SECONDS_A_NAM
         seconds: longest time for one name.
 
     Raises:
-        SplitError: if it is no regular expression, or does not come to an end.
+        SplitError: if it is not a regular expression, or does not end in time.
     """
     try:
         regex = re.compile(pattern)
@@ -62,7 +62,7 @@ def match_all(pattern: str, names: Sequence[str], seconds: float = SECONDS_A_NAM
         return [None if match is None else match[min(regex.groups, 1)] for match in found]
     answers, ended = _search(pattern, names, seconds, _TOGETHER)
     if len(answers) < len(names) and ended is None:
-        # One of those whose answers had to wait for each other.
+        # One of those whose results come back together.
         at = len(answers)
         some, _ended = _search(pattern, names[at : at + _TOGETHER], seconds, 1)
         raise SplitError(
@@ -83,7 +83,7 @@ def match_all(pattern: str, names: Sequence[str], seconds: float = SECONDS_A_NAM
 
 
 def _search(pattern: str, names: Sequence[str], seconds: float, together: int) -> tuple[list[str | None], int | None]:
-    """The answers that came, and the exit code; None if the process had to be ended."""
+    """The results that came, and the exit code; None if the process had to be ended."""
     with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as answered:
         asked.write(json.dumps([pattern, together, list(names)]).encode())
         asked.seek(0)
@@ -102,7 +102,7 @@ def _search(pattern: str, names: Sequence[str], seconds: float, together: int) -
 
 
 def _wait(process: subprocess.Popen[bytes], answered: int, seconds: float) -> int | None:
-    """The exit code, once there is one; None once no answer has come for so long."""
+    """The exit code, once there is one; None if no result comes for so long."""
     before = -1
     while (code := process.poll()) is None and before != (now := os.fstat(answered).st_size):
         before = now

@@ -41,7 +41,7 @@ from certero.records.protocols import Progress, no_progress
 from certero.sentences import sentence, sentences
 
 _ROWS_A_CHUNK = 4096
-# What one look gives: fields of `PhotoFacts`, then the size of the file.
+# What one look returns: fields of `PhotoFacts`, then the size of the file.
 _SEEN = (
     *("status", "problem", "format", "width", "height", "content_hash", "pixel_hash", "perceptual_hash"),
     *("descriptor", "brightness", "captured_at", "bytes"),
@@ -63,10 +63,10 @@ def list_photos(
         label_level: which folder names the class: 1 is the first below the root (or below the split's folder),
             `leaf` the one that holds the photo. Default 1. Folders only.
         single_label: every photo below the folder has this label, whatever the folders are called.
-        classes: those of the model that is to judge the photos, where there is one.
+        classes: classes of the model that the photos are for, if there is one.
 
     Raises:
-        DataError: nothing to list, or a manifest that does not hold together.
+        DataError: there is nothing to list, or the manifest is inconsistent.
     """
     data = typed(data)
     if data.is_dir():
@@ -111,16 +111,16 @@ def scan(
     times: Times = "auto",
     progress: Progress = no_progress,
 ) -> Photos:
-    """The photos with every column that one look at the files fills.
+    """The photos, with every column filled that one look at the files can fill.
 
     A file that cannot be opened (permission, vanished, a folder) becomes `unreadable` with the reason. The
     capture time is the manifest's, else EXIF's, else the file name's; those of a clock that was never set are left
-    out, unless `times` names their source. Pictures of a kind that is not read are `unreadable` as listed. Classes that
-    lost all or most of their photos are noted.
+    out, unless `times` names their source. Pictures of a kind that certero does not read are `unreadable`, as listed.
+    Classes that lost all or most of their photos are noted.
 
     Args:
         photos: from `list_photos`.
-        look: what the files tell, in order.
+        look: looks at the files, in order.
         times: where capture times are taken from.
         progress: called with the stage `scan`.
 
@@ -183,7 +183,7 @@ def scan(
 def _capture_times(
     given: Sequence[datetime | None], exif: Sequence[datetime | None], named: Sequence[Stamp | None], asked: Times
 ) -> tuple[list[datetime | None], list[str | None], list[str]]:
-    """Each photo's naive local time, where it is from, and what there is to say about them."""
+    """Each photo's naive local time, its source, and notes on the times."""
     stamps = [None if a or b else stamp for a, b, stamp in zip(given, exif, named, strict=True)]
     from_names, zone = shift(stamps)
     times = [a or b or c for a, b, c in zip(given, exif, from_names, strict=True)]
@@ -213,7 +213,7 @@ def _capture_times(
     if asked == "auto":
         times = [None if bad else time for bad, time in zip(wrong, times, strict=True)]
         sources = [None if bad else source for bad, source in zip(wrong, sources, strict=True)]
-    # A day of grace: the clock's zone may be ahead of this machine's.
+    # A day's tolerance: the camera's zone may be ahead of this machine's.
     soon = datetime.now() + timedelta(days=1)
     if ahead := [time for time in times if time is not None and time > soon]:
         notes.append(
@@ -320,10 +320,10 @@ def _folders(name: str) -> tuple[str, ...]:
 
 
 def _joined(spelled: Mapping[str, set[str]]) -> list[str]:
-    """A note for each class whose folders differ in spaces; how accents are stored, nobody sees.
+    """A note for each class whose folders differ in spaces; differently stored accents are invisible and not noted.
 
     Args:
-        spelled: by class, the folders that its photos lie in.
+        spelled: for each class, the folders of its photos.
     """
     notes: list[str] = []
     for label, folders in spelled.items():
@@ -335,7 +335,7 @@ def _joined(spelled: Mapping[str, set[str]]) -> list[str]:
 
 
 def _with_foreign(table: pl.DataFrame, walk: Walk) -> pl.DataFrame:
-    """The rows, those of pictures that are not read with their status and why."""
+    """The rows; pictures of a kind that is not read get their status and the reason."""
     if not walk.foreign:
         return table
     kinds = {printable(name): what for name, what in walk.foreign.items()}
@@ -360,7 +360,7 @@ def _empty_classes(walk: Walk, layout: Layout, labels: set[str]) -> dict[str, di
 
 
 def _alone(root: Path, table: pl.DataFrame, single_label: str | None, classes: Sequence[str]) -> list[str]:
-    """A note where the only class folder holds what may be the class folders."""
+    """A note if the only class folder holds what may be the class folders."""
     labels = table["label"].unique().to_list()
     place = where_classes_are(table["path"].to_list())
     if single_label is not None or len(labels) > 1 or place is None or find_class(labels[0], classes) is not None:

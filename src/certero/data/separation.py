@@ -1,6 +1,6 @@
 """Which photos must never be split apart: one rule a run.
 
-A group if the user names one, else blocks of time if the photos have times, else clusters of copies. Whatever the
+Groups if the user names them, else blocks of time if the photos have times, else clusters of copies. Whatever the
 rule, copies of one photo share a unit.
 """
 
@@ -28,9 +28,9 @@ Ints = npt.NDArray[np.int64]
 
 #: Share of the used photos that must have a capture time for the time rule.
 TIMED_SHARE = 0.9
-#: Default blocks, hours. All but the week divide or are whole days, so that blocks start at round times.
+#: Default blocks, hours. All but the week divide a day or are whole days, so that blocks start at round times.
 BLOCK_HOURS = (1, 2, 3, 4, 6, 8, 12, 24, 48, 168)
-#: A default block leaves at least so many blocks where an hour's does.
+#: A default block leaves at least so many blocks, if blocks of an hour do.
 MIN_BLOCKS = 10
 
 _LAGS_MINUTES = (5, 10, 20, 30, *(60 * hours for hours in BLOCK_HOURS))
@@ -48,9 +48,9 @@ class Separation:
 
     Args:
         rule: `group`, `time` or `copies`.
-        description: the rule in words, for people.
+        description: the rule in words.
         block: length of a block under the time rule, else None.
-        gap: photos of two splits are further apart than this under the time rule; zero under the others.
+        gap: under the time rule, photos of two splits are further apart than this; zero under the others.
         unit: the unit's name for each row of the table, None for photos that are not used.
         counts: `photos`, `units`, `timed` (photos with a capture time), `joined` (groups merged, or photos moved to
             another block, because of copies).
@@ -135,7 +135,7 @@ def duration(length: timedelta) -> str:
 def similarity_decay(
     minutes: npt.NDArray[np.float64], groups: Sequence[str | None], descriptors: npt.NDArray[np.uint8]
 ) -> tuple[list[tuple[float, float]], float | None]:
-    """How alike photos of one group are at growing lags, and the baseline of photos far apart.
+    """How alike photos of one group are at growing lags, and how alike photos far apart are (the baseline).
 
     Args:
         minutes: [photos] capture times.
@@ -236,7 +236,7 @@ def _groups(photos: Photos, used: Mask, group_by: str) -> list[str | None]:
     elif group_by == "parent":
         found = [posixpath.dirname(path) or "." for path in table["path"]]
     elif re.fullmatch(r"\w*", group_by):
-        # A plain word would put every photo that matches in one group, which no user wants.
+        # A plain word would put all matching photos into one group, which no user wants.
         raise SplitError(
             "--group-by must be a column of the manifest, parent, or a regular expression over the "
             "path; found '%(group_by)s' (columns: %(columns)s). Use one of them.",
@@ -312,7 +312,7 @@ def _by_time(
 
 
 def _earliest(used: Mask, twins: Ints, times: list[datetime | None], paths: list[str]) -> dict[int, int]:
-    """For each used row the earliest row that is a copy of it; of equal times the first path."""
+    """For each used row, the earliest row that is a copy of it; with equal times, the first path."""
     first: dict[int, tuple[datetime, str, int]] = {}
     rows = np.flatnonzero(used).tolist()
     for row in rows:
@@ -328,7 +328,7 @@ def _copied(used: Mask, twins: Ints) -> list[tuple[int, int]]:
 
 
 def _named(used: Mask, twins: Ints, names: list[str]) -> tuple[str | None, ...]:
-    """Each cluster named after its first name in order, so that the order of rows does not matter."""
+    """Each cluster, named after its first name in sorted order, so that the order of rows does not matter."""
     first: dict[int, str] = {}
     for row in np.flatnonzero(used).tolist():
         root = int(twins[row])

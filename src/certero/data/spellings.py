@@ -1,4 +1,4 @@
-"""Classes whose names differ in a way that people overlook: one class where that is certain, a note otherwise."""
+"""Classes whose names differ in a way that people overlook: one class if that is certain, else a note."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from certero.sentences import sentence
 
 
 def settle_classes(photos: Photos) -> Photos:
-    """The photos with one spelling for a class that given splits spell differently, and notes of what may be one.
+    """The photos, with one spelling for a class that given splits spell differently; notes on what may be one class.
 
-    Red in train and red in test are one class where neither split has both. In one split both may be meant, as A and a
+    Red in train and red in test are one class if neither split has both. In one split both may be meant, as A and a
     are among letters: then a note says so.
     """
     splits: dict[str, set[str | None]] = defaultdict(set)
@@ -25,7 +25,7 @@ def settle_classes(photos: Photos) -> Photos:
     notes: list[str] = []
     for labels in _groups(list(splits), look):
         if sum(len(splits[label]) for label in labels) == len(set().union(*(splits[label] for label in labels))):
-            # The spelling of train, where there is one: it is what a model would be asked in.
+            # Train's spelling, if there is one: the model will predict it.
             chosen = min(labels, key=lambda label: ("train" not in splits[label], label))
             spelled |= dict.fromkeys(labels, chosen)
             notes.append(
@@ -51,7 +51,7 @@ def settle_classes(photos: Photos) -> Photos:
 
 
 def _groups(labels: list[str], key: Callable[[str], str]) -> list[list[str]]:
-    """Labels that have the key in common, where several have."""
+    """Groups of several labels with the same key."""
     found: dict[str, list[str]] = defaultdict(list)
     for label in sorted(labels):
         found[key(label)].append(label)

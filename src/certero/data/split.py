@@ -23,10 +23,10 @@ from certero.records.photos import SPLITS
 from certero.sentences import Sentence, message, sentence, sentences
 
 FRACTIONS = (0.70, 0.15, 0.15)
-#: Below these a class's figure on one test split says little, and cross-validation is the default.
+#: Below these, a class's figure on one test split says little, and cross-validation is the default.
 MIN_TEST_PHOTOS = 20
 MIN_TEST_UNITS = 3
-#: Below so many groups in test no interval can be given (stats.intervals), and cross-validation has them all.
+#: With fewer groups in test there is no interval (stats.intervals); cross-validation tests on all groups.
 MIN_INTERVAL_UNITS = 10
 
 
@@ -44,22 +44,22 @@ def assign(
     """The photos with `split` and `unit` filled, and what must be left out marked `leaked` or `purged`.
 
     Given splits are respected: photos without one join train, a missing test is cut from train, a missing val too
-    if `needs_val`. Without given val and test photos all three are cut. Photos left out lose no row: their status
-    tells. Test is never thinned.
+    if `needs_val`. Without given val and test photos all three are cut. Photos left out keep their row: their status
+    says so. Test is never thinned out.
 
     Args:
         photos: as scanned.
         separation: of these photos.
         split_seed: of the split, and of nothing else.
-        needs_val: whether a missing val is cut from train beside a given test.
+        needs_val: whether a missing val is cut from train if test is given.
         cv: outer folds instead of three parts; see `assign_folds`.
-        split_from: an earlier run's table: its test photos, and their whole units, come to test.
+        split_from: an earlier run's table: its test photos, with their whole units, go to test.
         keep_leaks: leave copies between given splits in use.
         leaks: pairs of rows that are verified copies of each other; only pairs across splits matter.
 
     Raises:
         DataError: fewer than 2 classes, or a class of one photo.
-        SplitError: too few units, no two classes in more than one unit, or wishes that contradict each other.
+        SplitError: too few units, no two classes in more than one unit, or options that contradict each other.
     """
     check_classes(photos)
     given = photos.table["split"].is_in(["val", "test"]).fill_null(False)
@@ -104,7 +104,7 @@ def assign_folds(photos: Photos, separation: Separation, folds: int, split_seed:
 
 
 def needs_cv(photos: Photos) -> str | None:
-    """Why the test split that certero cut is too small for a figure, or None if it is not (or was given)."""
+    """Why the test split that certero cut is too small for a figure; None if it is not, or was given."""
     if photos.split_source != "own":
         return None
     test = photos.used().filter(pl.col("split") == "test").group_by("label")
@@ -128,7 +128,7 @@ def needs_cv(photos: Photos) -> str | None:
 
 
 def _no_interval(photos: Photos) -> str | None:
-    """Why no figure on the test split could have an interval although the data have groups enough for one."""
+    """Why no figure on the test split could have an interval although the data have enough groups for one."""
     used = photos.used()
     test = used.filter(pl.col("split") == "test")
     in_test, in_all = test["unit"].n_unique(), used["unit"].n_unique()
@@ -144,7 +144,7 @@ def _no_interval(photos: Photos) -> str | None:
 
 
 def fold_training_mask(table: pl.DataFrame, fold: int, gap: timedelta) -> Mask:
-    """Boolean [rows]: used photos outside the fold and further than gap in time from each of its photos.
+    """Boolean [rows]: used photos outside the fold, further than the gap in time from each of its photos.
 
     Args:
         table: rows of photos; those that are used have a fold.
@@ -158,7 +158,7 @@ def fold_training_mask(table: pl.DataFrame, fold: int, gap: timedelta) -> Mask:
 
 
 def near_in_time(times: npt.NDArray[np.datetime64], others: npt.NDArray[np.datetime64], gap: timedelta) -> Mask:
-    """Boolean [times]: at most gap from any of the others. False without a time, and everywhere if gap is zero."""
+    """Boolean [times]: within the gap of any of the others. False without a time, and everywhere if the gap is zero."""
     others = np.sort(others[~np.isnat(others)])
     near = np.zeros(len(times), dtype=np.bool_)
     if gap <= timedelta(0) or not len(others):
@@ -180,19 +180,19 @@ _UNIT_WORDS = {
 
 
 def _check_spread(table: pl.DataFrame, separation: Separation) -> list[Sentence]:
-    """A note for each class that lies in one unit, and one where the classes were photographed one after the other.
+    """A note for each class that lies in one unit, and one if the classes were photographed one after the other.
 
     Args:
         table: the rows to be split, with their units.
         separation: of these photos.
 
     Raises:
-        SplitError: fewer than two classes lie in more than one unit: what tells them apart cannot be learnt and judged.
+        SplitError: fewer than two classes lie in more than one unit, so telling them apart cannot be learnt and tested.
     """
     spread = dict(table.group_by("label").agg(pl.col("unit").n_unique()).iter_rows())
     alone = sorted(label for label, units in spread.items() if units < 2)
     one, _many = _UNIT_WORDS[separation.rule]
-    # Of a single unit `_too_few` says more.
+    # `_too_few` says more about a single unit.
     if len(spread) - len(alone) < 2 and table["unit"].n_unique() > 1:
         raise _one_unit_a_class(separation, alone, len(spread))
     notes = [
@@ -267,7 +267,7 @@ def _given_split(
         photos = photos.noted([joined])
     split = photos.table["split"]
     present = set(split.filter(pl.Series(used)))
-    # Train may still become test where certero cuts test from it.
+    # Train photos may still become test photos if certero cuts test from train.
     fixed = ["val", "train"] if "test" in present else ["val"]
     if (old_test & split.is_in(fixed).to_numpy()).any():
         raise SplitError(
@@ -281,7 +281,7 @@ def _given_split(
     cut_test = test if "test" not in present else 0.0
     if cut_val or cut_test:
         if "test" in present or "val" in present:
-            train = 1.0 - cut_val - cut_test  # The given part is no part of what is shared out.
+            train = 1.0 - cut_val - cut_test  # The given part is not shared out.
         pool = photos.used_mask() & (split == "train").to_numpy()
         photos = _cut(photos, separation, pool, (train, cut_val, cut_test), seed, old_test & pool)
         if not keep_leaks:
@@ -295,7 +295,7 @@ def _given_split(
 
 
 def _old_test(photos: Photos, split_from: pl.DataFrame | None) -> Mask:
-    """Boolean [rows]: used photos that were test photos of an earlier run, known by their pixels."""
+    """Boolean [rows]: used photos that were test photos of an earlier run, recognised by their pixels."""
     used = photos.used_mask()
     if split_from is None:
         return np.zeros_like(used)
@@ -317,7 +317,7 @@ def _cut(
     seed: int,
     old_test: Mask,
 ) -> Photos:
-    """The photos with the split of the pool's units drawn, old test units first; the other rows keep theirs."""
+    """The photos, with a split drawn for the pool's units, old test units first; the other rows keep theirs."""
     table = photos.table.filter(pool)
     wanted = [name for name, share in zip(SPLITS, fractions, strict=True) if share > 0]
     alone = _check_spread(table, separation)
@@ -345,7 +345,7 @@ def _leave_out_leaks(photos: Photos, leaks: list[tuple[int, int]]) -> Photos:
     used = photos.used_mask()
     split = np.array([SPLITS.index(name) if name in SPLITS else -1 for name in photos.table["split"]])
     latest = split.copy()
-    # Not through look-alikes of look-alikes: each was laid on the one that its set stands around.
+    # Not through look-alikes of look-alikes: each was aligned with the source of its set.
     for each in gather(len(split), link_copies(photos.table, [(a, b) for a, b in leaks if used[a] and used[b]])):
         latest[each.rows] = np.maximum(latest[each.rows], split[each.rows].max())
     reason = sentence("copies of photos of a later-opened split")
@@ -353,7 +353,7 @@ def _leave_out_leaks(photos: Photos, leaks: list[tuple[int, int]]) -> Photos:
 
 
 def _purge(photos: Photos, gap: timedelta, cut: Sequence[str]) -> Photos:
-    """Photos within gap of a split that certero cut marked `purged`: val near test first, then train near both."""
+    """Marks photos within the gap of a split that certero cut `purged`: val near test first, then train near both."""
     times = photos.table["captured_at"].to_numpy()
     split = photos.table["split"].fill_null("").to_numpy()
     used = photos.used_mask()
@@ -389,7 +389,7 @@ def _mark(photos: Photos, rows: Mask, status: str, reason: Sentence) -> Photos:
 
 
 def _finish(photos: Photos, separation: Separation, wanted: Sequence[str]) -> Photos:
-    """Check that the wanted parts hold photos, and note the classes that a part lacks."""
+    """Checks that the wanted parts hold photos, and notes the classes that a part lacks."""
     used = photos.used()
     labels = {name: set(used.filter(pl.col("split") == name)["label"]) for name in SPLITS}
     for name in wanted:
@@ -417,7 +417,7 @@ def _too_few(separation: Separation, needed: int, need: str, count: int | None =
         timed = separation.counts["timed"] >= 0.9 * separation.counts["photos"]
         other = "separate by time with --block 1h" if timed else "group by something finer"
     elif separation.rule == "time":
-        # Not as an option: most often nobody gave one.
+        # Does not name an option: usually none was given.
         rule = f"time, in blocks of {duration(separation.block)}," if separation.block else "time"
         other = "use a shorter --block (and --gap), separate with --group-by, or leave times out with --times ignore"
     else:

@@ -1,4 +1,4 @@
-"""Stratified placement of whole units into parts: sizes and classes as near the wanted shares as units allow."""
+"""Stratified placement of whole units into parts, with sizes and classes as near the wanted shares as units allow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def split_units(
     seed: int,
     fixed: Mapping[str, int] | None = None,
 ) -> Ints:
-    """The part of each photo: whole units, sizes and classes as near the wanted shares as the units allow.
+    """The part of each photo, with whole units, and sizes and classes as near the wanted shares as the units allow.
 
     Units of several photos are placed one by one, those that hold most of a class first, where they fit best (least
     increase of the chi-square distance to the wanted counts); the best of several orders is kept. Single photos
@@ -79,7 +79,7 @@ def _codes(names: Sequence[str] | Ints) -> tuple[list[Any], Ints]:
 
 
 class _UnitCounts:
-    """How many photos of which class each unit holds, sparse: entries `start[u]` to `start[u + 1]`."""
+    """Photos of each class in each unit, sparse: entries `start[u]` to `start[u + 1]`."""
 
     def __init__(self, unit_of: Ints, class_of: Ints) -> None:
         self.units = int(unit_of.max()) + 1
@@ -100,11 +100,11 @@ class _UnitCounts:
 
 
 def _place(counts: _UnitCounts, shares: Floats, missing: Floats, start: Ints, rng: np.random.Generator) -> Ints:
-    """The part of each unit; missing is what a class that a part lacks costs."""
+    """The part of each unit; `missing` is the cost of a class that a part lacks."""
     wanted = shares[:, None] * counts.total
     single = (counts.size == 1) & (start < 0)
     whole = np.flatnonzero((counts.size > 1) & (start < 0))
-    # Units that hold much of a class have the fewest places where they fit.
+    # Units that hold much of a class fit in the fewest places.
     weight = np.maximum.reduceat(counts.count / counts.total[counts.label], counts.start[:-1])
     singles = np.bincount(counts.label[single[counts.unit]], minlength=counts.classes)
     best, best_cost = start, np.inf
@@ -124,7 +124,7 @@ def _place(counts: _UnitCounts, shares: Floats, missing: Floats, start: Ints, rn
 
 
 def _greedy(counts: _UnitCounts, wanted: Floats, part_of: Ints, order: Ints) -> Ints:
-    """Each unit of the order where it increases the chi-square distance least; single photos come later."""
+    """Places each unit, in order, where it increases the chi-square distance least; single photos come later."""
     table = counts.table(part_of, len(wanted))
     sizes, wanted_sizes = table.sum(axis=1), wanted.sum(axis=1)
     for unit in order.tolist():
@@ -141,7 +141,7 @@ def _greedy(counts: _UnitCounts, wanted: Floats, part_of: Ints, order: Ints) -> 
 
 
 def _fill(counts: _UnitCounts, wanted: Floats, part_of: Ints, singles: Ints, rng: np.random.Generator) -> Ints:
-    """Share out the units of one photo, class by class, by largest remainder."""
+    """Shares out the units of one photo, class by class, by largest remainder."""
     part_of = part_of.copy()
     table = counts.table(part_of, len(wanted))
     label = counts.label[counts.start[singles]]
@@ -166,7 +166,7 @@ def _fill(counts: _UnitCounts, wanted: Floats, part_of: Ints, singles: Ints, rng
 
 
 def _no_part_empty(counts: _UnitCounts, shares: Floats, part_of: Ints, fixed: Mask) -> Ints:
-    """Give each empty part the smallest unit of the part that has most units to spare."""
+    """Gives each empty part the smallest unit of the part that has the most units to spare."""
     for part in range(len(shares)):
         if (part_of == part).any():
             continue

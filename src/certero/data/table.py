@@ -63,9 +63,9 @@ class Photos:
         table: the columns of `SCHEMA` in order, then any others of a manifest; row numbers are the photos'
             indices everywhere else (copies, masks).
         source: `folders`, `presplit` or `manifest`.
-        passed_over: files that are no photos of the data set, counted by suffix or reason.
-        notes: sentences for people about what was found or done.
-        split_source: `given` when the data named val or test photos, `own` when certero cut them, None before.
+        passed_over: files that are not photos of the data set, counted by suffix or reason.
+        notes: sentences about what was found or done.
+        split_source: `given` if the data named val or test photos, `own` if certero cut them, None before that.
         empty_classes: class folders without a photo: what they hold instead, as `passed_over`.
     """
 
@@ -92,7 +92,7 @@ class Photos:
         return sorted(kept["label"].drop_nulls().unique().to_list())
 
     def paths(self, table: pl.DataFrame | None = None) -> list[Path]:
-        """Where the photos of the table, or of some of its rows, are on disk."""
+        """Paths on disk of the photos of the table, or of some of its rows."""
         return [on_disk(self.root, name) for name in (self.table if table is None else table)["path"]]
 
     def noted(self, notes: Iterable[str]) -> Photos:
@@ -130,7 +130,7 @@ def check_classes(photos: Photos) -> None:
             path=first["path"],
             problem=first["problem"],
         )
-    # A folder of pictures that are all of a kind that is not read makes no class; a note tells of it.
+    # A folder that holds only pictures of a kind that is not read makes no class; a note says so.
     read = photos.table.filter(~pl.col("format").is_in(FOREIGN_FORMATS).fill_null(False))
     labels = sorted(read["label"].drop_nulls().unique().to_list())
     if len(labels) < 2:
@@ -141,7 +141,7 @@ def check_classes(photos: Photos) -> None:
 
 
 def leave_out_rare(photos: Photos, least: int) -> Photos:
-    """The photos without the classes of which fewer can be used; a note names these."""
+    """The photos without the classes that have fewer readable photos; a note names these."""
     counts = dict(photos.used().group_by("label").len().iter_rows())
     rare = sorted(label for label in photos.table["label"].drop_nulls().unique() if counts.get(label, 0) < least)
     if not rare:
@@ -177,7 +177,7 @@ def _too_few_classes(photos: Photos, labels: Sequence[str]) -> str:
 
 
 def _rare_classes(table: pl.DataFrame, rare: Sequence[str], counts: Mapping[str, int]) -> str:
-    """Every class that has too few readable photos, with why."""
+    """Every class with too few readable photos, and why."""
     told: list[str] = []
     for label in rare[:_MOST_RARE]:
         rows = table.filter(pl.col("label") == label)

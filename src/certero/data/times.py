@@ -1,4 +1,4 @@
-"""Capture times: in the names of files, in the cells of a manifest, with zones, and of clocks that were never set."""
+"""Capture times in file names and manifest cells, their zones, and clocks that were never set."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from certero.sentences import Sentence, sentence, sentences
 _WORD = r"[\s,]+(?:at|a\s+las?|a\s+la\(s\)|um|à|às|as|alle(?:\s+ore)?|kl\.?)\s+"
 # Spaces of any kind: macOS puts a narrow one, U+202F, before PM.
 _HALF = r"[\s_.-]{0,3}(?P<half>[AaPp])\.?\s?[Mm](?![A-Za-z])\.?"
-# Markers of other scripts and languages, which are not read: such a time of twelve hours is none.
+# Markers of other scripts and languages, which are not read: a twelve-hour time with one does not count.
 _OTHER_HALF = r"\s?(?:[πμ]\.?\s?μ|[مص](?!\w)|[上下]午|午[前後]|오[전후]|(?:SA|CH)(?![A-Za-z]))"
 _OFFSET = r"[+]\d\d(?:[:.-]?\d\d)?|-(?:\d\d:\d\d|(?(t)\d{4}|(?!)))"
 _ZONE = rf"(?P<zone>\s?(?:Z|UTC|GMT)(?![A-Za-z0-9])|(?:{_OFFSET})(?!\d))"
-# Year to second, whatever stands between; milliseconds may follow. Ranges are checked by datetime itself.
+# Year to second, with anything between; milliseconds may follow. datetime itself checks the ranges.
 _IN_NAME = re.compile(
     r"(?<!\d)(?P<year>(?:19|20)\d\d)[-_.]?(?P<month>\d\d)[-_.]?(?P<day>\d\d)"
     rf"(?:(?P<t>T)|[-_.,\s]{{0,3}}|(?P<word>{_WORD}))"
@@ -26,30 +26,30 @@ _IN_NAME = re.compile(
     r"|(?P<short>\d)(?P<sign>[-_.:h])(?P<minute1>\d\d)[-_.:m](?P<second1>\d\d))"
     rf"(?:[.,]?\d{{3}})?(?!\d)(?:{_HALF})?(?:{_ZONE})?(?P<other>{_OTHER_HALF})?"
 )
-# In a cell nothing else stands beside the time, so that parts may be shorter.
+# A cell holds nothing but the time, so parts may be shorter.
 _IN_CELL = re.compile(
     r"(?P<year>\d{4})[-/.:](?P<month>\d\d?)[-/.:](?P<day>\d\d?)[T\s]\s*(?P<hour>\d\d?):(?P<minute>\d\d)"
     rf"(?::(?P<second>\d\d)(?:[.,]\d+)?)?(?:{_HALF})?\s?(?:(?P<zone>Z|UTC|GMT|[+-]\d\d:?\d\d))?"
 )
 _UTC = ("Z", "UTC", "GMT")
 
-# Days on which a clock begins that was never set: of Unix, DOS, GPS, Macintosh, and of the cameras themselves.
+# Days on which clocks that were never set begin: Unix, DOS, GPS, Macintosh, and cameras' own.
 _FIRST_DAYS = frozenset(
     {date(year, 1, 1) for year in (1900, 1904, 1970, 1980, 2000, 2001)} | {date(1969, 12, 31), date(1980, 1, 6)}
 )
-# A camera that went on running tells how far apart its photos are, whatever day it believes in.
+# A camera that kept running shows how far apart its photos are, whatever day it believes in.
 _RUNNING_DAYS = 3
-# So many photos of one second, so large a share, so many times what is usual.
+# At least so many photos of one second, so large a share of all, so many times the usual number.
 _MANY, _MANY_SHARE, _MANY_TIMES = 10, 0.2, 5
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """A time as it is written somewhere.
+    """A time as written somewhere.
 
     Args:
-        time: the clock's face, naive.
-        offset: what the clock was ahead of UTC, where that is written.
+        time: what the clock showed, naive.
+        offset: how far the clock was ahead of UTC, if that is written.
     """
 
     time: datetime
@@ -57,7 +57,7 @@ class Stamp:
 
 
 def time_in_name(name: str) -> datetime | None:
-    """The capture time that a file's name states, to the second; a date alone is no time.
+    """The capture time in a file's name, to the second; a date alone is not a time.
 
     >>> time_in_name("bed1_2024-01-12-05-40-04.jpg")
     datetime.datetime(2024, 1, 12, 5, 40, 4)
@@ -71,9 +71,9 @@ def time_in_name(name: str) -> datetime | None:
 
 
 def stamp_in_name(name: str) -> Stamp | None:
-    """The same with its zone, where the name states one."""
+    """The same with its zone, if the name has one."""
     for match in _IN_NAME.finditer(name):
-        # One digit alone is an hour only where something else says that this is a time.
+        # One digit is an hour only if something else shows that this is a time.
         if match["short"] and not (match["half"] or match["word"]):
             continue
         if (stamp := _stamp(match.groupdict())) is not None:
@@ -100,7 +100,7 @@ def stamp_in_cell(text: str) -> Stamp | None:
 
 
 def _stamp(parts: dict[str, str | None]) -> Stamp | None:
-    """The stamp that a match's parts say; None where no clock shows that."""
+    """The stamp that the parts of a match stand for; None if no clock could show it."""
     hour = int(parts["hour"] or parts.get("short") or 0)
     if parts.get("other") and hour <= 12:
         return None
@@ -132,10 +132,10 @@ def shift(stamps: Sequence[Stamp | None]) -> tuple[list[datetime | None], str | 
     """The times as one clock would have shown them: that of the commonest zone, of equals the most western.
 
     Args:
-        stamps: None where there is no time. Those without a zone are taken as they are.
+        stamps: None if there is no time. Those without a zone are taken as they are.
 
     Returns:
-        The times, and what that clock was ahead of UTC (`+02:00`), None where no stamp has a zone.
+        The times, and how far that clock was ahead of UTC (`+02:00`); None if no stamp has a zone.
     """
     offsets = Counter(stamp.offset for stamp in stamps if stamp is not None and stamp.offset is not None)
     if not offsets:
@@ -150,7 +150,7 @@ def shift(stamps: Sequence[Stamp | None]) -> tuple[list[datetime | None], str | 
 
 
 def zones(stamps: Iterable[Stamp | None]) -> int:
-    """How many different zones are written."""
+    """The number of different zones."""
     return len({stamp.offset for stamp in stamps if stamp is not None and stamp.offset is not None})
 
 
@@ -158,13 +158,13 @@ def zones(stamps: Iterable[Stamp | None]) -> int:
 
 
 def never_set(times: Sequence[datetime | None], sources: Sequence[str | None]) -> tuple[list[bool], list[Sentence]]:
-    """Which times come from a clock that was never set, and a sentence for each thing that tells it.
+    """Which times come from a clock that was never set, and a sentence for each sign of it.
 
-    Very many photos of one second, as no camera takes them; or a day on which such clocks begin, where no photo of the
+    Very many photos of one second, which no camera takes; or a day on which such clocks begin, if no photo of the
     days after it shows that the clock went on.
 
     Args:
-        times: [photos], None where unknown.
+        times: [photos], None if unknown.
         sources: [photos], `manifest`, `exif` or `name`.
     """
     wrong = [False] * len(times)
@@ -196,7 +196,7 @@ def never_set(times: Sequence[datetime | None], sources: Sequence[str | None]) -
             and origin == source
             and time.date() == day
             and not wrong[row]
-            # What somebody wrote into a table is wrong only where it is the very first moment.
+            # A time that somebody wrote into a table is wrong only if it is that very first moment.
             and (source != "manifest" or time == datetime(day.year, day.month, day.day))
         ]
         if rows:
@@ -214,7 +214,7 @@ def never_set(times: Sequence[datetime | None], sources: Sequence[str | None]) -
 
 
 def _stuck(seconds: Counter[datetime], photos: int) -> list[tuple[datetime, int]]:
-    """The seconds of too many photos. A frame cut into many photos gives each second about as many."""
+    """The seconds that too many photos share. If frames are cut into many photos, each second has about as many."""
     counts = sorted(seconds.values())
     known, usual = sum(counts), counts[len(counts) // 2] if counts else 0
     return [

@@ -1,6 +1,6 @@
 """A folder-wide cache of small blobs in one SQLite file, safe for several processes at once.
 
-Entries carry a checksum: what a power cut or a bad disk spoiled is forgotten and computed again, never used.
+Entries carry a checksum: what a power cut or a bad disk damaged is deleted and computed again, never used.
 A cache that cannot be written (full or read-only disk), or that another user can write to, costs time, not the run.
 """
 
@@ -22,12 +22,12 @@ from certero.sentences import Sentence
 #: Every cache: facts of photos, features of photos, exported networks.
 CACHES = ("fingerprints", "features", "networks")
 
-# Raise it when the tables change, and say in `_migrate` how to get there.
+# Raise it when the tables change, and extend `_migrate`.
 _SCHEMA = 1
 _CHECKSUM_BYTES = 8
 _KEYS_A_QUERY = 500
 _BUSY_SECONDS = 30.0
-# The last use is kept this exactly: finer would write on every read.
+# Precision of the last use: a finer one would write on every read.
 _USE_SECONDS = 3600
 _SUFFIXES = ("", "-wal", "-shm")
 _SPOILED = ".spoiled"
@@ -43,7 +43,7 @@ class BlobCache:
 
     def __init__(self, name: str, folder: Path | None = None) -> None:
         self.path = (folder or cache_folder()) / f"{name}.sqlite"
-        #: Entries given out since the cache was opened.
+        #: Entries read since the cache was opened.
         self.hits = 0
         self._used: set[str] = set()
         self._connection = self._open()
@@ -54,7 +54,7 @@ class BlobCache:
         return self._connection is not None
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """The blobs that are there and whole, by key."""
+        """The blobs that are there and undamaged, by key."""
         found: dict[str, bytes] = {}
         if self._connection is None:
             return found
@@ -73,7 +73,7 @@ class BlobCache:
                     self._rebuild()
                 return found
             for key, checksum, blob, used in rows:
-                # Somebody's own tool may have written text or nothing where bytes belong.
+                # Another tool may have written text or nothing where bytes belong.
                 if isinstance(blob, bytes) and checksum == _checksum(key, blob):
                     found[key] = blob
                     if not isinstance(used, int) or used < stale:
@@ -102,7 +102,7 @@ class BlobCache:
         self._release()
 
     def list_uses(self) -> list[tuple[int, str, int]]:
-        """Every entry as (last use in seconds since 1970, key, size in bytes); nothing where the file is spoiled."""
+        """Every entry as (last use in seconds since 1970, key, size in bytes); nothing if the file is damaged."""
         if self._connection is None:
             return []
         try:
@@ -116,9 +116,9 @@ class BlobCache:
             return []
 
     def forget(self, keys: Sequence[str]) -> int:
-        """Removes entries in one transaction and gives their room on the disk back; returns how many went.
+        """Removes entries in one transaction and frees their disk space; returns how many were removed.
 
-        Other processes may go on reading and writing meanwhile.
+        Other processes may read and write meanwhile.
         """
         gone = 0
         if self._connection is not None:
@@ -132,10 +132,10 @@ class BlobCache:
     def _shrink(self) -> None:
         if self._connection is None:
             return
-        # Busy or full: the room stays in the file, and the next entries take it.
+        # Busy or full: the space stays in the file, for the next entries.
         with contextlib.suppress(sqlite3.OperationalError):
             if self._connection.execute("PRAGMA auto_vacuum").fetchone()[0] == 2:
-                # Not `execute`: it takes one step of the statement, which frees one page.
+                # Not `execute`: that takes one step of the statement, which frees one page.
                 self._connection.executescript("PRAGMA incremental_vacuum")
             else:
                 self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -148,7 +148,7 @@ class BlobCache:
             return
         now = int(time.time())
         with self._writing(self._connection) as connection:
-            # Only of entries that are still there: another process may have removed them.
+            # Only for entries that are still there: another process may have removed them.
             connection.executemany(
                 "INSERT OR REPLACE INTO last_use SELECT key, ? FROM entry WHERE key = ?", ((now, key) for key in keys)
             )
@@ -159,7 +159,7 @@ class BlobCache:
             with connection:
                 yield connection
         except sqlite3.DatabaseError as error:
-            # Full or read-only disk, or another run holds the lock too long: the work is done, only its memory is not.
+            # Full or read-only disk, or another run holds the lock too long: the work is done but not remembered.
             if _is_spoiled(error):
                 self._rebuild()
 
@@ -171,7 +171,7 @@ class BlobCache:
                     return None
                 create_private(self.path)
                 connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, check_same_thread=False)
-                # Takes effect in a new file only, and lets `forget` give room back bit by bit.
+                # Takes effect in a new file only, and lets `forget` free space bit by bit.
                 connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=NORMAL")
@@ -200,16 +200,16 @@ class BlobCache:
         # Renamed, not deleted: another run may still read the old file.
         for suffix in _SUFFIXES:
             spoiled = self.path.with_name(self.path.name + suffix)
-            # Not there: no such file, or another run was faster.
+            # No such file, or another run was faster.
             with contextlib.suppress(OSError):
                 spoiled.replace(spoiled.with_name(f"{spoiled.name}{_SPOILED}"))
 
 
 def distrusted(folder: Path | None = None) -> dict[Path, Sentence]:
-    """What of the caches can have been written by another user, and why: the folder, or files in it.
+    """What another user may have written among the caches, and why: the folder, or files in it.
 
     Args:
-        folder: of the caches; the user's by default.
+        folder: of the caches; by default the user's.
     """
     place = folder or cache_folder()
     files = [place / f"{name}.sqlite{suffix}" for name in CACHES for suffix in _SUFFIXES]
@@ -224,8 +224,8 @@ class CacheFacts:
     Args:
         name: one of `CACHES`.
         path: its file, there or not.
-        bytes: on the disk, with what was set aside as spoiled.
-        entries: how many; None where the file cannot be read.
+        bytes: on the disk, including files set aside as damaged.
+        entries: how many; None if the file cannot be read.
     """
 
     name: str
@@ -236,11 +236,11 @@ class CacheFacts:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What pruning did.
+    """The result of pruning.
 
     Args:
-        entries: removed, of all caches.
-        bytes: given back to the disk.
+        entries: removed from all caches.
+        bytes: of disk space freed.
     """
 
     entries: int
@@ -248,19 +248,19 @@ class Pruned:
 
 
 def describe_caches(folder: Path | None = None) -> list[CacheFacts]:
-    """What each cache holds; makes no file and changes none."""
+    """What each cache holds. Creates and changes no file."""
     return [_describe(name, folder or cache_folder()) for name in CACHES]
 
 
 def prune_caches(
     folder: Path | None = None, *, unused_for: timedelta | None = None, max_bytes: int | None = None
 ) -> Pruned:
-    """Removes entries from every cache, those used longest ago first, and what was set aside as spoiled.
+    """Removes entries from every cache, those used longest ago first, and files set aside as damaged.
 
     Args:
-        folder: of the caches; the user's by default.
-        unused_for: entries not used for so long go.
-        max_bytes: then the oldest go until the entries of all caches together are at most so large.
+        folder: of the caches; by default the user's.
+        unused_for: entries not used for so long are removed.
+        max_bytes: then the oldest are removed until the entries of all caches together are at most so large.
     """
     before = sum(facts.bytes for facts in describe_caches(folder))
     caches = [
@@ -279,7 +279,7 @@ def prune_caches(
         gone = sum(cache.forget(keys) for cache, keys in zip(caches, doomed, strict=True))
         for cache in caches:
             for suffix in _SUFFIXES:
-                # On some systems a file that another run still reads cannot be removed; the next pruning does it.
+                # On some systems a file that another run still reads cannot be removed; the next pruning removes it.
                 with contextlib.suppress(OSError):
                     cache.path.with_name(f"{cache.path.name}{suffix}{_SPOILED}").unlink(missing_ok=True)
     finally:
@@ -322,13 +322,13 @@ def _migrate(connection: sqlite3.Connection) -> None:
         )
         # A table of its own: noting a use in `entry` would write the blob beside it again.
         connection.execute("CREATE TABLE IF NOT EXISTS last_use (key TEXT PRIMARY KEY, used INTEGER) WITHOUT ROWID")
-        # Entries of before count as used now: nobody knows better.
+        # Earlier entries count as used now: nobody knows better.
         connection.execute("INSERT OR IGNORE INTO last_use SELECT key, ? FROM entry", (int(time.time()),))
         connection.execute(f"PRAGMA user_version={_SCHEMA}")
 
 
 def _is_spoiled(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file is of no use: damaged, or of other columns. Not so where the disk is full or a lock is held."""
+    """Whether the file is useless: damaged, or with other columns. A full disk or a held lock do not make it so."""
     return not isinstance(error, sqlite3.OperationalError) or error.sqlite_errorcode == sqlite3.SQLITE_ERROR
 
 

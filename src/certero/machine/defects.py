@@ -1,4 +1,4 @@
-"""Versions of libraries that are known to be bad for certero's work, each with where that is written."""
+"""Versions of libraries with known defects that affect certero, each with its source."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from certero.language import _
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A defect of some versions of a library, perhaps on some machines only.
+    """A defect in some versions of a library, perhaps only on some machines.
 
     Args:
         package: name on PyPI.
-        versions: those that have it, as pip writes them.
-        here: whether this machine is one of those that suffer from it.
-        grave: whether it can spoil results, crash or harm; otherwise certero has seen to it.
+        versions: affected versions, in pip's notation.
+        here: whether this machine is affected.
+        grave: whether it can spoil results, crash or do harm; otherwise certero works around it.
         what: what goes wrong.
         advice: what to do.
-        source: where its makers or users describe it.
+        source: where its developers or users describe it.
     """
 
     package: str
@@ -33,7 +33,7 @@ class Defect:
 
 
 def list_defects() -> tuple[Defect, ...]:
-    """Every entry was looked up; the floors of pyproject.toml keep older defects out already."""
+    """Every entry was verified at its source; the lower bounds in pyproject.toml already exclude older defects."""
     apple = platform.system() == "Darwin" and platform.machine() == "arm64"
     return (
         Defect(
@@ -74,7 +74,7 @@ def _wheel_tag(package: str, word: str) -> bool:
 
 
 def known_defects() -> list[tuple[Defect, str]]:
-    """The defects of what is installed here, each with the installed version."""
+    """The defects of the libraries installed here, each with the installed version."""
     from packaging.specifiers import SpecifierSet
 
     found: list[tuple[Defect, str]] = []
@@ -89,9 +89,9 @@ def known_defects() -> list[tuple[Defect, str]]:
 
 
 def mismatched_torch() -> tuple[str, str] | None:
-    """What is wrong between torch and torchvision and what to do, from their metadata; None where they fit.
+    """What is wrong between torch and torchvision and what to do, from their metadata; None if they fit.
 
-    torchvision names the torch that it was built for; with another, or a build for another device, it does not load.
+    torchvision names the torch it was built for. With another one, or a build for another device, it does not load.
     Source: github.com/pytorch/vision/issues/9174 and /issues/8985.
     """
     from packaging.requirements import Requirement

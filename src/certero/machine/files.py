@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, and inputs that are files and no larger than they may be."""
+"""Files written whole or not at all, and inputs that are files and not too large."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 from certero.errors import OutputError
 
-#: Bytes that a file may have: as many as a photo of 178 megapixels of 16 bits, uncompressed.
+#: Largest file in bytes: as large as an uncompressed 16-bit photo of 178 megapixels.
 MOST_BYTES = 2**30
-#: Of a recipe, a case or a card.
+#: Largest recipe, case or card.
 MOST_TEXT_BYTES = 10 * 2**20
-#: Of a model, protocol buffers' own limit.
+#: Largest model: the limit of protocol buffers.
 MOST_MODEL_BYTES = 2**31
 
-#: Files and folders in the making, which a process that is ended from outside removes first.
+#: Unfinished files and folders, which a process removes first when it is ended from outside.
 in_the_making: set[Path] = set()
 
 _LINKS = 40  # as many as Linux follows
@@ -27,25 +27,25 @@ _PART_BYTES = 2**20
 
 
 class NotRead(OSError):
-    """An input that is no file, or larger than it may be; `strerror` says which."""
+    """An input that is not a file, or is too large; `strerror` says which."""
 
 
 def read_file(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
-    """The bytes of a regular file, or of a stream that was handed to this process.
+    """The bytes of a regular file, or of a stream that was passed to this process.
 
-    A pipe that nobody writes to would wait for ever, and `/dev/zero` has no end: neither is opened. What a shell hands
-    over, as `/dev/stdin` or by `<(...)`, is read to its end.
+    A pipe that nobody writes to would wait for ever, and `/dev/zero` never ends: neither is opened. What a shell
+    passes, as `/dev/stdin` or by `<(...)`, is read to its end.
 
     Args:
         path: of the file.
-        most_bytes: larger ones are refused before they are read.
+        most_bytes: larger files are refused before they are read.
 
     Raises:
         OSError: if it cannot be read.
     """
     if _descriptor(path) is None and not stat.S_ISREG(mode := os.stat(path).st_mode):  # noqa: PTH116
         raise _no_file(mode)
-    # Should the file be exchanged for a pipe after that look, opening it does not wait either.
+    # Even if the file is replaced by a pipe after that check, opening it does not wait.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     own = _descriptor(path)
     descriptor = os.open(path, flags) if own is None else os.dup(own)
@@ -55,7 +55,7 @@ def read_file(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
             raise _no_file(status.st_mode)
         if status.st_size > most_bytes:
             raise _too_large(most_bytes, status.st_size)
-        # In one piece what the file says it has, then whatever it has beyond: it may grow, or be a stream.
+        # First the stated size in one piece, then the rest: the file may grow, or be a stream.
         parts = [file.read(status.st_size + 1) or b""]
         while parts[-1]:
             if sum(map(len, parts)) > most_bytes:
@@ -65,10 +65,10 @@ def read_file(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
 
 
 def check_file(path: Path) -> None:
-    """Refuses what `read_file` would refuse for its kind, for files that a library opens itself.
+    """Refuses what `read_file` would refuse because of its kind, for files that a library opens itself.
 
     Raises:
-        OSError: if it is no regular file, or not there.
+        OSError: if it is not a regular file, or not there.
     """
     if not stat.S_ISREG(mode := os.stat(path).st_mode):  # noqa: PTH116
         raise _no_file(mode)
@@ -77,9 +77,8 @@ def check_file(path: Path) -> None:
 def write_whole(path: Path, data: bytes | str) -> None:
     """Writes a file beside its place, syncs it, and renames it: a power cut leaves the old file or the new one.
 
-    A link stays, and the file that it leads to is written. A file that is there keeps its permissions, a new one gets
-    those that the user's umask leaves. Devices, pipes and what a shell hands over (`/dev/stdout`, `>(...)`) are written
-    to as they are.
+    A link stays, and the file it points to is written. An existing file keeps its permissions; a new one gets those
+    that the user's umask leaves. Devices, pipes and what a shell passes (`/dev/stdout`, `>(...)`) are written directly.
 
     Raises:
         OutputError: if it cannot be written.
@@ -99,7 +98,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether what is written there goes to a device, a pipe or an open stream, not into a file of that name."""
+    """Whether writing there goes to a device, a pipe or an open stream, not into a file of that name."""
     if _descriptor(path) is not None:
         return True
     try:
@@ -120,7 +119,7 @@ def _write_through(path: Path, content: bytes) -> None:
         while left:
             left = left[os.write(descriptor, left) :]
     except BrokenPipeError:
-        pass  # the reader has all that it wants
+        pass  # the reader has all it wants
     finally:
         os.close(descriptor)
 
@@ -134,7 +133,7 @@ def _replace(place: Path, content: bytes) -> None:
     temporary = place.with_name(f".{cut(place.name, _NAME_BYTES)}.{os.urandom(4).hex()}")
     in_the_making.add(temporary)
     try:
-        # The system itself takes the umask off.
+        # The system itself applies the umask.
         with open(temporary, "xb", opener=_open_for_all) as file:
             if before is not None and hasattr(os, "geteuid"):
                 if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
@@ -155,7 +154,7 @@ def _open_for_all(path: str, flags: int) -> int:
 
 
 def _descriptor(path: Path) -> int | None:
-    """The number of the open stream of this process that a path stands for, as `/dev/stdin` and `/dev/fd/63` do."""
+    """The number of this process's open stream that a path stands for, such as `/dev/stdin` or `/dev/fd/63`."""
     if sys.platform == "win32":
         return None
     place = os.path.abspath(path)  # noqa: PTH100 (links stay)
@@ -182,7 +181,7 @@ def _too_large(most_bytes: int, found: int | None) -> NotRead:
 
 
 def cut(name: str, size_bytes: int) -> str:
-    """The name's beginning: a file system limits the bytes of a name, to 255 as a rule."""
+    """The beginning of a name: file systems limit a name's bytes, usually to 255."""
     return os.fsencode(name)[:size_bytes].decode(errors="ignore")
 
 
@@ -191,7 +190,7 @@ def sync(path: Path) -> None:
     is_folder = path.is_dir()
     if is_folder and not hasattr(os, "O_DIRECTORY"):
         return  # Windows has no handle on a folder; its names are written with the files.
-    # Windows writes out only what is open for writing; a folder can be open for reading alone.
+    # Windows syncs only what is open for writing; a folder can only be open for reading.
     descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     try:
         os.fsync(descriptor)
@@ -203,7 +202,7 @@ def lock_descriptor(descriptor: int, *, wait: bool = True) -> bool:
     """Locks an open file or folder against other processes until it is closed, or its process ends.
 
     Returns:
-        False if another process holds the lock, or where files cannot be locked (Windows, some network disks).
+        False if another process holds the lock, or files cannot be locked (Windows, some network disks).
     """
     try:
         import fcntl

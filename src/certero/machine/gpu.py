@@ -1,4 +1,4 @@
-"""Whether a GPU may be there, asked without the seconds that loading torch takes."""
+"""Whether there may be a GPU, without the seconds that loading torch takes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd", "/dev/d
 
 
 def has_driver() -> bool:
-    """Whether the driver of a GPU is there, as Linux shows it; elsewhere False."""
+    """Whether a GPU driver is there, as Linux shows it; elsewhere False."""
     return any(Path(driver).exists() for driver in _DRIVERS)
 
 
 def may_have_gpu() -> bool:
-    """Whether torch need be asked for a GPU: on Linux only where a driver is there."""
+    """Whether it is worth asking torch for a GPU: on Linux only if there is a driver."""
     return platform.system() != "Linux" or has_driver()

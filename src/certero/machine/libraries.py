@@ -1,4 +1,4 @@
-"""Libraries that are installed, asked without the seconds that loading them takes."""
+"""Which libraries are installed, without the seconds that loading them takes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from certero.errors import missing_part
 
 
 def require_library(name: str, wanted_by: str) -> None:
-    """Sees that a library is installed, without the seconds that loading it takes.
+    """Checks that a library is installed, without the seconds that loading it takes.
 
     Args:
         name: of its module.
-        wanted_by: what asks for it, for the message.
+        wanted_by: what needs it, for the message.
 
     Raises:
         MissingExtra: if it is not.

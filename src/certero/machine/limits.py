@@ -16,13 +16,13 @@ from pathlib import Path
 
 _SYSTEM = Path("/")
 _MEMORY_UNKNOWN_BYTES = 2_000_000_000
-# Limit, use, and the part of the use that is files in memory, which give way: of version 2 and of version 1.
+# Limit, use, and the part of the use that is file cache, which gives way: version 2 and version 1.
 _MEMORY_FILES = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
-#: Instructions that make ONNX Runtime faster, by the system's word for them.
+#: Instructions that make ONNX Runtime faster, by the system's name for them.
 INSTRUCTIONS = {
     "avx": "AVX",
     "avx2": "AVX2",
@@ -41,7 +41,7 @@ INSTRUCTIONS = {
 
 
 def core_limit(system: Path = _SYSTEM) -> float | None:
-    """Cores that a control group grants, e.g. 1.5; None where none is set.
+    """Cores that a control group grants, e.g. 1.5; None if none is set.
 
     Args:
         system: root of the file system.
@@ -60,14 +60,14 @@ def core_limit(system: Path = _SYSTEM) -> float | None:
 
 
 def memory_limit(system: Path = _SYSTEM) -> int | None:
-    """Bytes that a control group grants; None where none is set below what the machine has."""
+    """Bytes that a control group grants; None if no limit is below what the machine has."""
     limit = min((limit for limit, _left in _group_memory(system)), default=None)
     total = memory_total(system)
     return limit if limit is not None and (total is None or limit < total) else None
 
 
 def memory_total(system: Path = _SYSTEM) -> int | None:
-    """Bytes of memory in the machine; None where the system does not say."""
+    """Bytes of memory in the machine; None if the system does not say."""
     known = _memory(system, "MemTotal")
     if known is None and hasattr(os, "sysconf"):
         with contextlib.suppress(ValueError, OSError):
@@ -76,9 +76,9 @@ def memory_total(system: Path = _SYSTEM) -> int | None:
 
 
 def memory_free(system: Path = _SYSTEM) -> int | None:
-    """Bytes that this process could get now without swapping; None where the system does not say.
+    """Bytes that this process could get now without swapping; None if the system does not say.
 
-    The least of what the machine has free, what each control group leaves of its limit, and what the process may still
+    The least of what is free in the machine, what each control group leaves of its limit, and what the process may still
     take of its own.
     """
     told = [
@@ -90,7 +90,7 @@ def memory_free(system: Path = _SYSTEM) -> int | None:
 
 
 def available_bytes(system: Path = _SYSTEM) -> int:
-    """`memory_free`, or a guess where the system does not say: half of what is built in, for others are there too."""
+    """`memory_free`, or a guess if the system does not say: half of the memory, since other programs run too."""
     free = memory_free(system)
     if free is not None:
         return free
@@ -114,7 +114,7 @@ def address_limit() -> int | None:
 
 
 def instructions(system: Path = _SYSTEM) -> tuple[str, ...] | None:
-    """The keys of `INSTRUCTIONS` that this processor has, in that order; None where the system does not say."""
+    """The keys of `INSTRUCTIONS` that this processor has, in that order; None if the system does not say."""
     words: set[str] = set()
     with contextlib.suppress(OSError):
         for line in (system / "proc/cpuinfo").read_text(errors="replace").splitlines():
@@ -123,13 +123,13 @@ def instructions(system: Path = _SYSTEM) -> tuple[str, ...] | None:
                 words = set(value.split())
                 break
     if not words and platform.system() == "Darwin" and platform.machine() == "arm64":
-        # Every Apple processor that runs macOS has these; the system names them in another way.
+        # Every Apple processor that runs macOS has these, under other names.
         words = {"asimd", "asimddp"}
     return tuple(word for word in INSTRUCTIONS if word in words) if words else None
 
 
 def processor(system: Path = _SYSTEM) -> str:
-    """The processor's name, as far as the system knows it."""
+    """The processor's name, if the system knows it."""
     with contextlib.suppress(OSError):
         for line in (system / "proc/cpuinfo").read_text(errors="replace").splitlines():
             name, _colon, value = line.partition(":")
@@ -140,7 +140,7 @@ def processor(system: Path = _SYSTEM) -> str:
 
 
 def memory_in_all(system: Path = _SYSTEM) -> int | None:
-    """Bytes that a program started now in place of this one could hold; None where the system does not say."""
+    """Bytes that a program started now instead of this one could use; None if the system does not say."""
     free, pages, limit = memory_free(system), _pages(system), memory_limit(system)
     if free is None:
         return None
@@ -150,7 +150,7 @@ def memory_in_all(system: Path = _SYSTEM) -> int | None:
 
 
 def _group_memory(system: Path) -> Iterator[tuple[int, int]]:
-    """Of each control group that limits memory: its limit, and what is left of it."""
+    """For each control group that limits memory: its limit, and what is left of it."""
     for folder in _groups(system, "memory"):
         for limited, used, reclaimable in _MEMORY_FILES:
             limit = _number(folder / limited)
@@ -160,7 +160,7 @@ def _group_memory(system: Path) -> Iterator[tuple[int, int]]:
 
 
 def _left_of_own_limits(system: Path) -> Iterator[int]:
-    """What this process may still take of addresses and of data, where it is limited."""
+    """What this process may still use of address space and data, if they are limited."""
     pages = _pages(system)
     if not pages:
         return
@@ -173,7 +173,7 @@ def _left_of_own_limits(system: Path) -> Iterator[int]:
 
 
 def _pages(system: Path) -> list[int]:
-    """What this process takes, in pages: addresses, memory, and in the sixth place data; nothing where not Linux."""
+    """What this process uses, in pages: address space, memory, and in sixth place data; nothing outside Linux."""
     with contextlib.suppress(OSError, ValueError):
         return [int(word) for word in (system / "proc/self/statm").read_text().split()]
     return []
@@ -190,7 +190,7 @@ def _number(file: Path) -> int | None:
 
 
 def _listed(file: Path, word: str) -> int:
-    """The number after a word in a file of such lines, 0 without one."""
+    """The number after a word in a file of such lines; 0 if the word is not there."""
     with contextlib.suppress(OSError, ValueError):
         for line in file.read_text().splitlines():
             if line.startswith(f"{word} "):
@@ -207,7 +207,7 @@ def _memory(system: Path, word: str) -> int | None:
 
 
 def _groups(system: Path, controller: str) -> Iterator[Path]:
-    """Folders whose limits hold for this process: its own control group and those above it, of either version."""
+    """Folders whose limits apply to this process: its own control group and those above it, in either version."""
     try:
         lines = (system / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -223,7 +223,7 @@ def _groups(system: Path, controller: str) -> Iterator[Path]:
         else:
             continue
         for root in roots:
-            # Inside a container the path is often that of the outside; then only the root is there.
+            # Inside a container the path is often that outside it; then only the root is there.
             folder = root / path.strip("/")
             while True:
                 if folder.is_dir():
@@ -234,7 +234,7 @@ def _groups(system: Path, controller: str) -> Iterator[Path]:
 
 
 def peak_memory() -> int:
-    """Most bytes that this process has held; a usual figure where the system does not say."""
+    """The most bytes that this process has used; a typical figure if the system does not say."""
     try:
         import resource
         import sys
@@ -245,7 +245,7 @@ def peak_memory() -> int:
 
 
 def free_bytes(folder: Path) -> int | None:
-    """What is free where a folder is or would be; None where the system does not say."""
+    """Free space where a folder is or would be; None if the system does not say."""
     place = next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
     try:
         return shutil.disk_usage(place).free

@@ -1,4 +1,4 @@
-"""Whether a folder or file that this user keeps can have been written by somebody else."""
+"""Whether somebody else may have written a folder or file of this user."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from certero.sentences import Sentence, sentence
 
 
 def distrust(path: Path) -> Sentence | None:
-    """Why what lies there is not believed; None if it is, or is not there.
+    """Why what is there is not trusted; None if it is, or if nothing is there.
 
-    Only this user and the system's may own it and be able to write to it: what others write into a cache would become
+    Only this user and root may own it and be able to write to it: what others write into a cache would become
     part of this user's models.
 
     Args:
         path: a folder, a file, or a link to one.
     """
-    if not hasattr(os, "geteuid"):  # Windows: a user's folders are closed to others there, and no mode tells otherwise
+    if not hasattr(os, "geteuid"):  # Windows: a user's folders are closed to others, and modes do not say otherwise
         return None
     try:
         link, status = os.lstat(path), os.stat(path)  # noqa: PTH116
@@ -35,7 +35,7 @@ def distrust(path: Path) -> Sentence | None:
 
 
 def make_private(folder: Path) -> None:
-    """Makes the folder, and those above it, where it is not there; it is its user's alone.
+    """Makes the folder and those above it, if missing, for this user alone.
 
     Raises:
         OSError: if it cannot be made.
@@ -45,7 +45,7 @@ def make_private(folder: Path) -> None:
 
 
 def create_private(file: Path) -> None:
-    """Makes an empty file that is its user's alone, where none is there; one that is there is closed to others.
+    """Makes an empty file for this user alone, if there is none; closes an existing one to others.
 
     Raises:
         OSError: if it cannot be made.
@@ -55,7 +55,7 @@ def create_private(file: Path) -> None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError("it is not a file")
-        # Windows has `fchmod` from Python 3.13 on, and no users by number.
+        # Windows has `fchmod` from Python 3.13 on, and no numbered users.
         if hasattr(os, "geteuid") and status.st_uid == os.geteuid() and status.st_mode & 0o077:
             os.fchmod(descriptor, 0o600)
     finally:
@@ -63,7 +63,7 @@ def create_private(file: Path) -> None:
 
 
 def _is_alone(group: int) -> bool:
-    """Whether a group holds one user, as systems that make a group for each user name it."""
+    """Whether a group holds a single user, as on systems that make a group for each user."""
     import grp
     import pwd
 

@@ -1,11 +1,11 @@
 """The folder of a run: written beside its place and renamed when it is whole.
 
 The working folder is named after the place, which is thus reserved from the start: of two runs that want one place,
-one makes the folder. Its process holds a lock on it. What a killed run left behind is known by its free lock, and the
-next run beside it removes it.
+only one can make the folder. Its process holds a lock on it. What a killed run left behind is recognised by its
+free lock, and the next run beside it removes it.
 
-A run that trains a network saves where it stands. If it is cut off after the first save, its folder stays beside its
-place, hidden, as `.NAME.unfinished`: `--resume` finds it there and goes on in it.
+A run that trains a network saves its progress. If it is interrupted after the first save, its folder stays beside its
+place, hidden, as `.NAME.unfinished`; `--resume` finds it there and continues in it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from certero.errors import OutputError
 from certero.machine.files import cut, in_the_making, lock_descriptor, sync
 
 _RUNS = Path("runs")
-# In the name of every working folder, so that no other folder is ever taken for one.
+# Part of every working folder's name, so that no other folder is ever taken for one.
 _MARK = ".certero-"
 # Windows can neither open nor lock a folder.
 _LOCKABLE = hasattr(os, "O_DIRECTORY")
@@ -34,7 +34,7 @@ _LEAST_BYTES = 1_000_000
 
 
 class _Occupied(OutputError):
-    """The place is another run's."""
+    """The place belongs to another run."""
 
 
 @dataclass(slots=True)
@@ -43,8 +43,8 @@ class RunFolder:
 
     Args:
         work: where its files are written.
-        place: where it will stand; nobody else's from the start, unless a folder is put there by hand.
-        resumed: whether its work began in an earlier process.
+        place: where it will be; reserved from the start, unless somebody puts a folder there by hand.
+        resumed: whether it was begun by an earlier process.
     """
 
     work: Path
@@ -53,12 +53,12 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Where trainings save what they cannot afford to lose: what is in there outlives a failure."""
+        """Where training saves its progress; what is in there survives a failure."""
         return self.work / "checkpoints"
 
 
 def name_of_run(data: Path) -> str:
-    """What the run on a folder or manifest is called by default."""
+    """The default name of a run on a folder or manifest."""
     return (data.resolve().stem if data.is_file() else data.resolve().name) or "run"
 
 
@@ -67,9 +67,9 @@ def run_folder(output: Path | None, name: str, *, resumable: bool = False) -> It
     """Yields a working folder that is renamed to its place when the block ends without an error.
 
     Args:
-        output: where the run shall stand; None takes the first free `runs/NAME-1`, `runs/NAME-2`, ...
+        output: place of the run; None takes the first free `runs/NAME-1`, `runs/NAME-2`, ...
         name: of the run, for the default place.
-        resumable: whether what it has saved in `checkpoints` shall outlive a failure.
+        resumable: whether what it saved in `checkpoints` survives a failure.
 
     Raises:
         OutputError: if the place exists already or cannot be written.
@@ -87,7 +87,7 @@ def run_folder(output: Path | None, name: str, *, resumable: bool = False) -> It
         except OSError as error:
             _remove_empty(made)
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                raise  # no fault of the place
+                raise  # not the place's fault
             raise _unwritable(place, error) from error
         run = RunFolder(work, place)
         with _finishing(run, None if output is not None else name, made, lock):
@@ -96,10 +96,10 @@ def run_folder(output: Path | None, name: str, *, resumable: bool = False) -> It
 
 
 def check_place(output: Path | None, name: str, *, resumable: bool = False) -> None:
-    """Raises unless a run could be written there now; leaves nothing behind.
+    """Raises unless a run could be written there now. Leaves nothing behind.
 
     Args:
-        output: as of `run_folder`, like the other two.
+        output: as in `run_folder`, like the other two.
         name: of the run.
         resumable: whether it trains a network.
 
@@ -108,7 +108,7 @@ def check_place(output: Path | None, name: str, *, resumable: bool = False) -> N
     """
 
     class Checked(Exception):
-        """Ends the block as a failure, after which a run leaves nothing."""
+        """Ends the block like a failure, after which a run leaves nothing."""
 
     with contextlib.suppress(Checked), run_folder(output, name, resumable=resumable):
         raise Checked
@@ -119,7 +119,7 @@ def resumed_folder(place: Path) -> Iterator[RunFolder]:
     """Yields the working folder that a run of this place left behind; it is renamed when the block ends.
 
     Raises:
-        OutputError: if there is nothing to go on with, or another process is at it.
+        OutputError: if there is nothing to resume, or another process is working on it.
     """
     work = unfinished(place)
     if not work.is_dir():
@@ -140,17 +140,17 @@ def resumed_folder(place: Path) -> Iterator[RunFolder]:
 
 @contextlib.contextmanager
 def _finishing(run: RunFolder, name: str | None, made: list[Path], lock: int | None) -> Iterator[None]:
-    """Renames the folder after the block; after a failure leaves only what can be resumed."""
+    """Renames the folder after the block; after a failure, leaves only what can be resumed."""
     work, place = run.work, run.place
-    if work != unfinished(place):  # what was saved there outlives the end of the process
+    if work != unfinished(place):  # what was saved there survives the end of the process
         in_the_making.add(work)
     try:
         yield
         _sync(work)
         _move(run, name)
-        work = run.place  # what has the working folder's name from now on is another run's
+        work = run.place  # from now on, whatever has the working folder's name belongs to another run
     except OutputError as error:
-        # The user knows the place, not the working folder, which is gone when they read this.
+        # The user knows the place, not the working folder, which is gone by now.
         raise OutputError("%(reason)s", reason=str(error).replace(str(work), str(place))) from error
     except OSError as error:
         if _is_of(error, work):
@@ -172,13 +172,13 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def _reserve(place: Path, resumable: bool) -> tuple[Path, int | None]:
-    """A new working folder of the place, and the descriptor of its lock; None where folders cannot be locked.
+    """A new working folder for the place, and the descriptor of its lock; None if folders cannot be locked.
 
     Raises:
-        _Occupied: if the place is another run's.
+        _Occupied: if the place belongs to another run.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
-    # One after the other: two that look at one place at once would both leave it free, and take the next two.
+    # One at a time: two runs that look at one place at once would both leave it free, and take the next two.
     gate = _lock(place.parent, wait=True)
     try:
         return _reserve_alone(place, resumable)
@@ -211,13 +211,13 @@ def _reserve_alone(place: Path, resumable: bool) -> tuple[Path, int | None]:
         if _is_full(work):
             work.rmdir()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        # Another run may take the folder for an abandoned one just before it is locked: wait, look, try again.
+        # Just before it is locked, another run may take the folder for an abandoned one: wait, look, try again.
         lock = _lock(work, wait=True)
         if not (work.exists() if lock is None else _is_at(lock, work)):
             if lock is not None:
                 os.close(lock)
             continue
-        # A run of the other kind makes its folder before it looks for this one; one that is whole has left its own.
+        # A run of the other kind makes its folder before it looks for this one; a finished one has left its own.
         if other.exists() or _taken(place):
             shutil.rmtree(work, ignore_errors=True)
             if lock is not None:
@@ -227,7 +227,7 @@ def _reserve_alone(place: Path, resumable: bool) -> tuple[Path, int | None]:
 
 
 def _is_full(folder: Path) -> bool:
-    """Whether the disk has no room for any run, as far as it says so."""
+    """Whether the disk has no room for any run, as far as the system says."""
     try:
         return shutil.disk_usage(folder).free < _LEAST_BYTES
     except OSError:
@@ -235,7 +235,7 @@ def _is_full(folder: Path) -> bool:
 
 
 def _is_at(descriptor: int, folder: Path) -> bool:
-    """Whether the open folder is still the one of that name."""
+    """Whether the open folder is still the one with that name."""
     try:
         return os.path.samestat(os.fstat(descriptor), folder.stat())
     except OSError:
@@ -243,7 +243,7 @@ def _is_at(descriptor: int, folder: Path) -> bool:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Removes the working folders of runs whose process is gone; those of living ones are locked."""
+    """Removes the working folders of runs whose process is gone; those of running ones are locked."""
     for work in folder.glob(f".*{_MARK}*"):
         lock = _lock(work, wait=False)
         if lock is not None:
@@ -252,7 +252,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _lock(folder: Path, *, wait: bool) -> int | None:
-    """A descriptor whose lock ends with this process; None if another holds it, or where folders cannot be locked."""
+    """A descriptor whose lock ends with this process; None if another process holds it, or folders cannot be locked."""
     if not _LOCKABLE:
         return None
     try:
@@ -266,7 +266,7 @@ def _lock(folder: Path, *, wait: bool) -> int | None:
 
 
 def _move(run: RunFolder, name: str | None) -> None:
-    """Renames the working folder to its place; a default place that was taken by hand gives way to the next.
+    """Renames the working folder to its place; if somebody has taken a default place by hand, the next one is used.
 
     Raises:
         OutputError: if a place that the user named exists by now.
@@ -287,12 +287,12 @@ def _move(run: RunFolder, name: str | None) -> None:
 
 
 def _missing_parents(place: Path) -> list[Path]:
-    """The folders that must be made for the place, the deepest first: an unfinished run leaves none of them."""
+    """The folders that must be made for the place, deepest first; a run that does not finish leaves none of them."""
     return [folder for folder in place.parents if not folder.exists()]
 
 
 def _is_of(error: OSError, work: Path) -> bool:
-    """Whether the place of the run is to blame, not a photo or a cache."""
+    """Whether the error concerns the run's place, not a photo or a cache."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
     return full or any(
         name is not None and str(name).startswith(str(work)) for name in (error.filename, error.filename2)
@@ -308,13 +308,13 @@ def _unwritable(place: Path, error: OSError) -> OutputError:
 
 
 def unfinished(place: Path) -> Path:
-    """Where a run that trains a network works until it is whole."""
+    """Where a run that trains a network works until it is finished."""
     return place.with_name(f".{cut(place.name, 200)}.unfinished")
 
 
 def _works(place: Path) -> tuple[Path, Path]:
-    """Where a run of this place works: one that can be resumed, and another one."""
-    # What the name's cut leaves out must not make one of two places.
+    """Where a run of this place works: one that can be resumed, and one that cannot."""
+    # Two places whose names differ only in what is cut off must not become one.
     digest = hashlib.blake2b(os.fsencode(place.name), digest_size=4).hexdigest()
     return unfinished(place), place.with_name(f".{cut(place.name, 80)}{_MARK}{digest}")
 
@@ -328,10 +328,10 @@ def _has_saved(work: Path) -> bool:
 
 
 def _clear_dead(work: Path, place: Path) -> None:
-    """Removes what a run left that was killed before it had saved anything.
+    """Removes what a run left that was killed before it saved anything.
 
     Raises:
-        _Occupied: if its process lives.
+        _Occupied: if its process is still running.
     """
     if work.is_dir() and not _has_saved(work):
         lock = _lock(work, wait=False)
@@ -344,7 +344,7 @@ def _clear_dead(work: Path, place: Path) -> None:
 
 
 def _lock_alone(work: Path, place: Path) -> int | None:
-    """The lock of a working folder that no other process may be at.
+    """The lock of a working folder that no other process may be working on.
 
     Raises:
         OutputError: if one is.
@@ -356,7 +356,7 @@ def _lock_alone(work: Path, place: Path) -> int | None:
 
 
 def _busy(work: Path, place: Path) -> _Occupied:
-    # Where folders cannot be locked, what a killed run has left looks like one that is worked on.
+    # If folders cannot be locked, what a killed run left looks like a run at work.
     return _Occupied(
         "--output must not exist yet, and a run is worked on by one process at a time; another "
         "one is at %(place)s. Wait for it or choose another --output; if no process is at it, "

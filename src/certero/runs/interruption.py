@@ -1,4 +1,4 @@
-"""Ctrl-C while a network is trained: the first one lets the step end and its state be saved, the second one quits."""
+"""Ctrl-C during the training of a network: the first lets the step finish and saves its state, the second quits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from certero.sentences import Sentence
 
 
 class Interrupted(KeyboardInterrupt):
-    """Work was stopped on request and is saved; the message says how to go on."""
+    """Work was stopped on request and saved; the message says how to continue."""
 
     def __init__(self, said: Sentence) -> None:
         super().__init__(said)
@@ -22,13 +22,13 @@ class Interrupted(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def deferred_signals() -> Iterator[Callable[[], bool]]:
-    """Within it, the first SIGINT or SIGTERM is only remembered; the yielded function tells whether one came.
+    """Inside it, the first SIGINT or SIGTERM is only remembered; the yielded function says whether one came.
 
-    The second one is handled as before. After the block, so is the one that was remembered: it ends the command with
+    A second one is handled as usual. After the block, so is the remembered one: it ends the command with
     the exit code of its signal.
     """
     if threading.current_thread() is not threading.main_thread():
-        # Signals reach the main thread alone, and only that one may listen.
+        # Only the main thread receives signals and may listen for them.
         yield lambda: False
         return
     came: list[int] = []
@@ -42,7 +42,7 @@ def deferred_signals() -> Iterator[Callable[[], bool]]:
     numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
     for number in numbers:
         handler = signal.getsignal(number)
-        # A command that was started to ignore a signal (nohup) goes on ignoring it.
+        # A command started to ignore a signal (nohup) keeps ignoring it.
         if handler not in (signal.SIG_IGN, None):
             before[number] = handler
             signal.signal(number, remember)

@@ -1,4 +1,4 @@
-"""A model file ready to answer on every core; imports no torch."""
+"""A model file, ready to predict on every core; imports no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def load(model: str | Path, *, workers: int | None = None) -> Predictor:
         workers: threads; every core by default.
 
     Raises:
-        ModelFileError: if the file is missing, damaged, foreign or made by a newer certero.
+        ModelFileError: if the file is missing, damaged, not certero's, or made by a newer certero.
     """
     return Predictor(find_model(model), Threads(workers).map)
 
@@ -34,7 +34,7 @@ def classes_of(model: str | Path) -> tuple[str, ...]:
 
 
 def find_model(model: str | Path) -> Path:
-    """The model file itself, of the file or the folder of its run.
+    """The model file itself, given the file or the folder of its run.
 
     Raises:
         ModelFileError: if a folder holds none.

@@ -1,4 +1,4 @@
-"""The seal of the test set: each look at it is logged before a figure is known, and counted ever after."""
+"""The log of test openings: each look at test photos is logged before its figure is known, and counted from then on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from certero.machine.trust import create_private, make_private
 
 # Enough to tell photos apart (2^-64 a pair), short enough to log thousands of photos at each opening.
 _DIGITS = 16
-# A page, which most lines fit into.
+# One page, which most lines fit into.
 _LEAST_BYTES = 4096
 
 
@@ -38,26 +38,26 @@ class Opening:
 
 
 def check_log(*, keep: bool = True) -> None:
-    """Raises unless an opening can be logged, as far as that can be known beforehand.
+    """Raises unless an opening can be logged, as far as can be known beforehand.
 
     Args:
-        keep: whether the folder of the log, made for this, stays.
+        keep: whether the log's folder, if made for this check, stays.
 
     Raises:
-        OutputError: with the way out.
+        OutputError: with what to do.
     """
     log = _log()
     made = [folder for folder in log.parents if not folder.exists()]
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists():
-            # Not made here: another run might write its line into a file that this one then removes.
+            # The file is not made here: another run might write its line into it before this one removes it.
             log.open("ab").close()
         with tempfile.TemporaryFile(dir=log.parent) as file:
             file.write(bytes(_LEAST_BYTES))
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
-            raise  # no fault of the folder
+            raise  # not the folder's fault
         raise _sealed(log, error) from error
     finally:
         for folder in made if not keep else ():
@@ -79,9 +79,9 @@ def _sealed(log: Path, error: OSError) -> OutputError:
 
 
 def open_test_set(pixel_hashes: Sequence[str], *, purpose: str, data: str, run: str) -> Opening:
-    """Logs that these photos are about to be judged, and counts the earlier times.
+    """Logs that these photos are about to be opened, and counts the earlier openings.
 
-    The log is `openings.jsonl` in the state folder: one line an opening.
+    The log is `openings.jsonl` in the state folder, with one line for each opening.
 
     Raises:
         OutputError: if the log cannot be written; without it the test set stays sealed.
@@ -107,17 +107,17 @@ def open_test_set(pixel_hashes: Sequence[str], *, purpose: str, data: str, run: 
                 "earlier": earlier,
                 "photos": photos,
             }
-            # A line cut by a power failure must not swallow this one.
+            # A line that a power failure cut short must not swallow this one.
             cut = logged != b"" and not logged.endswith(b"\n")
             line = (("\n" if cut else "") + json_text(record, ensure_ascii=True) + "\n").encode()
-            # One write in append mode: where files cannot be locked, lines of two runs at once do not mix either.
-            # An almost full disk takes the beginning of a line without an error.
+            # One write in append mode: even if files cannot be locked, lines of two runs at once do not mix.
+            # An almost full disk accepts the beginning of a line without an error.
             if file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(file.fileno())
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
-            raise  # no fault of the folder
+            raise  # not the folder's fault
         raise _sealed(log, error) from error
     return Opening(record, earlier)
 

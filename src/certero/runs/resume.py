@@ -1,4 +1,4 @@
-"""Going on with a run that was cut off: with the same settings on the same photos, or not at all."""
+"""Resuming an interrupted run: with the same settings on the same photos, or not at all."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from certero.version import version
 
 _STATE, _TABLE, _OPENING = "resume.json", "resume.parquet", "openings.jsonl"
 _SCHEMA = 1
-# What may differ: it changes how long a run takes, not what comes out (but for the last bits, with other threads).
+# What may differ: it changes how long a run takes, not its result (except the last bits, with other threads).
 _FREE = ("workers", "checkpoint_seconds")
 _COMPARED = ("label", "split", "fold", "status", "pixel_hash")
 _NAMED = 3
 
 
 def remember(folder: RunFolder, settings: TrainSettings, photos: Catalogue) -> None:
-    """Writes down what a resumed run must find unchanged.
+    """Stores what a resumed run must find unchanged.
 
     Args:
         folder: of the run.
@@ -48,16 +48,16 @@ def remember(folder: RunFolder, settings: TrainSettings, photos: Catalogue) -> N
 
 
 def settings_to_resume(place: Path, recipe: str | None, given: dict[str, Any]) -> TrainSettings:
-    """The settings of the run that was cut off.
+    """The settings of the interrupted run.
 
     Args:
         place: of that run.
-        recipe: if it was named again.
-        given: fields of the settings that were given again; those that are None were not.
+        recipe: if it was given again.
+        given: settings that were given again; None if not.
 
     Raises:
         OutputError: if there is no such run, or another version of certero began it.
-        ConfigError: if something was given that differs; all of it is named.
+        ConfigError: if a given setting differs; the message names all that do.
     """
     file = unfinished(place) / _STATE
     try:
@@ -66,7 +66,7 @@ def settings_to_resume(place: Path, recipe: str | None, given: dict[str, Any]) -
         if began == version():
             stored = read_settings(state["settings"])
     except OSError:
-        # The folder itself is asked for next, and says more.
+        # The folder is looked up next, with a better message.
         return resolve("probe")
     except (ValueError, KeyError, ConfigError) as error:
         raise OutputError(
@@ -76,8 +76,8 @@ def settings_to_resume(place: Path, recipe: str | None, given: dict[str, Any]) -
             error=error,
         ) from error
     if began != version():
-        # The same weights may mean something else to it: once the order in which a map is flattened had changed, and a
-        # run went on without complaint to answers of no worth.
+        # The same weights may mean something else to it: once the order in which activations are flattened changed, and
+        # a resumed run ended without complaint in a worthless model.
         raise OutputError(
             "--resume must go on with the certero that the run began with, %(began)s; this is "
             "%(version)s, to which its weights may mean something else. Install "
@@ -101,14 +101,14 @@ def settings_to_resume(place: Path, recipe: str | None, given: dict[str, Any]) -
 
 
 def check_data(folder: RunFolder, photos: Catalogue) -> None:
-    """Raises unless the photos are those that the run began with.
+    """Raises unless the photos are those that the run started with.
 
     Raises:
         DataError: naming what changed.
     """
     try:
         before = pl.read_parquet(folder.work / _TABLE, glob=False)
-    except Exception as error:  # Polars raises its own kinds beside OSError.
+    except Exception as error:  # Polars raises its own kinds besides OSError.
         raise OutputError(
             "--resume must find the photos of the run; %(work)s: %(error)s.", work=folder.work / _TABLE, error=error
         ) from error
@@ -131,7 +131,7 @@ def check_data(folder: RunFolder, photos: Catalogue) -> None:
         )
 
 
-# Columns of the table that follow from others, or may be looked at anew.
+# Columns that follow from others, or may be computed again.
 _DERIVED = frozenset(
     [
         "captured_from",
@@ -150,7 +150,7 @@ _DERIVED = frozenset(
 
 
 def earlier_opening(folder: RunFolder) -> Opening | None:
-    """The opening of the test photos that this very run has logged already, before it was cut off."""
+    """The opening of the test photos that this very run logged before it was interrupted."""
     file = folder.work / _OPENING
     if not folder.resumed or not file.is_file():
         return None
@@ -159,18 +159,18 @@ def earlier_opening(folder: RunFolder) -> Opening | None:
 
 
 def keep_opening(folder: RunFolder, opening: Opening) -> None:
-    """Writes the opening into the run at once: a run that goes on later has not opened them twice."""
+    """Writes the opening into the run at once, so that a resumed run does not count it twice."""
     write_whole(folder.work / _OPENING, json_text(opening.record, ensure_ascii=True) + "\n")
 
 
 def resume_command(folder: RunFolder, data: Path) -> str:
-    """The command line that goes on with the run."""
+    """The command line that resumes the run."""
     return shlex.join(["certero", "train", str(data), "--resume", str(folder.place)])
 
 
 @contextlib.contextmanager
 def saying_how_to_resume(folder: RunFolder, data: Path) -> Iterator[None]:
-    """Ctrl-C in it says how to go on, if there is something to go on with.
+    """Inside it, Ctrl-C says how to resume, if there is something to resume.
 
     Raises:
         Interrupted: in place of KeyboardInterrupt.
@@ -188,12 +188,12 @@ def saying_how_to_resume(folder: RunFolder, data: Path) -> Iterator[None]:
 
 
 def forget(folder: RunFolder) -> None:
-    """Removes what only a run in the making needs; of the trainings only their best weights stay."""
+    """Removes what only an unfinished run needs; of the training only the best weights stay."""
     for name in (_STATE, _TABLE):
         (folder.work / name).unlink(missing_ok=True)
     for training in sorted(folder.checkpoints.glob("*")):
         best = next(training.glob("best-*.safetensors"), None)
-        # In this order: the weights that ship are those after the epochs on train and val, where there were any.
+        # In this order: the shipped weights are those after the epochs on train and val, if there were any.
         if training.name in ("final", "final-refit") and best is not None:
             best.replace(folder.checkpoints / "best.safetensors")
         shutil.rmtree(training, ignore_errors=True)

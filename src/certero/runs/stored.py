@@ -25,7 +25,7 @@ from certero.sentences import Sentence, sentence
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# As far from a sum of 1 as rounding to the digits of the file can be, with many classes.
+# How far from 1 a sum can be after rounding to the digits of the file, with many classes.
 _ROUNDING = 1e-3
 
 
@@ -33,9 +33,9 @@ def read_answers(file: Path, classes: Sequence[str]) -> pl.DataFrame:
     """predictions.csv or held_out.csv: path, split, label and the probabilities of the classes p0, p1, ... by position.
 
     Raises:
-        ModelFileError: if the file is not as a run of these classes writes it.
+        ModelFileError: if the file is not what a run with these classes writes.
     """
-    # By position: in the runs of older versions two columns may be called alike.
+    # By position: in runs of older versions two columns may have the same name.
     try:
         table = pl.read_csv(io.BytesIO(read_file(file)), infer_schema=False, has_header=False)
     except BaseException as error:
@@ -51,7 +51,7 @@ def read_answers(file: Path, classes: Sequence[str]) -> pl.DataFrame:
             classes=", ".join(classes),
             header=", ".join(str(name) for name in header) or "none",
         )
-    columns = table.columns  # numbered from 0 or 1, by the version of Polars
+    columns = table.columns  # numbered from 0 or 1, depending on the version of Polars
     names = [f"p{k}" for k in range(len(classes))]
     answers = table.select(
         *(pl.col(columns[k]).fill_null("").alias(name) for k, name in enumerate(("path", "split", "label"))),
@@ -94,7 +94,7 @@ def read_table(run: Path) -> pl.DataFrame:
 
 
 def read_metrics(run: Path) -> Json:
-    """metrics.json of a run; empty where there is none that can be read."""
+    """metrics.json of a run; empty if there is none that can be read."""
     try:
         metrics = json.loads(read_file(run / "metrics.json"))
     except (OSError, ValueError, RecursionError):
@@ -103,7 +103,7 @@ def read_metrics(run: Path) -> Json:
 
 
 def _unreadable(file: Path, error: BaseException) -> BaseException:
-    """What to raise where a table could not be read: Polars panics on some damage, beside its own kinds of error."""
+    """What to raise if a table could not be read: Polars panics on some damage, besides its own kinds of error."""
     if isinstance(error, OSError):
         return ModelFileError(
             "%(file)s must be readable; %(strerror)s. Check the path.", file=file, strerror=error.strerror

@@ -10,7 +10,7 @@ from certero.version import version
 
 
 def versions() -> Json:
-    """Of certero, Python and the libraries that shape a model."""
+    """Versions of certero, Python and the libraries that affect a model."""
     names = ("numpy", "onnxruntime", "scikit-learn", "torch", "timm", "Pillow", "simplejpeg", "pi-heif", "polars")
     found: Json = {"certero": version(), "python": ".".join(str(part) for part in sys.version_info[:3])}
     for name in names:

@@ -1,4 +1,4 @@
-"""What a classifier is worth when it answers only where it is sure."""
+"""How good a classifier is if it labels only the photos it is sure of."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from certero.records.quantity import Quantity
 from certero.records.scores import Abstention, Answered, Points
 from certero.stats.intervals import group_codes, proportion
 
-#: Shares of photos that get an answer, for which figures are given.
+#: Shares of photos that get a label, for which figures are given.
 COVERAGES = (0.8, 0.9, 0.95)
 # As many points as a small chart can show.
 _POINTS = 41
 
 
 def answer_threshold(confidence: ArrayLike, coverage: float) -> float | None:
-    """The probability from which on at least this share of the photos gets an answer; None without photos.
+    """The threshold at which at least this share of the photos gets a label; None without photos.
 
     Args:
         confidence: float [n], probability of the likeliest class, of photos that the model was not fitted on.
-        coverage: share of photos to answer, above 0.
+        coverage: share of photos to label, above 0.
 
     >>> answer_threshold([0.9, 0.5, 0.8, 0.7], 0.75)
     0.7
@@ -44,13 +44,13 @@ def measure_abstention(
     groups: ArrayLike | None = None,
     thresholds: Mapping[str, float] | None = None,
 ) -> Abstention:
-    """The risk-coverage curve, and the accuracy at 80, 90 and 95 % of the photos answered.
+    """The risk-coverage curve, and the accuracy with 80, 90 and 95 % of the photos labelled.
 
     Args:
         confidence: float [n], probability of the likeliest class; n above 0.
         correct: bool [n], whether that class is the true one.
         groups: int or str [n], the group of each photo; None for independent photos.
-        thresholds: from `answer_thresholds` of held-out photos; what they do on these photos is measured too.
+        thresholds: from `answer_thresholds` of held-out photos; their effect on these photos is measured too.
 
     Returns:
         The curve has up to 41 points, share answered, accuracy and threshold, rising.
@@ -89,7 +89,7 @@ def measure_abstention(
 
 def _curve(sure: NDArray[np.float64], right: NDArray[np.bool_]) -> Points:
     order = np.argsort(-sure, kind="stable")
-    # Photos of equal probability are answered together or not at all.
+    # Photos of equal probability are labelled together or not at all.
     ends = np.flatnonzero(np.append(np.diff(sure[order]) != 0, True))
     accuracy = np.cumsum(right[order])[ends] / (ends + 1)
     shares = (ends + 1) / len(sure)

@@ -1,4 +1,4 @@
-"""Do probabilities mean what they say, and how to make them."""
+"""Whether probabilities mean what they say, and how to make them do so."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Integers = NDArray[np.int64]
 
 #: Sharpening or softening beyond this is a fault of the data, not of the network's confidence.
 TEMPERATURES = (0.05, 20.0)
-#: The logit of a class that a model was never shown: finite, because a network's file must hold it, and never the most.
+#: The logit of a class that a model was not trained on: finite, because a network's file must hold it.
 ABSENT = -1e4
-#: A temperature fitted on fewer photos does harm about as often as good (docs/decisions/0030).
+#: A temperature fitted on fewer photos harms about as often as it helps (docs/decisions/0030).
 FEWEST_PHOTOS = 50
 #: The usual number of bins (Guo et al. 2017).
 BINS = 15
@@ -46,13 +46,13 @@ def _log_softmax(scaled: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How logits become probabilities, and whether that was worth it.
+    """How logits become probabilities, and whether the calibration helps.
 
     Args:
-        temperature: what they are divided by; 1 leaves them as they are.
-        log_loss_before: mean log loss of the photos without it; None where no photo's class was known to its model.
+        temperature: what the logits are divided by; 1 leaves them as they are.
+        log_loss_before: mean log loss of the photos without it; None if no photo's model was trained on its class.
         log_loss_after: with temperatures fitted without the photo's unit; never above `log_loss_before`.
-        reason: why the temperature is 1; None where it was fitted.
+        reason: why the temperature is 1; None if it was fitted.
     """
 
     temperature: float
@@ -64,16 +64,16 @@ class Calibration:
 def calibrate(
     logits: ArrayLike, truth: ArrayLike, units: ArrayLike | None = None, *, fewest_units: int = 1
 ) -> Calibration:
-    """The temperature of `fit_temperature`, or 1 where that would not bring the probabilities nearer the truth.
+    """The temperature of `fit_temperature`, or 1 if that would not bring the probabilities nearer the truth.
 
-    It must lower the log loss of the photos that it is fitted on, and that of photos that it is not: a temperature
-    fitted without some of the units is asked about them.
+    It must lower the log loss of the photos that it is fitted on, and that of held-out photos: temperatures fitted
+    without some of the units are tested on those units.
 
     Args:
         logits: float [n, K] of photos that the classifier was not fitted on, K at least 2; see `ABSENT`.
         truth: int [n], index of the class.
-        units: int or str [n], photos that are not independent share one; None for independent photos.
-        fewest_units: from how many of them on a temperature is fitted.
+        units: int or str [n], photos that depend on each other share one; None for independent photos.
+        fewest_units: number of units from which a temperature is fitted.
 
     Raises:
         DataError: no photos, fewer than 2 classes, or logits that are not finite.
@@ -117,7 +117,7 @@ def calibrate(
 def _deal(codes: Integers | None, n: int) -> Integers:
     """The fold of each photo, int [n]: whole units, the largest first, each to the fold with the fewest photos."""
     if codes is None or codes.max() == 0:
-        # Independent photos, or one unit: folds within it are too easy, and all there is.
+        # Independent photos, or one unit: folds within a unit are too easy, but all there is.
         codes = np.arange(n)
     sizes = np.bincount(codes)
     held = np.zeros(min(_FOLDS, len(sizes)))
@@ -140,7 +140,7 @@ def _checked(logits: ArrayLike) -> Floats:
 
 
 def _told(scores: Floats, labels: Integers) -> NDArray[np.bool_]:
-    """Which photos are of a class that their model was shown, bool [n]."""
+    """Photos of a class that their model was trained on, bool [n]."""
     told: NDArray[np.bool_] = scores[np.arange(len(labels)), labels] > ABSENT / 2
     return told
 
@@ -150,16 +150,16 @@ def _log_loss(scores: Floats, labels: Integers, temperature: float) -> float:
 
 
 def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """The temperature, within 0.05 and 20, that makes the logits' probabilities likeliest.
+    """The temperature, between 0.05 and 20, with the highest likelihood.
 
-    One wrong photo more than there are is assumed (the truth counts (n + 1)/(n + 2), the rest is spread over
-    the other classes that the photo's model knew). On photos that are all classified rightly the likeliest temperature
-    would otherwise be 0 and every probability 1; on others this is hardly felt.
+    One more wrong photo than there is gets assumed (the truth counts (n + 1)/(n + 2), the rest is spread over
+    the other classes that the photo's model knows). Otherwise, if all photos are classified correctly, the likeliest
+    temperature would be 0 and every probability 1; elsewhere this has little effect.
 
     Args:
         logits: float [n, K] of photos that the classifier was not fitted on, K at least 2. `ABSENT` is that of a class
-            which the photo's model was never shown: nothing is expected of it, for the one wrong photo there could
-            only be explained by a temperature without end. Photos of such a class are passed over.
+            which the photo's model was not trained on. It gets no part of the wrong photo, which only an infinite
+            temperature could explain there. Photos of such a class are skipped.
         truth: int [n], index of the class.
         weights: float [n], how much each photo counts; default 1.
 
@@ -169,7 +169,7 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | No
     Source: C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2. The smoothed
     target is Laplace's rule of succession, as J. Platt (1999) uses it for two classes.
     """
-    from scipy.optimize import minimize_scalar  # here, because it takes a quarter of a second to import
+    from scipy.optimize import minimize_scalar  # imported here, because it takes a quarter of a second
 
     scores, labels = _checked(logits), np.asarray(truth, dtype=np.int64)
     shares = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -187,7 +187,7 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | No
         wrong = (np.where(known, log_probabilities, 0.0).sum(axis=1) - right) / others
         return -float(shares @ ((1 - doubt) * right + doubt * wrong))
 
-    # The loss is convex in 1/T, so it has one valley in log T and a bounded search cannot miss it.
+    # The loss is convex in 1/T, so it has one minimum in log T, which a bounded search cannot miss.
     bounds = (math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1]))
     return math.exp(float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
 
@@ -217,10 +217,10 @@ def confidence_bins(confidence: Floats, bins: int = BINS) -> tuple[Integers, Flo
 
 
 def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, bins: int = BINS) -> float | None:
-    """How far confidence and accuracy lie apart, averaged over photos: 0 is perfect; None without photos.
+    """Mean difference between confidence and accuracy over photos: 0 is perfect; None without photos.
 
-    Of the likeliest class only; bins of equal mass, because a good classifier puts nearly all photos in the
-    last of the bins of equal width, and because they estimate it with less bias.
+    For the likeliest class only. Bins of equal mass, because a good classifier puts nearly all photos into the last of
+    bins of equal width, and because the estimate has less bias.
 
     Args:
         probabilities: float [n, K].
@@ -278,16 +278,16 @@ def reliability(
 
 
 def error_by_chance(rows: Sequence[ReliabilityBin], design_effect: float = 1.0) -> float | None:
-    """The calibration error that probabilities which mean what they say stay below in 19 of 20 such sets of photos.
+    """The calibration error that well calibrated probabilities stay below in 19 of 20 such sets of photos.
 
     Args:
         rows: of `reliability`; `n` and `confidence` count.
-        design_effect: photos divided by the independent ones that tell as much.
+        design_effect: number of photos over the number of independent ones that tell as much.
 
     Returns:
         None without photos.
 
-    Source: redrawing what is right from the confidences, J. Bröcker, L. A. Smith, Increasing the reliability of
+    Source: resampling what is right from the confidences, J. Bröcker, L. A. Smith, Increasing the reliability of
     reliability diagrams, Weather and Forecasting 22 (2007), 651-661.
     """
     n = np.array([row.n for row in rows], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""95 % intervals that know whether photos are independent."""
+"""95 % intervals, for independent and for dependent photos."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from certero.records.quantity import Quantity
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-#: Every interval holds the true figure 19 times in 20.
+#: Every interval contains the true figure 19 times in 20.
 LEVEL = 0.95
-#: With fewer groups than this the spread between groups cannot be estimated; an interval would be a guess.
+#: With fewer groups the spread between groups cannot be estimated; an interval would be a guess.
 FEWEST_GROUPS = 10
 #: The z quantile of an interval of LEVEL, 1.96.
 NORMAL_QUANTILE = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
 
 def undefined(n: int, method: str = "undefined", value: float | None = None) -> Quantity:
-    """A figure without an interval, and as a rule without a value: `method` says why."""
+    """A figure without an interval, and usually without a value: `method` says why."""
     return Quantity(value, None, None, method, n)
 
 
 def group_codes(groups: ArrayLike | None, n: int) -> Integers | None:
-    """Number the groups 0, 1, ... in sorted order; None where every photo is a group of its own.
+    """Numbers the groups 0, 1, ... in sorted order; None if every photo is a group of its own.
 
     Args:
         groups: int or str [n], the group of each photo; None for independent photos.
@@ -72,19 +72,19 @@ def wilson(share: float, n: float, quantile: float = NORMAL_QUANTILE) -> tuple[f
 
 
 def photos_to_halve(share: float | None, low: float | None, high: float | None, n: int) -> int | None:
-    """How many more photos would halve the interval of a share, were they like those at hand.
+    """How many more photos, like the ones given, would halve the interval of a share.
 
-    New photos are taken to repeat each other as much as the old ones do: the interval counts as Wilson's for so many
-    independent photos as would give it.
+    New photos are assumed to repeat each other as much as the old ones do: the interval counts as Wilson's for the
+    number of independent photos that would give it.
 
     Args:
-        share: observed proportion, 0 to 1; None where it is undefined.
-        low: lower end of its interval; None where it has none.
-        high: upper end, likewise.
+        share: observed proportion, 0 to 1; None if undefined.
+        low: lower end of its interval; None if it has none.
+        high: upper end; None if it has none.
         n: number of photos behind it.
 
     Returns:
-        The number, None where there is no interval, or none of any width.
+        The number; None if there is no interval, or one without width.
 
     >>> photos_to_halve(0.5, 0.404, 0.596, 100)
     312
@@ -107,7 +107,7 @@ def _trials_of_width(share: float, width: float) -> float:
 
 
 def effective_sample_size(successes: ArrayLike, groups: ArrayLike | None) -> float:
-    """How many independent photos would fix the share of successes as well as these grouped ones; at most n.
+    """How many independent photos would determine the share of successes as well as these grouped ones; at most n.
 
     Args:
         successes: bool or float 0 to 1 [n], n above 0.
@@ -135,10 +135,10 @@ def effective_sample_size(successes: ArrayLike, groups: ArrayLike | None) -> flo
 
 
 def degrees_of_freedom(residuals: ArrayLike) -> float:
-    """On how many independent pieces an estimate of variance rests: that of a sum of squares of residuals.
+    """How many independent pieces an estimate of variance, the sum of squares of residuals, rests on.
 
-    Groups - 1 where all groups have much the same say. Where errors fall on a few groups the variance is known no
-    better than from those few, at worst 2: a share near 0 or 1, or one large group. See docs/decisions/0019.
+    Groups - 1 if all groups weigh about the same. If errors are in a few groups, the variance is known no better than
+    from those few, at worst 2: a share near 0 or 1, or one large group. See docs/decisions/0019.
 
     Args:
         residuals: float [groups], of each group.
@@ -165,13 +165,13 @@ def proportion(successes: ArrayLike, groups: ArrayLike | None = None, *, all_gro
     """A share of photos with its interval.
 
     Independent photos: Wilson. Dependent photos: Wilson on the effective sample size, with Student's t on the
-    `degrees_of_freedom` of the spread between groups, at most groups - 1. How often it holds the truth is simulated
-    by `benchmarks/interval_coverage.py`.
+    `degrees_of_freedom` of the spread between groups, at most groups - 1.
+    `benchmarks/interval_coverage.py` simulates how often it contains the truth.
 
     Args:
-        successes: bool or float 0 to 1 [n]: what is counted, over the photos it is asked of.
+        successes: bool or float 0 to 1 [n]: what is counted, over the photos that it applies to.
         groups: int or str [n], the group of each of these photos; None for independent photos.
-        all_groups: number of groups in the whole test set, where these photos are a part of it (one class);
+        all_groups: number of groups in the whole test set, if these photos are a part of it (one class);
             below 10 there is no interval. Default: the groups seen here.
 
     Source: Wilson on the effective size for clustered samples: E. L. Korn, B. I. Graubard, Survey Methodology
@@ -191,27 +191,27 @@ def proportion(successes: ArrayLike, groups: ArrayLike | None = None, *, all_gro
     # Each photo of this class may come from another group while the test set as a whole is dependent.
     codes = np.arange(n) if codes is None else codes
     here = int(codes.max()) + 1
-    # Within a single group nothing tells how much groups differ.
+    # Within a single group nothing shows how much groups differ.
     if here < 2 or (here if all_groups is None else all_groups) < FEWEST_GROUPS:
         return undefined(n, "too_few_groups", share)
     residuals = np.bincount(codes, weights=hits) - share * np.bincount(codes)
-    # A share of 0 or 1 leaves no residual; its effective size is already the least there could be.
+    # A share of 0 or 1 leaves no residual; its effective size is already the smallest possible.
     degrees = degrees_of_freedom(residuals) if 0 < share < 1 else max(1, here - 1)
     low, high = wilson(share, effective_sample_size(hits, codes), student_quantile(degrees))
     return Quantity(share, low, high, "wilson_effective_n", n)
 
 
 def linearised(value: float, influence: ArrayLike, n_rare: int, groups: ArrayLike | None = None) -> Quantity:
-    """The interval of a figure between 0 and 1 that is no plain share of photos, from the pull of each photo on it.
+    """The interval of a figure between 0 and 1 that is not a plain share of photos, from the influence of each photo.
 
-    The variance between groups (or photos) of the summed pulls gives the effective sample size, the number of
-    independent trials of a share that would be known as well; Wilson's interval on it stays within 0 and 1.
+    The variance between groups (or photos) of the summed influences gives the effective sample size, the number of
+    independent trials from which a share would be known as well; Wilson's interval on it stays within 0 and 1.
 
     Args:
-        value: the figure; NaN where it is undefined.
-        influence: float [n], derivative of the figure to the weight of each photo; sums to 0.
-        n_rare: photos of the rarer of the kinds compared. A figure of 0 or 1, which no photo pulls, counts as if it
-            rested on those alone, or on as many groups.
+        value: the figure; NaN if undefined.
+        influence: float [n], derivative of the figure with respect to each photo's weight; sums to 0.
+        n_rare: photos of the rarer of the kinds compared. A figure of 0 or 1, which no photo influences, counts as if
+            it rested on those alone, or on as many groups.
         groups: int or str [n], the group of each photo; None for independent photos.
 
     Source: linearisation, D. A. Binder, International Statistical Review 51 (1983), 279-292. For the area under a
@@ -242,7 +242,7 @@ def linearised(value: float, influence: ArrayLike, n_rare: int, groups: ArrayLik
 
 def student_quantile(degrees: float) -> float:
     """The quantile of Student's t of an interval of LEVEL."""
-    from scipy.special import stdtrit  # here, because only dependent photos need SciPy
+    from scipy.special import stdtrit  # imported here, because only dependent photos need SciPy
 
     return float(stdtrit(degrees, (1 + LEVEL) / 2))
 
@@ -255,7 +255,7 @@ def resample(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> Floats:
-    """Bootstrap replicates [n_resamples, ...] of weighted sums: one set of resamples serves all figures.
+    """Bootstrap replicates [n_resamples, ...] of weighted sums; one set of resamples serves all figures.
 
     Groups are drawn with replacement, with all their photos; independent photos are drawn one by one.
 
@@ -341,10 +341,10 @@ def bootstrap(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> Quantity:
-    """Any figure of the photos with its percentile interval; see `resample` and `percentile_interval`.
+    """Any figure of the photos, with its percentile interval; see `resample` and `percentile_interval`.
 
     Args:
-        statistic: maps weights (how often each photo counts, float [n]) to the figure, NaN where undefined.
+        statistic: maps weights (how often each photo counts, float [n]) to the figure, NaN if undefined.
         n: number of photos.
         groups: int or str [n], the group of each photo; None for independent photos.
         n_resamples: number of bootstrap samples.
@@ -357,7 +357,7 @@ def bootstrap(
 
 
 def spread(values: Sequence[float], n: int) -> Quantity:
-    """The mean of repeated measurements; the least and the greatest of them as ends."""
+    """The mean of repeated measurements, with the smallest and the largest as ends."""
     if not values:
         return Quantity(None, None, None, "undefined", 0)
     return Quantity(statistics.fmean(values), min(values), max(values), "range", n)

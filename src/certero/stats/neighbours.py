@@ -1,6 +1,6 @@
-"""Nearest neighbours among many vectors, without comparing all with all.
+"""Nearest neighbours among many vectors, without comparing all pairs.
 
-An inverted file: the vectors are dealt into lists around means, and each is compared with the lists nearest to it.
+An inverted file: vectors are put into lists around means, and each is compared with the lists nearest to it.
 Lists have the same mean length however many vectors there are.
 
 Source: H. Jégou, M. Douze, C. Schmid, "Product quantization for nearest neighbor search", PAMI 33 (2011), section IV.
@@ -15,18 +15,18 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 
-#: Up to so many vectors, all are compared with all: exact, and as fast.
+#: Up to so many vectors all pairs are compared: exact, and as fast.
 EXACT = 16_384
 _LIST_LENGTH = 128
 _LISTS_A_QUERY = 12
 _SAMPLE_A_LIST = 40
 _ROWS_AT_ONCE = 1024
-# Of look-alikes, a fixed camera's or drawn ones, most can lie in one list.
+# Most look-alikes, from a fixed camera or drawn, can be in one list.
 _MEMBERS_AT_ONCE = 256
 
 
 class Index:
-    """Vectors that can be asked for the nearest to another.
+    """Vectors that can be searched for the nearest to another.
 
     Args:
         vectors: float32 [n, d] of length 1.
@@ -40,14 +40,14 @@ class Index:
         home = np.empty(len(vectors), np.int64)
         for some in _slices(len(vectors), _ROWS_AT_ONCE):
             home[some] = self._closeness(vectors[some]).argmax(axis=1)
-        # Of vectors that are hardly apart many means are the same; an empty list would take a full one's turn.
+        # If vectors are hardly apart, many means are equal; an empty list would be searched instead of a full one.
         used, home = np.unique(home, return_inverse=True)
         self._means = self._means[used]
         self._order = np.argsort(home, kind="stable")
         self._ends = np.searchsorted(home[self._order], np.arange(len(used) + 1))
 
     def nearest(self, queries: Floats, k: int) -> tuple[npt.NDArray[np.int64], Floats]:
-        """Rows [q, k] of the nearest vectors, nearest first, and their cosines [q, k]; -1 where there are fewer.
+        """Rows [q, k] of the nearest vectors, nearest first, and their cosines [q, k]; -1 if there are fewer.
 
         Args:
             queries: float32 [q, d] of length 1.
@@ -59,7 +59,7 @@ class Index:
         for some in _slices(len(queries), _ROWS_AT_ONCE):
             far = -self._closeness(queries[some])
             lists[some] = np.argpartition(far, lists.shape[1] - 1, axis=1)[:, : lists.shape[1]]
-        # List by list, so that each is one product of matrices.
+        # List by list, so that each is one matrix product.
         asked = np.argsort(lists, axis=None, kind="stable")
         ends = np.searchsorted(lists.ravel()[asked], np.arange(len(self._means) + 1))
         for number in range(len(self._means)):
@@ -70,7 +70,7 @@ class Index:
         return rows, cosines
 
     def _closeness(self, vectors: Floats) -> Floats:
-        """The greater, the nearer: half of the squared distance to each mean, negated, without the vector's own length.
+        """Greater is nearer: minus half the squared distance to each mean, without the vector's own length.
 
         Returns:
             float32 [n, lists].
@@ -85,11 +85,11 @@ class Index:
         rows: npt.NDArray[np.int64],
         cosines: Floats,
     ) -> None:
-        """Writes what is nearer than the nearest so far into rows and cosines [q, k], for the queries that ask."""
+        """Writes what is nearer than the nearest so far into rows and cosines [q, k], for the given queries."""
         vectors, best_rows, best = queries[asking], rows[asking], cosines[asking]
         for some in _slices(len(members), _MEMBERS_AT_ONCE):
             found = vectors @ self._vectors[members[some]].T
-            # After the first members hardly any is nearer than the k-th so far: only those are put in order.
+            # After the first members hardly any is nearer than the k-th so far, and only those are sorted.
             query, column = np.divmod(np.flatnonzero(found > best[:, -1:]), found.shape[1])
             if not len(query):
                 continue
@@ -121,7 +121,7 @@ def _slices(count: int, size: int) -> Iterator[slice]:
 
 
 def reduced(vectors: Floats, rows: npt.NDArray[np.int64] | None = None, dimensions: int = 64) -> Floats:
-    """Centred vectors [n, d] on their main directions, of length 1: what the index compares.
+    """Centred vectors [n, d] on their principal components, of length 1: what the index compares.
 
     Args:
         vectors: float32 [N, D].
@@ -136,7 +136,7 @@ def reduced(vectors: Floats, rows: npt.NDArray[np.int64] | None = None, dimensio
     mean = (total / len(rows)).astype(np.float32)
     sample = vectors[rows[np.random.default_rng(0).permutation(len(rows))[:8192]]] - mean
     last = vectors.shape[1] - 1
-    # Only the directions that are kept: in half of the time that all take.
+    # Only the components that are kept, in half of the time that all take.
     wanted = (max(0, last - dimensions + 1), last)
     _values, directions = eigh(sample.T @ sample, subset_by_index=wanted, overwrite_a=True, check_finite=False)
     main = directions[:, ::-1].astype(np.float32)
@@ -144,6 +144,6 @@ def reduced(vectors: Floats, rows: npt.NDArray[np.int64] | None = None, dimensio
 
 
 def unit_length(vectors: Floats) -> Floats:
-    """The vectors, each divided by its length; what has none stays 0."""
+    """The vectors, each divided by its length; zero vectors stay 0."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-9), np.float32)

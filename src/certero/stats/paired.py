@@ -1,4 +1,4 @@
-"""Several classifiers on the same photos: differences, whether they are chance, how many photos would tell."""
+"""Several classifiers on the same photos: differences, whether they may be chance, and how many photos would tell."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-#: A difference is called one when chance alone would give it less often than this.
+#: A difference counts if chance alone would give it less often than this.
 SIGNIFICANCE = 1 - LEVEL
-#: How surely a difference of the wanted size shall be found, for the number of photos needed.
+#: Probability of finding a difference of the given size, for the number of photos needed.
 POWER = 0.8
 
 
@@ -41,7 +41,7 @@ def mcnemar(first_only: int, second_only: int) -> float:
     """The exact two-sided p value of McNemar's test on independent photos.
 
     Args:
-        first_only: photos that only the first classifier names rightly.
+        first_only: photos that only the first classifier labels correctly.
         second_only: photos that only the second one does.
 
     Source: Q. McNemar, Psychometrika 12 (1947), 153-157, with the binomial distribution in place of its approximation.
@@ -56,14 +56,14 @@ def mcnemar(first_only: int, second_only: int) -> float:
 
 
 def group_signs(differences: ArrayLike) -> float:
-    """The exact two-sided p value that groups' differences are as one-sided as this by chance.
+    """The exact two-sided p value of groups' differences being as one-sided as this by chance.
 
-    Were neither classifier better, exchanging their names within a group would change nothing: each group's difference
+    If neither classifier were better, swapping them within a group would change nothing: each group's difference
     could as well have the other sign. Of all choices of signs, the share whose sum is at least as far from 0. With one
     photo a group this is the exact McNemar test.
 
     Args:
-        differences: int [groups], photos that only the second classifier names rightly less those only the first does.
+        differences: int [groups], photos that only the second classifier labels correctly minus those of the first.
 
     Source: I. A. Canay, J. P. Romano, A. M. Shaikh, Econometrica 85 (2017), 1013-1030; the distribution of the sum by
     its characteristic function, the product of cos(d t).
@@ -88,7 +88,7 @@ def group_signs(differences: ArrayLike) -> float:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Each p value adjusted for how many questions were asked at once; None stays None and is not counted.
+    """Each p value adjusted for the number of tests made at once; None stays None and is not counted.
 
     Source: S. Holm, Scandinavian Journal of Statistics 6 (1979), 65-70.
 
@@ -110,8 +110,8 @@ def photos_needed(
     """How many photos would show this difference of two accuracies with a probability of `POWER`.
 
     Args:
-        discordance: share of photos that exactly one of the two classifiers names rightly.
-        difference: of the accuracies; no number of photos shows a difference of 0: None.
+        discordance: share of photos that exactly one of the two classifiers labels correctly.
+        difference: of the accuracies; no number of photos shows a difference of 0, which gives None.
         design_effect: how many dependent photos tell as much as an independent one.
         significance: two-sided level of the test.
 
@@ -133,7 +133,7 @@ def smallest_difference(
     """The smallest difference of accuracies that n photos show with a probability of `POWER`; see `photos_needed`.
 
     Returns:
-        None where even a difference as large as the discordance would stay hidden.
+        None if even a difference as large as the discordance would stay hidden.
     """
     effective = n / design_effect
     low, high = 0.0, discordance
@@ -154,14 +154,14 @@ def _reach(discordance: float, gap: float, significance: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What several classifiers said about the same n photos.
+    """What several classifiers predicted for the same n photos.
 
     Args:
         truth: int [n], index of the true class.
-        predicted: one int [n] a classifier, index of the class it named.
-        classes: names behind the indices; those after `judged` are never true, only named.
-        judged: how many of the classes the photos may show.
-        groups: int or str [n], photos of one group are not independent; None for independent photos.
+        predicted: for each classifier, int [n], index of the predicted class.
+        classes: names behind the indices; those after `judged` are never true, only predicted.
+        judged: how many of the classes the photos may belong to.
+        groups: int or str [n], photos of one group depend on each other; None for independent photos.
         columns: by name of the slice, the value of each photo, str or None [n].
     """
 
@@ -186,10 +186,10 @@ def compare_answers(answers: Answers, *, seed: int = 0, n_resamples: int = 1000)
         n_resamples: of the bootstrap.
 
     Returns:
-        `accuracy`, `macro_f1` and `per_class` of each; and for each pair, the second less the first, `n`, `only_first`,
-        `only_second`, `disagree`, `accuracy`, `macro_f1`, `test`, `p`, `p_holm`, `verdict` (of the second: `better`,
-        `worse`, `alike` where both are right on the same photos, or `cannot tell`), `reason`, `design_effect`,
-        `photos_needed`, `smallest_difference`, `per_class` and `slices`.
+        `accuracy`, `macro_f1` and `per_class` of each; and for each pair, the second minus the first, `n`,
+        `only_first`, `only_second`, `disagree`, `accuracy`, `macro_f1`, `test`, `p`, `p_holm`, `verdict` (of the
+        second: `better`, `worse`, `alike` if both are right on the same photos, or `cannot tell`), `reason`,
+        `design_effect`, `photos_needed`, `smallest_difference`, `per_class` and `slices`.
 
     Source: T. Hesterberg, The American Statistician 69 (2015), 371-386, "expanded percentile"; B. Efron,
     R. Tibshirani, An Introduction to the Bootstrap (1993), section 12.2, Student's t on a bootstrap standard error.
@@ -232,7 +232,7 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class _Figures:
-    """Of each resample and classifier: macro F1 [r, m], accuracy [r, m], accuracy of each part [r, parts, m]."""
+    """For each resample and classifier: macro F1 [r, m], accuracy [r, m], accuracy of each part [r, parts, m]."""
 
     macro_f1: Floats
     accuracy: Floats
@@ -250,9 +250,9 @@ def _parts(answers: Answers) -> list[_Part]:
 
 
 class _Sums:
-    """Maps weights of units (groups, or photos where these are independent) to the sums that every figure is made of.
+    """Maps weights of units (groups, or independent photos) to the sums that every figure is made of.
 
-    A sparse matrix with a row a sum: photos with true class k, called k, rightly called k, in a part, right in a part.
+    A sparse matrix, one row a sum: photos of class k, predicted k, correctly predicted k, in a part, right in a part.
     """
 
     def __init__(self, answers: Answers, parts: Sequence[_Part], codes: Integers | None) -> None:
@@ -372,7 +372,7 @@ def _pair(
 
 
 def _judge_parts(parts: Sequence[_Part], rows: list[Json]) -> None:
-    """Adds a verdict to each part, adjusted for how many parts of its kind were looked at; takes `told` out."""
+    """Adds a verdict to each part, adjusted for the number of parts of its kind; removes `told`."""
     for column in dict.fromkeys(part.column for part in parts):
         places = [place for place, part in enumerate(parts) if part.column == column]
         adjusted = holm([rows[place]["p"] for place in places])
@@ -383,7 +383,7 @@ def _judge_parts(parts: Sequence[_Part], rows: list[Json]) -> None:
 
 
 def _verdict(difference: Json, told: int, p: float | None) -> tuple[str, str | None]:
-    """Better or worse only where test and interval agree, so that no reader sees a verdict against its interval."""
+    """Better or worse only if test and interval agree, so that no reader sees a verdict against its interval."""
     if told == 0:
         return ("alike" if difference["value"] is not None else "cannot tell"), "no_difference"
     if difference["low"] is None or p is None:
@@ -396,7 +396,7 @@ def _verdict(difference: Json, told: int, p: float | None) -> tuple[str, str | N
 
 
 def _test(gains: Integers, codes: Integers | None, inside: Flags) -> tuple[str | None, float | None]:
-    """The name and p value of the test of the photos inside; None where there is nothing to test."""
+    """The name and p value of the test on the photos inside; None if there is nothing to test."""
     part = gains[inside]
     if len(part) == 0:
         return None, None
@@ -413,7 +413,7 @@ def _groups_inside(codes: Integers, inside: Flags) -> int:
 
 
 def _difference(value: float, draws: Floats, codes: Integers | None, inside: Flags, gains: Integers) -> Quantity:
-    """The paired bootstrap interval of a difference; gains of the photos say how well groups tell its spread."""
+    """The paired bootstrap interval of a difference; the photos' gains show how well groups determine its spread."""
     n = int(inside.sum())
     if not math.isfinite(value):
         return undefined(n)
@@ -426,7 +426,7 @@ def _difference(value: float, draws: Floats, codes: Integers | None, inside: Fla
     if codes is None:
         low, high = (float(end) for end in np.quantile(defined, expanded_percentiles(units)))
     else:
-        # Resamples of few groups repeat what these happen to be; their percentiles were too narrow in simulations.
+        # Resamples of few groups repeat what these happen to be; in simulations their percentiles were too narrow.
         spread = float(defined.std()) * math.sqrt(units / (units - 1))
         reach = student_quantile(_degrees(gains[inside], codes[inside])) * spread
         low, high = max(-1.0, value - reach), min(1.0, value + reach)
@@ -436,7 +436,7 @@ def _difference(value: float, draws: Floats, codes: Integers | None, inside: Fla
 
 
 def _degrees(gains: Integers, codes: Integers) -> float:
-    """On how many independent groups the spread of the groups' gains rests."""
+    """How many independent groups the spread of the groups' gains rests on."""
     _names, codes = np.unique(codes, return_inverse=True)
     return degrees_of_freedom(np.bincount(codes, weights=gains - gains.mean()))
 

@@ -1,4 +1,4 @@
-"""What random splits claim, against the honest figure: their optimism, with its interval."""
+"""What random splits claim, compared with the honest figure: their optimism, with its interval."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """How throw-away models answered on random splits.
+    """Predictions of throw-away models on random splits.
 
     Args:
-        tested: bool [splits, n], the photos that each split judged; no splits where one would leave none to judge.
-        right: bool [splits, n], which of them were named rightly.
+        tested: bool [splits, n], the test photos of each split; no splits if one would leave none.
+        right: bool [splits, n], which of them were labelled correctly.
     """
 
     tested: NDArray[np.bool_]
@@ -32,11 +32,11 @@ class Claims:
 def draw_splits(
     truth: NDArray[np.int64], training_counts: Sequence[NDArray[np.int64]], splits: int, seed: int
 ) -> list[NDArray[np.bool_]]:
-    """Boolean [n] of the training photos of each random split; none at all where a split would leave nothing to judge.
+    """Boolean [n] of the training photos of each random split; none at all if a split would leave nothing to test on.
 
     Args:
         truth: class index [n].
-        training_counts: photos of each class [K] to draw; one entry a fold, used in turn.
+        training_counts: photos of each class [K] to draw; one entry for each fold, used in turn.
         splits: how many.
         seed: of the drawing.
     """
@@ -51,11 +51,11 @@ def draw_splits(
 
 
 def claims_of(drawn: Sequence[NDArray[np.bool_]], right: Sequence[NDArray[np.bool_]], n: int) -> Claims:
-    """The answers of several splits on all n photos.
+    """The predictions of several splits for all n photos.
 
     Args:
         drawn: bool [n] of the training photos of each split.
-        right: of each split, which of its test photos were named rightly.
+        right: for each split, which of its test photos were labelled correctly.
         n: number of photos.
     """
     tested = np.array([~inside for inside in drawn], dtype=bool).reshape(-1, n)
@@ -70,12 +70,12 @@ def compare_splits(
 ) -> tuple[Quantity, Quantity]:
     """What a random split would have claimed, and its optimism: that minus the honest accuracy.
 
-    The claim is the mean accuracy of the splits. Both intervals draw whole units with all their photos, and the splits,
-    with replacement; the same units for both accuracies, which pairs them: a hard day is hard for both.
+    The claim is the mean accuracy of the splits. Both intervals resample whole units with all their photos, and the
+    splits; the same units for both accuracies, which pairs them: a hard day is hard for both.
 
     Args:
         claims: of n photos.
-        right: bool [n], whether the honest model named the photo rightly; only the judged ones count.
+        right: bool [n], whether the honest model labelled the photo correctly; only the judged ones count.
         judged: bool [n], photos that the honest figure is about.
         units: [n] names of what is never split apart.
     """

@@ -52,7 +52,7 @@ class Rankings:
 def rank(probabilities: ArrayLike, truth: ArrayLike, groups: ArrayLike | None = None) -> Rankings:
     """ROC and precision-recall curves of each class against the others, with the areas and their intervals.
 
-    A class without photos, or to which all photos belong, cannot be ranked: its areas are `undefined` and it does not
+    A class without photos, or with all of them, cannot be ranked: its areas are `undefined` and it does not
     count in the mean.
 
     Args:
@@ -71,7 +71,7 @@ def rank(probabilities: ArrayLike, truth: ArrayLike, groups: ArrayLike | None = 
     pulls = np.zeros((2, n))
     areas: list[tuple[float, float]] = []
     fewest = n
-    roc_grid = np.linspace(0, 1, _POINTS) ** 2  # the corner where few false alarms are made matters most
+    roc_grid = np.linspace(0, 1, _POINTS) ** 2  # the corner with few false alarms matters most
     recall_grid = np.linspace(0, 1, _POINTS)[1:]
     roc_mean, precision_mean = np.zeros(_POINTS), np.zeros(_POINTS - 1)
     for index in range(k):
@@ -108,7 +108,7 @@ def rank(probabilities: ArrayLike, truth: ArrayLike, groups: ArrayLike | None = 
 
 @dataclass(frozen=True, slots=True)
 class _One:
-    """Areas, curves with every step, and the pull of each photo on the areas (derivative to its weight)."""
+    """Areas, curves with every step, and the influence of each photo (derivative of the areas by its weight)."""
 
     roc_auc: float
     average_precision: float
@@ -121,7 +121,7 @@ class _One:
 def _rank_one(scores: Floats, positive: Flags) -> _One:
     order = np.argsort(-scores, kind="stable")
     sorted_scores, hit = scores[order], positive[order]
-    # A step takes all photos of equal score at once.
+    # One step covers all photos of equal score.
     ends = np.flatnonzero(np.append(np.diff(sorted_scores) != 0, True))
     step = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=-1))
     true = np.cumsum(hit)[ends].astype(np.float64)
@@ -135,7 +135,7 @@ def _rank_one(scores: Floats, positive: Flags) -> _One:
     total = true + false
     precision = true / total
     average = float(new @ precision) / positives
-    # One more photo at a step lowers the precision at every later step: of the class it also raises it.
+    # One more photo at a step lowers the precision at every later step; one of the class also raises it.
     gain = np.cumsum((new * false / total**2)[::-1])[::-1] / positives
     loss = np.cumsum((new * true / total**2)[::-1])[::-1] / positives
     roc_pull, precision_pull = np.empty(len(scores)), np.empty(len(scores))

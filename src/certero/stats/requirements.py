@@ -27,8 +27,8 @@ class Requirement:
 
     Args:
         text: as the user wrote it.
-        figure: one of FIGURES; `precision`, `recall` and `f1` are asked of every class.
-        label: the one class they are asked of; None for all.
+        figure: one of FIGURES; `precision`, `recall` and `f1` apply to every class.
+        label: the one class they apply to; None for all.
         op: `>=`, `>`, `<=` or `<`.
         bar: the number after it.
     """
@@ -41,14 +41,14 @@ class Requirement:
 
 
 def parse_requirement(text: str, classes: Sequence[str] | None = None) -> Requirement:
-    """Read `accuracy>=0.9`, `f1>=0.8` (every class), `recall[standing]>=0.8` or `recall:standing>=0.8`.
+    """Reads `accuracy>=0.9`, `f1>=0.8` (every class), `recall[standing]>=0.8` or `recall:standing>=0.8`.
 
     Args:
         text: a figure, a class in brackets or after a colon if wanted, a comparison and a number.
-        classes: names to check the class against, where they are known.
+        classes: names to check the class against, if known.
 
     Raises:
-        ConfigError: not of this form, an unknown figure or class, or a bar that cannot be.
+        ConfigError: not of this form, an unknown figure or class, or an impossible bar.
 
     >>> parse_requirement("recall[standing] >= 0.8").label
     'standing'
@@ -90,11 +90,11 @@ def parse_requirement(text: str, classes: Sequence[str] | None = None) -> Requir
 
 
 def judge(requirement: Requirement, scores: Scores) -> Judgement:
-    """Hold a bar against the intervals of the figures: `met` only when the whole interval meets it.
+    """Compares a bar with the intervals of the figures: `met` only if the whole interval meets it.
 
-    A bar that is asked of every class is met when each class meets it, and not met when any class misses it.
+    A bar for every class is met if each class meets it, and not met if any class misses it.
     Meeting all needs no correction for the number of classes (R. Berger, Technometrics 24 (1982), 295-300);
-    with many classes one may be found missing by chance, which the figures listed let a reader see.
+    with many classes one may miss it by chance, which the listed figures show.
 
     Args:
         requirement: from `parse_requirement`.

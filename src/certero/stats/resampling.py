@@ -1,7 +1,7 @@
-"""Samples drawn again: how far a weighted mean may be off, by drawing photos or whole groups anew.
+"""How far a weighted mean may be off, by resampling photos or whole groups.
 
-The draws come from a small counter-based generator, because the report's page repeats them when a slider moves and has
-to arrive at the same interval (docs/decisions/0014).
+The draws come from a small counter-based generator, because the report's page repeats them when a slider moves and must
+arrive at the same interval (docs/decisions/0014).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_DEGREES = 200
 
 
 class Sample(Protocol):
-    """Rows that can be drawn again: one a photo, or one a cell of a table of counts."""
+    """Rows that can be resampled: one for each photo, or one for each cell of a table of counts."""
 
     @property
     def truth(self) -> NDArray[np.int64]:
@@ -44,7 +44,7 @@ class Sample(Protocol):
 
     @property
     def photos(self) -> float | None:
-        """Number of photos; None where it is unknown, so that there is no interval."""
+        """Number of photos; None if unknown, in which case there is no interval."""
 
     @property
     def counted(self) -> bool:
@@ -52,17 +52,17 @@ class Sample(Protocol):
 
     @property
     def grouped(self) -> bool:
-        """Whether these are photos that are drawn by group."""
+        """Whether these are photos that are resampled by group."""
 
     @property
     def n_units(self) -> int:
-        """What is drawn: groups, photos or cells."""
+        """Number of units that are resampled: groups, photos or cells."""
 
 
 def row_weights(
     sample: Sample, shares: NDArray[np.float64] | None, counts: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
-    """How much each row counts, summing to 1; NaN where an expected class is missing.
+    """How much each row counts, summing to 1; NaN if an expected class is missing.
 
     Args:
         sample: n rows.
@@ -93,7 +93,7 @@ def row_weights(
 
 
 def weighted_mean(sample: Sample, shares: NDArray[np.float64] | None, feature: NDArray[np.float64]) -> float:
-    """The mean of a feature [n]. Sums come before divisions, as in the page: shares of photos are rounded alike."""
+    """The mean of a feature [n]. Sums come before divisions, as in the page, so that shares are rounded alike."""
     weighed = sample.weights * feature
     if shares is None:
         return float(weighed.sum() / sample.weights.sum())
@@ -108,7 +108,7 @@ def weighted_mean(sample: Sample, shares: NDArray[np.float64] | None, feature: N
 def replicate(
     sample: Sample, shares: NDArray[np.float64] | None, features: NDArray[np.float64], resamples: int = RESAMPLES
 ) -> NDArray[np.float64] | None:
-    """Weighted means of features in resampled photos, float64 [resamples, F]; None where nothing can be resampled.
+    """Weighted means of features in resampled photos, float64 [resamples, F]; None if nothing can be resampled.
 
     Args:
         sample: n rows.
@@ -123,7 +123,7 @@ def replicate(
 
 
 def draw(sample: Sample, resamples: int = RESAMPLES) -> Iterator[NDArray[np.float64]]:
-    """How often each unit was drawn, some resamples at a time: float64 [b, units].
+    """How often each unit was drawn, a few resamples at a time: float64 [b, units].
 
     Photos and groups are drawn with equal chances, as many as there are; cells of counts by their share, as many
     as photos.
@@ -146,7 +146,7 @@ def draw(sample: Sample, resamples: int = RESAMPLES) -> Iterator[NDArray[np.floa
 
 
 def random_numbers(resamples: NDArray[np.uint32], draws: int) -> NDArray[np.uint32]:
-    """Uniform 32-bit numbers [resamples, draws], each a function of its place: another language repeats them.
+    """Uniform 32-bit numbers [resamples, draws], each a function of its position, which other languages can repeat.
 
     Source: the finaliser of MurmurHash3 (A. Appleby) on a Weyl sequence, as in SplitMix (G. Steele and others, OOPSLA
     2014).
@@ -163,7 +163,7 @@ def _mix(number: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def tails() -> list[float]:
-    """The lower quantile to take for 1, 2, ... degrees of freedom; the last stands for all above.
+    """The lower quantile to take for 1, 2, ... degrees of freedom; the last applies to all above.
 
     Plain percentiles of resamples are too narrow for few units, by the factor sqrt(1 - 1/G) and by the normal in place
     of Student's distribution. Source: T. Hesterberg, The American Statistician 69 (2015), 371-386, "expanded
@@ -178,17 +178,17 @@ def tails() -> list[float]:
 
 @functools.cache
 def student_quantiles() -> list[float]:
-    """Student's 97.5 % quantile for 1, 2, ... degrees of freedom; the last stands for all above."""
+    """Student's 97.5 % quantile for 1, 2, ... degrees of freedom; the last applies to all above."""
     from scipy.special import stdtrit
 
     return [*stdtrit(np.arange(1, MOST_DEGREES + 1), (1 + LEVEL) / 2).tolist(), NORMAL_QUANTILE]
 
 
 def degrees_of_freedom(sample: Sample, shares: NDArray[np.float64] | None, feature: NDArray[np.float64]) -> int:
-    """How many units the spread of a weighted mean is known from, less 1.
+    """How many units the spread of a weighted mean is known from, minus 1.
 
     With expected class shares each class is a stratum of its own: Welch's and Satterthwaite's degrees of freedom of
-    the sum over classes, so that a rare class that weighs much makes the interval wide.
+    the sum over classes, so that a rare class with a large weight makes the interval wide.
 
     Source: W. G. Cochran, Sampling Techniques, 3rd edition (1977), section 5.4.
     """
@@ -220,7 +220,7 @@ def why_no_interval(sample: Sample) -> str | None:
 
 
 def ends(replicates: NDArray[np.float64], tail: float) -> tuple[float, float] | None:
-    """The quantiles `tail` and 1 - `tail` of the defined replicates; None where most are undefined."""
+    """The quantiles `tail` and 1 - `tail` of the defined replicates; None if most are undefined."""
     defined = replicates[~np.isnan(replicates)]
     if len(defined) == 0 or 2 * len(defined) < len(replicates):
         return None
@@ -229,14 +229,14 @@ def ends(replicates: NDArray[np.float64], tail: float) -> tuple[float, float] | 
 
 
 def quantity(value: float, values: NDArray[np.float64] | None, sample: Sample, tail: float, method: str) -> Quantity:
-    """A figure with an interval, null where there is none.
+    """A figure with its interval, null if there is none.
 
     Args:
         value: the figure.
-        values: what it came to in resamples, or may be in truth.
+        values: its values in resamples, or its plausible true values.
         sample: the photos.
         tail: the share of `values` beyond each end.
-        method: how `values` came about.
+        method: how `values` were obtained.
     """
     n = round(sample.photos or 0)
     reason = why_no_interval(sample)
@@ -262,6 +262,6 @@ def transformed(base: Quantity, change: Callable[[float], float]) -> Quantity:
 
 
 def divided(above: NDArray[np.float64], below: NDArray[np.float64], otherwise: float = math.nan) -> NDArray[np.float64]:
-    """`above` / `below`, and `otherwise` where there is nothing to divide by."""
+    """`above` / `below`, or `otherwise` if there is nothing to divide by."""
     small = np.abs(below) < 1e-15
     return np.where(small, otherwise, above / np.where(small, 1.0, below))

@@ -1,4 +1,4 @@
-"""Shortcuts: how well the class can be told from something that is not in the picture."""
+"""Shortcuts: how well something that is not in the picture predicts the class."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from certero.interchange import Json
 from certero.records.quantity import Quantity
 from certero.stats.intervals import proportion
 
-# Without /dev/shm, scikit-learn's loader of processes says that there will be none; none are asked for.
+# Without /dev/shm, scikit-learn warns that it cannot start processes; none are used.
 warnings.filterwarnings("ignore", module=r"joblib\.")
 
 _FOLDS = 5
 _LEAVES, _PHOTOS_A_LEAF = 32, 5
-# More tell nothing more.
+# More add nothing.
 _MOST_PHOTOS = 20_000
 _FEWEST_PHOTOS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
-    """What one property alone tells of the class.
+    """How well one property alone predicts the class.
 
     Args:
         name: of the property.
-        accuracy: cross-validated share of photos whose class a small tree tells from it.
-        majority: share of the commonest class, which needs no property.
-        explained: of what the commonest class leaves open, the part that the property tells; 0 to 1.
+        accuracy: cross-validated share of photos whose class a small tree predicts from it.
+        majority: share of the commonest class, the baseline without any property.
+        explained: share of what the baseline gets wrong that the property predicts; 0 to 1.
     """
 
     name: str
@@ -55,12 +55,12 @@ def find_shortcuts(
     groups: Sequence[str | None],
     folds: npt.NDArray[np.int64],
 ) -> list[Shortcut]:
-    """Each property's shortcut, the strongest first; properties that are nowhere known or never vary are left out.
+    """Each property's shortcut, strongest first; properties that are never known or never vary are left out.
 
     Args:
         truth: class index [n].
-        properties: by name, float64 [n, d]; NaN where unknown. Categories are numbers in any order.
-        groups: [n], photos that are not independent, for the interval.
+        properties: by name, float64 [n, d]; NaN if unknown. Categories are numbers in any order.
+        groups: [n], photos of one group depend on each other; for the interval.
         folds: [n], the fold that holds each photo out; copies share one.
     """
     from sklearn.tree import DecisionTreeClassifier
@@ -91,12 +91,12 @@ def find_shortcuts(
 
 
 def load_trees() -> None:
-    """Loads what `find_shortcuts` needs, for who has a core to spare before."""
+    """Loads what `find_shortcuts` needs, for callers with a core to spare beforehand."""
     import sklearn.tree  # noqa: F401
 
 
 def categories(values: Sequence[str | None]) -> npt.NDArray[np.float64]:
-    """Names as numbers in columns, float64 [n, d]: one column a name for the 32 commonest."""
+    """Names as columns of numbers, float64 [n, d]: one column for each of the 32 commonest."""
     names, counts = np.unique([value for value in values if value is not None], return_counts=True)
     common = names[np.argsort(-counts, kind="stable")][:32]
     listed = np.array([value or "" for value in values])

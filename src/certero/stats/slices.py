@@ -1,4 +1,4 @@
-"""Accuracy on parts of the test photos: by lighting, by hour, by camera."""
+"""Accuracy on slices of the test photos: by lighting, by hour, by camera."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from certero.records.scores import Part, Slice, WorstSlice
 from certero.stats.intervals import FEWEST_GROUPS, LEVEL, degrees_of_freedom, group_codes, proportion
 
-#: A column with more values than hours in a day names photos rather than parts of them.
+#: A column with more values than hours in a day names photos rather than slices.
 MOST_VALUES = 24
 
 # Mean luma of a real barn camera's bed crops (caetec, 429 crops of one day): at most 0.21 by lamp light
@@ -22,10 +22,10 @@ GLARE_ABOVE = 0.68
 
 
 def lighting(brightness: ArrayLike) -> list[str | None]:
-    """`night`, `day` or `glare` of each photo, by how bright it is, not by the clock; None where unknown.
+    """`night`, `day` or `glare` of each photo, by how bright it is, not by the clock; None if unknown.
 
     Args:
-        brightness: float [n], mean luma 0 to 1; NaN or None where unknown.
+        brightness: float [n], mean luma 0 to 1; NaN or None if unknown.
 
     >>> lighting([0.1, 0.4, 0.9, float("nan")])
     ['night', 'day', 'glare', None]
@@ -37,10 +37,10 @@ def lighting(brightness: ArrayLike) -> list[str | None]:
 
 
 def hour(captured_at: Sequence[datetime | None] | NDArray[np.datetime64]) -> list[str | None]:
-    """The hour of the day of each photo, `00:00` to `23:00`, by the camera's clock; None where unknown.
+    """The hour of the day of each photo, `00:00` to `23:00`, by the camera's clock; None if unknown.
 
     Args:
-        captured_at: naive datetimes or datetime64 [n]; None or NaT where unknown.
+        captured_at: naive datetimes or datetime64 [n]; None or NaT if unknown.
 
     >>> hour([datetime(2024, 1, 12, 5, 40), None])
     ['05:00', None]
@@ -54,11 +54,11 @@ def slice_rows(
 ) -> tuple[Slice, ...]:
     """Accuracy for each value of each column that divides the test photos into 2 to 24 parts.
 
-    Small parts are shown with the width of their interval rather than left out; photos without a value form
-    a part of their own, so the parts of a column always add up to all photos.
+    Small slices are kept and shown with their wide intervals. Photos without a value form a slice of their own, so the
+    slices of a column always add up to all photos.
 
     Args:
-        correct: bool [n], whether the label given is the true one.
+        correct: bool [n], whether the predicted label is the true one.
         groups: int or str [n], the group of each photo; None for independent photos.
         columns: by name of the slice, the value of each photo: str or None [n].
 
@@ -82,16 +82,16 @@ def slice_rows(
 def worst_slice(
     correct: ArrayLike, groups: ArrayLike | None, columns: Mapping[str, Sequence[str | None]]
 ) -> WorstSlice | None:
-    """The part of the photos that is most surely worse than the rest, judged by how many parts were looked at.
+    """The slice of the photos that is most surely worse than the rest, given how many slices were compared.
 
-    Each part is compared with all other photos, one-sided: independent photos by Fisher's exact test, dependent ones
+    Each slice is compared with all other photos, one-sided: independent photos by Fisher's exact test, dependent ones
     by a score test whose variance is that between groups, Student's t on the `degrees_of_freedom`. Holm's correction
-    over all parts.
+    over all slices.
 
     Args:
-        correct: bool [n], whether the label given is the true one.
+        correct: bool [n], whether the predicted label is the true one.
         groups: int or str [n], the group of each photo; None for independent photos.
-        columns: as for `slice_rows`; photos without a value are no part.
+        columns: as for `slice_rows`; photos without a value form no slice.
 
     Returns:
         The part; its p is an upper bound, and it is worse where that lies below 0.05. Whether a part of one group is
@@ -102,7 +102,7 @@ def worst_slice(
     Biometrics 48 (1992), 577-585 (a test of shares with the variance between clusters); S. Holm, Scandinavian
     Journal of Statistics 6 (1979), 65-70.
     """
-    from scipy.special import stdtr  # here, because it takes a while to import
+    from scipy.special import stdtr  # imported here, because it takes a while
 
     hits = np.asarray(correct, dtype=np.float64)
     n = len(hits)
@@ -149,7 +149,7 @@ def worst_slice(
 
 
 def _fisher(hits_inside: int, inside: int, hits: int, n: int) -> float:
-    """The chance of so few hits or fewer in a part, were the hits dealt out at random."""
+    """The probability of so few hits or fewer in a part, if hits were spread at random."""
     from scipy.special import gammaln
 
     def ways(total: int, chosen: NDArray[np.int64] | int) -> NDArray[np.float64]:
@@ -161,7 +161,7 @@ def _fisher(hits_inside: int, inside: int, hits: int, n: int) -> float:
 
 
 def _parts(columns: Mapping[str, Sequence[str | None]]) -> Iterator[tuple[str, str | None, NDArray[np.bool_]]]:
-    """Each part of each column that makes 2 to 24 of them: its name, value and bool [n]."""
+    """Each slice of each column with 2 to 24 of them: its name, value and bool [n]."""
     for name, values in columns.items():
         distinct = sorted(set(values), key=lambda value: (value is None, value or ""))
         if not 2 <= len(distinct) <= MOST_VALUES:

@@ -1,8 +1,8 @@
-"""Which truths dependent photos leave plausible: the bootstrap of Student's t, drawing whole groups.
+"""Plausible true values given dependent photos: the bootstrap of Student's t, resampling whole groups.
 
-Of few groups most are nearly all right and some badly wrong, so the mean's distribution is skew and its percentiles
-miss the truth on one side. The t of each resample, which divides by the resample's own standard error, has that skew
-too; turned round, it puts the interval right (docs/decisions/0022).
+With few groups, most are nearly all right and some badly wrong, so the mean's distribution is skewed and its
+percentiles miss the truth on one side. The t of each resample, which divides by the resample's own standard error, is
+skewed too; turned round, it corrects the interval (docs/decisions/0022).
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from certero.stats.resampling import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A resample whose groups chance to be alike would have a t without bound: its standard error counts as at least this
-# share of the sample's.
+# A resample whose groups happen to be alike would have an unbounded t: its standard error counts as at least this share
+# of the sample's.
 LEAST_ERROR = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A weighted mean, or a ratio of two, to be known with its interval.
+    """A weighted mean, or a ratio of two, whose interval is wanted.
 
     Args:
-        feature: float64 [n], one number a row.
+        feature: float64 [n], one number for each row.
         over: float64 [n], what the mean is divided by the mean of; None for a plain mean.
-        least: the figure cannot be less.
-        most: the figure cannot be more.
+        least: lower bound of the figure.
+        most: upper bound of the figure.
     """
 
     feature: NDArray[np.float64]
@@ -56,12 +56,12 @@ class Figure:
 def plausible(
     sample: Sample, shares: NDArray[np.float64] | None, figures: list[Figure], resamples: int = RESAMPLES
 ) -> NDArray[np.float64] | None:
-    """Values that each figure may have in truth, float64 [resamples, figures]; None where nothing can be resampled.
+    """Plausible true values of each figure, float64 [resamples, figures]; None if nothing can be resampled.
 
-    For independent photos and counts these are the figures of the resamples. For groups they are the figure less the t
-    of a resample times the standard error, so that their plain percentiles are the ends of a bootstrap-t interval and
-    the share of them on one side of a bar is the chance of lying there. Standard errors are those of sums over groups,
-    linearised; with expected class shares t is widened by the degrees of freedom that the classes leave.
+    For independent photos and counts these are the figures of the resamples. For groups they are the figure minus a
+    resample's t times the standard error, so that their plain percentiles are the ends of a bootstrap-t interval and
+    the share of them on one side of a bar is the probability of being there. Standard errors are those of sums over
+    groups, linearised; with expected class shares t is widened by the degrees of freedom that the classes leave.
 
     Source: B. Efron and R. Tibshirani, An Introduction to the Bootstrap (1993), section 12.5; A. C. Davison and D. V.
     Hinkley, Bootstrap Methods and their Application (1997), section 5.2.
@@ -103,7 +103,7 @@ def _resampled(
 def measured(
     sample: Sample, shares: NDArray[np.float64] | None, figures: list[Figure], tails: Sequence[float]
 ) -> tuple[list[Quantity], NDArray[np.float64] | None]:
-    """Each figure with its interval, and the plausible values that this came from.
+    """Each figure with its interval, and the plausible values behind it.
 
     Args:
         sample: n rows.
@@ -127,7 +127,7 @@ def measured(
 
 @dataclass(frozen=True, slots=True)
 class _Strata:
-    """Whom the weights sum to one in: each expected class, or all photos together.
+    """The parts in which weights sum to one: each expected class, or all photos together.
 
     Args:
         share: of each, float64 [S].
@@ -160,7 +160,7 @@ def _sums(sample: Sample, place: NDArray[np.int64], strata: int, feature: NDArra
 
 @dataclass(frozen=True, slots=True)
 class _Spread:
-    """A feature summed by group and stratum, less the stratum's mean.
+    """A feature summed by group and stratum, minus the stratum's mean.
 
     Args:
         strata: shares and photos.
@@ -176,14 +176,14 @@ class _Spread:
         return cls(strata, sums - strata.photos * (sums.sum(axis=0) / strata.photos.sum(axis=0)))
 
     def plain(self) -> NDArray[np.float64]:
-        """What each group adds to the weighted mean beyond its part of it, float64 [groups]."""
+        """What each group adds to the weighted mean beyond its share, float64 [groups]."""
         weighed: NDArray[np.float64] = self.sums @ (self.strata.share / self.strata.photos.sum(axis=0))
         return weighed
 
     def drawn(self, counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The same in resamples: how far the weighted mean moves, [b], and what each group adds, [b, groups].
 
-        NaN where a stratum is missing.
+        NaN if a stratum is missing.
         """
         photos = counts @ self.strata.photos
         means, factor = divided(counts @ self.sums, photos), divided(self.strata.share, photos)
@@ -196,8 +196,8 @@ class _Pivot:
     """A figure, its standard error, and Student's t of it in resamples.
 
     Args:
-        value: the figure in the photos; NaN where it is undefined.
-        error: its standard error; 0 where the groups do not differ.
+        value: the figure in the photos; NaN if undefined.
+        error: its standard error; 0 if the groups do not differ.
         below: the mean that it is divided by.
         of_rest: what it is off by comes from the mean of this, which is 0 in the photos.
         of_over: what that is divided by; None for a plain mean.
@@ -226,7 +226,7 @@ class _Pivot:
         return cls(value, error, below, of_rest, of_over, widening)
 
     def t(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Of resamples that drew each group so often, float64 [b]."""
+        """For resamples that drew each group so often, float64 [b]."""
         if not self.error > 0:
             return np.full(len(counts), self.error)
         above, linear = self.of_rest.drawn(counts)

@@ -1,8 +1,8 @@
-"""Labels that are probably wrong: what models fitted without a photo say of it, against what it is labelled.
+"""Labels that are probably wrong: predictions of models fitted without the photo, compared with its label.
 
 The classifier is ridge regression on the indicators of the classes, solved for all folds from one matrix of products,
-so that time grows in step with the photos. How likely a label is wrong follows from how often labels are: hard photos,
-however many, are explained by models that are not sure, wrong labels by none (docs/decisions/0031).
+so that time grows in step with the photos. How likely a label is wrong depends on how often labels are wrong at all:
+unsure models explain hard photos, however many, but not wrong labels (docs/decisions/0031).
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from certero.stats.calibration import ABSENT
 
 Floats = npt.NDArray[np.float64]
 
-# Ridge penalties to choose from, as parts of the mean square of the features, up to the first that is worse.
+# Ridge penalties to try, as shares of the mean square of the features, up to the first that is worse.
 _PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0)
 _ROWS_AT_ONCE = 4096
-# What the outputs are divided by: sharper, a difference of a thirtieth between two classes would be a certainty.
+# Temperature of the outputs: any lower, a difference of a thirtieth between two classes would be a certainty.
 _TEMPERATURES = (0.03, 3.0)
-# With more wrong labels than right ones, or models that contradict most labels, nothing can be said of a single one.
+# With more wrong labels than right ones, or models that contradict most labels, no single label can be judged.
 _MOST_WRONG = 0.5
-# That labels are wrong at all must be so much likelier than that none is: twice the difference of the log likelihoods.
-# Models that contradict many labels need more: drawn classes that fall into parts stay below that but for one set in
-# a hundred. With two wrong labels among 130 it is 2.7.
+# Wrong labels must be so much likelier than none: twice the difference of the log likelihoods.
+# Models that contradict many labels need more: drawn classes in several parts stay below that in all but one of a
+# hundred sets. With two wrong labels among 130 it is 2.7.
 _BEYOND_CHANCE, _FEW_DOUBTED, _FEW_BEYOND_CHANCE = 10.0, 0.1, 2.0
-#: Photos of a class that a model must have been shown, in count and as a part of the class, to judge others of it.
+#: Photos of a class that a model must be trained on, as a number and as a share of the class, to judge others of it.
 FEWEST_SHOWN, LEAST_SHARE_SHOWN = 4, 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """What held-out models say of n photos.
+    """What models fitted without the photo say about each of n photos.
 
     Args:
-        wrong: float64 [n], how likely the label is wrong; 0 where no model could judge.
+        wrong: float64 [n], probability that the label is wrong; 0 if no model could judge.
         suggested: int64 [n], the likeliest other class.
-        own: float64 [n], probability of the own label, were no label wrong.
-        doubted: bool [n], photos of which `suggested` is likelier than the own label.
-        judged: bool [n]; False for photos of a class that the fold's model was hardly shown.
-        share: of wrong labels among the judged photos, estimated; 0 where there may be none.
+        own: float64 [n], probability of the photo's own label, if no label were wrong.
+        doubted: bool [n], photos for which `suggested` is likelier than their own label.
+        judged: bool [n]; False for photos of a class that the fold's model was hardly trained on.
+        share: estimated share of wrong labels among the judged photos; 0 if there may be none.
     """
 
     wrong: Floats
@@ -57,13 +57,13 @@ class Suspicion:
 
 @dataclass(frozen=True, slots=True)
 class _Explained:
-    """How sure models are, and how many labels are wrong, where both together make the labels likeliest.
+    """How sure models are and how many labels are wrong: the pair that makes the labels likeliest.
 
     Args:
         temperature: that the outputs are divided by.
         share: of wrong labels.
         loss: mean negative log likelihood of the labels.
-        loss_without: the least there is if no label is wrong, be it without looking at the photos.
+        loss_without: the smallest possible if no label is wrong, even without looking at the photos.
     """
 
     temperature: float
@@ -75,11 +75,11 @@ class _Explained:
 def suspect(
     features: npt.NDArray[np.float32], truth: npt.NDArray[np.int64], folds: npt.NDArray[np.int64], map: Map
 ) -> Suspicion:
-    """How likely each label is wrong, by models that never saw the photo.
+    """How likely each label is wrong, by models fitted without the photo.
 
-    Labels are taken to be right but for a share, which could be any other class. The share and the models' sureness
-    are those that make the labels of held-out photos likeliest; Bayes' rule gives each label's chance to be wrong. On
-    sets where that explains the labels no better than no wrong ones at all, the share is 0.
+    All labels but a share are assumed right; a wrong one may be any other class. The share and the models' sureness are
+    those that make the labels of held-out photos likeliest; Bayes' rule gives each label's probability of being wrong.
+    If that explains the labels no better than no wrong ones at all, the share is 0.
 
     Args:
         features: float32 [n, D].
@@ -102,7 +102,7 @@ def suspect(
     few = doubted.sum() <= _FEW_DOUBTED * judged.sum()
     gain = 2 * int(judged.sum()) * (found.loss_without - found.loss)
     told = gain >= (_FEW_BEYOND_CHANCE if few else _BEYOND_CHANCE) and doubted.sum() <= _MOST_WRONG * judged.sum()
-    # The order of the photos is the same with any share; where there may be none it is taken as under one photo.
+    # The order of the photos is the same with any share; if there may be none, less than one photo is assumed.
     share = found.share if told else 0.5 / (n + 1)
     by_mistake = share * (1 - own) / (classes - 1)
     wrong = np.where(judged, by_mistake / ((1 - share) * own + by_mistake), 0.0)
@@ -110,7 +110,7 @@ def suspect(
 
 
 def _can_be_judged(truth: npt.NDArray[np.int64], folds: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.bool_]:
-    """Whether the model without a photo's fold was shown enough of the photo's class, bool [n]."""
+    """Whether the model fitted without a photo's fold was trained on enough of the photo's class, bool [n]."""
     held = np.zeros((int(folds.max()) + 1, classes), np.int64)
     np.add.at(held, (folds, truth), 1)
     counts = held.sum(axis=0)
@@ -145,7 +145,7 @@ def _held_out(
 
     def answer(penalty: float, outputs: Floats, place: int) -> None:
         normal, right = whole - products[place], total - sums[place]
-        # The last column is of ones. Its weight is free, or the outputs would not sum to 1 and, with more features than
+        # The last column is ones. Its weight is free, or the outputs would not sum to 1 and, with more features than
         # photos, lean towards the classes that the other folds have fewer of.
         features_alone = np.arange(columns - 1)
         normal[features_alone, features_alone] += penalty * (len(truth) + 1)
@@ -181,7 +181,7 @@ def _explain(outputs: Floats, truth: npt.NDArray[np.int64]) -> _Explained:
     ahead = outputs - outputs[np.arange(len(truth)), truth][:, None]
 
     def right(log_temperature: float) -> Floats:
-        """Probability of the label, were none wrong, float [n]."""
+        """Probability of the label, if none were wrong, float [n]."""
         probability: Floats = 1 / np.exp(np.minimum(ahead / np.exp(log_temperature), 700.0)).sum(axis=1)
         return probability
 
@@ -192,7 +192,7 @@ def _explain(outputs: Floats, truth: npt.NDArray[np.int64]) -> _Explained:
         return _wrong_share(right(log_temperature), outputs.shape[1])[1]
 
     def least(loss: Callable[[float], float]) -> tuple[float, float]:
-        # With wrong labels there may be two valleys: unsure models, or sure ones and more wrong labels.
+        # With wrong labels there may be two minima: unsure models, or sure ones and more wrong labels.
         steps = np.linspace(np.log(_TEMPERATURES[0]), np.log(_TEMPERATURES[1]), 12)
         start = int(np.argmin([loss(step) for step in steps]))
         bounds = (steps[max(0, start - 1)], steps[min(len(steps) - 1, start + 1)])
