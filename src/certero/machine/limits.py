@@ -78,8 +78,8 @@ def memory_total(system: Path = _SYSTEM) -> int | None:
 def memory_free(system: Path = _SYSTEM) -> int | None:
     """Bytes that this process could get now without swapping; None if the system does not say.
 
-    The least of what is free in the machine, what each control group leaves of its limit, and what the process may still
-    take of its own.
+    The least of what is free in the machine, what each control group leaves of its limit, and what the process may
+    still take.
     """
     told = [
         _memory(system, "MemAvailable"),
