@@ -48,8 +48,10 @@ def test_the_help_is_grouped_and_fits_in_80_columns(
 @pytest.mark.usefixtures("columns")
 def test_the_panels_of_train_are_those_that_a_reader_looks_for(capsys: pytest.CaptureFixture[str]) -> None:
     text = _help("train", capsys)
-    assert re.findall(r"^(\S.*):$", text, re.MULTILINE) == ["Data", "Split", "Network", "Work", "Output"]
-    for panel, option in (("Data", "--times"), ("Split", "--cv"), ("Network", "--lr"), ("Output", "--json")):
+    networks = "Recipes that train a network"
+    assert re.findall(r"^(\S.*):$", text, re.MULTILINE) == ["Data", "Split", "Network", networks, "Work", "Output"]
+    places = [("Data", "--times"), ("Split", "--cv"), ("Network", "--fit"), (networks, "--lr"), ("Output", "--json")]
+    for panel, option in places:
         below = text.partition(f"\n{panel}:\n")[2].partition("\n\n")[0]
         assert f"  {option} " in below
 

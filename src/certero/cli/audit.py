@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from certero.cli.terminal.audit_summary import summarise
 from certero.cli.terminal.options import GroupBy, JsonFile, LabelLevel, Lang, Quiet, Times, Workers, argument, option
 from certero.cli.terminal.output import check_targets, say
 from certero.cli.terminal.progress import show_progress
@@ -89,6 +88,8 @@ def command(
     if as_json is not None:
         print_json(answer, as_json)
     if as_json != "-":
+        from certero.cli.terminal.audit_summary import summarise
+
         for line in summarise(answer):
             say(line)
         places = [(_("Report"), report), (_("Cleaned manifest"), fix)]

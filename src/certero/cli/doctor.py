@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from certero.cli.terminal.options import JsonFile, Lang, option
 from certero.cli.terminal.output import check_target, say, visible, write
@@ -12,8 +12,10 @@ from certero.config.panels import OUTPUT
 from certero.errors import UserError
 from certero.interchange import json_text
 from certero.language import _, ngettext, use_language
-from certero.pipelines.doctor import Check, Diagnosis, diagnose
 from certero.sentences import message
+
+if TYPE_CHECKING:
+    from certero.pipelines.doctor import Check, Diagnosis
 
 _NAME_WIDTH = 20
 _LEAST_WIDTH, _MOST_WIDTH = 60, 120
@@ -42,6 +44,8 @@ def command(
     """Runs `certero doctor`; `ABOUT` says what it does."""
     use_language(lang)
     check_target(as_json, "--json")
+    from certero.pipelines.doctor import diagnose
+
     diagnosis = diagnose()
     if as_json is not None:
         write(json_text(diagnosis.to_json(), indent=1) + "\n", as_json)

@@ -23,7 +23,7 @@ from certero.config.kinds import (
     Whole,
     Word,
 )
-from certero.config.panels import DATA, NETWORK, OUTPUT, SPLIT, WORK
+from certero.config.panels import DATA, NETWORK, OUTPUT, SPLIT, TRAINING, WORK
 from certero.config.parsing import TIMES, ClassWeights, Times
 from certero.config.setting import NETWORKS, Among, Between, Fitting, Option, setting
 from certero.config.toml import to_toml
@@ -226,7 +226,7 @@ class TrainSettings:
         Whole(1, 10_000),
         message("How often each photo of train is shown."),
         used_by=NETWORKS,
-        option=Option(NETWORK),
+        option=Option(TRAINING),
         default_said=_OF_RECIPE,
         search=Between(3, 60, log=True),
     )
@@ -235,7 +235,7 @@ class TrainSettings:
         Whole(1, 4096),
         message("Photos in each training step."),
         used_by=NETWORKS,
-        option=Option(NETWORK),
+        option=Option(TRAINING),
         default_said=_OF_RECIPE,
         search=Among(8, 16, 32, 64, 128),
     )
@@ -244,7 +244,7 @@ class TrainSettings:
         Number(1e-9, 100),
         message("Highest learning rate."),
         used_by=NETWORKS,
-        option=Option(NETWORK),
+        option=Option(TRAINING),
         default_said=_OF_RECIPE,
         search=Between(1e-5, 1e-1, log=True),
     )
@@ -253,7 +253,7 @@ class TrainSettings:
         Word("adam", "adamw", "sgd"),
         message("Optimiser; sgd comes with Nesterov's momentum."),
         used_by=NETWORKS,
-        option=Option(NETWORK),
+        option=Option(TRAINING),
         default_said=_OF_RECIPE,
         search=Among(),
     )
@@ -355,7 +355,7 @@ class TrainSettings:
         Preset("none", "light", "standard", "strong"),
         message("Random changes to the photos of train."),
         used_by=NETWORKS,
-        option=Option(NETWORK),
+        option=Option(TRAINING),
         default_said=_OF_RECIPE,
         more="In a recipe also a table: `rotation_degrees`, `flip`, `flip_vertical`, `brightness`, `contrast`, "
         "`saturation`, `hue`, `zoom` (least and greatest share of the area), `ratio` (least and greatest width / "
@@ -387,7 +387,7 @@ class TrainSettings:
         Whole(1, 10**9),
         message("Train on at most this many photos of each class, drawn by the seed."),
         used_by=NETWORKS,
-        option=Option(DATA),
+        option=Option(TRAINING),
         default_said=message("all"),
     )
     patience: int | None = setting(
@@ -395,7 +395,7 @@ class TrainSettings:
         Whole(1, 10_000),
         message("Stop after this many epochs without a better figure on val."),
         used_by=NETWORKS,
-        option=Option(NETWORK),
+        option=Option(TRAINING),
         default_said=message("never"),
     )
     restore_best: bool = setting(
@@ -431,7 +431,7 @@ class TrainSettings:
         Texts(),
         message("Manifest column of finer labels, which training tells apart and judging does not; may be repeated."),
         used_by=NETWORKS,
-        option=Option(DATA, metavar="COLUMN"),
+        option=Option(TRAINING, metavar="COLUMN"),
     )
     checkpoint_seconds: float = setting(
         60.0,
@@ -443,10 +443,11 @@ class TrainSettings:
     kernels: Literal["on", "off"] = setting(
         "on",
         Word("on", "off"),
-        message("off trains a network with torch's own code alone: slower, the same but for rounding."),
+        message(
+            "on trains with certero's own fast code for a CPU, off with torch alone: slower, the same but for rounding."
+        ),
         used_by=NETWORKS,
-        option=Option(WORK),
-        more="`on` trains with certero's own faster code for a CPU.",
+        option=Option(TRAINING),
     )
     random_splits: int = setting(
         5,
