@@ -6,21 +6,21 @@ exits with the class's `exit_code`: 2 for something the user can mend, 1 for a f
 
 from __future__ import annotations
 
-from certero.sentences import Sentence, sentence
+from certero.sentences import Message, message, sentence
 
 
 class CerteroError(Exception):
     """A fault of certero or of its surroundings.
 
     Args:
-        message: English, one line, with `%(name)s` where the values go; or a whole sentence.
+        message: English, one line, with `%(name)s` where the values go; or what says all of it already.
         **values: what goes there; sentences among them are translated too.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, /, **values: object) -> None:
-        self.message = message if isinstance(message, Sentence) else sentence(message, **values)
+        self.message: Message = sentence(message, **values) if values or not isinstance(message, Message) else message
         super().__init__(self.message)
 
 
@@ -102,6 +102,31 @@ def missing_part(name: str, wanted_by: str, verb: str = "train") -> MissingExtra
         name=name,
         extra=extra,
     )
+
+
+#: What systems say most often of a file, in the words of C's library.
+_OF_SYSTEMS = (
+    message("No such file or directory"),
+    message("Permission denied"),
+    message("Operation not permitted"),
+    message("Is a directory"),
+    message("Not a directory"),
+    message("File exists"),
+    message("Directory not empty"),
+    message("No space left on device"),
+    message("Disk quota exceeded"),
+    message("Read-only file system"),
+    message("Input/output error"),
+    message("File name too long"),
+    message("Too many levels of symbolic links"),
+    message("Too many open files"),
+    message("Stale file handle"),
+)
+
+
+def reason_of(error: OSError) -> Message:
+    """Why the system could not do it."""
+    return Message(error.strerror or str(error))
 
 
 class TrainingError(UserError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class Message(str):
@@ -65,3 +66,25 @@ def in_a_row(texts: Iterable[str], between: str = ", ") -> Sentence:
 def stored(text: str) -> Message:
     """A text that a file holds in English."""
     return text if isinstance(text, Message) else Message(text)
+
+
+def to_json(said: str) -> Any:
+    """The message and values of a sentence, for a file that it is read back from; see `from_json`."""
+    if not isinstance(said, Sentence):
+        return {"one": said} if isinstance(said, Message) else said
+    values = {name: to_json(value) if isinstance(value, str) else value for name, value in said.values.items()}
+    return {"one": said.one, "many": said.many, "values": values}
+
+
+def from_json(parts: Any) -> Sentence:
+    """The inverse of `to_json`; a bare text, as older files hold, stays as it is in every language."""
+    said = _part(parts)
+    return said if isinstance(said, Sentence) else Sentence("%(text)s", None, {"text": said})
+
+
+def _part(parts: Any) -> Any:
+    if not isinstance(parts, dict):
+        return parts
+    if "values" not in parts:
+        return Message(parts["one"])
+    return Sentence(parts["one"], parts["many"], {name: _part(value) for name, value in parts["values"].items()})

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from certero.barn.drawing import Barn
 from certero.barn.plan import Settings
-from certero.errors import OutputError
+from certero.errors import OutputError, reason_of
 from certero.interchange import json_text
 from certero.records.protocols import Map, Progress, no_progress
 
@@ -107,7 +107,7 @@ def render_barn(
             raise OutputError(
                 "%(output)s must be a folder that can be written; %(strerror)s. Choose another.",
                 output=output,
-                strerror=error.strerror,
+                strerror=reason_of(error),
             ) from error
         return found
     finally:

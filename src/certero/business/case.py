@@ -15,7 +15,7 @@ import numpy as np
 
 from certero.config.parsing import shown
 from certero.config.toml import parse_toml, read_toml
-from certero.errors import ConfigError
+from certero.errors import ConfigError, reason_of
 from certero.interchange import Json
 from certero.names import find_class
 
@@ -170,7 +170,7 @@ def read_case(case: str | Path | Mapping[str, Any]) -> Case:
             "Write one with: certero value --init",
             names=", ".join(names),
             case=case,
-            strerror=error.strerror,
+            strerror=reason_of(error),
         ) from error
     try:
         return parse_case(fields)

@@ -13,9 +13,9 @@ from certero.cli.terminal.summary import say_passed_over
 from certero.config.panels import OUTPUT
 from certero.errors import ConfigError, UserError
 from certero.interchange import class_columns, csv_text, json_text
-from certero.language import _, ngettext, use_language
+from certero.language import _, ngettext, translate, use_language
 from certero.records.prediction import Prediction
-from certero.sentences import message
+from certero.sentences import in_a_row, message
 
 _CSV_FOR = ("programs", "spreadsheet")
 
@@ -110,7 +110,7 @@ def command(
         tell(say_passed_over(named.passed_over))
     broken = [prediction for prediction in predictions if prediction.error is not None]
     if broken:
-        first = f"{broken[0].path}: {broken[0].error}"
+        first = in_a_row([broken[0].path, broken[0].error or ""], ": ")
         if strict:
             raise UnreadablePhotos(
                 "--strict needs every photo to be readable; %(n_broken)s of %(n_predictions)s "
@@ -148,5 +148,5 @@ def _print_table(predictions: list[Prediction]) -> None:
 
 def _cells(row: Prediction) -> tuple[str, str, str]:
     if row.error is not None:
-        return row.path, _("unreadable: %(error)s") % {"error": row.error}, ""
+        return row.path, _("unreadable: %(error)s") % {"error": translate(row.error)}, ""
     return row.path, _("(abstains)") if row.label is None else row.label, f"{row.probability:.3f}"

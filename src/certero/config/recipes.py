@@ -11,7 +11,7 @@ from certero.config.packaged import packaged_recipe, recipe_names
 from certero.config.setting import settings_of
 from certero.config.settings import TrainSettings
 from certero.config.toml import parse_toml, read_toml
-from certero.errors import ConfigError
+from certero.errors import ConfigError, reason_of
 
 
 def resolve(recipe: str, **given: Any) -> TrainSettings:
@@ -67,7 +67,7 @@ def _read_recipe(recipe: str) -> dict[str, Any]:
             raise ConfigError(
                 "--recipe must be a readable TOML file; %(recipe)s: %(strerror)s.",
                 recipe=recipe,
-                strerror=error.strerror,
+                strerror=reason_of(error),
             ) from error
     raise ConfigError(
         "--recipe must be one of %(known)s or a .toml file; found %(recipe)r.", known=", ".join(known), recipe=recipe

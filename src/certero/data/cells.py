@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from certero.errors import DataError
+from certero.errors import DataError, reason_of
 from certero.machine.files import read_file
 from certero.photos.listing import first_and_count, printable
 from certero.sentences import Sentence, sentence
@@ -70,7 +70,7 @@ def read_cells(manifest: Path, known: frozenset[str]) -> Cells:
         data = read_file(manifest)
     except OSError as error:
         raise DataError(
-            "a manifest must be readable; %(shown)s: %(strerror)s.", shown=shown, strerror=error.strerror
+            "a manifest must be readable; %(shown)s: %(strerror)s.", shown=shown, strerror=reason_of(error)
         ) from error
     if data.startswith(_PARQUET) or manifest.suffix.lower() == ".parquet":
         return _read_parquet(shown, data)

@@ -11,7 +11,7 @@ from typing import Literal
 from certero.data.folder_words import CONDITION_WORDS, SPLIT_OF_WORD, WORDS_BESIDE
 from certero.errors import DataError
 from certero.names import class_name, find_class, look, without_accents
-from certero.sentences import sentence
+from certero.sentences import Sentence, sentence
 
 LabelLevel = int | Literal["leaf"]
 Folders = tuple[str, ...]
@@ -45,7 +45,7 @@ class Layout:
 
     splits: bool
     read: Callable[[Folders], tuple[str | None, str | None]]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Sentence, ...] = ()
 
 
 def read_layout(
@@ -71,7 +71,7 @@ def read_layout(
         return Layout(True, lambda folders: _below_split(folders, words, tops, level), _say_words(words))
     if label_level in (None, 1) and _split_inside(tree):
         return Layout(True, _class_above_split)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Sentence, ...] = ()
     if label_level is None:
         level, notes = _level_of_repeated(tree, words, classes)
     return Layout(False, lambda folders: (None, _label(folders, level)), notes)
@@ -192,7 +192,7 @@ def _hold_classes(tree: _Tree, words: Mapping[str, str], level: LabelLevel) -> b
     return True
 
 
-def _say_words(words: Mapping[str, str]) -> tuple[str, ...]:
+def _say_words(words: Mapping[str, str]) -> tuple[Sentence, ...]:
     """A note on the splits, unless the folders have the usual names."""
     if all(name.lower() in ("train", "val", "valid", "validation", "test") for name in words):
         return ()
@@ -240,7 +240,7 @@ def _class_above_split(folders: Folders) -> tuple[str | None, str | None]:
 
 def _level_of_repeated(
     tree: _Tree, words: Mapping[str, str], classes: Sequence[str]
-) -> tuple[LabelLevel, tuple[str, ...]]:
+) -> tuple[LabelLevel, tuple[Sentence, ...]]:
     """Which folders name the classes if each top folder may hold the same ones, and what to note about it.
 
     Raises:

@@ -26,11 +26,11 @@ def count_lost(photos: Photos) -> dict[str, LostClass]:
     return lost | {label: LostClass(photos=0, unreadable=0, passed_over=kinds) for label, kinds in empty}
 
 
-def describe_lost(table: pl.DataFrame) -> list[str]:
+def describe_lost(photos: Photos) -> list[Sentence]:
     """A note for each class that lost half of its photos or more, the largest loss first."""
-    notes: list[str] = [said for _label, said, _share in worst(table)]
+    notes: list[Sentence] = [said for _label, said, _share in worst(photos)]
     if len(notes) > _MOST:
-        further = [label for label, _said, _share in worst(table)][_MOST:]
+        further = [label for label, _said, _share in worst(photos)][_MOST:]
         text = sentence(
             "%(count)d further classes lost half of their photos or more: %(labels)s",
             count=len(further),
@@ -40,9 +40,9 @@ def describe_lost(table: pl.DataFrame) -> list[str]:
     return notes
 
 
-def describe_empty(empty: Mapping[str, Mapping[str, int]]) -> list[str]:
+def describe_empty(empty: Mapping[str, Mapping[str, int]]) -> list[Sentence]:
     """A note for each class folder without photos."""
-    notes: list[str] = [say_empty(label, kinds) for label, kinds in list(empty.items())[:_MOST]]
+    notes: list[Sentence] = [say_empty(label, kinds) for label, kinds in list(empty.items())[:_MOST]]
     if further := list(empty)[_MOST:]:
         text = sentence(
             "%(count)d further class folders hold no photo: %(labels)s", count=len(further), labels=", ".join(further)
@@ -61,10 +61,11 @@ def _count(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def worst(table: pl.DataFrame) -> Iterator[tuple[str, Sentence, float]]:
+def worst(photos: Photos) -> Iterator[tuple[str, Sentence, float]]:
     """For each class that lost half or more: its name, a text, and the lost share."""
     share = pl.col("lost") / pl.col("all")
-    for row in _count(table).filter(share >= 0.5).sort(-share, "label").iter_rows(named=True):
+    for row in _count(photos.table).filter(share >= 0.5).sort(-share, "label").iter_rows(named=True):
+        row["why"] = photos.problem(row["why"])
         if row["lost"] == row["all"]:
             said = sentence("class %(label)s: none of %(all)d photos can be read (%(why)s)", **row)
         else:

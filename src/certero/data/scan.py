@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import posixpath
 import unicodedata
@@ -24,7 +25,7 @@ from certero.data.times import Stamp, never_set, shift, stamp_in_name, zones
 from certero.errors import DataError
 from certero.names import class_name, find_class
 from certero.photos.first_look import Seen
-from certero.photos.formats import ARCHIVE_SUFFIXES, is_misnamed, suffix_of
+from certero.photos.formats import ARCHIVE_SUFFIXES, is_misnamed, say_misnamed, suffix_of
 from certero.photos.listing import (
     CLOSED_FOLDER,
     NO_CLASS,
@@ -38,7 +39,7 @@ from certero.photos.listing import (
     why_foreign,
 )
 from certero.records.protocols import Progress, no_progress
-from certero.sentences import sentence, sentences
+from certero.sentences import Message, Sentence, in_a_row, sentence, sentences, stored
 
 _ROWS_A_CHUNK = 4096
 # What one look returns: fields of `PhotoFacts`, then the size of the file.
@@ -141,6 +142,7 @@ def scan(
     schema = {name: SCHEMA[name] for name in _SEEN}
     chunks: list[pl.DataFrame] = [pl.DataFrame(schema=schema)]
     rows: list[tuple[Any, ...]] = []
+    said_of = dict(photos.said)
     known = table.select("status", "problem", "format").rows()
     looks = iter(look(photos.paths(table.filter(pl.col("status").is_null()))))
     for done, given in enumerate(known, start=1):
@@ -148,6 +150,8 @@ def scan(
             rows.append((*given, *[None] * (len(_SEEN) - len(given))))
         else:
             seen = next(looks)
+            if seen.facts.problem is not None:
+                said_of[str(seen.facts.problem)] = seen.facts.problem
             rows.append((*(getattr(seen.facts, name) for name in _SEEN[:-1]), seen.size))
         if len(rows) == _ROWS_A_CHUNK or done == table.height:
             chunks.append(pl.DataFrame(rows, schema=schema, orient="row"))
@@ -161,13 +165,15 @@ def scan(
             height=table.height,
         )
     captured, sources, said = _capture_times(listed, exif, named, times)
-    problems, misnamed = _wrong_suffixes(table["path"].to_list(), facts)
+    problems, misnamed = _wrong_suffixes(table["path"].to_list(), facts, said_of)
     scanned = photos.with_columns(
         *(facts[name] for name in _SEEN if name not in ("captured_at", "problem")),
         pl.Series("captured_at", captured, dtype=pl.Datetime("us")),
         pl.Series("captured_from", sources, dtype=pl.String),
-        pl.Series("problem", problems, dtype=pl.String),
+        pl.Series("problem", [None if problem is None else str(problem) for problem in problems], dtype=pl.String),
     )
+    said_of |= {str(problem): problem for problem in problems if problem is not None}
+    scanned = dataclasses.replace(scanned, said=said_of)
     if misnamed:
         said.append(
             sentences(
@@ -177,12 +183,12 @@ def scan(
                 first=misnamed[0],
             )
         )
-    return scanned.noted([*describe_lost(scanned.table), *said])
+    return scanned.noted([*describe_lost(scanned), *said])
 
 
 def _capture_times(
     given: Sequence[datetime | None], exif: Sequence[datetime | None], named: Sequence[Stamp | None], asked: Times
-) -> tuple[list[datetime | None], list[str | None], list[str]]:
+) -> tuple[list[datetime | None], list[str | None], list[Sentence]]:
     """Each photo's naive local time, its source, and notes on the times."""
     stamps = [None if a or b else stamp for a, b, stamp in zip(given, exif, named, strict=True)]
     from_names, zone = shift(stamps)
@@ -191,7 +197,7 @@ def _capture_times(
         "manifest" if a else "exif" if b else "name" if c else None
         for a, b, c in zip(given, exif, from_names, strict=True)
     ]
-    notes: list[str] = []
+    notes: list[Sentence] = []
     if zone is not None:
         zoned = sum(stamp is not None and stamp.offset is not None for stamp in stamps)
         notes.append(
@@ -227,15 +233,18 @@ def _capture_times(
     return times, sources, notes
 
 
-def _wrong_suffixes(paths: list[str], seen: pl.DataFrame) -> tuple[list[str | None], list[str]]:
+def _wrong_suffixes(
+    paths: list[str], seen: pl.DataFrame, said_of: Mapping[str, Message]
+) -> tuple[list[Message | None], list[str]]:
     """Each photo's problem, wrong suffix included, and the photos that have one."""
-    problems: list[str | None] = []
+    problems: list[Message | None] = []
     misnamed: list[str] = []
-    for path, found, problem in zip(paths, seen["format"], seen["problem"], strict=True):
+    for path, found, text in zip(paths, seen["format"], seen["problem"], strict=True):
+        problem = None if text is None else said_of.get(text) or stored(text)
         if is_misnamed(path, found):
             misnamed.append(path)
-            wrong = f"named {suffix_of(path) or 'without suffix'}, holds {found}"
-            problem = f"{problem}; {wrong}" if problem else wrong
+            wrong = say_misnamed(suffix_of(path), found)
+            problem = in_a_row([problem, wrong], "; ") if problem else wrong
         problems.append(problem)
     return problems, misnamed
 
@@ -244,7 +253,7 @@ def _list_folder(
     root: Path, label_level: LabelLevel | None, single_label: str | None, classes: Sequence[str]
 ) -> Photos:
     walk = walk_photos(root)
-    notes: list[str] = [
+    notes: list[Sentence] = [
         sentence("folder could not be opened: %(folder)s", folder=folder) for folder in walk.unreadable_folders
     ]
     shown = printable(str(root))
@@ -306,11 +315,13 @@ def _list_folder(
         )
     if passed_over[NO_CLASS]:
         notes.append(sentence("%(count)d photo without a class folder, not used", count=passed_over[NO_CLASS]))
-    table = conform(_with_foreign(pl.DataFrame(rows, schema=["path", "label", "split"], orient="row"), walk))
+    bare = pl.DataFrame(rows, schema=["path", "label", "split"], orient="row")
+    marked, said = _with_foreign(bare, walk)
+    table = conform(marked)
     empty = _empty_classes(walk, layout, set(table["label"])) if single_label is None else {}
     notes += [*layout.notes, *_joined(spelled), *describe_empty(empty), *_alone(root, table, single_label, classes)]
     source: Literal["presplit", "folders"] = "presplit" if layout.splits else "folders"
-    listed = Photos(root, table, source, dict(+passed_over), tuple(notes), empty_classes=empty)
+    listed = Photos(root, table, source, dict(+passed_over), tuple(notes), empty_classes=empty, said=said)
     settled = settle_classes(listed)
     return settled.noted(classes_missing(settled.table))
 
@@ -319,13 +330,13 @@ def _folders(name: str) -> tuple[str, ...]:
     return tuple(name.split("/")[:-1])
 
 
-def _joined(spelled: Mapping[str, set[str]]) -> list[str]:
+def _joined(spelled: Mapping[str, set[str]]) -> list[Sentence]:
     """A note for each class whose folders differ in spaces; differently stored accents are invisible and not noted.
 
     Args:
         spelled: for each class, the folders of its photos.
     """
-    notes: list[str] = []
+    notes: list[Sentence] = []
     for label, folders in spelled.items():
         names = {unicodedata.normalize("NFC", folder) for folder in folders if class_name(folder) == label}
         if len(names) > 1:
@@ -334,17 +345,19 @@ def _joined(spelled: Mapping[str, set[str]]) -> list[str]:
     return notes
 
 
-def _with_foreign(table: pl.DataFrame, walk: Walk) -> pl.DataFrame:
+def _with_foreign(table: pl.DataFrame, walk: Walk) -> tuple[pl.DataFrame, dict[str, Message]]:
     """The rows; pictures of a kind that is not read get their status and the reason."""
     if not walk.foreign:
-        return table
+        return table, {}
     kinds = {printable(name): what for name, what in walk.foreign.items()}
     found = [(path, kinds.get(path)) for path in table["path"]]
-    return table.with_columns(
+    why = [None if what is None else why_foreign(path, what) for path, what in found]
+    marked = table.with_columns(
         pl.Series("status", [what and "unreadable" for _path, what in found], dtype=pl.String),
-        pl.Series("problem", [what and why_foreign(path, what) for path, what in found], dtype=pl.String),
+        pl.Series("problem", [None if each is None else str(each) for each in why], dtype=pl.String),
         pl.Series("format", [what for _path, what in found], dtype=pl.String),
     )
+    return marked, {str(each): each for each in why if each is not None}
 
 
 def _empty_classes(walk: Walk, layout: Layout, labels: set[str]) -> dict[str, dict[str, int]]:
@@ -359,7 +372,7 @@ def _empty_classes(walk: Walk, layout: Layout, labels: set[str]) -> dict[str, di
     return {label: dict(sorted(kinds.items())) for label, kinds in sorted(found.items())}
 
 
-def _alone(root: Path, table: pl.DataFrame, single_label: str | None, classes: Sequence[str]) -> list[str]:
+def _alone(root: Path, table: pl.DataFrame, single_label: str | None, classes: Sequence[str]) -> list[Sentence]:
     """A note if the only class folder holds what may be the class folders."""
     labels = table["label"].unique().to_list()
     place = where_classes_are(table["path"].to_list())

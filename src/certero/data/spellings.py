@@ -9,7 +9,7 @@ import polars as pl
 
 from certero.data.table import Photos
 from certero.names import look, without_accents
-from certero.sentences import sentence
+from certero.sentences import Sentence, sentence
 
 
 def settle_classes(photos: Photos) -> Photos:
@@ -22,7 +22,7 @@ def settle_classes(photos: Photos) -> Photos:
     for label, split in photos.table.select("label", "split").unique().iter_rows():
         splits[label].add(split)
     spelled: dict[str, str] = {}
-    notes: list[str] = []
+    notes: list[Sentence] = []
     for labels in _groups(list(splits), look):
         if sum(len(splits[label]) for label in labels) == len(set().union(*(splits[label] for label in labels))):
             # Train's spelling, if there is one: the model will predict it.

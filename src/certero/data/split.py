@@ -103,7 +103,7 @@ def assign_folds(photos: Photos, separation: Separation, folds: int, split_seed:
     return photos.noted(alone)
 
 
-def needs_cv(photos: Photos) -> str | None:
+def needs_cv(photos: Photos) -> Sentence | None:
     """Why the test split that certero cut is too small for a figure; None if it is not, or was given."""
     if photos.split_source != "own":
         return None
@@ -127,7 +127,7 @@ def needs_cv(photos: Photos) -> str | None:
     )
 
 
-def _no_interval(photos: Photos) -> str | None:
+def _no_interval(photos: Photos) -> Sentence | None:
     """Why no figure on the test split could have an interval although the data have enough groups for one."""
     used = photos.used()
     test = used.filter(pl.col("split") == "test")
@@ -378,6 +378,7 @@ def _mark(photos: Photos, rows: Mask, status: str, reason: Sentence) -> Photos:
         pl.when(where).then(pl.lit(status)).otherwise(pl.col("status")).alias("status"),
         pl.when(where).then(pl.lit(str(reason))).otherwise(pl.col("problem")).alias("problem"),
     )
+    photos = dataclasses.replace(photos, said={**photos.said, str(reason): reason})
     counted = sentences(
         "%(count)d photo %(status)s: %(reason)s",
         "%(count)d photos %(status)s: %(reason)s",

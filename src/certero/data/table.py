@@ -17,7 +17,7 @@ from certero.errors import DataError
 from certero.photos.formats import FOREIGN_FORMATS
 from certero.photos.listing import RARE_CLASS, on_disk, printable
 from certero.records.photos import USED
-from certero.sentences import sentence
+from certero.sentences import Message, Sentence, sentence, stored
 
 Mask = npt.NDArray[np.bool_]
 
@@ -67,15 +67,17 @@ class Photos:
         notes: sentences about what was found or done.
         split_source: `given` if the data named val or test photos, `own` if certero cut them, None before that.
         empty_classes: class folders without a photo: what they hold instead, as `passed_over`.
+        said: what the column `problem` holds in English, as it can be said in other languages.
     """
 
     root: Path
     table: pl.DataFrame
     source: Literal["folders", "presplit", "manifest"]
     passed_over: dict[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Sentence, ...] = ()
     split_source: Literal["given", "own"] | None = None
     empty_classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    said: Mapping[str, Message] = field(default_factory=dict)
 
     def used_mask(self) -> Mask:
         """Boolean [rows]: photos that may be trained on or tested with."""
@@ -95,7 +97,11 @@ class Photos:
         """Paths on disk of the photos of the table, or of some of its rows."""
         return [on_disk(self.root, name) for name in (self.table if table is None else table)["path"]]
 
-    def noted(self, notes: Iterable[str]) -> Photos:
+    def problem(self, text: str) -> Message:
+        """A text of the column `problem`, for people."""
+        return self.said.get(text) or stored(text)
+
+    def noted(self, notes: Iterable[Sentence]) -> Photos:
         """The same photos with further notes."""
         return dataclasses.replace(self, notes=(*self.notes, *notes))
 
@@ -128,7 +134,7 @@ def check_classes(photos: Photos) -> None:
             "%(problem)s). Check that the files are complete photos.",
             height=photos.table.height,
             path=first["path"],
-            problem=first["problem"],
+            problem=photos.problem(first["problem"]),
         )
     # A folder that holds only pictures of a kind that is not read makes no class; a note says so.
     read = photos.table.filter(~pl.col("format").is_in(FOREIGN_FORMATS).fill_null(False))

@@ -116,7 +116,7 @@ def judge_losses(photos: Photos) -> list[Finding]:
     """Findings of the kind class_lost."""
     findings = [
         Finding("class_lost", "high" if share == 1 else "medium", said, labels=(label,), score=share)
-        for label, said, share in worst(photos.table)
+        for label, said, share in worst(photos)
     ]
     return findings + [
         Finding("class_lost", "high", say_empty(label, kinds), labels=(label,), score=1.0)

@@ -7,7 +7,7 @@ import polars as pl
 from certero.data.table import Photos
 from certero.findings.findings import Finding, Severity, concerning
 from certero.photos.formats import is_misnamed
-from certero.sentences import Sentence
+from certero.sentences import in_a_row
 
 
 def judge_files(photos: Photos) -> list[Finding]:
@@ -16,7 +16,7 @@ def judge_files(photos: Photos) -> list[Finding]:
     severities: dict[str, Severity] = {"unreadable": "high", "damaged": "low"}
     for row in photos.table.filter(pl.col("problem").is_not_null()).iter_slices(1):
         status, problem = row["status"][0], row["problem"][0]
-        said = Sentence("%(problem)s", None, {"problem": problem})  # a decoder's words, in no catalogue
+        said = in_a_row([photos.problem(problem)])
         if status in severities:
             findings.append(concerning(status, severities[status], said, row))
         if is_misnamed(row["path"][0], row["format"][0]):

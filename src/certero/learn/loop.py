@@ -35,6 +35,7 @@ from certero.learn.schedule import rate, set_rate, side_of
 from certero.learn.state import State
 from certero.learn.step import take_step
 from certero.records.protocols import Progress, no_progress
+from certero.sentences import Sentence, in_a_row, sentence
 
 # A save may take this share of the time: large networks on slow disks are saved less often.
 _SAVING_SHARE = 0.05
@@ -250,14 +251,15 @@ def _not_finite(loss: float, at: Progression, lr: float, in_bf16: bool) -> Train
     )
 
 
-def _words(at: Progression, settings: TrainSettings, train: Examples) -> str:
+def _words(at: Progression, settings: TrainSettings, train: Examples) -> Sentence:
     """What the user sees beside the bar."""
-    words = [f"epoch {min(at.epoch + 1, settings.epochs)}/{settings.epochs}"]
+    epoch = min(at.epoch + 1, settings.epochs)
+    words = [sentence("epoch %(epoch)d/%(epochs)d", epoch=epoch, epochs=settings.epochs)]
     if at.weight:
-        words.append(f"loss {at.loss / at.weight:.3f}")
+        words.append(sentence("loss %(loss).3f", loss=at.loss / at.weight))
     if at.history and at.history[-1]["val_accuracy"] is not None:
-        words.append(f"val {at.history[-1]['val_accuracy']:.1%}")
+        words.append(sentence("val %(accuracy).1f%%", accuracy=100 * at.history[-1]["val_accuracy"]))
     if at.seconds > 0 and at.step:
         shown = min(at.step * settings.batch_size, len(train.truth))
-        words.append(f"{shown / at.seconds:.1f} photos/s")
-    return ", ".join(words)
+        words.append(sentence("%(speed).1f photos/s", speed=shown / at.seconds))
+    return in_a_row(words)

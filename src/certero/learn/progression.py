@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, fields
 
 from certero.interchange import Json
+from certero.sentences import Sentence, from_json, to_json
 
 
 @dataclass(slots=True)
@@ -37,14 +38,16 @@ class Progression:
     best_epoch: int | None = None
     best: tuple[float, float] = (-1.0, math.inf)
     best_file: str | None = None
-    notes: list[str] = field(default_factory=list)
+    notes: list[Sentence] = field(default_factory=list)
     finished: bool = False
 
     def to_json(self) -> Json:
         """As a checkpoint keeps it."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        position = {each.name: getattr(self, each.name) for each in fields(self)}
+        return position | {"notes": [to_json(note) for note in self.notes]}
 
     @classmethod
     def from_json(cls, position: Json) -> Progression:
         """What `to_json` gave."""
-        return cls(**position | {"best": tuple(position["best"])})
+        notes = [from_json(note) for note in position["notes"]]
+        return cls(**position | {"best": tuple(position["best"]), "notes": notes})

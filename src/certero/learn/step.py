@@ -15,6 +15,7 @@ from certero.learn.devices import Trainer
 from certero.learn.memory import free_memory, is_out_of_memory
 from certero.learn.optimisers import update
 from certero.learn.progression import Progression
+from certero.sentences import sentence
 
 
 def take_step(
@@ -77,8 +78,13 @@ def take_step(
                 ) from error
             at.micro_batch = max(1, min(at.micro_batch, len(x)) // 2)
             at.notes.append(
-                f"memory ran out in epoch {at.epoch + 1}: {at.micro_batch} photos go through at once, and each update "
-                f"still rests on {settings.batch_size}"
+                sentence(
+                    "memory ran out in epoch %(epoch)d: %(together)d photos go through at once, and each update still "
+                    "rests on %(batch)d",
+                    epoch=at.epoch + 1,
+                    together=at.micro_batch,
+                    batch=settings.batch_size,
+                )
             )
             free_memory(trainer.device)
     if math.isfinite(loss):

@@ -9,7 +9,7 @@ import stat
 import sys
 from pathlib import Path
 
-from certero.errors import OutputError
+from certero.errors import OutputError, reason_of
 
 #: Largest file in bytes: as large as an uncompressed 16-bit photo of 178 megapixels.
 MOST_BYTES = 2**30
@@ -93,7 +93,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
         raise OutputError(
             "%(path)s must be writable; %(strerror)s. Free the disk or choose another place.",
             path=path,
-            strerror=error.strerror,
+            strerror=reason_of(error),
         ) from error
 
 

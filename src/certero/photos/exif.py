@@ -6,15 +6,17 @@ from datetime import datetime
 
 from PIL import Image
 
+from certero.sentences import Message, message
+
 ORIENTATION = 0x0112
 _EXIF_FOLDER, _TAKEN_AT = 0x8769, 0x9003
 _MAKE, _MODEL = 0x010F, 0x0110
 
 #: The problem of a photo whose block cannot be read.
-CORRUPT = "the EXIF data are corrupt"
+CORRUPT = message("the EXIF data are corrupt")
 
 
-def read_exif(block: bytes) -> tuple[Image.Exif, str | None]:
+def read_exif(block: bytes) -> tuple[Image.Exif, Message | None]:
     """The tags of an EXIF block, or of a TIFF file, empty if it has none; and what is wrong with it.
 
     Args:

@@ -31,7 +31,7 @@ def fingerprint(data: bytes, show: Callable[[Decoded], None] | None = None) -> P
     try:
         photo = decode(data)
     except PhotoError as error:
-        return PhotoFacts("unreadable", str(error), sniff(data), None, None, content_hash)
+        return PhotoFacts("unreadable", error.message, sniff(data), None, None, content_hash)
     if show is not None:
         show(photo)
     grey = shrink_grey(photo.pixels, SIDE, SIDE)

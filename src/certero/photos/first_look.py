@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from certero.errors import reason_of
 from certero.machine.files import read_file
 from certero.photos.fingerprints import fingerprint, hash_content
 from certero.photos.pixels import Decoded, decode
@@ -87,7 +88,7 @@ def look_closer_at(paths: Sequence[Path]) -> list[bytes]:
 
 def unreadable(error: OSError) -> Seen:
     """Of a file that cannot be opened (permission, vanished, a folder), with the reason."""
-    return Seen(PhotoFacts("unreadable", error.strerror or str(error), None, None, None, content_hash=""), None)
+    return Seen(PhotoFacts("unreadable", reason_of(error), None, None, None, content_hash=""), None)
 
 
 def _keep_view(views: list[bytes], photo: Decoded) -> None:

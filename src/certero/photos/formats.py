@@ -6,6 +6,8 @@ import posixpath
 import re
 import struct
 
+from certero.sentences import Message, Sentence, message, sentence
+
 #: Formats that are read, and Pillow's names for them; libheif reads HEIC.
 READ = {
     "jpeg": "JPEG",
@@ -108,35 +110,35 @@ _OTHER_PICTURES = (
 )
 # How a sentence speaks of one file of them, where it is not "a ... picture".
 _ONE_OF_THEM = {
-    "JPEG XL": "a JPEG XL photo",
-    "JPEG XR": "a JPEG XR photo",
-    "Photoshop": "a Photoshop file",
-    RAW: "a camera raw file",
-    "XCF": "a GIMP file",
-    "ICO": "an icon",
-    "DDS": "a DDS texture",
-    "EXR": "an OpenEXR picture",
-    "HDR": "a Radiance HDR picture",
-    "SGI": "an SGI picture",
-    "Windows metafile": "a Windows metafile",
-    "PDF": "a PDF document",
-    "PostScript": "a PostScript document",
-    "SVG": "a drawing (SVG)",
-    "HEIF": "a HEIF photo of a rare kind",
+    "JPEG XL": message("a JPEG XL photo"),
+    "JPEG XR": message("a JPEG XR photo"),
+    "Photoshop": message("a Photoshop file"),
+    RAW: message("a camera raw file"),
+    "XCF": message("a GIMP file"),
+    "ICO": message("an icon"),
+    "DDS": message("a DDS texture"),
+    "EXR": message("an OpenEXR picture"),
+    "HDR": message("a Radiance HDR picture"),
+    "SGI": message("an SGI picture"),
+    "Windows metafile": message("a Windows metafile"),
+    "PDF": message("a PDF document"),
+    "PostScript": message("a PostScript document"),
+    "SVG": message("a drawing (SVG)"),
+    "HEIF": message("a HEIF photo of a rare kind"),
 }
 # Sizes of the header that follows a BMP's own: its two letters may begin any text.
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 # Likewise: comments, then width and height.
 _PPM_HEADER = re.compile(rb"P[1-6](\s|#[^\n]*\n)+\d+\s+\d+\s")
 _NO_PICTURES = (
-    (b"\x1aE\xdf\xa3", "a film"),
-    (b"\0\0\1\xba", "a film"),
-    (b"\0\0\1\xb3", "a film"),
-    (b"FLV\1", "a film"),
-    (b"PK\3\4", "a zip archive"),
-    (b"Rar!\x1a\7", "an archive"),
-    (b"7z\xbc\xaf\x27\x1c", "an archive"),
-    (b"\x1f\x8b", "an archive"),
+    (b"\x1aE\xdf\xa3", message("a film")),
+    (b"\0\0\1\xba", message("a film")),
+    (b"\0\0\1\xb3", message("a film")),
+    (b"FLV\1", message("a film")),
+    (b"PK\3\4", message("a zip archive")),
+    (b"Rar!\x1a\7", message("an archive")),
+    (b"7z\xbc\xaf\x27\x1c", message("an archive")),
+    (b"\x1f\x8b", message("an archive")),
 )
 
 
@@ -157,18 +159,26 @@ def sniff(data: bytes) -> str | None:
     return None
 
 
-def name_other(data: bytes) -> str | None:
+def say_misnamed(suffix: str, found: str) -> Sentence:
+    """That a file's name claims another format than its content has."""
+    if suffix:
+        return sentence("named %(suffix)s, holds %(format)s", suffix=suffix, format=found)
+    return sentence("named without suffix, holds %(format)s", format=found)
+
+
+def name_other(data: bytes) -> Message | None:
     """What a file that is not read seems to be and what to do about it, a sentence; None where nothing tells."""
     if picture := _name_picture(data):
-        said = _ONE_OF_THEM.get(picture, f"a {picture} picture")
-        return f"this is {said}, which cannot be read: convert it to JPEG"
+        said = _ONE_OF_THEM.get(picture) or sentence("a %(kind)s picture", kind=picture)
+        return sentence("this is %(what)s, which cannot be read: convert it to JPEG", what=said)
     for signature, name in _NO_PICTURES:
         if data.startswith(signature):
-            return f"this is {name} and no photo"
+            return sentence("this is %(what)s and no photo", what=name)
     if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide") or (data[:4] == b"RIFF" and data[8:12] == b"AVI "):
-        return "this is a film and no photo"
+        return message("this is a film and no photo")
     head = data[:300].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return "this is a web page and no photo" if head.startswith((b"<!doctype html", b"<html")) else None
+    is_page = head.startswith((b"<!doctype html", b"<html"))
+    return message("this is a web page and no photo") if is_page else None
 
 
 def _name_picture(data: bytes) -> str | None:

@@ -17,7 +17,8 @@ from PIL import Image
 
 from certero.errors import PhotoError
 from certero.photos.exif import camera, capture_time, read_exif
-from certero.photos.photo import HOLE, Decoded, UInt8, check_size, grey_to_rgb, on_white, one_line
+from certero.photos.photo import HOLE, Decoded, UInt8, check_size, grey_to_rgb, on_white, one_line, say_surplus
+from certero.sentences import Message, Sentence, message
 
 # An H.265 stream never holds three zero bytes in a row but between its units, and few there.
 _MOST_ZEROS = 16
@@ -58,7 +59,7 @@ def _load_decoder() -> Any:
     return pi_heif
 
 
-def check_boxes(data: bytes) -> str | None:
+def check_boxes(data: bytes) -> Sentence | None:
     """Refuses a HEIC or AVIF file that is cut short, or whose header promises too large a picture; returns what is odd.
 
     Raises:
@@ -73,7 +74,7 @@ def check_boxes(data: bytes) -> str | None:
     if any(end > len(data) for _, end in picture_spans(data)):
         raise PhotoError("the file is cut short: pixels are missing")
     surplus = len(data) - found[-1][2]
-    return f"{surplus} surplus bytes after the end of the photo" if surplus else None
+    return say_surplus(surplus) if surplus else None
 
 
 def picture_spans(data: bytes) -> list[tuple[int, int]]:
@@ -173,8 +174,8 @@ def _rgb(picture: Any) -> UInt8:
     return on_white(shown) if shown.has_transparency_data else np.asarray(shown.convert("RGB"))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception) -> Message:
     words = one_line(error)
     if "primary" in words.lower():
-        return "it holds a film and no photo: save single pictures"
-    return "corrupt picture data" if "Decoder plugin" in words else words
+        return message("it holds a film and no photo: save single pictures")
+    return message("corrupt picture data") if "Decoder plugin" in words else words

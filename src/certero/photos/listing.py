@@ -171,10 +171,16 @@ def find_photos(root: Path) -> list[Path]:
     return [walk.root / name for name in walk.photos]
 
 
-def why_foreign(name: str, what: str) -> str:
+# Of the kinds of pictures that are not read, those that are no proper name.
+_NAMES = {RAW: message("camera raw")}
+
+
+def why_foreign(name: str, what: str) -> Sentence:
     """Why a picture is not read, and what to do."""
     suffix = suffix_of(name)
-    return f"{what}{f' ({suffix})' if suffix else ''} is not read: convert it to JPEG"
+    if not suffix:
+        return sentence("%(what)s is not read: convert it to JPEG", what=_NAMES.get(what, what))
+    return sentence("%(what)s (%(suffix)s) is not read: convert it to JPEG", what=_NAMES.get(what, what), suffix=suffix)
 
 
 def describe_passed_over(counts: Mapping[str, int]) -> list[Sentence]:

@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from certero.errors import PhotoError
 from certero.photos.turns import take_turn
+from certero.sentences import Message, Sentence, message, sentence
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -24,7 +25,7 @@ LARGE_PIXELS = 20_000_000
 _ROWS_A_BAND = 256
 
 #: The problem of a file in which zero bytes stand for data.
-HOLE = "part of the file is zero bytes: it was written only in part"
+HOLE = message("part of the file is zero bytes: it was written only in part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Decoded:
 
     pixels: UInt8
     format: str
-    damage: str | None = None
+    damage: Message | None = None
     captured_at: datetime | None = None
     camera: str | None = None
 
@@ -64,13 +65,18 @@ def check_size(height: int, width: int) -> None:
     take_turn(height * width)
 
 
-def one_line(error: Exception) -> str:
+def say_surplus(count: int) -> Sentence:
+    """What is odd about a file that goes on behind its photo."""
+    return sentence("%(count)d surplus bytes after the end of the photo", count=count)
+
+
+def one_line(error: Exception) -> Message:
     """What a decoder said, as one printable line of at most 120 characters."""
     words = " ".join(str(error).split())
     if isinstance(error, UnidentifiedImageError) or not any(letter.isalpha() for letter in words):
-        return "the header is corrupt"
+        return message("the header is corrupt")
     words = "".join(letter for letter in words if letter.isprintable())
-    return words if len(words) <= 120 else words[:117] + "..."
+    return Message(words if len(words) <= 120 else words[:117] + "...")
 
 
 def turn_upright(pixels: UInt8, orientation: object) -> UInt8:
@@ -135,8 +141,11 @@ def grey_to_rgb(samples: npt.NDArray[Any], white: int) -> UInt8:
     return np.repeat(scale_to_8_bits(samples, white)[:, :, None], 3, axis=2)
 
 
-def note_unused_levels(largest: int) -> str | None:
+def note_unused_levels(largest: int) -> Sentence | None:
     """What is odd about a 16-bit photo whose largest value this is: cameras of 12 bits write it without scaling."""
     if 0 < largest < 4096:
-        return f"the largest of 65,535 levels is {largest:,}: if the camera has 12 bits, the photo is shown too dark"
+        return sentence(
+            "the largest of 65,535 levels is %(largest)s: if the camera has 12 bits, the photo is shown too dark",
+            largest=f"{largest:,}",
+        )
     return None

@@ -25,7 +25,7 @@ from certero.photos.exif import ORIENTATION, camera, capture_time, read_exif
 from certero.photos.formats import name_other
 from certero.photos.formats import sniff as sniff
 from certero.photos.heif import decode_heic
-from certero.photos.photo import HOLE, LARGE_PIXELS, as_rgb, check_size, on_white, one_line, turn_upright
+from certero.photos.photo import HOLE, LARGE_PIXELS, as_rgb, check_size, on_white, one_line, say_surplus, turn_upright
 from certero.photos.photo import Decoded as Decoded
 from certero.photos.photo import UInt8 as UInt8
 from certero.photos.resizing import resize
@@ -33,6 +33,7 @@ from certero.photos.stills import decode_still
 from certero.photos.tiff import decode_tiff
 from certero.photos.turns import one_at_a_time
 from certero.records.preprocessing import Preprocessing
+from certero.sentences import Message, in_a_row, message, sentence
 
 #: Largest product of a JPEG's pixels and scans. Encoders write about ten scans; a hostile file can hold thousands.
 MAX_SCANNED_PIXELS = 4_000_000_000
@@ -73,7 +74,7 @@ def decode(data: bytes, *, at_least: tuple[int, int] | None = None) -> Decoded:
         if not data.strip(b"\0"):
             raise PhotoError("the file holds nothing but zero bytes")
         if other := name_other(data):
-            raise PhotoError("%(reason)s", reason=other)
+            raise PhotoError(other)
         raise PhotoError("not a photo that can be read: the content is of no known format (JPEG, PNG, HEIC, TIFF ...)")
     try:
         if photo_format == "jpeg":
@@ -280,7 +281,7 @@ def _decode_jpeg(data: bytes, at_least: tuple[int, int] | None) -> Decoded:
         _check_scans(height, width, jpeg.count_scans(data))
     pixels, complaints = _jpeg_pixels(data, _jpeg_reduction(height, width, at_least))
     problems = [*([damage] if damage else []), *complaints]
-    said = "; ".join(problems) or None
+    said = in_a_row(problems, "; ") if len(problems) > 1 else problems[0] if problems else None
     return Decoded(turn_upright(pixels, orientation), "jpeg", said, capture_time(exif), camera(exif))
 
 
@@ -302,13 +303,13 @@ def _jpeg_reduction(height: int, width: int, at_least: tuple[int, int] | None) -
     return {}
 
 
-def _jpeg_pixels(data: bytes, reduction: dict[str, int]) -> tuple[UInt8, list[str]]:
+def _jpeg_pixels(data: bytes, reduction: dict[str, int]) -> tuple[UInt8, list[Message]]:
     """Decode strictly; where libjpeg complains, find out whether pixels are missing.
 
     libjpeg reports only its first complaint, which may hide a worse one. So a mended copy (end marker appended,
     header stripped to what decoding needs) is decoded again until it is clean or the complaint is about pixels.
     """
-    complaints: list[str] = []
+    complaints: list[Message] = []
     ended, whole_header = True, True
     mended = data
     while True:
@@ -323,35 +324,37 @@ def _jpeg_pixels(data: bytes, reduction: dict[str, int]) -> tuple[UInt8, list[st
                 raise PhotoError("the file ends in zero bytes: it was written only in part")
             ended = False
             mended += jpeg.END_OF_IMAGE
-            complaints.append("the end marker is missing")
+            complaints.append(message("the end marker is missing"))
         elif "extraneous bytes before marker 0xd9" in complaint and not jpeg.has_zero_bytes(data):
             if not jpeg_entropy.is_whole(mended):
                 raise PhotoError("the picture data are corrupt: what follows the corrupt bytes is lost")
             pixels = simplejpeg.decode_jpeg(mended, "RGB", strict=False, **reduction)
-            complaints.append("surplus bytes before the end marker")
+            complaints.append(message("surplus bytes before the end marker"))
             break
         elif whole_header and (bare := jpeg.without_extras(mended)) != mended:
             whole_header = False
             mended = bare
             complaints.append(
-                "surplus bytes in the header" if "extraneous" in complaint else f"the decoder warned: {complaint}"
+                message("surplus bytes in the header")
+                if "extraneous" in complaint
+                else sentence("the decoder warned: %(complaint)s", complaint=complaint)
             )
         else:
-            raise PhotoError("%(reason)s", reason=_missing_pixels(complaint, data))
+            raise PhotoError(_missing_pixels(complaint, data))
     if not ended and not jpeg.has_every_scan(data):
         raise PhotoError("the file is cut short: detail of a progressive JPEG is missing")
     if (surplus := jpeg.bytes_after_end(data)) and ended:
-        complaints.append(f"{surplus} surplus bytes after the end of the photo")
+        complaints.append(say_surplus(surplus))
     return pixels, complaints
 
 
-def _missing_pixels(complaint: str, data: bytes) -> str:
+def _missing_pixels(complaint: str, data: bytes) -> Message:
     if jpeg.has_zero_bytes(data):
         return HOLE
     lowered = complaint.lower()
     if "premature end" in lowered:
-        return "the file is cut short or corrupt: pixels are missing"
-    return f"the jpeg data cannot be decoded: {complaint}"
+        return message("the file is cut short or corrupt: pixels are missing")
+    return sentence("the jpeg data cannot be decoded: %(complaint)s", complaint=complaint)
 
 
 def _exif_block(data: bytes) -> bytes:

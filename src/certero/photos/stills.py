@@ -24,9 +24,11 @@ from certero.photos.photo import (
     check_size,
     grey_to_rgb,
     note_unused_levels,
+    say_surplus,
     scale_to_8_bits,
     turn_upright,
 )
+from certero.sentences import Message, Sentence, message
 
 # An animation is searched for a frame that is not blank, up to this many frames and pixels.
 _MOST_FRAMES, _MOST_FRAME_PIXELS = 250, 1_000_000_000
@@ -55,7 +57,7 @@ def decode_still(data: bytes, photo_format: str) -> Decoded:
         PhotoError: pixels are missing, or the photo is too large. Whatever else Pillow raises also means that the
             photo cannot be decoded.
     """
-    damage = None
+    damage: Message | None = None
     if photo_format == "avif":
         data = _with_known_brand(data)
         damage = check_boxes(data)
@@ -76,10 +78,10 @@ def decode_still(data: bytes, photo_format: str) -> Decoded:
         raise
     except Exception:
         # Texts and colour profiles that unpack to gigabytes are not the picture.
-        return _decode_once(bare, photo_format, "data beside the picture cannot be read")
+        return _decode_once(bare, photo_format, message("data beside the picture cannot be read"))
 
 
-def _decode_once(data: bytes, photo_format: str, damage: str | None) -> Decoded:
+def _decode_once(data: bytes, photo_format: str, damage: Message | None) -> Decoded:
     with open_with_pillow(data, photo_format) as photo:
         photo.load()  # before EXIF, which a PNG may hold behind its pixels
         captured_at, orientation, made_by = None, None, None
@@ -135,7 +137,7 @@ def _spans(data: bytes, photo_format: str) -> tuple[list[tuple[int, int]], int]:
 # ---- PNG ------------------------------------------------------------------------------------------------------
 
 
-def _bare_png(data: bytes) -> tuple[bytes, str | None]:
+def _bare_png(data: bytes) -> tuple[bytes, Message | None]:
     """The chunks that pixels, transparency and orientation need, and what is wrong with the others.
 
     Pillow does not verify the checksum of the picture data. Source: PNG specification, 5.3 and 5.4.
@@ -143,7 +145,8 @@ def _bare_png(data: bytes) -> tuple[bytes, str | None]:
     Raises:
         PhotoError: the checksum of a chunk that the picture needs is wrong.
     """
-    kept, damage = [data[:8]], None
+    kept = [data[:8]]
+    damage: Message | None = None
     at = 8
     while at + 12 <= len(data):
         length, name = struct.unpack(">I4s", data[at : at + 8])
@@ -157,7 +160,7 @@ def _bare_png(data: bytes) -> tuple[bytes, str | None]:
         if needed and not sound:
             raise PhotoError("the png data are corrupt: the checksum of the picture is wrong")
         if not sound:
-            damage = "data beside the picture are corrupt"
+            damage = message("data beside the picture are corrupt")
         elif needed or name == b"eXIf":
             kept.append(data[at:end])
         at = end
@@ -166,7 +169,7 @@ def _bare_png(data: bytes) -> tuple[bytes, str | None]:
     return b"".join((*kept, data[at:])), damage
 
 
-def _sixteen_bits(photo: Image.Image, data: bytes) -> tuple[UInt8, str | None]:
+def _sixteen_bits(photo: Image.Image, data: bytes) -> tuple[UInt8, Sentence | None]:
     """Pixels of a PNG of 16 bits, and what is odd about its levels: a camera of 12 bits leaves 4 of them unused."""
     grey, deep = photo.mode[0] in "LI", photo.mode.startswith("I")  # other modes have lost their lower bytes
     limits: Any = photo.getextrema()
@@ -223,18 +226,18 @@ def _split_samples(data: bytes) -> npt.NDArray[np.uint16] | None:
     return joined
 
 
-def _damage_at_end(data: bytes, photo_format: str) -> str | None:
+def _damage_at_end(data: bytes, photo_format: str) -> Message | None:
     """What is wrong behind the pixels, all of which decoded."""
     if photo_format == "png":
         end = data.rfind(b"IEND\xaeB`\x82")
         if end < 0:
-            return "the end marker is missing"
+            return message("the end marker is missing")
         surplus = len(data) - end - 8
     elif photo_format == "webp":
         surplus = len(data) - 8 - int(struct.unpack("<I", data[4:8])[0]) - (data[4] & 1)
     else:
         return None
-    return f"{surplus} surplus bytes after the end of the photo" if surplus > 0 else None
+    return say_surplus(surplus) if surplus > 0 else None
 
 
 # ---- the others -----------------------------------------------------------------------------------------------

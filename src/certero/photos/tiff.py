@@ -30,6 +30,7 @@ from certero.photos.photo import (
     turn_upright,
 )
 from certero.photos.stills import open_with_pillow
+from certero.sentences import Message, Sentence, sentence
 
 Samples = npt.NDArray[Any]
 Tags = dict[int, tuple[Any, ...]]
@@ -76,7 +77,9 @@ def decode_tiff(data: bytes) -> Decoded:
     layout = _layout(order, tags)
     _check_kind(data, tags, layout)
     check_size(layout.height, layout.width)
-    damage = f"the file holds {pages} pages: the first is used" if pages > 1 else None
+    damage: Message | None = None
+    if pages > 1:
+        damage = sentence("the file holds %(pages)d pages: the first is used", pages=pages)
     if _is_rare(layout):
         pixels, note = _to_rgb(_read_samples(data, tags, layout), layout, tags)
         exif, corrupt = read_exif(data)
@@ -303,7 +306,7 @@ def _unpack(packed: bytes, rows: int, row_bytes: int, compression: int) -> bytes
     )
 
 
-def _to_rgb(samples: Samples, layout: _Layout, tags: Tags) -> tuple[UInt8, str | None]:
+def _to_rgb(samples: Samples, layout: _Layout, tags: Tags) -> tuple[UInt8, Sentence | None]:
     """8-bit RGB, and what is odd about the levels."""
     white, note = (1 << layout.bits) - 1, None
     if layout.bits == 16:

@@ -152,7 +152,7 @@ def _check_readable(photos: Photos) -> None:
             "DATA must hold readable photos; none of %(height)s can be read (first: %(path)s: %(problem)s).",
             height=photos.table.height,
             path=first["path"],
-            problem=first["problem"],
+            problem=photos.problem(first["problem"]),
         )
 
 

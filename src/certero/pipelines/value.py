@@ -29,7 +29,7 @@ from certero.runs.openings import check_log, open_test_set
 from certero.runs.stored import Candidate, find_common, note_common, read_answers, read_run, tabled_outcomes
 from certero.runtime.card import Card
 from certero.runtime.model_file import read_model, with_card
-from certero.sentences import sentence
+from certero.sentences import Sentence, sentence
 from certero.stages.judge import answer_photos, keep_known, list_judged
 from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import recognise_each
@@ -168,8 +168,8 @@ def _figures_of(case: Case) -> Any:
     return case.figures
 
 
-def _figure_notes(case: Case) -> list[str]:
-    notes: list[str] = []
+def _figure_notes(case: Case) -> list[Sentence]:
+    notes: list[Sentence] = []
     if case.figures is not None and case.figures.note is not None:
         notes.append(
             sentence("precision alone counts every photo as answered, which is wrong where some photos got no label")
@@ -205,7 +205,7 @@ def _worth(case: Case, candidate: Candidate | None, judged: Outcomes, rule: Thre
 
 
 def _choose(
-    case: Case, candidate: Candidate, asked: float | str, per_class: bool, needed: bool, notes: list[str]
+    case: Case, candidate: Candidate, asked: float | str, per_class: bool, needed: bool, notes: list[Sentence]
 ) -> Json:
     """The rule, where it comes from and what it gained on the photos it was chosen on."""
     source: str
@@ -319,7 +319,7 @@ def _other_classes(ours: Sequence[str], theirs: Sequence[str]) -> ConfigError:
     )
 
 
-def _on_the_same_photos(candidates: list[Candidate]) -> tuple[list[Candidate], list[str]]:
+def _on_the_same_photos(candidates: list[Candidate]) -> tuple[list[Candidate], list[Sentence]]:
     """Every model on the photos that all were judged on, in one order.
 
     Raises:
@@ -336,7 +336,7 @@ def _on_the_same_photos(candidates: list[Candidate]) -> tuple[list[Candidate], l
     if not len(found.rows[0]):
         raise DataError("models are compared on the same test photos; these have none in common. Use --data.")
     n = len(found.rows[0])
-    notes: list[str] = [note_common(n, found.most)] if n < found.most else []
+    notes: list[Sentence] = [note_common(n, found.most)] if n < found.most else []
     kept = [candidate.judged.take(rows) for candidate, rows in zip(candidates, found.rows, strict=True)]
     # Paired: the same units are drawn for all.
     units = kept[found.grouped_by].units

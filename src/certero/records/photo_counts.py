@@ -96,7 +96,7 @@ class ListedPhoto(Record):
     """A photo that was left out or is damaged, and what is wrong with it."""
 
     path: str
-    problem: str | None
+    problem: Message | None
 
 
 @dataclass(frozen=True, slots=True)

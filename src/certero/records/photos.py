@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from certero.sentences import Message
+
 SPLITS = ("train", "val", "test")
 
 #: What became of a photo. `ok` and `damaged` photos are used; the others are listed and never used.
@@ -31,7 +33,7 @@ class PhotoFacts:
     """
 
     status: Status
-    problem: str | None
+    problem: Message | None
     format: str | None
     width: int | None
     height: int | None

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from certero.interchange import Json
+from certero.sentences import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Prediction:
     probability: float | None
     abstained: bool
     probabilities: dict[str, float] | None
-    error: str | None
+    error: Message | None
 
     def to_json(self) -> Json:
         """One row of `certero predict --json`."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
+from certero.records.stages import Stage
+from certero.sentences import Sentence
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -12,8 +15,8 @@ R = TypeVar("R")
 class Progress(Protocol):
     """Told how far a stage is; `done == total` ends the stage. Never called from two threads at once."""
 
-    def __call__(self, stage: str, done: int, total: int, detail: str = "", /) -> None:
-        """Takes the stage, what is done, how much there is, and words about it."""
+    def __call__(self, stage: Stage | Sentence, done: int, total: int, detail: Sentence | None = None, /) -> None:
+        """Takes the stage (or which part of it), what is done, how much there is, and words about it."""
 
 
 class Map(Protocol):
@@ -24,5 +27,5 @@ class Map(Protocol):
         ...
 
 
-def no_progress(stage: str, done: int, total: int, detail: str = "", /) -> None:
+def no_progress(stage: Stage | Sentence, done: int, total: int, detail: Sentence | None = None, /) -> None:
     """Report nothing."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from certero.errors import OutputError
+from certero.errors import OutputError, reason_of
 from certero.machine.files import cut, in_the_making, lock_descriptor, sync
 
 _RUNS = Path("runs")
@@ -303,7 +303,7 @@ def _unwritable(place: Path, error: OSError) -> OutputError:
     return OutputError(
         "--output must be a place that can be written; %(place)s: %(strerror)s. Free the disk or choose another place.",
         place=place,
-        strerror=error.strerror,
+        strerror=reason_of(error),
     )
 
 

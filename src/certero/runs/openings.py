@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from certero.errors import OutputError
+from certero.errors import OutputError, reason_of
 from certero.interchange import Json, json_text
 from certero.machine.files import lock_descriptor
 from certero.machine.folders import state_folder
@@ -74,7 +74,7 @@ def _sealed(log: Path, error: OSError) -> OutputError:
         "the log of test openings must be writable, or the test set stays sealed; %(log)s: "
         "%(strerror)s. Set CERTERO_STATE to a folder that can be written.",
         log=log,
-        strerror=error.strerror,
+        strerror=reason_of(error),
     )
 
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from certero.business.outcomes import Outcomes, outcomes_of_photos
 from certero.data.labels import encode
-from certero.errors import DataError, ModelFileError
+from certero.errors import DataError, ModelFileError, reason_of
 from certero.interchange import Json, class_columns
 from certero.machine.files import read_file
 from certero.runs.model import find_model
@@ -106,7 +106,7 @@ def _unreadable(file: Path, error: BaseException) -> BaseException:
     """What to raise if a table could not be read: Polars panics on some damage, besides its own kinds of error."""
     if isinstance(error, OSError):
         return ModelFileError(
-            "%(file)s must be readable; %(strerror)s. Check the path.", file=file, strerror=error.strerror
+            "%(file)s must be readable; %(strerror)s. Check the path.", file=file, strerror=reason_of(error)
         )
     if isinstance(error, pl.exceptions.PolarsError) or type(error).__name__ == "PanicException":
         return ModelFileError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from certero.config.toml import read_toml
-from certero.errors import ConfigError, ModelFileError, PhotoError
+from certero.errors import ConfigError, ModelFileError, PhotoError, reason_of
 from certero.interchange import Json
 from certero.machine.files import MOST_MODEL_BYTES, MOST_TEXT_BYTES, read_file
 from certero.names import class_name
@@ -96,7 +96,7 @@ class ForeignClassifier:
             data = read_file(model, MOST_MODEL_BYTES)
         except OSError as error:
             raise ModelFileError(
-                "MODEL must be a readable ONNX file; %(model)s: %(strerror)s.", model=model, strerror=error.strerror
+                "MODEL must be a readable ONNX file; %(model)s: %(strerror)s.", model=model, strerror=reason_of(error)
             ) from error
         self.size_bytes, self.parameters = take_stock(data, model)
         network = Network(data, str(model), model.parent.resolve(), trusted=False)
@@ -242,7 +242,7 @@ def _read_fields(file: Path) -> Json:
         raise ConfigError(
             "a foreign MODEL needs a readable card; %(file)s: %(strerror)s. Check --card.",
             file=file,
-            strerror=error.strerror,
+            strerror=reason_of(error),
         ) from error
     if unknown := sorted(set(given) - set(KEYS)):
         raise ConfigError(

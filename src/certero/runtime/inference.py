@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from certero.errors import PhotoError, changed_since
+from certero.errors import PhotoError, changed_since, reason_of
 from certero.machine.files import read_file
 from certero.photos import pixels
 from certero.records.preprocessing import Preprocessing
@@ -89,7 +89,7 @@ def _prepare(photo: Photo, preprocessing: Preprocessing) -> NDArray[np.uint8]:
         try:
             photo = read_file(photo)
         except OSError as error:
-            raise PhotoError("%(reason)s", reason=error.strerror or str(error)) from error
+            raise PhotoError(reason_of(error)) from error
     if pixels.is_picture(photo):
         data = pixels.file_of(photo)  # as long as it is its file, its answer is that of the file, to the bit
         if data is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from certero.errors import InputError, PhotoError
+from certero.errors import InputError, PhotoError, reason_of
 from certero.photos import pixels
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _read(file: Any, number: int) -> bytes | PhotoError:
             file.seek(0)
         data = "" if isinstance(file, io.TextIOBase) else file.read()
     except OSError as error:
-        return PhotoError("%(reason)s", reason=error.strerror or str(error))
+        return PhotoError(reason_of(error))
     except ValueError as error:
         raise InputError(
             "%(wanted)s; photo %(number)s is a file that is closed. Open it, or give its path.",

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from certero.errors import ModelFileError
+from certero.errors import ModelFileError, reason_of
 from certero.machine.files import MOST_MODEL_BYTES, read_file
 from certero.runtime.card import Card
 
@@ -178,7 +178,7 @@ def _read_parts(path: Path) -> tuple[bytes, bytes, dict[str, str]]:
         raise ModelFileError(
             "MODEL must be a readable model file; %(path)s: %(strerror)s. Check the path.",
             path=path,
-            strerror=error.strerror,
+            strerror=reason_of(error),
         ) from error
     return data, *_take_apart(data, str(path))
 

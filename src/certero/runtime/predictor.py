@@ -105,7 +105,7 @@ class Predictor:
 
     def _answer(self, name: str, row: NDArray[np.float32] | PhotoError) -> Prediction:
         if isinstance(row, PhotoError):
-            return Prediction(name, None, None, False, None, str(row))
+            return Prediction(name, None, None, False, None, row.message)
         best = int(row.argmax())
         abstained = float(row[best]) < self.card.least_probability(self.classes[best])
         return Prediction(
@@ -182,7 +182,7 @@ def _search(folder: Path, passed_over: Counter[str]) -> list[tuple[str, Photo | 
     check_folders(walk)
     passed_over.update(walk.passed_over)
     found: dict[str, Photo | PhotoError] = {name: walk.root / name for name in walk.photos}
-    found |= {name: PhotoError("%(reason)s", reason=why_foreign(name, what)) for name, what in walk.foreign.items()}
+    found |= {name: PhotoError(why_foreign(name, what)) for name, what in walk.foreign.items()}
     if not found:
         others = ", ".join(describe_passed_over(walk.passed_over))
         raise DataError(

@@ -103,8 +103,8 @@ def describe_photos(photos: Photos, data: Path, classes: Sequence[str]) -> Descr
         ),
         {
             name: tuple(
-                ListedPhoto(*row)
-                for row in table.filter(pl.col("status") == name).select("path", "problem").iter_rows()
+                ListedPhoto(path, None if problem is None else photos.problem(problem))
+                for path, problem in table.filter(pl.col("status") == name).select("path", "problem").iter_rows()
             )
             for name in _LISTED
         },

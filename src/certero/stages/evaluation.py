@@ -12,8 +12,9 @@ import polars as pl
 
 from certero.config.settings import TrainSettings
 from certero.data.labels import encode
+from certero.records.stages import Stage
 from certero.runs.seal import Development, Opened, SealedTest
-from certero.sentences import sentence
+from certero.sentences import Sentence, sentence
 from certero.stages.fitted import Everything, Fitted, Part
 from certero.stages.fitter import Fitter
 from certero.stages.prepare import Prepared
@@ -124,7 +125,7 @@ def _cross_validate(
 
 def _judge(
     opened: Opened,
-    stage: str,
+    stage: Stage | Sentence,
     fitted: Fitted,
     fitted_on: Development,
     prepared: Prepared,

@@ -19,13 +19,14 @@ from certero.learn.examples import Examples
 from certero.learn.tracing import export_classifier
 from certero.probe.export import calibrate_classifier
 from certero.records.metrics import Export
+from certero.records.stages import Stage
 from certero.records.training import Epoch, Training
 from certero.runs.versions import versions
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.inference import answered, infer
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
-from certero.sentences import stored
+from certero.sentences import Sentence, stored
 from certero.stages.calibrate import fit_temperature_of, without_tables
 from certero.stages.estimate.network import estimate_network
 from certero.stages.estimate.plan import Estimate
@@ -114,7 +115,7 @@ class NetworkFitter:
             model = with_card(calibrate_classifier(bare, calibration.divisor), card)
             del bare
         with tools.timed("evaluate"):
-            outputs = self._run(model, paths, development["content_hash"].to_list(), f"answers {part.name}")
+            outputs = self._run(model, paths, development["content_hash"].to_list(), "evaluate")
         by_torch = softmax(trained.shipped_logits, calibration.divisor)
         by_file = outputs.probabilities[rows]
         fitted_on, held_out = np.zeros((2, development.height), dtype=bool)
@@ -148,11 +149,15 @@ class NetworkFitter:
             sheet=trained.sheet,
         )
 
-    def run(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Outputs:
+    def run(
+        self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: Stage | Sentence
+    ) -> Outputs:
         """The model file's outputs on photos; each photo goes through the whole file, equal ones once."""
         return self._run(fitted.model, paths, content_hashes, stage)
 
-    def _run(self, model: bytes, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Outputs:
+    def _run(
+        self, model: bytes, paths: Sequence[Path], content_hashes: Sequence[str], stage: Stage | Sentence
+    ) -> Outputs:
         places = dict(zip(content_hashes, paths, strict=True))
         probabilities, embeddings = self._infer(model, list(places.values()), ["probabilities", "embedding"], stage)
         order = {key: row for row, key in enumerate(places)}
@@ -181,7 +186,7 @@ class NetworkFitter:
         return claims_of(drawn, right, len(truth))
 
     def _infer(
-        self, model: bytes, paths: Sequence[Path], outputs: Sequence[str], stage: str
+        self, model: bytes, paths: Sequence[Path], outputs: Sequence[str], stage: Stage | Sentence
     ) -> list[NDArray[np.float32]]:
         rows: list[tuple[NDArray[np.float32], ...]] = []
         computed = infer(Runtime(model), self._training.preprocessing, list(paths), list(outputs), self._tools.map)

@@ -13,11 +13,13 @@ from certero.probe.export import attach_head, count_parameters, head_alone
 from certero.probe.features import Embedder
 from certero.probe.probe import weigh_classes
 from certero.records.metrics import Export
+from certero.records.stages import Stage
 from certero.runs.seal import Development
 from certero.runs.versions import versions
 from certero.runtime.card import Card, Fingerprints
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
+from certero.sentences import Sentence
 from certero.stages.calibrate import fit_temperature_of, without_tables
 from certero.stages.embedder import embed_photos, in_full
 from certero.stages.estimate.plan import Estimate
@@ -63,7 +65,9 @@ class ProbeFitter:
         """Fits the probe on train and val photos, calibrates it, and writes the model file."""
         return self._package(self._train(part, classes), part, classes)
 
-    def run(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Outputs:
+    def run(
+        self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: Stage | Sentence
+    ) -> Outputs:
         """The model file's outputs on photos, see `run_model`."""
         assert fitted.head_onnx is not None
         return run_model(

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from certero.config.settings import TrainSettings
 from certero.machine.libraries import require_library
+from certero.records.stages import Stage
+from certero.sentences import Sentence
 from certero.stages.embedder import loading_embedder
 from certero.stages.estimate.plan import Estimate
 from certero.stages.fit_probe import ProbeFitter
@@ -43,7 +45,9 @@ class Fitter(Protocol):
         """A model file fitted and calibrated on development photos."""
         ...
 
-    def run(self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: str) -> Outputs:
+    def run(
+        self, fitted: Fitted, paths: Sequence[Path], content_hashes: Sequence[str], stage: Stage | Sentence
+    ) -> Outputs:
         """The model file's outputs on photos."""
         ...
 

@@ -99,7 +99,7 @@ def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Pho
             "DATA must hold readable photos; none of %(height)s can be read (first: %(path)s: %(problem)s).",
             height=table.height,
             path=first["path"],
-            problem=first["problem"],
+            problem=kept.problem(first["problem"]),
         )
     return kept
 

@@ -24,11 +24,11 @@ from certero.machine.files import read_file
 from certero.photos.first_look import Identity, Seen, identify, look_at
 from certero.records.photos import USED, PhotoFacts
 from certero.records.protocols import Map, Progress, no_progress
-from certero.sentences import Sentence, sentence
+from certero.sentences import Sentence, from_json, sentence, to_json
 from certero.stages.tools import Tools, map_several, open_tools
 
 # Part of the cache's keys: raise it when a fingerprint or the verdict on a damaged file changes.
-_FACTS_VERSION = 4
+_FACTS_VERSION = 5
 
 
 _COMMIT_EVERY = 256
@@ -205,6 +205,7 @@ _FACT_NAMES = tuple(field.name for field in dataclasses.fields(PhotoFacts))
 def _to_blob(facts: PhotoFacts) -> bytes:
     # Not `dataclasses.asdict`, which copies deeply: it takes three times as long as the rest.
     data = {name: getattr(facts, name) for name in _FACT_NAMES}
+    data["problem"] = None if facts.problem is None else to_json(facts.problem)
     data["descriptor"] = facts.descriptor.hex() if facts.descriptor is not None else None
     data["captured_at"] = facts.captured_at.isoformat() if facts.captured_at is not None else None
     return json.dumps(data).encode()
@@ -214,6 +215,7 @@ def _from_blob(blob: bytes, content: str) -> PhotoFacts | None:
     """The facts of a file of this content; None for anything else."""
     try:
         data = json.loads(blob)
+        data["problem"] = None if data["problem"] is None else from_json(data["problem"])
         data["descriptor"] = bytes.fromhex(data["descriptor"]) if data["descriptor"] is not None else None
         data["captured_at"] = datetime.fromisoformat(data["captured_at"]) if data["captured_at"] is not None else None
         facts = PhotoFacts(**data)

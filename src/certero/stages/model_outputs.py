@@ -12,8 +12,10 @@ import numpy as np
 from certero.errors import PhotoError
 from certero.probe.features import RememberedFeatures
 from certero.records.preprocessing import Preprocessing
+from certero.records.stages import Stage
 from certero.runtime.inference import answered, infer
 from certero.runtime.network import Network
+from certero.sentences import Sentence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +49,7 @@ def run_model(
     content_hashes: Sequence[str],
     preprocessing: Preprocessing,
     tools: Tools,
-    stage: str,
+    stage: Stage | Sentence,
 ) -> Outputs:
     """Runs a model file on photos, each photo through the whole file unless its embedding is remembered.
 

@@ -24,6 +24,7 @@ from certero.probe.probe import check_class_weights
 from certero.records.photo_counts import Described
 from certero.runs.seal import Catalogue, Development, SealedTest, seal, seal_folds
 from certero.runs.stored import read_table
+from certero.sentences import Sentence
 from certero.stages.describe import describe_photos
 from certero.stages.look import find_copies, look_at_photos
 from certero.stages.tools import Tools
@@ -56,7 +57,7 @@ class SplitPhotos:
     copies: list[tuple[int, int]]
     evaluation: Evaluation
     folds: int
-    reason: str | None
+    reason: Sentence | None
     given_val: bool
 
 
@@ -91,7 +92,7 @@ class Prepared:
     folds: int
     reason: str | None
     given_val: bool
-    notes: tuple[str, ...]
+    notes: tuple[Sentence, ...]
 
     @property
     def cv(self) -> Json | None:

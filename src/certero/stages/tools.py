@@ -14,6 +14,7 @@ from certero.engine.processes import Processes
 from certero.engine.threads import Threads
 from certero.machine.cache import CACHES, BlobCache
 from certero.records.protocols import Map, Progress, no_progress
+from certero.records.stages import Stage
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,7 +45,7 @@ class Tools:
     _running: threading.local = field(default_factory=threading.local)
 
     @contextlib.contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
+    def timed(self, stage: Stage) -> Iterator[None]:
         """Adds the block's wall time to the stage; within another one of this thread it is a part of that."""
         if vars(self._running):
             yield

@@ -6,7 +6,7 @@ import os
 from importlib import resources
 from pathlib import Path
 
-from certero.errors import ConfigError, OutputError
+from certero.errors import ConfigError, OutputError, reason_of
 from certero.sentences import Message, message, sentence
 
 SHELLS = ("bash", "zsh", "fish")
@@ -64,7 +64,7 @@ def install(shell: str | None) -> list[Message]:
             "%(flag)s must write %(file)s; %(strerror)s. Use --show-completion and put it where your shell looks.",
             flag=flag,
             file=file,
-            strerror=error.strerror,
+            strerror=reason_of(error),
         ) from error
     write_whole(file, text.encode())
     values = {"file": file, "folder": file.parent}

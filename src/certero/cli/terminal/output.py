@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from certero.errors import OutputError
+from certero.errors import OutputError, reason_of
 from certero.sentences import message
 
 STDOUT = "-"
@@ -239,7 +239,7 @@ def _send(text: str, encoding: str | None) -> None:
     except OSError as error:
         silence()
         raise OutputError(
-            "standard output must be writable; %(strerror)s. Free the disk.", strerror=error.strerror
+            "standard output must be writable; %(strerror)s. Free the disk.", strerror=reason_of(error)
         ) from error
 
 

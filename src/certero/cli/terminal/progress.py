@@ -6,15 +6,17 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from certero.amounts import duration
 from certero.cli.terminal import signals
 from certero.cli.terminal.output import tell, visible
 from certero.language import _, translate
-from certero.records.protocols import Progress, no_progress
-from certero.sentences import Message, message
+from certero.records.protocols import Progress
+from certero.records.stages import STAGES, Stage
+from certero.sentences import Sentence
 
 if TYPE_CHECKING:
     from rich.progress import Task, TaskID
@@ -22,56 +24,52 @@ if TYPE_CHECKING:
 
 _SECONDS_A_LINE = 5.0
 
-#: Marked for the catalogue: stages report under these names.
-STAGES = (
-    message("render"),
-    message("scan"),
-    message("look closer"),
-    message("separate"),
-    message("near copies"),
-    message("labels"),
-    message("network"),
-    message("features"),
-    message("fit"),
-    message("calibrate"),
-    message("export"),
-    message("evaluate"),
-    message("predict"),
-    message("random split"),
-)
+# What a bar or a line is given: in the reader's language already.
+_Shown = Callable[[str, int, int, str], None]
+
+
+def _nothing(_stage: str, _done: int, _total: int, _detail: str) -> None:
+    """What `--quiet` shows."""
 
 
 @contextlib.contextmanager
 def show_progress(quiet: bool = False) -> Iterator[Progress]:
     """Yields the function that stages report to; it also ends the command if a signal to stop was swallowed."""
     with contextlib.ExitStack() as stack:
-        shown: Progress
+        shown: _Shown
         if quiet:
-            shown = no_progress
+            shown = _nothing
         # A terminal that cannot move its cursor (an editor's, a serial line's) would get each picture of a bar anew.
         elif sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
             shown = stack.enter_context(_bars())
         else:
             shown = _Lines()
 
-        def report(stage: str, done: int, total: int, detail: str = "", /) -> None:
+        def report(stage: Stage | Sentence, done: int, total: int, detail: Sentence | None = None, /) -> None:
             signals.check()
-            shown(translate(stage) if isinstance(stage, Message) else _(stage), done, total, visible(detail))
+            said = translate(stage if isinstance(stage, Sentence) else STAGES[stage])
+            shown(said, done, total, visible(translate(detail)) if detail else "")
 
         yield report
 
 
 @contextlib.contextmanager
-def _bars() -> Iterator[Progress]:
+def _bars() -> Iterator[_Shown]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn
     from rich.progress import Progress as Bars
     from rich.text import Text
 
+    reader = copy_context()
+
     class Times(ProgressColumn):
         """The time left while a stage runs, and what it took in the end."""
 
         def render(self, task: Task) -> Text:
+            # Bars are drawn from a thread of their own, which begins in English.
+            return reader.copy().run(self._words, task)
+
+        def _words(self, task: Task) -> Text:
             if task.finished:
                 return Text(_("took {time}").format(time=duration(task.finished_time or 0)))
             left = task.time_remaining
@@ -85,7 +83,7 @@ def _bars() -> Iterator[Progress]:
         tasks: dict[str, TaskID] = {}
         reached: dict[str, int] = {}
 
-        def report(stage: str, done: int, total: int, detail: str = "", /) -> None:
+        def report(stage: str, done: int, total: int, detail: str) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total, detail=detail)
             elif done < reached[stage]:
@@ -106,7 +104,7 @@ class _Lines:
         self._first = 0
         self._ended: set[str] = set()
 
-    def __call__(self, stage: str, done: int, total: int, detail: str = "", /) -> None:
+    def __call__(self, stage: str, done: int, total: int, detail: str) -> None:
         now = time.monotonic()
         if stage != self._stage:
             self._stage, self._started, self._spoke, self._first = stage, now, now, done
@@ -122,7 +120,7 @@ class _Lines:
             # What was there at the start (photos remembered) took no time, and says nothing of the rest.
             fresh = done - self._first
             words = detail or _("%(done)d of %(total)d") % {"done": done, "total": total}
-            text = "%(stage)s: %(words)s"
+            text = _("%(stage)s: %(words)s")
             left = ""
             if fresh > 0:
                 text = _("%(stage)s: %(words)s, about %(left)s left")

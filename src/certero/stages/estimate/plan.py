@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from certero.interchange import Json
+from certero.sentences import Sentence
 from certero.stages.prepare import Prepared
 
 _ROW_BYTES = 400
@@ -75,7 +76,7 @@ class Plan:
     memory_free_bytes: int | None
     disk: Json
     versions: Json
-    notes: list[str]
+    notes: list[Sentence]
 
     def to_json(self) -> Json:
         """The contents of `certero train --dry-run --json`."""
