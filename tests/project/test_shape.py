@@ -21,7 +21,7 @@ PUBLIC = {
 }
 #: Functions that are longer or take more, each with its reason.
 LARGE = {
-    "stats/scores.py score": "the formulas of a table of scores, one after the other",
+    "stats/scores.py score": "the table of all figures, a line each; half of its lines say what they are",
 }
 #: Folders of tests that test no room: what the tests share, and the project itself.
 BESIDE = {"examples", "project"}
@@ -64,10 +64,7 @@ def test_every_room_has_one_line_on_the_map_and_no_other_is_there() -> None:
 @pytest.mark.parametrize("folder", [SOURCE, TESTS], ids=["src", "tests"])
 def test_no_module_has_more_lines_than_can_be_read_at_once(folder: Path) -> None:
     lines = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in _modules(folder)}
-    assert {path: count for path, count in lines.items() if count > MOST_LINES} in (
-        {},
-        {"src/certero/pipelines/compare.py": 510},
-    )
+    assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
 
 
 def test_functions_fit_on_a_screen_but_for_those_that_are_named_with_their_reason() -> None:
@@ -77,7 +74,7 @@ def test_functions_fit_on_a_screen_but_for_those_that_are_named_with_their_reaso
         for name, node in _functions(module)
         if _lines(node) > MOST_LINES_OF_A_FUNCTION or _parameters(node) > MOST_PARAMETERS
     }
-    assert large - PUBLIC - set(LARGE) == set(), "shorten it, or name it with its reason"
+    assert large - PUBLIC == set(LARGE), "shorten it, or name it with its reason; take off what is small again"
     assert len(LARGE) <= 8
 
 
