@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 #: Each verb is the function `command` of the module of its name. The help needs no import of any of them.
 VERBS = {
-    "demo": message("A first look in a minute: draw a small barn, train on its photos and report."),
-    "audit": message("Find copies, leaks, wrong labels and unusable photos before training."),
-    "train": message("Train a classifier on labelled photos, measure it once on held-out photos, and report."),
-    "evaluate": message("Measure a model on other labelled photos, and say how many of them it was trained on."),
-    "compare": message("Compare models on the same photos, photo by photo: is one better, and at what cost."),
-    "value": message("Say what a model is worth: savings, payback, the threshold that earns most."),
+    "demo": message("A first look in a minute: a drawn barn, a model, a report."),
+    "audit": message("Find copies, leaks, wrong labels and unusable photos."),
+    "train": message("Train a classifier, measure it once on held-out photos, report."),
+    "evaluate": message("Measure a model on other photos, and count those it was trained on."),
+    "compare": message("Compare models photo by photo: is one better, and at what cost."),
+    "value": message("Say what a model is worth: savings, payback, best threshold."),
     "predict": message("Label photos: a table, CSV, JSON or JSON Lines."),
     "doctor": message("Look at this machine and installation, and say what to do."),
-    "cache": message("Show what is remembered of your photos, or make room on the disk."),
+    "cache": message("Show what is remembered of your photos, or free disk space."),
 }
 _INSTALL, _SHOW = "--install-completion", "--show-completion"
 
@@ -175,14 +175,14 @@ def _help() -> str:
     lines = [
         _("Usage:") + " certero VERB DATA|MODEL " + _("[options]"),
         "",
-        _("Labelled photos into an image classifier whose accuracy can be trusted."),
+        _("Labelled photos into a classifier whose accuracy can be trusted."),
         "",
         verbs,
         "",
         "  certero VERB --help             " + _("what a verb takes"),
         "  certero --version",
-        "  certero --install-completion    " + _("let bash, zsh or fish complete words of certero"),
+        "  certero --install-completion    " + _("complete words in bash, zsh or fish"),
         "",
-        _("Start with: certero demo, then certero train FOLDER (one folder of photos a class)."),
+        _("Start with: certero demo, then certero train FOLDER (one folder a class)."),
     ]
     return "\n".join(lines)

@@ -56,6 +56,12 @@ def test_the_panels_of_train_are_those_that_a_reader_looks_for(capsys: pytest.Ca
         assert f"  {option} " in below
 
 
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_the_list_of_verbs_fits_in_80_columns(language: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help", "--lang", language]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("verb", [*VERBS, ""])
 def test_no_english_is_left_in_the_spanish_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     english = " ".join(_help(verb, capsys, "--lang", "en").split()) if verb else ""
