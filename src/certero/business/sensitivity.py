@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from certero.business.case import Case, PerError, gain_of_asking
-from certero.business.worth import Answers, gain_columns, net_of, payback, return_of
+from certero.business.worth import Decisions, gain_columns, net_of, payback, return_of
 from certero.interchange import Json
 from certero.stats import resampling
 
@@ -32,12 +32,12 @@ _NUMBERS = (
 )
 
 
-def analyse(case: Case, answers: Answers, figures: Json) -> list[Json]:
+def analyse(case: Case, decisions: Decisions, figures: Json) -> list[Json]:
     """One row for each assumption, the one that moves the payback most first.
 
     Args:
         case: the case.
-        answers: the accepted answers.
+        decisions: which predictions are accepted.
         figures: of `measure` for them.
 
     Returns:
@@ -45,10 +45,10 @@ def analyse(case: Case, answers: Answers, figures: Json) -> list[Json]:
         interval), `payback_low`, `payback_high`, `return_low`, `return_high` (there), and `flips_at`: where the return
         at the horizon becomes 0, null where no value of it does. Costs of errors by class move together, by a factor.
     """
-    weights = resampling.row_weights(answers.outcomes, answers.shares)
+    weights = resampling.row_weights(decisions.outcomes, decisions.shares)
 
     def gain(changed: Case) -> float:
-        return float(weights @ gain_columns(changed, answers)[1])
+        return float(weights @ gain_columns(changed, decisions)[1])
 
     rows: list[Json | None] = []
     for name in _NUMBERS:
@@ -59,7 +59,7 @@ def analyse(case: Case, answers: Answers, figures: Json) -> list[Json]:
             rows.append(_row(case, gain, name, cost, _setting(name)))
         else:
             rows.append(_row(case, gain, f"{name}_factor", 1.0, _scaling(name, cost)))
-    rows.append(_accuracy_row(case, answers, weights, figures))
+    rows.append(_accuracy_row(case, decisions, weights, figures))
     return sorted((row for row in rows if row is not None), key=_swing, reverse=True)
 
 
@@ -86,15 +86,15 @@ def _row(case: Case, gain: Callable[[Case], float], name: str, value: float, cha
     return _as_row(name, value, low, high, at, flips)
 
 
-def _accuracy_row(case: Case, answers: Answers, weights: NDArray[np.float64], figures: Json) -> Json | None:
+def _accuracy_row(case: Case, decisions: Decisions, weights: NDArray[np.float64], figures: Json) -> Json | None:
     """The accuracy of accepted predictions over its interval, with the mix of errors unchanged."""
     measured = figures["accuracy"]
-    accepted, right = float(weights @ answers.accepted), float(weights @ answers.right)
+    accepted, right = float(weights @ decisions.accepted), float(weights @ decisions.right)
     if measured["value"] is None or not 0 < right < accepted:
         return None
-    money = gain_columns(case, answers)[1]
-    of_right = float(weights @ (money * answers.right)) / right
-    of_wrong = float(weights @ (money * (answers.accepted & ~answers.right))) / (accepted - right)
+    money = gain_columns(case, decisions)[1]
+    of_right = float(weights @ (money * decisions.right)) / right
+    of_wrong = float(weights @ (money * (decisions.accepted & ~decisions.right))) / (accepted - right)
     ask = gain_of_asking(case)[1]
 
     def at(accuracy: float) -> tuple[float | None, float]:

@@ -36,8 +36,8 @@ def best_thresholds_per_class(
 ) -> tuple[dict[str, float], float]:
     """The most profitable threshold of each predicted class, and the gain of all of them together.
 
-    The sum to be made large falls apart by predicted class, so each is chosen by itself. A class that was never
-    predicted takes the one for all.
+    The gain is a sum over predicted classes, so each threshold is chosen by itself. A class that was never predicted
+    takes the common one.
     """
     common, _gain = best_threshold(case, outcomes, shares)
     chosen = {}
@@ -98,10 +98,10 @@ def curve(case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None, ta
     thresholds = [_below_rank(distinct, rank) for rank in ranks]
     ruled = [accept(outcomes, threshold, shares) for threshold in thresholds]
     weights = resampling.row_weights(outcomes, shares)
-    gained, _values = measured(outcomes, shares, [gain_figures(case, answers)[1] for answers in ruled], tails)
+    gained, _values = measured(outcomes, shares, [gain_figures(case, decisions)[1] for decisions in ruled], tails)
     rows = []
-    for threshold, answers, gain in zip(thresholds, ruled, gained, strict=True):
-        answered, right = float(weights @ answers.accepted), float(weights @ answers.right)
+    for threshold, decisions, gain in zip(thresholds, ruled, gained, strict=True):
+        answered, right = float(weights @ decisions.accepted), float(weights @ decisions.right)
         rows.append(
             {
                 "threshold": threshold,

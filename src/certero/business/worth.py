@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class Decisions:
     """Outcomes, and which of them the rule accepts.
 
     Args:
@@ -41,30 +41,30 @@ class Answers:
         return right
 
 
-def gain_columns(case: Case, answers: Answers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def gain_columns(case: Case, decisions: Decisions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Gain of each row: minutes and money, float64 [n] each."""
-    rows = answers.outcomes
+    rows = decisions.outcomes
     ask_minutes, ask_money = gain_of_asking(case)
     minutes_of, money_of = gains(case, rows.classes)
     place = (rows.truth, np.maximum(rows.predicted, 0))
     return (
-        np.where(answers.accepted, minutes_of[place], ask_minutes),
-        np.where(answers.accepted, money_of[place], ask_money),
+        np.where(decisions.accepted, minutes_of[place], ask_minutes),
+        np.where(decisions.accepted, money_of[place], ask_money),
     )
 
 
 def accept(
     outcomes: Outcomes, threshold: float | dict[str, float] | None, shares: NDArray[np.float64] | None
-) -> Answers:
+) -> Decisions:
     """Predictions whose probability reaches the threshold (that of the predicted class, if each class has its own)."""
     named = outcomes.predicted != NO_LABEL
     if threshold is None or outcomes.counted:
-        return Answers(outcomes, shares, named)
+        return Decisions(outcomes, shares, named)
     if isinstance(threshold, dict):
         least = np.array([threshold.get(name, 0.0) for name in outcomes.classes])[np.maximum(outcomes.predicted, 0)]
     else:
         least = np.full(len(named), threshold)
-    return Answers(outcomes, shares, named & (outcomes.confidence >= least))
+    return Decisions(outcomes, shares, named & (outcomes.confidence >= least))
 
 
 def annuity(case: Case, months: float) -> float:
@@ -113,21 +113,21 @@ def needed_gain(case: Case, *, by_horizon: bool) -> float:
     return money / case.volume_per_month
 
 
-def measure(case: Case, answers: Answers, tails: list[float] | None = None) -> Json:
+def measure(case: Case, decisions: Decisions, tails: list[float] | None = None) -> Json:
     """Every figure of the case under this rule; all are quantities except the two probabilities.
 
     Money a month is gross, net is after running costs. Payback's ends are null where the month's net may be 0 or
     less, and `probability_never` is the share of resamples in which it is.
     """
     tails = tails or resampling.tails()
-    rows = answers.outcomes
-    _minutes, money = gain_columns(case, answers)
-    right, accepted = answers.right.astype(float), answers.accepted.astype(float)
+    rows = decisions.outcomes
+    _minutes, money = gain_columns(case, decisions)
+    right, accepted = decisions.right.astype(float), decisions.accepted.astype(float)
     found, values = measured(
         rows,
-        answers.shares,
+        decisions.shares,
         [
-            *gain_figures(case, answers),
+            *gain_figures(case, decisions),
             Figure(right, None, 0, 1),
             Figure(right, accepted, 0, 1),
             Figure(accepted - right, None, 0, 1),
@@ -146,7 +146,7 @@ def measure(case: Case, answers: Answers, tails: list[float] | None = None) -> J
             never = float(np.mean(net_drawn <= 0))
             not_by_horizon = float(np.mean(net_drawn * annuity(case, case.horizon_months) < case.development_cost))
     table = np.stack([right, accepted, right * money, (accepted - right) * money], axis=1)
-    bars = _break_even(case, answers, table, tails)
+    bars = _break_even(case, decisions, table, tails)
     return {
         "gain_per_item_minutes": gain_minutes.to_json(),
         "gain_per_item_money": gain_money.to_json(),
@@ -168,12 +168,12 @@ def measure(case: Case, answers: Answers, tails: list[float] | None = None) -> J
     }
 
 
-def gain_figures(case: Case, answers: Answers) -> list[Figure]:
+def gain_figures(case: Case, decisions: Decisions) -> list[Figure]:
     """Minutes and money gained per item, between the gains of the worst and of the best prediction."""
-    columns = gain_columns(case, answers)
+    columns = gain_columns(case, decisions)
     found = []
     for column, of_answers, of_asking in zip(
-        columns, gains(case, answers.outcomes.classes), gain_of_asking(case), strict=True
+        columns, gains(case, decisions.outcomes.classes), gain_of_asking(case), strict=True
     ):
         found.append(
             Figure(column, None, min(float(of_answers.min()), of_asking), max(float(of_answers.max()), of_asking))
@@ -196,20 +196,20 @@ def _ratio_to_cost(worth: Quantity, case: Case) -> Quantity:
     return resampling.transformed(worth, lambda value: value / case.development_cost)
 
 
-def _break_even(case: Case, answers: Answers, columns: NDArray[np.float64], tails: list[float]) -> list[Quantity]:
+def _break_even(case: Case, decisions: Decisions, columns: NDArray[np.float64], tails: list[float]) -> list[Quantity]:
     """The accuracy of accepted predictions at which an item gains just enough, with the mix of errors unchanged.
 
-    To carry the running costs, and to pay back by the horizon. 0 where even wrong answers gain enough, undefined
-    where no accuracy does. What right and wrong answers gain enters through ratios, so the interval is that of
+    To carry the running costs, and to pay back by the horizon. 0 if even wrong predictions gain enough, undefined
+    if no accuracy does. The gains of right and wrong predictions enter as ratios, so the interval is that of
     percentiles.
 
     Args:
         case: the case.
-        answers: n rows.
+        decisions: n rows.
         columns: right, accepted, money of right, money of wrong, float64 [n, 4].
         tails: from `resampling.tails`.
     """
-    rows = answers.outcomes
+    rows = decisions.outcomes
     _minutes, ask = gain_of_asking(case)
     right_gain, wrong_gain = _plain_gains(case)
 
@@ -223,9 +223,9 @@ def _break_even(case: Case, answers: Answers, columns: NDArray[np.float64], tail
         accuracy = np.where(of_right > of_wrong, np.maximum(accuracy, 0.0), np.nan)
         return np.where(accuracy <= 1, accuracy, np.nan)
 
-    point = resampling.row_weights(rows, answers.shares) @ columns
-    drawn = resampling.replicate(rows, answers.shares, columns)
-    degrees = resampling.degrees_of_freedom(rows, answers.shares, columns[:, 0])
+    point = resampling.row_weights(rows, decisions.shares) @ columns
+    drawn = resampling.replicate(rows, decisions.shares, columns)
+    degrees = resampling.degrees_of_freedom(rows, decisions.shares, columns[:, 0])
     tail, method = tails[min(degrees, len(tails)) - 1], "grouped_bootstrap" if rows.grouped else "bootstrap"
     bars = []
     for wanted in (needed_gain(case, by_horizon=False), needed_gain(case, by_horizon=True)):
@@ -264,7 +264,7 @@ def cash(case: Case, figures: Json) -> list[Json]:
     return [{"month": month, **{end: at(net[end], month) for end in ("value", "low", "high")}} for month in months]
 
 
-def compare(case: Case, first: Answers, other: Answers, tails: list[float]) -> Json:
+def compare(case: Case, first: Decisions, other: Decisions, tails: list[float]) -> Json:
     """Another model compared with the first on the same photos: differences, and a verdict by their interval."""
     differences = []
     for ours, theirs in zip(gain_figures(case, first), gain_figures(case, other), strict=True):

@@ -25,7 +25,7 @@ from certero.records.protocols import Progress, no_progress
 from certero.report.comparison import write_comparison
 from certero.runs.openings import check_log, open_test_set
 from certero.runs.stored import find_common, note_common, read_run
-from certero.runtime.inference import Photo, answered
+from certero.runtime.inference import Photo, require_all
 from certero.sentences import Sentence, sentence, sentences
 from certero.stages.contenders import Contender, open_contenders
 from certero.stages.describe import describe_photos, describe_units
@@ -292,7 +292,7 @@ def _answer(
     for contender in contenders:
         names: list[str] = []
         embeddings: list[NDArray[np.float32]] = []
-        for probabilities, *rest in answered(table["path"], contender.answer(files, tools.map)):
+        for probabilities, *rest in require_all(table["path"], contender.answer(files, tools.map)):
             names.append(contender.classes[int(probabilities.argmax())])
             embeddings += rest
             tools.progress("evaluate", len(found) * len(files) + len(names), total)

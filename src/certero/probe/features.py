@@ -23,7 +23,7 @@ from certero.probe.backbones import Backbone
 from certero.probe.backend import Backend
 from certero.records.preprocessing import Preprocessing
 from certero.records.protocols import Map, Progress, no_progress
-from certero.runtime.inference import answered, infer
+from certero.runtime.inference import infer, require_all
 from certero.runtime.network import Network
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Embedder:
             yield from self.in_torch(files, map)
         elif files:
             computed = infer(Network(self.onnx), self.preprocessing, files, ["embedding"], map)
-            for (embedding,) in answered(files, computed):
+            for (embedding,) in require_all(files, computed):
                 yield np.asarray(embedding, np.float32)
 
 

@@ -1,4 +1,4 @@
-"""The network of a model file, whose answers are looked at before anybody believes them."""
+"""The network of a model file, whose outputs are checked before they are used."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class CheckedNetwork:
         """
         if missing := [name for name in outputs if name not in self.outputs]:
             self._refuse(f"have an output {missing[0]}", f"the outputs {', '.join(self.outputs)}"[:200])
-        answers = self._network.run(rows, outputs)
-        for name, answer in zip(outputs, answers, strict=True):
-            self._check(name, answer, len(rows))
-        return answers
+        found = self._network.run(rows, outputs)
+        for name, values in zip(outputs, found, strict=True):
+            self._check(name, values, len(rows))
+        return found
 
     def _check(self, name: str, answer: Any, photos: int) -> None:
         shape: tuple[int, ...] = getattr(answer, "shape", ())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Photo = Path | bytes | np.ndarray | Any  # also a PIL image, which only `pixels` knows
-Answer = tuple["NDArray[Any]", ...] | PhotoError
+Outputs = tuple["NDArray[Any]", ...] | PhotoError
 
 
 class Runs(Protocol):
@@ -37,7 +37,7 @@ def infer(
     photos: Sequence[Photo],
     outputs: Sequence[str],
     map: Map,
-) -> Iterator[Answer]:
+) -> Iterator[Outputs]:
     """Yields for each photo, in order, one row of each output, or the PhotoError that says why there is none.
 
     Args:
@@ -47,39 +47,39 @@ def infer(
         map: ordered parallel map.
     """
 
-    def run(batch: Sequence[Photo]) -> list[Answer]:
+    def run(batch: Sequence[Photo]) -> list[Outputs]:
         images: list[NDArray[np.uint8]] = []
-        answers: list[Answer | None] = []
+        found: list[Outputs | None] = []
         for photo in batch:
             try:
                 images.append(_prepare(photo, preprocessing))
-                answers.append(None)
+                found.append(None)
             except PhotoError as error:
-                answers.append(error)
+                found.append(error)
         rows = iter(zip(*network.run(np.stack(images), outputs), strict=True) if images else ())
-        return [tuple(next(rows)) if answer is None else answer for answer in answers]
+        return [tuple(next(rows)) if error is None else error for error in found]
 
     size = network.batch_size
     batches = [photos[start : start + size] for start in range(0, len(photos), size)]
-    function: Callable[[Sequence[Photo]], list[Answer]] = run
-    for answers in map(function, batches):
-        yield from answers
+    function: Callable[[Sequence[Photo]], list[Outputs]] = run
+    for found in map(function, batches):
+        yield from found
 
 
-def answered(names: Iterable[object], answers: Iterable[Answer]) -> Iterator[tuple[NDArray[Any], ...]]:
-    """Yields the answers of `infer` on photos that were scanned before, of which every one must still be readable.
+def require_all(names: Iterable[object], outputs: Iterable[Outputs]) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Yields the outputs of `infer` for photos that were scanned before, each of which must still be readable.
 
     Args:
         names: of the photos, for the message.
-        answers: of the same photos.
+        outputs: of the same photos.
 
     Raises:
         PhotoError: at the first photo that cannot be read any more.
     """
-    for name, answer in zip(names, answers, strict=True):
-        if isinstance(answer, PhotoError):
-            raise changed_since(name, answer)
-        yield answer
+    for name, row in zip(names, outputs, strict=True):
+        if isinstance(row, PhotoError):
+            raise changed_since(name, row)
+        yield row
 
 
 def _prepare(photo: Photo, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -91,7 +91,7 @@ def _prepare(photo: Photo, preprocessing: Preprocessing) -> NDArray[np.uint8]:
         except OSError as error:
             raise PhotoError(reason_of(error)) from error
     if pixels.is_picture(photo):
-        data = pixels.file_of(photo)  # as long as it is its file, its answer is that of the file, to the bit
+        data = pixels.file_of(photo)  # while it is its file, its outputs are those of the file, to the bit
         if data is None:
             return pixels.fit(pixels.from_picture(photo), preprocessing)
         photo = data

@@ -16,7 +16,7 @@ from certero.errors import DataError, PhotoError
 from certero.records.prediction import Prediction
 from certero.records.protocols import Map, Progress, no_progress
 from certero.runtime.checked import CheckedNetwork
-from certero.runtime.inference import Answer, Photo, infer
+from certero.runtime.inference import Outputs, Photo, infer
 from certero.runtime.inputs import name_of, several, to_source
 from certero.runtime.model_file import read_model
 
@@ -122,7 +122,7 @@ class Predictor:
         for answer in self.answers(photos, ["probabilities"]):
             yield answer if isinstance(answer, PhotoError) else answer[0]
 
-    def answers(self, photos: Sequence[Photo], outputs: Sequence[str]) -> Iterator[Answer]:
+    def answers(self, photos: Sequence[Photo], outputs: Sequence[str]) -> Iterator[Outputs]:
         """Yields one row of each of these outputs of the network a photo, or why there is none; see `infer`."""
         return infer(self.network, self.card.preprocessing, photos, outputs, self._map)
 

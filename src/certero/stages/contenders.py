@@ -18,7 +18,7 @@ from certero.runs.stored import read_metrics
 from certero.runtime.card import Fingerprints
 from certero.runtime.checked import CheckedNetwork
 from certero.runtime.foreign import ForeignClassifier
-from certero.runtime.inference import Answer, Photo, Runs, infer
+from certero.runtime.inference import Outputs, Photo, Runs, infer
 from certero.runtime.model_file import is_foreign, read_model, take_stock
 from certero.stats.intervals import spread
 
@@ -57,7 +57,7 @@ class Contender:
     facts: Json
     threshold: float | dict[str, float] | None
 
-    def answer(self, photos: Sequence[Photo], map: Map) -> Iterator[Answer]:
+    def answer(self, photos: Sequence[Photo], map: Map) -> Iterator[Outputs]:
         """Yields the outputs' rows of each photo, or why there are none."""
         return infer(self.network, self.preprocessing, photos, self.outputs, map)
 

@@ -23,7 +23,7 @@ from certero.records.stages import Stage
 from certero.records.training import Epoch, Training
 from certero.runs.versions import versions
 from certero.runtime.card import Card, Fingerprints
-from certero.runtime.inference import answered, infer
+from certero.runtime.inference import infer, require_all
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
 from certero.sentences import Sentence, stored
@@ -190,7 +190,7 @@ class NetworkFitter:
     ) -> list[NDArray[np.float32]]:
         rows: list[tuple[NDArray[np.float32], ...]] = []
         computed = infer(Runtime(model), self._training.preprocessing, list(paths), list(outputs), self._tools.map)
-        for row in answered(paths, computed):
+        for row in require_all(paths, computed):
             rows.append(row)
             self._tools.progress(stage, len(rows), len(paths))
         return [np.stack([row[number] for row in rows]).astype(np.float32) for number in range(len(outputs))]

@@ -17,7 +17,7 @@ from certero.errors import ConfigError, DataError
 from certero.names import find_class
 from certero.photos.listing import printable, typed
 from certero.runtime.card import Card
-from certero.runtime.inference import answered
+from certero.runtime.inference import require_all
 from certero.runtime.predictor import Predictor
 from certero.sentences import sentence, sentences
 from certero.stages.tools import Tools
@@ -111,7 +111,7 @@ def answer_photos(
     used = photos.used()
     rows: list[tuple[NDArray[np.float32], ...]] = []
     answers = predictor.answers(photos.paths(used), ["probabilities", "embedding"])
-    for row in answered(used["path"], answers):
+    for row in require_all(used["path"], answers):
         rows.append(row)
         tools.progress("evaluate", len(rows), used.height)
     return np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])

@@ -13,7 +13,7 @@ from certero.errors import PhotoError
 from certero.probe.features import RememberedFeatures
 from certero.records.preprocessing import Preprocessing
 from certero.records.stages import Stage
-from certero.runtime.inference import answered, infer
+from certero.runtime.inference import infer, require_all
 from certero.runtime.network import Network
 from certero.sentences import Sentence
 
@@ -76,7 +76,7 @@ def run_model(
     files = list(missing.values())
     done = len(photos) - len(files)
     computed = infer(network, preprocessing, files, ["probabilities", "embedding"], tools.map)
-    for key, (probabilities, embedding) in zip(missing, answered(files, computed), strict=True):
+    for key, (probabilities, embedding) in zip(missing, require_all(files, computed), strict=True):
         rows[key] = (probabilities, embedding)
         remembered.put(key, embedding)
         done += 1
