@@ -120,6 +120,7 @@ def brute_force(case: Any, rows: Outcomes, shares: Any, rule: Mapping[str, float
     return float(figures["gain_per_item_money"]["value"])
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), cost=st.floats(0, 8), ask=st.floats(0, 0.5), weighted=st.booleans())
 def test_the_best_threshold_is_that_of_an_enumeration(seed: int, cost: float, ask: float, weighted: bool) -> None:

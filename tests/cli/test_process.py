@@ -100,6 +100,7 @@ def test_after_an_interruption_the_same_command_works(few: Path, tmp_path: Path)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["few-1"]
 
 
+@pytest.mark.slow
 @warm
 @pytest.mark.parametrize("named", [True, False], ids=["--output", "default name"])
 def test_two_runs_at_once_never_mix(few: Path, tmp_path: Path, named: bool) -> None:

@@ -138,6 +138,7 @@ def test_out_of_memory_halves_the_batch_keeps_the_update_and_says_so() -> None:
     assert "photos go through at once, and each update still rests on 64" in rest[1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space, which only Linux keeps to")
 def test_a_network_that_no_single_photo_fits_with_is_told_of_in_one_line() -> None:
     done = subprocess.run(
@@ -162,6 +163,7 @@ training_process.train(folder / "photos", folder / "other", folder / "result", e
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files, which Windows does not")
 def test_a_disk_that_fills_at_a_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
     done = subprocess.run(
@@ -350,6 +352,7 @@ def test_frozen_stages_stay_as_they_were_pretrained(tmp_path: Path) -> None:
         _backbone(frozen_stages=40)
 
 
+@pytest.mark.slow
 def test_steps_are_timed_with_the_stages_frozen_that_training_freezes(tmp_path: Path) -> None:
     network = _backbone(frozen_stages=3)
     photos = training_process.examples(tmp_path / "photos", 4)

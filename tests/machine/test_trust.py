@@ -99,6 +99,7 @@ def test_doctor_calls_an_open_cache_and_an_open_log_problems(
     assert sum("everybody may write to it" in found for found in problems) == 2
 
 
+@pytest.mark.slow
 @_unix
 @pytest.mark.usefixtures("small_run")
 def test_a_network_that_somebody_put_into_an_open_cache_reaches_no_model(
@@ -141,6 +142,7 @@ def test_entries_of_wrong_types_are_spoiled_entries(tmp_path: Path) -> None:
     assert prune_caches(folder, max_bytes=0).entries == 4
 
 
+@pytest.mark.slow
 def test_nonsense_that_is_whole_is_computed_again(
     small_barn: Path, small_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

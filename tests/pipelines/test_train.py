@@ -106,6 +106,7 @@ def test_the_real_barn_is_judged_in_pooled_folds_separated_by_time(caetec: Path,
     assert random_split > honest
 
 
+@pytest.mark.slow
 def test_the_real_barn_in_three_blocks_is_not_calibrated_to_something_worse(caetec: Path, tmp_path: Path) -> None:
     """Nearly all standing cows lie in one block: models without them drove the temperature to its bound."""
     metrics = train(caetec / "beds.csv", output=tmp_path / "run", **QUICK | {"block": "6h", "random_splits": 0}).metrics

@@ -202,6 +202,7 @@ def test_epochs_on_train_and_val_come_after_val_has_judged_and_calibrated(
     assert "whose weights are in the model file" not in page
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_run_killed_in_the_epochs_on_train_and_val_gives_the_same_model(barn: Path, tmp_path: Path) -> None:
     both = tmp_path / "both.toml"
@@ -341,6 +342,7 @@ def test_a_second_ctrl_c_quits_at_once() -> None:
     assert "KeyboardInterrupt" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_killed_run_is_resumed_and_opens_its_test_photos_once(
     small_barn: Path, recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

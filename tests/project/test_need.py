@@ -25,6 +25,7 @@ def test_help_needs_next_to_nothing() -> None:
     assert "certero VERB" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["ulimit -n 64", "ulimit -v 3000000", "taskset -cp 0 $$ >/dev/null", "exec >&-"])
 def test_a_plan_is_made_under_limits(small_barn: Path, tmp_path: Path, limit: str) -> None:
     if "taskset" in limit and not shutil.which("taskset"):

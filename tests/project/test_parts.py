@@ -59,6 +59,7 @@ def certero(tmp_path: Path) -> Certero:
     return run
 
 
+@pytest.mark.slow
 def test_the_probe_gives_the_same_figures_without_torch(
     certero: Certero, small_barn: Path, small_run: Run, tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ def test_the_probe_gives_the_same_figures_without_torch(
     assert metrics["test"] == json.loads((small_run.path / "metrics.json").read_text("utf-8"))["test"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "wanted_by"),
     [
