@@ -46,11 +46,11 @@ def judge(name: str, runs: int, gap: float) -> tuple[float, float, float]:
     for _run in range(runs):
         truth, right, labels = draw(name, random, gap)
         (pair,) = compare_answers(answers(truth, right, labels), n_resamples=500)[1]
-        held += pair["accuracy"]["low"] is not None and pair["accuracy"]["low"] <= gap <= pair["accuracy"]["high"]
+        held += pair.accuracy.low is not None and pair.accuracy.low <= gap <= pair.accuracy.high
         truth, right, labels = draw(name, random, 0.0)
         (pair,) = compare_answers(answers(truth, right, labels), n_resamples=500)[1]
-        alarms += pair["verdict"] in ("better", "worse")
-        plain += mcnemar(pair["only_first"], pair["only_second"]) < SIGNIFICANCE
+        alarms += pair.verdict in ("better", "worse")
+        plain += mcnemar(pair.only_first, pair.only_second) < SIGNIFICANCE
     return held / runs, alarms / runs, plain / runs
 
 

@@ -134,11 +134,11 @@ def test_intervals_hold_the_true_difference_and_equal_models_are_rarely_called_d
         _models, (pair,) = compare_answers(
             answers_of(draw(generator, groups, size, gain, alike), labels), n_resamples=200
         )
-        held += pair["accuracy"]["low"] <= gain <= pair["accuracy"]["high"]
+        held += pair.accuracy.low <= gain <= pair.accuracy.high
         _models, (pair,) = compare_answers(
             answers_of(draw(generator, groups, size, 0.0, alike), labels), n_resamples=200
         )
-        called += pair["verdict"] in ("better", "worse")
+        called += pair.verdict in ("better", "worse")
     # 3 standard errors of 200 repetitions around the 95 % that is promised.
     assert held / repetitions > 0.9
     assert called / repetitions < 0.1
@@ -149,9 +149,9 @@ def test_copies_of_one_model_are_never_called_different() -> None:
     hits = generator.random(400) < 0.8
     for groups in (None, np.arange(400) // 20):
         models, pairs = compare_answers(answers_of([hits, hits, hits], groups))
-        assert [pair["verdict"] for pair in pairs] == ["alike"] * 3
-        assert all(pair["p"] == 1.0 and pair["accuracy"]["value"] == 0 for pair in pairs)
-        assert all(row["verdict"] == "alike" for pair in pairs for row in pair["per_class"].values())
+        assert [pair.verdict for pair in pairs] == ["alike"] * 3
+        assert all(pair.p == 1.0 and pair.accuracy.value == 0 for pair in pairs)
+        assert all(row.tested.verdict == "alike" for pair in pairs for row in pair.per_class.values())
         assert models[0] == models[1] == models[2]
 
 
@@ -161,10 +161,10 @@ def test_a_clear_difference_is_told_and_points_the_right_way() -> None:
     for groups in (None, np.arange(800) // 20):
         for order, verdict in (((0, 1), "better"), ((1, 0), "worse")):
             _models, (pair,) = compare_answers(answers_of([right[place] for place in order], groups))
-            assert pair["verdict"] == verdict
-            assert (pair["accuracy"]["value"] > 0) == (verdict == "better")
-            assert pair["test"] == ("mcnemar" if groups is None else "group_signs")
-            assert pair["photos_needed"] < 800
+            assert pair.verdict == verdict
+            assert (pair.accuracy.value > 0) == (verdict == "better")
+            assert pair.test == ("mcnemar" if groups is None else "group_signs")
+            assert pair.photos_needed < 800
 
 
 def test_photos_that_are_alike_count_less() -> None:
@@ -173,10 +173,10 @@ def test_photos_that_are_alike_count_less() -> None:
     right = [np.repeat(generator.random(20) < share, 40) for share in (0.5, 0.75)]
     _models, (alone,) = compare_answers(answers_of(right))
     _models, (grouped,) = compare_answers(answers_of(right, np.arange(800) // 40))
-    assert alone["verdict"] == "better"
-    assert grouped["verdict"] == "cannot tell"
-    assert grouped["design_effect"] == pytest.approx(40 * 20 / 19, rel=0.01)
-    assert grouped["photos_needed"] > 800 > alone["photos_needed"]
+    assert alone.verdict == "better"
+    assert grouped.verdict == "cannot tell"
+    assert grouped.design_effect == pytest.approx(40 * 20 / 19, rel=0.01)
+    assert grouped.photos_needed > 800 > alone.photos_needed
 
 
 def test_the_interval_of_groups_is_students_t_by_hand() -> None:
@@ -198,17 +198,17 @@ def test_the_interval_of_groups_is_students_t_by_hand() -> None:
     squares = residuals**2
     degrees = min(11.0, 2 * squares.mean() ** 2 / (squares.var() / 12))
     reach = float(t.ppf(0.975, degrees)) * error
-    assert pair["accuracy"]["value"] == pytest.approx(gains.mean())
-    assert pair["accuracy"]["low"] == pytest.approx(gains.mean() - reach, abs=0.08 * reach)
-    assert pair["accuracy"]["high"] == pytest.approx(gains.mean() + reach, abs=0.08 * reach)
+    assert pair.accuracy.value == pytest.approx(gains.mean())
+    assert pair.accuracy.low == pytest.approx(gains.mean() - reach, abs=0.08 * reach)
+    assert pair.accuracy.high == pytest.approx(gains.mean() + reach, abs=0.08 * reach)
 
 
 def test_fewer_than_ten_groups_give_no_verdict() -> None:
     right = [np.arange(400) % 4 > 0, np.ones(400, bool)]
     _models, (pair,) = compare_answers(answers_of(right, np.arange(400) // 50))
-    assert (pair["verdict"], pair["reason"], pair["p"]) == ("cannot tell", "too_few_groups", None)
-    assert pair["accuracy"]["low"] is None
-    assert pair["accuracy"]["value"] == pytest.approx(0.25)
+    assert (pair.verdict, pair.reason, pair.p) == ("cannot tell", "too_few_groups", None)
+    assert pair.accuracy.low is None
+    assert pair.accuracy.value == pytest.approx(0.25)
 
 
 def test_many_models_need_more_evidence_than_two() -> None:
@@ -221,9 +221,9 @@ def test_many_models_need_more_evidence_than_two() -> None:
     others = [generator.random(200) < 0.05 for _model in range(4)]
     _models, (pair,) = compare_answers(answers_of([worse, better]))
     _models, pairs = compare_answers(answers_of([worse, better, *others]))
-    assert pair["p"] == pairs[0]["p"] == pair["p_holm"]
-    assert pairs[0]["p_holm"] > pair["p_holm"]
-    assert pairs[0]["photos_needed"] > pair["photos_needed"]
+    assert pair.p == pairs[0].p == pair.p_holm
+    assert pairs[0].p_holm > pair.p_holm
+    assert pairs[0].photos_needed > pair.photos_needed
 
 
 def test_macro_f1_is_scikit_learns_and_names_outside_the_judged_classes_are_wrong() -> None:
@@ -233,13 +233,13 @@ def test_macro_f1_is_scikit_learns_and_names_outside_the_judged_classes_are_wron
     predicted = [np.where(generator.random(300) < 0.7, truth, generator.integers(0, 4, 300)) for _model in range(2)]
     models, (pair,) = compare_answers(Answers(truth, predicted, ("a", "b", "c", "other"), 3, None, {}))
     scores = [metrics.f1_score(truth, given, average="macro") for given in predicted]
-    assert [row["macro_f1"]["value"] for row in models] == pytest.approx(scores)
-    assert pair["macro_f1"]["value"] == pytest.approx(scores[1] - scores[0])
-    assert set(pair["per_class"]) == {"a", "b", "c"}
+    assert [row.macro_f1.value for row in models] == pytest.approx(scores)
+    assert pair.macro_f1.value == pytest.approx(scores[1] - scores[0])
+    assert set(pair.per_class) == {"a", "b", "c"}
     for index, name in enumerate("abc"):
         shown = truth == index
         recalls = [float((given[shown] == index).mean()) for given in predicted]
-        assert pair["per_class"][name]["recall"]["value"] == pytest.approx(recalls[1] - recalls[0])
+        assert pair.per_class[name].recall.value == pytest.approx(recalls[1] - recalls[0])
 
 
 def test_slices_add_up_and_are_judged_together() -> None:
@@ -248,13 +248,13 @@ def test_slices_add_up_and_are_judged_together() -> None:
     right[1][:150] = True  # better at night alone
     columns = {"light": ["night" if place < 150 else "day" for place in range(600)], "one": ["x"] * 600}
     _models, (pair,) = compare_answers(answers_of(right, None, columns))
-    rows = {row["value"]: row for row in pair["slices"]}
+    rows = {row.value: row for row in pair.slices}
     assert set(rows) == {"night", "day"}
-    assert sum(row["n"] for row in rows.values()) == 600
-    assert rows["night"]["verdict"] == "better"
-    assert rows["day"]["verdict"] == "cannot tell"
-    assert rows["night"]["p_holm"] >= rows["night"]["p"]
-    assert _quantities_are_ordered(pair)
+    assert sum(row.tested.n for row in rows.values()) == 600
+    assert rows["night"].tested.verdict == "better"
+    assert rows["day"].tested.verdict == "cannot tell"
+    assert rows["night"].tested.p_holm >= rows["night"].tested.p
+    assert _quantities_are_ordered(pair.to_json())
 
 
 def _quantities_are_ordered(value: object) -> bool:

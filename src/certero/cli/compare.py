@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from certero.cli.terminal.options import (
     Block,
@@ -23,9 +23,11 @@ from certero.cli.terminal.output import check_targets, of_model, put_table, say
 from certero.cli.terminal.progress import show_progress
 from certero.cli.terminal.summary import print_json, print_places, say_passed_over
 from certero.config.panels import DATA, OUTPUT, WORK
-from certero.interchange import Json
 from certero.language import _, translate
 from certero.sentences import message
+
+if TYPE_CHECKING:
+    from certero.records.comparison import Comparison
 
 # More models than these get a line each rather than a column.
 _MOST_COLUMNS = 3
@@ -89,6 +91,7 @@ def command(
     check_targets({"--json": as_json, "--report": report}, [*reads, data, *(card or ())])
     from certero.config.parsing import parse_label_level
     from certero.pipelines.compare import compare
+    from certero.records import comparison
 
     with show_progress(quiet) as progress:
         answer = compare(
@@ -111,22 +114,22 @@ def command(
     if as_json is not None:
         print_json(answer, as_json)
     if as_json != "-":
-        print_comparison(answer)
+        print_comparison(comparison.Comparison.from_json(answer))
         if report is not None:
             print_places([(_("Report"), report)])
 
 
-def print_comparison(answer: Json) -> None:
+def print_comparison(answer: Comparison) -> None:
     """Prints the verdicts, the table and what to mind."""
     from certero.report.comparison import advice, headline
 
-    for row in answer["models"]:
-        say(f"{row['letter']}: {row['name']}")
-    for note in answer["notes"]:
+    for row in answer.models:
+        say(f"{row.letter}: {row.name}")
+    for note in answer.notes:
         say(_("Note: %(note)s.") % {"note": translate(note)})
-    if unreadable := (answer["counts"] or {}).get("unreadable"):
+    if answer.counts is not None and (unreadable := answer.counts.unreadable):
         say(_("Photos that could not be read and were not judged: %(count)d.") % {"count": unreadable})
-    if passed_over := (answer["counts"] or {}).get("passed_over"):
+    if answer.counts is not None and (passed_over := answer.counts.passed_over):
         say(say_passed_over(passed_over))
     say("")
     _print_table(answer)
@@ -135,11 +138,11 @@ def print_comparison(answer: Json) -> None:
         say(line)
 
 
-def _print_table(answer: Json) -> None:
+def _print_table(answer: Comparison) -> None:
     from certero.report.comparison import table_rows
 
     rows = [(name, [cell.replace("\u00a0%", "%") for cell in cells]) for name, cells in table_rows(answer)]
-    letters = [row["letter"] for row in answer["models"]]
+    letters = [row.letter for row in answer.models]
     if len(letters) > _MOST_COLUMNS:
         grid = [["", *(name for name, _cells in rows)]]
         grid += [[letter, *(cells[place] for _name, cells in rows)] for place, letter in enumerate(letters)]

@@ -368,7 +368,7 @@ def _fill(contenders: Sequence[Contender], classes: Sequence[str], judged: Judge
     codes = group_codes(units, len(truth))
     answer["n"], answer["groups"] = len(truth), None if codes is None else int(codes.max()) + 1
     for row, figures, given, seen in zip(answer["models"], models, predicted, judged.seen, strict=True):
-        row |= figures | {
+        row |= figures.to_json() | {
             "n": len(truth),
             "slices": [row.to_json() for row in slice_rows(given == truth, units, columns)],
             "seen": None if seen is None else int(seen.sum()),
@@ -376,7 +376,7 @@ def _fill(contenders: Sequence[Contender], classes: Sequence[str], judged: Judge
     letters = [contender.letter for contender in contenders]
     couples = [(a, b) for place, a in enumerate(letters) for b in letters[place + 1 :]]
     for (first, second), pair in zip(couples, pairs, strict=True):
-        answer["pairs"].append({"first": first, "second": second, **pair, "says": say(first, second, pair)})
+        answer["pairs"].append({"first": first, "second": second, **pair.to_json(), "says": say(first, second, pair)})
     answer["best"] = best(answer)
     commonest = int(np.bincount(truth).max()) / len(truth)
     answer["notes"] += [
@@ -399,7 +399,7 @@ def _own_figures(contenders: Sequence[Contender], tables: Sequence[pl.DataFrame]
         names = list(dict.fromkeys([*answer["classes"], *contender.classes]))
         truth, given = encode(stored["label"], names), encode(stored["named"], names)
         alone = Answers(truth, [given], names, len(answer["classes"]), stored["unit"].to_list(), {})
-        row |= compare_answers(alone)[0][0] | {"n": len(truth)}
+        row |= compare_answers(alone)[0][0].to_json() | {"n": len(truth)}
 
 
 def _time(contenders: Sequence[Contender], judged: Judged | None, tools: Tools, answer: Json) -> None:

@@ -11,6 +11,7 @@ from certero.amounts import size
 from certero.interchange import Json
 from certero.language import _, language, ngettext, translate
 from certero.machine.files import write_whole
+from certero.records.comparison import ComparedModel, Comparison, Pair
 from certero.records.quantity import Quantity
 from certero.report.charts import Dot, dots_axis
 from certero.report.figures import MISSING, NO_BREAK_SPACE, SHADES, known, percent, slice_words
@@ -39,42 +40,45 @@ def write_comparison(output: Path, answer: Json, command: str = "") -> None:
 
 def render_comparison(answer: Json, command: str = "") -> str:
     """The page's HTML; see `write_comparison`."""
-    accuracies = [Dot(_title(row), Quantity.from_json(row["accuracy"]), row["n"] or None) for row in answer["models"]]
+    comparison = Comparison.from_json(answer)
+    accuracies = [
+        Dot(_title(row), row.accuracy or Quantity.from_json(None), row.n or None) for row in comparison.models
+    ]
     view = {
         "language": language(),
         "SHADES": SHADES,
         "MOST_ROWS": MOST_ROWS,
-        "answer": answer,
-        "headline": headline(answer),
-        "advice": advice(answer),
+        "answer": comparison,
+        "headline": headline(comparison),
+        "advice": advice(comparison),
         "accuracies": accuracies,
         "axis": dots_axis(accuracies),
-        "pairs": [_view_pair(pair) for pair in answer["pairs"]],
-        "rows": table_rows(answer),
-        "tests": [_test_row(pair) for pair in answer["pairs"]],
+        "pairs": [_view_pair(pair) for pair in comparison.pairs],
+        "rows": table_rows(comparison),
+        "tests": [_test_row(pair) for pair in comparison.pairs],
         "command": command,
     }
     return environment().get_template("comparison.html.jinja").render(view)
 
 
-def headline(answer: Json) -> list[str]:
+def headline(answer: Comparison) -> list[str]:
     """What can be said, the plainest first: the verdict on two models, or on the one ahead of several."""
-    pairs = answer["pairs"]
-    if not pairs:
+    pairs = answer.pairs
+    if not pairs or answer.best is None:
         return [_("Nothing tells which model is better: they were not judged on the same photos.")]
-    best = answer["best"]
+    best = answer.best
     if len(pairs) == 1:
-        return [_sentence(pairs[0]["says"])]
-    ahead = best["letter"]
+        return [_sentence(pairs[0].says)]
+    ahead = best.letter
     lines = []
-    if best["better_than"]:
+    if best.better_than:
         lines.append(
-            _("%(letter)s is better than %(others)s.") % {"letter": ahead, "others": ", ".join(best["better_than"])}
+            _("%(letter)s is better than %(others)s.") % {"letter": ahead, "others": ", ".join(best.better_than)}
         )
     else:
         lines.append(_("%(letter)s has the highest accuracy, which may be chance.") % {"letter": ahead})
-    shown = [pair for pair in pairs if ahead in (pair["first"], pair["second"])]
-    return lines + [_sentence(pair["says"]) for pair in shown]
+    shown = [pair for pair in pairs if ahead in (pair.first, pair.second)]
+    return lines + [_sentence(pair.says) for pair in shown]
 
 
 def _sentence(text: str) -> str:
@@ -82,19 +86,19 @@ def _sentence(text: str) -> str:
     return said[:1].upper() + said[1:] + "."
 
 
-def advice(answer: Json) -> list[str]:
+def advice(answer: Comparison) -> list[str]:
     """What to mind: how sure the choice is, and what speaks for the other model."""
     lines = []
-    if answer["openings"]:
+    if answer.openings:
         lines.append(
             ngettext(
                 "These photos had been opened once before: trust the figures less.",
                 "These photos had been opened %(times)d times before: trust the figures less.",
-                answer["openings"],
+                answer.openings,
             )
-            % {"times": answer["openings"]}
+            % {"times": answer.openings}
         )
-    if len(answer["models"]) > 2 and answer["pairs"]:
+    if len(answer.models) > 2 and answer.pairs:
         lines.append(
             _(
                 "The best of several models is a little worse on new photos than here, because luck helped to choose "
@@ -105,13 +109,15 @@ def advice(answer: Json) -> list[str]:
     return lines
 
 
-def _trade(answer: Json) -> list[str]:
+def _trade(answer: Comparison) -> list[str]:
     """Where nobody can tell which model is better, the faster one has an argument."""
-    if not answer["pairs"] or not answer["best"]["cannot_tell"]:
+    best = answer.best
+    if not answer.pairs or best is None or not best.cannot_tell:
         return []
-    rows = {row["letter"]: row for row in answer["models"]}
-    open_ = [answer["best"]["letter"], *answer["best"]["cannot_tell"]]
-    timed = [(rows[letter]["latency_ms"]["value"], letter) for letter in open_ if rows[letter]["latency_ms"]]
+    rows = {row.letter: row for row in answer.models}
+    open_ = [best.letter, *best.cannot_tell]
+    latencies = [(rows[letter].latency_ms, letter) for letter in open_]
+    timed = [(found.value, letter) for found, letter in latencies if found is not None and found.value is not None]
     if len(timed) < 2 or min(timed)[0] * 1.5 > max(timed)[0]:
         return []
     text = _(
@@ -121,56 +127,54 @@ def _trade(answer: Json) -> list[str]:
     return [text % {"letter": fast[1], "fast": _short(fast[0]), "slow": _short(slow[0])}]
 
 
-def table_rows(answer: Json) -> list[tuple[str, list[str]]]:
+def table_rows(answer: Comparison) -> list[tuple[str, list[str]]]:
     """The comparison table: what is compared, and a cell for each model."""
-    models = answer["models"]
-    epochs = [row["epochs"] or {} for row in models]
+    models = answer.models
+    epochs = [row.epochs for row in models]
     rows = [
-        (_("accuracy"), [_share(row["accuracy"]) for row in models]),
-        (_("macro F1"), [_share(row["macro_f1"]) for row in models]),
-        (_("photos judged"), [f"{row['n']:,}" for row in models]),
-        (_("accuracy on val, mean over epochs"), [_share(found.get("mean_accuracy")) for found in epochs]),
-        (_("accuracy on val, last epoch"), [_share(found.get("final_accuracy")) for found in epochs]),
-        (_("seconds an epoch"), [_amount(found.get("seconds")) for found in epochs]),
-        (_("ms a photo, one core"), [_amount(row["latency_ms"]) for row in models]),
-        (_("photos a second"), [_amount(row["photos_per_second"]) for row in models]),
-        (_("file size"), [size(row["file_bytes"]) for row in models]),
-        (_("parameters"), [f"{row['parameters']:,}" for row in models]),
-        (_("input, pixels"), [str(row["image_size"]) for row in models]),
-        (_("recipe"), [row["recipe"] or (_("foreign") if row["kind"] == "foreign" else MISSING) for row in models]),
+        (_("accuracy"), [_share(row.accuracy) for row in models]),
+        (_("macro F1"), [_share(row.macro_f1) for row in models]),
+        (_("photos judged"), [f"{row.n:,}" for row in models]),
+        (
+            _("accuracy on val, mean over epochs"),
+            [_share(None if row is None else row.mean_accuracy) for row in epochs],
+        ),
+        (_("accuracy on val, last epoch"), [_share(None if row is None else row.final_accuracy) for row in epochs]),
+        (_("seconds an epoch"), [_amount(None if row is None else row.seconds) for row in epochs]),
+        (_("ms a photo, one core"), [_amount(row.latency_ms) for row in models]),
+        (_("photos a second"), [_amount(row.photos_per_second) for row in models]),
+        (_("file size"), [size(row.file_bytes) for row in models]),
+        (_("parameters"), [f"{row.parameters:,}" for row in models]),
+        (_("input, pixels"), [str(row.image_size) for row in models]),
+        (_("recipe"), [row.recipe or (_("foreign") if row.kind == "foreign" else MISSING) for row in models]),
         (
             _("seen in training, left out"),
-            [MISSING if row["seen"] is None else f"{row['seen']:,}" for row in models],
+            [MISSING if row.seen is None else f"{row.seen:,}" for row in models],
         ),
     ]
     return [(name, cells) for name, cells in rows if any(cell != MISSING for cell in cells)]
 
 
-def _share(quantity: Json | None) -> str:
-    if not quantity or not known(quantity["value"]):
+def _share(quantity: Quantity | None) -> str:
+    if quantity is None or not known(quantity.value):
         return MISSING
-    text = percent(quantity["value"])
-    if quantity["low"] is None:
+    text = percent(quantity.value)
+    if quantity.low is None:
         return text
-    ends = {"low": percent(quantity["low"], unit=False), "high": percent(quantity["high"], unit=False)}
+    ends = {"low": percent(quantity.low, unit=False), "high": percent(quantity.high, unit=False)}
     return text + " (" + _("%(low)s to %(high)s") % ends + ")"
 
 
-def _amount(quantity: Json | None) -> str:
-    if not quantity or not known(quantity["value"]):
+def _amount(quantity: Quantity | None) -> str:
+    if quantity is None or quantity.interval is None or not known(quantity.value):
         return MISSING
-    text = _short(quantity["value"])
-    ends = {"low": _short(quantity["low"]), "high": _short(quantity["high"])}
+    text = _short(quantity.value)
+    ends = {"low": _short(quantity.interval[0]), "high": _short(quantity.interval[1])}
     return text + " (" + _("%(low)s to %(high)s") % ends + ")"
 
 
 def _short(value: float) -> str:
     return rounded(value, 0 if value >= 100 else 1 if value >= 1 else 2)
-
-
-def points(quantity: Json) -> str:
-    """A difference in points with its sign: `+3.1`."""
-    return signed(quantity["value"])
 
 
 def signed(value: Any) -> str:
@@ -236,8 +240,7 @@ class Difference:
     interval: str
 
 
-def _difference(label: str, n: int | None, stored: Json, verdict: str) -> Difference:
-    quantity = Quantity.from_json(stored)
+def _difference(label: str, n: int | None, quantity: Quantity, verdict: str) -> Difference:
     kind = {"better": "own", "worse": "claim"}.get(verdict, "plain")
     value = MISSING
     if known(quantity.value):
@@ -245,60 +248,72 @@ def _difference(label: str, n: int | None, stored: Json, verdict: str) -> Differ
     return Difference(label, n, quantity, kind, value, interval_points(quantity))
 
 
-def _view_pair(pair: Json) -> Json:
+@dataclass(frozen=True, slots=True)
+class PairView:
+    """What the page says of two models: in words, and as charts of differences with their axes."""
+
+    title: str
+    says: str
+    counts: str
+    both: list[Difference]
+    axis: SignedAxis
+    sections: list[tuple[str, list[Difference], SignedAxis]]
+
+
+def _view_pair(pair: Pair) -> PairView:
     both = [
-        _difference(_("accuracy"), None, pair["accuracy"], pair["verdict"]),
-        _difference(_("macro F1"), None, pair["macro_f1"], _by_interval(pair["macro_f1"])),
+        _difference(_("accuracy"), None, pair.paired.accuracy, pair.paired.verdict),
+        _difference(_("macro F1"), None, pair.paired.macro_f1, _by_interval(pair.paired.macro_f1)),
     ]
     classes = [
-        _difference(name, row["n"], row["recall"], row["verdict"])
-        for name, row in sorted(pair["per_class"].items(), key=lambda item: _rank(item[1]["recall"]))
-        if row["n"]
+        _difference(name, row.tested.n, row.recall, row.tested.verdict)
+        for name, row in sorted(pair.paired.per_class.items(), key=lambda item: _rank(item[1].recall))
+        if row.tested.n
     ]
     slices: dict[str, list[Difference]] = {}
-    for row in pair["slices"]:
-        name, value = slice_words(row["slice"], row["value"])
-        slices.setdefault(name, []).append(_difference(value, row["n"], row["accuracy"], row["verdict"]))
+    for row in pair.paired.slices:
+        name, value = slice_words(row.slice, row.value)
+        slices.setdefault(name, []).append(_difference(value, row.tested.n, row.accuracy, row.tested.verdict))
     sections = [(_("By class: share of its photos that was found"), classes), *slices.items()]
-    return {
-        "title": _("%(second)s against %(first)s") % {"second": pair["second"], "first": pair["first"]},
-        "says": _sentence(pair["says"]),
-        "counts": _("Only %(first)s is right: %(only_first)s photos. Only %(second)s is right: %(only_second)s photos.")
+    counts = _("Only %(first)s is right: %(only_first)s photos. Only %(second)s is right: %(only_second)s photos.")
+    return PairView(
+        title=_("%(second)s against %(first)s") % {"second": pair.second, "first": pair.first},
+        says=_sentence(pair.says),
+        counts=counts
         % {
-            "first": pair["first"],
-            "second": pair["second"],
-            "only_first": f"{pair['only_first']:,}",
-            "only_second": f"{pair['only_second']:,}",
+            "first": pair.first,
+            "second": pair.second,
+            "only_first": f"{pair.paired.only_first:,}",
+            "only_second": f"{pair.paired.only_second:,}",
         },
-        "both": both,
-        "axis": signed_axis(row.quantity for row in both),
-        "sections": [
-            (name, rows, signed_axis(row.quantity for row in rows)) for name, rows in sections if len(rows) > 1
-        ],
-    }
+        both=both,
+        axis=signed_axis(row.quantity for row in both),
+        sections=[(name, rows, signed_axis(row.quantity for row in rows)) for name, rows in sections if len(rows) > 1],
+    )
 
 
-def _by_interval(quantity: Json) -> str:
-    if quantity["low"] is None:
+def _by_interval(quantity: Quantity) -> str:
+    if quantity.interval is None:
         return "cannot tell"
-    return "better" if quantity["low"] > 0 else "worse" if quantity["high"] < 0 else "cannot tell"
+    low, high = quantity.interval
+    return "better" if low > 0 else "worse" if high < 0 else "cannot tell"
 
 
-def _rank(quantity: Json) -> tuple[int, float]:
-    return (0, -quantity["value"]) if known(quantity["value"]) else (1, 0.0)
+def _rank(quantity: Quantity) -> tuple[int, float]:
+    return (0, -quantity.value) if known(quantity.value) else (1, 0.0)
 
 
-def _test_row(pair: Json) -> list[str]:
+def _test_row(pair: Pair) -> list[str]:
     tests = {"mcnemar": _("McNemar, exact"), "group_signs": _("signs of groups, exact")}
-    smallest = pair["smallest_difference"]
+    smallest = pair.paired.smallest_difference
     return [
-        _("%(second)s against %(first)s") % {"second": pair["second"], "first": pair["first"]},
-        tests.get(pair["test"], MISSING),
-        _p(pair["p"]),
-        _p(pair["p_holm"]),
-        f"{pair['design_effect']:.1f}",
+        _("%(second)s against %(first)s") % {"second": pair.second, "first": pair.first},
+        tests.get(pair.paired.test or "", MISSING),
+        _p(pair.paired.p),
+        _p(pair.paired.p_holm),
+        f"{pair.paired.design_effect:.1f}",
         MISSING if smallest is None else f"{100 * smallest:.1f}",
-        MISSING if pair["photos_needed"] is None else f"{pair['photos_needed']:,}",
+        MISSING if pair.paired.photos_needed is None else f"{pair.paired.photos_needed:,}",
     ]
 
 
@@ -306,8 +321,8 @@ def _p(value: float | None) -> str:
     return MISSING if value is None else "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
-def _title(row: Json) -> str:
-    return f"{row['letter']} · {short_names([row['name']])[0]}"
+def _title(row: ComparedModel) -> str:
+    return f"{row.letter} · {short_names([row.name])[0]}"
 
 
 def short_names(names: Sequence[str]) -> list[str]:

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 from certero.interchange import Json
+from certero.records.comparison import Paired
 from certero.sentences import Sentence, sentence
 
 
-def say(first: str, second: str, pair: Json) -> Sentence:
+def say(first: str, second: str, pair: Paired) -> Sentence:
     """The verdict on a pair in one sentence."""
-    difference = pair["accuracy"]
-    value, low, high = difference["value"], difference["low"], difference["high"]
+    value, ends = pair.accuracy.value or 0.0, pair.accuracy.interval
     points = f"{abs(100 * value):.1f}"
-    if pair["verdict"] in ("better", "worse"):
+    if pair.verdict in ("better", "worse") and ends is not None:
         winner, loser = (second, first) if value > 0 else (first, second)
-        ends = sorted((abs(100 * low), abs(100 * high)))
+        nearer, further = sorted(abs(100 * end) for end in ends)
         return sentence(
             "%(winner)s is better than %(loser)s by %(points)s points (%(low)s to %(high)s)",
             winner=winner,
             loser=loser,
             points=points,
-            low=f"{ends[0]:.1f}",
-            high=f"{ends[1]:.1f}",
+            low=f"{nearer:.1f}",
+            high=f"{further:.1f}",
         )
-    if pair["verdict"] == "alike":
+    if pair.verdict == "alike":
         return sentence("%(first)s and %(second)s are right and wrong on the same photos", first=first, second=second)
-    if pair["reason"] == "too_few_groups":
+    if pair.reason == "too_few_groups":
         return sentence(
             "cannot tell whether %(first)s or %(second)s is better: the photos come from fewer than 10 separate groups "
             "or times, however many they are",
             first=first,
             second=second,
         )
-    if value == 0 or pair["photos_needed"] is None:
+    if value == 0 or pair.photos_needed is None:
         return sentence(
             "cannot tell whether %(first)s or %(second)s is better: as many photos are named rightly by the one alone "
             "as by the other",
@@ -45,8 +45,8 @@ def say(first: str, second: str, pair: Json) -> Sentence:
         ahead=ahead,
         behind=behind,
         points=points,
-        n=f"{pair['n']:,}",
-        needed=_rounded(pair["photos_needed"]),
+        n=f"{pair.n:,}",
+        needed=_rounded(pair.photos_needed),
     )
 
 

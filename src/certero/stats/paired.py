@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,14 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from certero.interchange import Json
+from certero.records.comparison import (
+    ClassDifference,
+    ClassRecall,
+    ModelScores,
+    Paired,
+    SliceDifference,
+    Tested,
+)
 from certero.records.quantity import Quantity
 from certero.stats.intervals import (
     FEWEST_GROUPS,
@@ -173,7 +181,9 @@ class Answers:
     columns: Mapping[str, Sequence[str | None]]
 
 
-def compare_answers(answers: Answers, *, seed: int = 0, n_resamples: int = 1000) -> tuple[list[Json], list[Json]]:
+def compare_answers(
+    answers: Answers, *, seed: int = 0, n_resamples: int = 1000
+) -> tuple[list[ModelScores], list[Paired]]:
     """The figures of each classifier, and every pair of them.
 
     All figures come from the same resamples of the photos, so that a difference has the interval of a difference.
@@ -186,10 +196,7 @@ def compare_answers(answers: Answers, *, seed: int = 0, n_resamples: int = 1000)
         n_resamples: of the bootstrap.
 
     Returns:
-        `accuracy`, `macro_f1` and `per_class` of each; and for each pair, the second minus the first, `n`,
-        `only_first`, `only_second`, `disagree`, `accuracy`, `macro_f1`, `test`, `p`, `p_holm`, `verdict` (of the
-        second: `better`, `worse`, `alike` if both are right on the same photos, or `cannot tell`), `reason`,
-        `design_effect`, `photos_needed`, `smallest_difference`, `per_class` and `slices`.
+        The figures of each, and those of every pair, the second minus the first.
 
     Source: T. Hesterberg, The American Statistician 69 (2015), 371-386, "expanded percentile"; B. Efron,
     R. Tibshirani, An Introduction to the Bootstrap (1993), section 12.2, Student's t on a bootstrap standard error.
@@ -202,23 +209,25 @@ def compare_answers(answers: Answers, *, seed: int = 0, n_resamples: int = 1000)
     draws = sums.figures(resample(sums, sums.units, n_resamples=n_resamples, seed=seed))
     right = [predicted == truth for predicted in answers.predicted]
     count = None if codes is None else int(codes.max()) + 1
-    models: list[Json] = []
+    models: list[ModelScores] = []
     for model, hits in enumerate(right):
         f1 = percentile_interval(float(whole.macro_f1[0, model]), draws.macro_f1[:, model], n, codes)
-        rows: Json = {}
+        rows: dict[str, ClassRecall] = {}
         for index, name in enumerate(answers.classes[: answers.judged]):
             shown = truth == index
             recall = proportion(hits[shown], None if codes is None else codes[shown], all_groups=count)
-            rows[name] = {"n": int(shown.sum()), "recall": recall.to_json()}
-        accuracy = proportion(hits, codes).to_json()
-        models.append({"accuracy": accuracy, "macro_f1": f1.to_json(), "per_class": rows})
+            rows[name] = ClassRecall(int(shown.sum()), recall)
+        models.append(ModelScores(proportion(hits, codes), f1, rows))
     couples = list(itertools.combinations(range(len(right)), 2))
     level = SIGNIFICANCE / max(1, len(couples))
     pairs = [_pair(answers, parts, codes, (a, b), whole, draws, level) for a, b in couples]
-    for row, adjusted in zip(pairs, holm([row["p"] for row in pairs]), strict=True):
-        row["p_holm"] = adjusted
-        row["verdict"], row["reason"] = _verdict(row["accuracy"], row["only_first"] + row["only_second"], adjusted)
-    return models, pairs
+    adjusted = holm([pair.p for pair in pairs])
+    return models, [_judge(pair, p_holm) for pair, p_holm in zip(pairs, adjusted, strict=True)]
+
+
+def _judge(pair: Paired, p_holm: float | None) -> Paired:
+    verdict, reason = _verdict(pair.accuracy, pair.only_first + pair.only_second, p_holm)
+    return dataclasses.replace(pair, p_holm=p_holm, verdict=verdict, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +312,17 @@ def _ratio(above: Floats, below: Floats) -> Floats:
     return np.divide(above, below, out=ratio, where=below > 0)
 
 
+@dataclass(frozen=True, slots=True)
+class _PartDifference:
+    """A difference on a part of the photos; `told` of them are named rightly by one of the two alone."""
+
+    part: _Part
+    n: int
+    difference: Quantity
+    p: float | None
+    told: int
+
+
 def _pair(
     answers: Answers,
     parts: Sequence[_Part],
@@ -311,7 +331,8 @@ def _pair(
     whole: _Figures,
     draws: _Figures,
     level: float,
-) -> Json:
+) -> Paired:
+    """A pair, not judged yet."""
     a, b = couple
     n = len(answers.truth)
     first, second = (answers.predicted[model] == answers.truth for model in couple)
@@ -320,77 +341,68 @@ def _pair(
     test, p = _test(gains, codes, everything)
     discordance, difference = float(np.abs(gains).mean()), float(gains.mean())
     effect = _design_effect(gains, codes)
-    rows: list[Json] = []
+    rows: list[_PartDifference] = []
     for number, part in enumerate(parts):
         value = float(whole.parts[0, number, b] - whole.parts[0, number, a])
         drawn = draws.parts[:, number, b] - draws.parts[:, number, a]
         rows.append(
-            {
-                "n": int(part.inside.sum()),
-                "difference": _difference(value, drawn, codes, part.inside, gains).to_json(),
-                "p": _test(gains, codes, part.inside)[1],
-                "told": int(np.abs(gains[part.inside]).sum()),
-            }
+            _PartDifference(
+                part,
+                int(part.inside.sum()),
+                _difference(value, drawn, codes, part.inside, gains),
+                _test(gains, codes, part.inside)[1],
+                int(np.abs(gains[part.inside]).sum()),
+            )
         )
-    _judge_parts(parts, rows)
-    per_class = {
-        part.value: row | {"recall": row.pop("difference")}
-        for part, row in zip(parts, rows, strict=True)
-        if part.column is None
-    }
-    slices = [
-        {"slice": part.column, "value": part.value, "accuracy": row.pop("difference"), **row}
-        for part, row in zip(parts, rows, strict=True)
-        if part.column is not None
+    per_class: dict[str, ClassDifference] = {}
+    slices: list[SliceDifference] = []
+    for row, tested in zip(rows, _judge_parts(rows), strict=True):
+        if row.part.column is None:
+            per_class[str(row.part.value)] = ClassDifference(tested, row.difference)
+        else:
+            slices.append(SliceDifference(row.part.column, row.part.value, row.difference, tested))
+    f1 = float(whole.macro_f1[0, b] - whole.macro_f1[0, a])
+    return Paired(
+        n=n,
+        only_first=int((gains < 0).sum()),
+        only_second=int((gains > 0).sum()),
+        disagree=float((answers.predicted[a] != answers.predicted[b]).mean()),
+        accuracy=_difference(difference, draws.accuracy[:, b] - draws.accuracy[:, a], codes, everything, gains),
+        macro_f1=_difference(f1, draws.macro_f1[:, b] - draws.macro_f1[:, a], codes, everything, gains),
+        test=test,
+        p=p,
+        p_holm=None,
+        verdict="",
+        reason=None,
+        design_effect=effect,
+        photos_needed=photos_needed(discordance, difference, design_effect=effect, significance=level),
+        smallest_difference=smallest_difference(discordance, n, design_effect=effect, significance=level),
+        per_class=per_class,
+        slices=tuple(slices),
+    )
+
+
+def _judge_parts(rows: Sequence[_PartDifference]) -> list[Tested]:
+    """The verdict on each part, adjusted for how many parts of its kind were looked at."""
+    adjusted: dict[int, float | None] = {}
+    for column in dict.fromkeys(row.part.column for row in rows):
+        places = [place for place, row in enumerate(rows) if row.part.column == column]
+        adjusted |= dict(zip(places, holm([rows[place].p for place in places]), strict=True))
+    return [
+        Tested(row.n, row.p, adjusted[place], _verdict(row.difference, row.told, adjusted[place])[0])
+        for place, row in enumerate(rows)
     ]
-    return {
-        "n": n,
-        "only_first": int((gains < 0).sum()),
-        "only_second": int((gains > 0).sum()),
-        "disagree": float((answers.predicted[a] != answers.predicted[b]).mean()),
-        "accuracy": _difference(
-            difference, draws.accuracy[:, b] - draws.accuracy[:, a], codes, everything, gains
-        ).to_json(),
-        "macro_f1": _difference(
-            float(whole.macro_f1[0, b] - whole.macro_f1[0, a]),
-            draws.macro_f1[:, b] - draws.macro_f1[:, a],
-            codes,
-            everything,
-            gains,
-        ).to_json(),
-        "test": test,
-        "p": p,
-        "p_holm": None,
-        "verdict": "",
-        "reason": None,
-        "design_effect": effect,
-        "photos_needed": photos_needed(discordance, difference, design_effect=effect, significance=level),
-        "smallest_difference": smallest_difference(discordance, n, design_effect=effect, significance=level),
-        "per_class": per_class,
-        "slices": slices,
-    }
 
 
-def _judge_parts(parts: Sequence[_Part], rows: list[Json]) -> None:
-    """Adds a verdict to each part, adjusted for the number of parts of its kind; removes `told`."""
-    for column in dict.fromkeys(part.column for part in parts):
-        places = [place for place, part in enumerate(parts) if part.column == column]
-        adjusted = holm([rows[place]["p"] for place in places])
-        for place, p_holm in zip(places, adjusted, strict=True):
-            row = rows[place]
-            row["p_holm"] = p_holm
-            row["verdict"] = _verdict(row["difference"], row.pop("told"), p_holm)[0]
-
-
-def _verdict(difference: Json, told: int, p: float | None) -> tuple[str, str | None]:
+def _verdict(difference: Quantity, told: int, p: float | None) -> tuple[str, str | None]:
     """Better or worse only if test and interval agree, so that no reader sees a verdict against its interval."""
     if told == 0:
-        return ("alike" if difference["value"] is not None else "cannot tell"), "no_difference"
-    if difference["low"] is None or p is None:
-        return "cannot tell", difference["method"]
-    if p < SIGNIFICANCE and difference["low"] > 0:
+        return ("alike" if difference.value is not None else "cannot tell"), "no_difference"
+    if difference.low is None or difference.high is None or p is None:
+        return "cannot tell", difference.method
+    if p < SIGNIFICANCE and difference.low > 0:
         return "better", None
-    if p < SIGNIFICANCE and difference["high"] < 0:
+    if p < SIGNIFICANCE and difference.high < 0:
         return "worse", None
     return "cannot tell", "too_few_photos"
 
