@@ -20,9 +20,7 @@ PUBLIC = {
     *(f"pipelines/{verb}.py {verb}" for verb in ("audit", "compare", "evaluate", "value")),
 }
 #: Functions that are longer or take more, each with its reason.
-LARGE = {
-    "stats/scores.py score": "the table of all figures, a line each; half of its lines say what they are",
-}
+LARGE: dict[str, str] = {}
 #: Folders of tests that test no room: what the tests share, and the project itself.
 BESIDE = {"examples", "project"}
 

@@ -142,14 +142,6 @@ def score(
     ranking = rank(probabilities, answers.truth, codes)
     if len(np.unique(answers.truth)) == 1:
         _null_single_class(figures, per_class, answers.classes[majority])
-
-    def in_top(k: int) -> Quantity:
-        within = answers.rank_of_truth < k
-        return proportion(within, codes, all_groups=count) if len(classes) > k else undefined(n)
-
-    def averages(row: str) -> Averages:
-        return Averages(*(figures[row, figure] for figure in FIGURES))
-
     return Scores(
         n=n,
         groups=count,
@@ -159,15 +151,15 @@ def score(
         balanced_accuracy=figures["balanced", "recall"],
         macro_f1=figures["macro", "f1"],
         log_loss=figures["log_loss", ""],
-        top_3=in_top(3),
-        top_5=in_top(5),
+        top_3=_in_top(3, answers, codes),
+        top_5=_in_top(5, answers, codes),
         roc_auc=ranking.macro.roc_auc,
         average_precision=ranking.macro.average_precision,
         majority_class_accuracy=proportion(answers.truth == majority, codes, all_groups=count),
-        micro=averages("micro"),
-        macro=averages("macro"),
-        weighted=averages("weighted"),
-        samples=averages("samples"),
+        micro=_row("micro", figures),
+        macro=_row("macro", figures),
+        weighted=_row("weighted", figures),
+        samples=_row("samples", figures),
         per_class=_class_scores(per_class, ranking),
         confusion=_confusion(answers),
         ece=figures["ece", ""],
@@ -176,6 +168,17 @@ def score(
         curves=_curves(answers.classes, ranking),
         abstention=measure_abstention(answers.confidence, answers.top_correct, codes, beforehand.thresholds),
     )
+
+
+def _in_top(k: int, answers: _Answers, codes: Integers | None) -> Quantity:
+    """How often the true class is among the k likeliest; undefined where there are no more classes."""
+    if len(answers.classes) <= k:
+        return undefined(len(answers.truth))
+    return proportion(answers.rank_of_truth < k, codes, all_groups=None if codes is None else int(codes.max()) + 1)
+
+
+def _row(row: str, figures: Mapping[tuple[str, str], Quantity]) -> Averages:
+    return Averages(*(figures[row, figure] for figure in FIGURES))
 
 
 def _class_scores(per_class: Mapping[str, Mapping[str, Quantity]], ranking: Rankings) -> dict[str, ClassScores]:
