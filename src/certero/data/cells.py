@@ -37,7 +37,7 @@ class Cells:
     """The rows of a manifest that hold something.
 
     Args:
-        columns: by name, stripped texts; None where a cell is empty.
+        columns: by name, stripped texts; None for an empty cell.
         lines: where each row stands, from 1.
         counted: what `lines` counts: `line` of a text file, header included, or `row` of a table.
         nested: columns whose cells are not text, and what they hold instead: `lists`, `tables` or `bytes`.

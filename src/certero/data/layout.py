@@ -39,7 +39,7 @@ class Layout:
 
     Args:
         splits: whether there are given splits; a photo outside their folders then has neither split nor class.
-        read: the folders of a photo below the root -> (split, class), either None where there is none.
+        read: the folders of a photo below the root -> (split, class), each None if there is none.
         notes: what users should know about it.
     """
 

@@ -104,7 +104,7 @@ def fits(size_bytes: float, share: float = 1.0, system: Path = _SYSTEM) -> bool:
 
 
 def address_limit() -> int | None:
-    """Bytes of addresses that this process may take in all (`ulimit -v`); None where nothing limits them."""
+    """Bytes of address space that this process may use in all (`ulimit -v`); None if unlimited."""
     try:
         import resource
     except ImportError:  # Windows has no such limit

@@ -25,11 +25,11 @@ class Development:
     """Photos for everything that chooses, fits and calibrates.
 
     Args:
-        table: used rows of train and val; with cross-validation, of photos that no fold judges now.
+        table: used rows of train and val; with cross-validation, of photos that are not held out at the moment.
         root: folder that the table's paths are relative to.
 
     Raises:
-        TypeError: if the table is none: sealed photos are not development photos.
+        TypeError: if it is not a table: sealed photos are not development photos.
         ValueError: if a row is of a test split.
     """
 
@@ -54,7 +54,7 @@ class Development:
         return Development(self.table.filter(pl.Series(mask)), self.root)
 
     def outside_fold(self, fold: int, gap: timedelta) -> Development:
-        """The photos outside a fold and further than gap in time from each of its photos.
+        """The photos outside a fold, further than the gap in time from each of its photos.
 
         Args:
             fold: the outer fold that is held out.
@@ -105,7 +105,7 @@ class SealedTest:
         return self.__table.height
 
     def content_hashes(self) -> list[str]:
-        """Of the photos' files: what the cache of embeddings is asked for. They tell neither label nor pixel."""
+        """Of the photos' files, to look up cached embeddings. They give away neither label nor pixels."""
         return self.__table["content_hash"].to_list()
 
     def open(self, *, purpose: str, data: str, run: str, earlier: Opening | None = None) -> Opened:

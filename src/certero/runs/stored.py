@@ -125,7 +125,7 @@ class Candidate:
         card: of that file.
         judged: its outputs on held-out photos.
         photos: rows of the same photos, in the same order, with the columns of `data.parquet`.
-        held_out: outputs to choose a threshold on; None where the run stored none.
+        held_out: outputs to choose a threshold on; None if the run stored none.
         evaluation: how the photos were held back: `test`, `cv` or `data`.
     """
 
@@ -205,9 +205,9 @@ class Common:
 
     Args:
         rows: for each model the rows of its own photos, int64 [n]: row i is the same photo for all.
-        grouped_by: the model whose units are taken for all. It keeps most photos together, so that no two photos count
-            as independent that any of the runs holds for related.
-        most: photos of the model that was judged on most.
+        grouped_by: the model whose units are used for all: the one that keeps the most photos together, so that no two photos
+            count as independent that any of the runs keeps together.
+        most: number of photos of the model that was judged on the most.
     """
 
     rows: list[NDArray[np.int64]]
@@ -218,9 +218,9 @@ class Common:
 def find_common(tables: Sequence[pl.DataFrame]) -> Common:
     """Which photos of several runs are the same, in the order of the first run.
 
-    A photo is known by its decoded pixels, wherever its file lies and whatever it is called; one without a pixel hash
-    by its path. Under another label it is another photo: the runs do not ask the same of it. Of several copies with
-    one label the first by path meets the first, the second the second.
+    A photo is identified by its decoded pixels, wherever its file is and whatever its name; without a pixel hash, by its
+    path. Under another label it is another photo, since the runs judged it against different truths. Several copies
+    with one label are paired in the order of their paths.
 
     Args:
         tables: the photos of each run, with the columns path, label, pixel_hash and unit.
@@ -234,7 +234,7 @@ def find_common(tables: Sequence[pl.DataFrame]) -> Common:
 
 
 def _keys(table: pl.DataFrame) -> list[tuple[str, str, int]]:
-    """Of each row what its photo is known by: pixels or path, label, number among its copies."""
+    """What identifies the photo of each row: pixels or path, label, number among its copies."""
     same = pl.coalesce("pixel_hash", pl.lit("path ") + pl.col("path")).alias("same")
     known = table.select("path", "label", same).with_row_index("row").sort("path")
     numbered = known.with_columns(pl.int_range(pl.len()).over("same", "label").alias("copy")).sort("row")
@@ -242,7 +242,7 @@ def _keys(table: pl.DataFrame) -> list[tuple[str, str, int]]:
 
 
 def note_common(common: int, most: int) -> Sentence:
-    """That only a part of the photos was compared."""
+    """A note if only a part of the photos was compared."""
     return sentence(
         "compared on the %(common)d photos that all models were judged on, of %(most)d", common=common, most=most
     )

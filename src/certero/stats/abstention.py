@@ -53,7 +53,7 @@ def measure_abstention(
         thresholds: from `answer_thresholds` of held-out photos; their effect on these photos is measured too.
 
     Returns:
-        The curve has up to 41 points, share answered, accuracy and threshold, rising.
+        The curve has up to 41 points: share labelled, accuracy and threshold, rising.
 
     Source: R. El-Yaniv, Y. Wiener, Journal of Machine Learning Research 11 (2010), 1605-1641 (risk and coverage);
     Y. Geifman, R. El-Yaniv, NIPS 2017 (by the likeliest class's probability).

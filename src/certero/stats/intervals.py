@@ -288,7 +288,7 @@ def percentile_interval(
     perfect score repeats itself in every resample, which says nothing about the next photo).
 
     Args:
-        value: the figure on the photos as they are; NaN where it is undefined.
+        value: the figure on the photos as they are; NaN if undefined.
         replicates: float [n_resamples], from `resample`.
         n: number of photos.
         groups: int or str [n], as given to `resample`.

@@ -113,7 +113,7 @@ def judge(requirement: Requirement, scores: Scores) -> Judgement:
 
 
 def judge_all(requirements: Sequence[Requirement], scores: Scores | None) -> tuple[Judgement, ...]:
-    """Each bar held against the figures; nobody can tell where nothing was measured (None)."""
+    """The judgement of each bar; `cannot tell` if nothing was measured (None)."""
     if scores is None:
         return tuple(Judgement(requirement.text, CANNOT_TELL, ()) for requirement in requirements)
     return tuple(judge(requirement, scores) for requirement in requirements)

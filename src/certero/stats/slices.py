@@ -94,9 +94,9 @@ def worst_slice(
         columns: as for `slice_rows`; photos without a value form no slice.
 
     Returns:
-        The part; its p is an upper bound, and it is worse where that lies below 0.05. Whether a part of one group is
-        worse or its group by chance, nobody can tell: the lowest such part is `untested` where it lies lower still.
-        None where there are no parts, or too few groups to compare.
+        The slice; its p is an upper bound, and it is worse if that is below 0.05. Nobody can tell whether a slice of a
+        single group is worse or its group is low by chance: the lowest such slice is `untested` if it is even lower.
+        None without slices, or with too few groups to compare.
 
     Source: R. A. Fisher, Journal of the Royal Statistical Society 98 (1935), 39-82; J. N. K. Rao, A. J. Scott,
     Biometrics 48 (1992), 577-585 (a test of shares with the variance between clusters); S. Holm, Scandinavian
