@@ -205,8 +205,8 @@ class Common:
 
     Args:
         rows: for each model the rows of its own photos, int64 [n]: row i is the same photo for all.
-        grouped_by: the model whose units are used for all: the one that keeps the most photos together, so that no two photos
-            count as independent that any of the runs keeps together.
+        grouped_by: the model whose units are used for all: the one that keeps the most photos together, so that
+            no two photos count as independent that any of the runs keeps together.
         most: number of photos of the model that was judged on the most.
     """
 
@@ -218,8 +218,8 @@ class Common:
 def find_common(tables: Sequence[pl.DataFrame]) -> Common:
     """Which photos of several runs are the same, in the order of the first run.
 
-    A photo is identified by its decoded pixels, wherever its file is and whatever its name; without a pixel hash, by its
-    path. Under another label it is another photo, since the runs judged it against different truths. Several copies
+    A photo is identified by its decoded pixels, wherever its file is and whatever its name; without a pixel hash, by
+    its path. Under another label it is another photo, since the runs judged it against different truths. Several copies
     with one label are paired in the order of their paths.
 
     Args:
