@@ -23,7 +23,7 @@ VERBS = {
     "value": message("Say what a model is worth: savings, payback, best threshold."),
     "predict": message("Label photos: a table, CSV, JSON or JSON Lines."),
     "doctor": message("Look at this machine and installation, and say what to do."),
-    "cache": message("Show what is remembered of your photos, or free disk space."),
+    "cache": message("Show what is remembered of your photos, or free its space."),
 }
 _INSTALL, _SHOW = "--install-completion", "--show-completion"
 
