@@ -310,7 +310,7 @@ def _write_photos(
     if judged is not None:
         parts.append((judged.table, judged.probabilities))
     write_predictions(work / "predictions.csv", parts, prepared.classes, settings.decide)
-    # What a threshold may be chosen on: the rows of train and val in predictions.csv come from a model that knows them.
+    # For choosing a threshold: the model was fitted on the rows of train and val in predictions.csv.
     held = fitted.held_out
     held_out = (prepared.development.where(held).table, fitted.held_out_probabilities[held])
     write_predictions(work / "held_out.csv", [held_out], prepared.classes, settings.decide)

@@ -1,6 +1,6 @@
 """Pretrained networks that turn a photo into an embedding.
 
-This module knows those that are drawn without torch; the stage `stages.extractor` looks any other name up in timm. A
+This module knows those that are drawn without torch; `stages.embedder` looks up any other name in timm. A
 backbone never starts from random weights: a probe on noise would look like a bad data set.
 """
 
@@ -37,7 +37,7 @@ class Backbone:
         filter: resampling that the weights were trained with.
         draw: returns the network from pixels on as ONNX, and the statistics of each convolution's output, by which it
             is brought to 8 bits; see `probe.lite`.
-        traced: whether `draw` has torch trace the network: this holds Python's lock, and tells no statistics.
+        traced: whether `draw` has torch trace the network: this holds Python's lock and gives no statistics.
     """
 
     name: str

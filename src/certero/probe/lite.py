@@ -47,8 +47,8 @@ _OF_NORMALISATION = 5
 def draw_lite(
     name: str, file: Path, mean: Sequence[float], deviation: Sequence[float], preprocessing: Preprocessing
 ) -> tuple[bytes, list[Channels]]:
-    """ONNX bytes: `image` uint8 [N, H, W, 3] → `embedding` [N, 1280], `map` [N, 1280, h, w]; and what leaves each
-    convolution, in their order.
+    """ONNX bytes: `image` uint8 [N, H, W, 3] → `embedding` [N, 1280], `map` [N, 1280, h, w]; and the
+    statistics of each convolution's output, in their order.
 
     Args:
         name: of the network.
@@ -149,7 +149,7 @@ class _Drawing:
         file: where they come from.
         nodes: so far.
         stored: constants so far.
-        outputs: what leaves the convolutions so far.
+        outputs: statistics of the convolutions' outputs so far.
     """
 
     arrays: Iterator[NDArray[Any]]

@@ -252,7 +252,7 @@ def time_fitting(n_rows: int, n_features: int, n_classes: int, workers: int, map
 
 
 def _standardise(features: NDArray[np.float32], rooted: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Roots, if asked, and standardises in place; gives mean and deviation [D] before the latter.
+    """Takes roots where wanted and standardises, in place; returns mean and deviation [D] before standardising.
 
     A hundred thousand photos have half a gigabyte of features: no second array of that size is made.
     """

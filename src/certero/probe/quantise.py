@@ -45,7 +45,7 @@ class NotQuantisable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """What the values of one tensor look like, channel by channel.
+    """Statistics of one tensor's values, by channel.
 
     Args:
         mean: float64 [C].
@@ -61,13 +61,13 @@ class Channels:
 
     @classmethod
     def spread(cls, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> Channels:
-        """Values of which nothing but mean and deviation is known."""
+        """Of values with this mean and deviation, about which nothing else is known."""
         reach = _DEVIATIONS * deviation
         return cls(mean, deviation, float((mean - reach).min()), float((mean + reach).max()))
 
     @classmethod
     def normalised(cls, scale: NDArray[np.floating[Any]], shift: NDArray[np.floating[Any]]) -> Channels:
-        """What left a batch normalisation with this scale and shift [C] in training."""
+        """Of the output of a batch normalisation with this scale and shift [C], as in training."""
         return cls.spread(shift.astype(np.float64), np.maximum(np.abs(scale.astype(np.float64)), 1e-9))
 
     def clipped(self, low: float, high: float) -> Channels:

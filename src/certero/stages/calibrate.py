@@ -23,7 +23,7 @@ _FEWEST_UNITS = 3
 def fit_temperature_of(
     logits: NDArray[np.float64], labels: NDArray[np.int64], source: str, units: Sequence[str]
 ) -> Calibration:
-    """The temperature that outputs [n, K] of models ask for which had not seen the photos, and what it is worth.
+    """The temperature that fits held-out outputs, and how much it improves them.
 
     Args:
         logits: not calibrated.

@@ -67,7 +67,7 @@ class Part:
         given_val: whether the val split came with the data.
         gap: least time between photos that are fitted on and held out; zero unless time separates.
         shipped: what the weights are fitted on, for the card.
-        name: tells this fit from others of the run.
+        name: distinguishes this fit from others of the run.
     """
 
     photos: Development

@@ -52,12 +52,12 @@ class Fitter(Protocol):
         ...
 
     def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Claims:
-        """What throw-away models claim on random splits of all photos; asked after the headline is known."""
+        """What throw-away models claim on random splits of all photos; called after the headline is known."""
         ...
 
 
 def require_torch(settings: TrainSettings) -> None:
-    """Sees that what trains a network is installed; to be asked before a module that imports it.
+    """Raises unless torch is installed, which the modules imported next need.
 
     Raises:
         MissingExtra: if it is not.

@@ -172,7 +172,7 @@ class NetworkTraining:
             photos: to fit on.
             classes: names in the order of the outputs.
             gap: least time between photos that are fitted on and held out; zero unless time separates.
-            name: tells this training from others of the run.
+            name: distinguishes this training from others of the run.
 
         Raises:
             DataError: if nothing is left to train on or to judge by.
@@ -283,7 +283,7 @@ class NetworkTraining:
     def _outputs(
         self, development: pl.DataFrame, classes: Sequence[str]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """What training tells apart: its index for each photo, and its class."""
+        """Index of each photo's training output, and the class of each output."""
         also = [development[column].cast(pl.String).to_list() for column in self._settings.label_also]
         _classes, combinations = count_outputs(development["label"].to_list(), also)
         output_of = {combination: number for number, combination in enumerate(combinations)}

@@ -27,7 +27,7 @@ class Tools:
     Args:
         map: ordered parallel map over the cores, in threads.
         heavy_map: the same for what holds Python's lock, in processes where there is much of it: functions of modules,
-            items and answers that can be pickled.
+            items and results that can be pickled.
         fingerprints: remembered facts of photos, by content.
         features: remembered embeddings.
         networks: remembered exported backbones.
@@ -77,6 +77,6 @@ def open_tools(workers: int | None = None, progress: Progress = no_progress) -> 
 
 
 def map_several(map: Map, function: Callable[[Sequence[T]], Iterable[R]], items: Sequence[T], size: int) -> Iterator[R]:
-    """Yields what a function of several items answers to each, in order, handing so many over at a time."""
+    """Yields the result for each item, in order, of a function that takes several items at a time."""
     tasks = (items[start : start + size] for start in range(0, len(items), size))
     return chain.from_iterable(map(function, tasks))

@@ -132,7 +132,7 @@ def _expect_seconds(
         "evaluate": sum(part.looked_at * look for part in parts) + judged * look,
     }
     if judged:
-        # Each network of a random split is asked about the photos left over.
+        # Each network of a random split predicts the photos left over.
         others = judged if prepared.evaluation != "cv" else judged // prepared.folds
         times = settings.random_splits
         seconds["score"] = times * (training(parts[0]) + others * look + parts[0].fitted * tried.decode_seconds) + 1.0
