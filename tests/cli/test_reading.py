@@ -46,10 +46,10 @@ def test_a_file_that_says_nothing_of_its_size_is_read_to_its_end() -> None:
 def test_a_large_hole_takes_no_memory(tmp_path: Path) -> None:
     with (tmp_path / "large.jpg").open("wb") as file:
         file.truncate(20 * 2**30)
-    start = time.perf_counter()
+    start = time.process_time()  # of the processor: others may be using the machine
     with pytest.raises(NotRead, match="it may have 1,024 MiB and it has 20,480 MiB"):
         read_file(tmp_path / "large.jpg")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 # --- The commands ---

@@ -158,7 +158,7 @@ def test_candidates_stay_linear_for_a_camera_that_sees_the_same_all_day() -> Non
         loaded.append(i)
         return b""
 
-    began = time.perf_counter()
+    began = time.process_time()  # of the processor: others may be using the machine
     pairs = find_copies(
         [str(i) for i in range(n)],
         [str(i) for i in range(n)],
@@ -170,7 +170,7 @@ def test_candidates_stay_linear_for_a_camera_that_sees_the_same_all_day() -> Non
     )
     assert pairs == []
     assert len(loaded) <= 12 * n
-    assert time.perf_counter() - began < 15
+    assert time.process_time() - began < 15
 
 
 def test_copies_of_real_photos_are_found_and_only_they() -> None:

@@ -29,10 +29,10 @@ pytest.importorskip("onnx", reason="training needs the [train] extra")
 
 def test_an_existing_output_is_refused_before_any_work(given_data: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    start = time.perf_counter()
+    start = time.process_time()  # of the processor: others may be using the machine
     with pytest.raises(OutputError, match="must not exist yet"):
         train(given_data, output=tmp_path / "run", **QUICK)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(

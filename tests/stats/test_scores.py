@@ -236,9 +236,9 @@ def test_input_that_does_not_fit_is_refused(
 
 def test_a_test_set_of_the_size_of_a_shop_is_scored_in_seconds() -> None:
     probabilities, truth = _sample(2266, 36)
-    began = time.perf_counter()
+    began = time.process_time()  # of the processor: others may be using the machine
     score(probabilities, truth, [str(index) for index in range(36)], np.arange(2266) // 8)
-    assert time.perf_counter() - began < 3  # 0.2 s alone on two cores; others may be using them
+    assert time.process_time() - began < 3  # 0.2 s on two cores
 
 
 def test_every_figure_of_every_class_and_row_is_there_with_its_interval() -> None:
