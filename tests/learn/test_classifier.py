@@ -1,4 +1,4 @@
-"""The classifier that ships: what it looks at, and how its answers come together."""
+"""The classifier that ships: what it looks at, and how its outputs come together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLASSES, SIDE = 3, 64
 @pytest.mark.parametrize(
     ("flips", "zoom"), [(False, 1.0), (True, 1.0), (False, 1.5), (True, 1.5)], ids=["alone", "flips", "zoom", "both"]
 )
-def test_an_answer_is_the_mean_of_what_is_asked_for(flips: bool, zoom: float) -> None:
+def test_the_logits_are_the_mean_of_what_is_asked_for(flips: bool, zoom: float) -> None:
     backbone = find_backbone("efficientnet_lite0")
     settings = TrainSettings(fitting="network", average_flips=flips, average_zoom=zoom)
     network = build_classifier(backbone, np.arange(CLASSES), settings).eval()
@@ -33,9 +33,9 @@ def test_an_answer_is_the_mean_of_what_is_asked_for(flips: bool, zoom: float) ->
     whole = torch.nn.functional.interpolate(levels, (SIDE, SIDE), mode="bilinear") if zoom > 1 else levels
     other = middle.flip(3) if flips else middle
     with torch.inference_mode():
-        answer, embedding, activations = network(torch.from_numpy(photos))
+        logits, embedding, activations = network(torch.from_numpy(photos))
         asked = [ask(whole), ask(other)] if flips or zoom > 1 else [ask(whole)]
-        torch.testing.assert_close(answer, sum(asked) / len(asked))
+        torch.testing.assert_close(logits, sum(asked) / len(asked))
         torch.testing.assert_close(embedding, network.features(whole)[0])
     assert len(asked) == 1 or not torch.allclose(asked[0], asked[1])
     assert activations.shape[2:] == (SIDE // 32, SIDE // 32)

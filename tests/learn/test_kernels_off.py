@@ -18,7 +18,7 @@ from certero.learn.progression import Progression  # noqa: E402
 from certero.learn.step import take_step  # noqa: E402
 from certero.probe.backbones import find_backbone  # noqa: E402
 
-CLASSES, SIDE, PHOTOS, STEPS = 3, 64, 8, 4
+CLASSES, SIDE, PHOTOS, STEPS = 3, 32, 8, 3
 # Each kernel for networks from scratch has its layer: a first block, a convolution of many channels, a ReLU before an
 # average pooling, a dense layer of more than four million weights.
 LAYERS = (
@@ -30,14 +30,19 @@ LAYERS = (
     {"layer": "average_pool", "size": 2},
     {"layer": "dropout", "share": 0.2},
     {"layer": "flatten"},
-    {"layer": "dense", "units": 128},
+    {"layer": "dense", "units": 512},
     {"layer": "relu"},
     {"layer": "dense", "units": "classes"},
 )
 
 
 def _build(kind: str, kernels: Literal["on", "off"], trainer: Trainer) -> tuple[Any, TrainSettings]:
-    chosen: dict[str, Any] = {"optimizer": "sgd", "lr": 0.001, "batch_size": PHOTOS, "kernels": kernels}
+    chosen: dict[str, Any] = {
+        "optimizer": "sgd",
+        "lr": 0.01 if kind == "cnn" else 0.001,
+        "batch_size": PHOTOS,
+        "kernels": kernels,
+    }
     if kind == "cnn":
         settings = TrainSettings(fitting="network", layers=LAYERS, image_size=SIDE, **chosen)
         return build_classifier(plan_cnn(LAYERS, CLASSES, SIDE), np.arange(CLASSES), settings, trainer), settings

@@ -1,6 +1,6 @@
 """Changes to training photos, drawn afresh each epoch from (seed, epoch, photo): no worker holds any state.
 
-Geometry is one resampling of the batch, colour one matrix a photo: however much is asked for, pixels are read twice.
+Geometry is one resampling of the batch, colour one matrix for each photo: whatever is asked for, pixels are read twice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from certero.errors import ConfigError
 
-#: Uniform numbers that one photo takes in one epoch; their places are in `augment`.
+#: Uniform random numbers for one photo in one epoch; `augment` says which stands for what.
 DRAWS = 16
 _LUMA = (0.299, 0.587, 0.114)
 # RGB to YIQ, in which hue is an angle and saturation a radius. Source: NTSC, FCC 1953.
@@ -29,13 +29,13 @@ class Augmentation:
     """What may happen to a photo; zeros and ones leave it alone.
 
     Args:
-        rotation_degrees: turned by up to so much, either way.
+        rotation_degrees: rotation by up to so much, either way.
         flip: chance of a left-right mirror image.
         flip_vertical: chance of an upside-down mirror image: for photos from above.
-        brightness: levels times 1 ± so much.
-        contrast: distances from the mean grey times 1 ± so much.
-        saturation: distances from grey times 1 ± so much.
-        hue: turned by up to so much of the colour circle, 0 to 0.5.
+        brightness: levels times 1 ± up to so much.
+        contrast: distances from the mean grey times 1 ± up to so much.
+        saturation: distances from grey times 1 ± up to so much.
+        hue: rotation by up to so much of the colour circle, 0 to 0.5.
         zoom: least and greatest share of the photo's area that is shown.
         ratio: least and greatest width / height of that part, before it is stretched to the square.
         erase: chance that a patch of a tenth of the area is greyed out.
@@ -137,7 +137,7 @@ def draw(seed: int, epoch: int, keys: Sequence[int], repeats: Sequence[int] | No
     Args:
         seed: of the run.
         epoch: from 0.
-        keys: a number that stands for each photo, 64 bits.
+        keys: a number that identifies each photo, 64 bits.
         repeats: how often the photo came before in this epoch, where one may come several times.
     """
     rows = np.empty((len(keys), DRAWS), np.float32)
@@ -152,7 +152,7 @@ def augment(images: torch.Tensor, draws: NDArray[np.float32], augmentation: Augm
     """The changed photos, levels 0 to 255 as float32 [N, 3, side, side].
 
     Args:
-        images: uint8 [N, H, W, 3]; larger than `side` where a zoom shall find detail.
+        images: uint8 [N, H, W, 3]; larger than `side` so that a zoom finds detail.
         draws: of these photos, from `draw`.
         augmentation: what may happen.
         side: of the network's input, pixels.
@@ -196,7 +196,7 @@ def _affine(draws: NDArray[np.float32], augmentation: Augmentation) -> NDArray[n
 
 
 def _recolour(x: torch.Tensor, draws: NDArray[np.float32], augmentation: Augmentation) -> torch.Tensor:
-    """Brightness, contrast, saturation and hue as one matrix and one offset a photo."""
+    """Brightness, contrast, saturation and hue as one matrix and one offset for each photo."""
     u = 2 * draws[:, 7:11].astype(np.float64) - 1
     brightness = 1 + augmentation.brightness * u[:, 0]
     contrast = 1 + augmentation.contrast * u[:, 1]

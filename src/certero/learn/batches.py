@@ -1,4 +1,4 @@
-"""Photos for training: decoded on the one pixel path, kept in memory where they fit, dealt into batches by the seed."""
+"""Photos for training: decoded on the one pixel path, kept in memory where they fit, batched by the seed."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def order_photos(
     if sampling == "natural":
         return rng.permutation(n), np.zeros(n, np.int64)
     labels = np.unique(truth)
-    # Rounds in which every class comes once; a class is gone through in a new order each time it is used up.
+    # Each round draws every class once; a class is shuffled anew each time all its photos were drawn.
     turns = np.concatenate([rng.permutation(labels) for _ in range(-(-n // len(labels)))])[:n]
     rows = np.empty(n, np.int64)
     before = np.empty(n, np.int64)

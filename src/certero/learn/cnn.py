@@ -12,9 +12,9 @@ from torch import nn
 from certero.errors import ConfigError
 from certero.interchange import Json
 
-#: What `units` of the last dense layer says: one output a class.
+#: What `units` of the last dense layer says: one output for each class.
 CLASSES = "classes"
-# Of filters, units and sides: what lies beyond is a slip of the hand.
+# Of filters, units and sides; more is a typing error.
 _MOST = 1_000_000
 
 _ACTIVATIONS = {
@@ -50,8 +50,8 @@ class Layer:
     Args:
         kind: as in the recipe: `conv`, `relu`, `max_pool`, ...
         settings: its settings, defaults filled in.
-        before: shape of what comes in, `(channels, rows, columns)` or `(features,)`.
-        after: shape of what goes out.
+        before: shape of the input, `(channels, rows, columns)` or `(features,)`.
+        after: shape of the output.
         parameters: trainable numbers.
     """
 
@@ -87,14 +87,14 @@ class Cnn:
 
     @property
     def map_layer(self) -> int:
-        """Index of the layer whose output shows where the network looked: the last convolution, normalised and bent."""
+        """Index of the layer that gives the feature map: the last convolution, its normalisation or its activation."""
         at = max(number for number, layer in enumerate(self.layers) if layer.kind == "conv")
         while at + 1 < len(self.layers) and self.layers[at + 1].kind in ("batch_norm", *_ACTIVATIONS):
             at += 1
         return at
 
     def table(self) -> list[tuple[str, tuple[int, ...], int]]:
-        """Layer, shape of its output and parameters, one row a layer."""
+        """Layer, shape of its output and parameters, one row for each layer."""
         return [(str(layer), layer.after, layer.parameters) for layer in self.layers]
 
 
@@ -279,17 +279,17 @@ def _words(shape: tuple[int, ...]) -> str:
 
 
 def build_cnn(cnn: Cnn) -> torch.nn.Sequential:
-    """The torch module: float32 [N, 3, H, W] → logits [N, K], one child a layer, in the order of the plan."""
+    """The torch module: float32 [N, 3, H, W] → logits [N, K], one child for each layer, in the order of the plan."""
 
     class Flatten(nn.Module):
-        """Place by place, each with all its channels, as Keras does: as maps lie in memory, so nothing is copied."""
+        """Place by place, each with all its channels, as Keras does: the order in memory, so nothing is copied."""
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.permute(0, 2, 3, 1).flatten(1)
 
     def build(layer: Layer) -> nn.Module:
         given = layer.settings
-        # In place: the values before the bend are not needed again, which saves a copy of every map.
+        # In place: what comes before the activation is not needed again, which saves a copy of every feature map.
         in_place = {"inplace": True} if layer.kind in ("relu", "relu6", "leaky_relu", "elu") else {}
         makers: dict[str, Callable[[], nn.Module]] = {
             "conv": lambda: nn.Conv2d(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from certero.errors import PhotoError, changed_since
 from certero.learn.timm_backbones import FromPixels
@@ -17,9 +17,6 @@ from certero.probe.backbones import Backbone
 from certero.probe.backend import Backend
 from certero.records.preprocessing import Preprocessing
 from certero.records.protocols import Map
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _BATCH = 32
 

@@ -1,4 +1,4 @@
-"""Activations that write over their input: the same answers and gradients from less memory."""
+"""In-place activations: the same outputs and gradients from less memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ X = [-1.0, -0.0, 0.0, 1e-7, 3.0, 6.0, 7.0]
 
 @pytest.mark.parametrize("in_sequence", [True, False])
 @pytest.mark.parametrize("kind", [torch.nn.ReLU, torch.nn.ReLU6])
-def test_answers_and_gradients_are_torchs(kind: Any, in_sequence: bool) -> None:
+def test_outputs_and_gradients_are_torchs(kind: Any, in_sequence: bool) -> None:
     x = torch.tensor(X, requires_grad=True)
     layer = torch.nn.Sequential(torch.nn.Identity(), kind(inplace=True))
     expected = layer(x * 1)

@@ -49,7 +49,7 @@ def _network(channels: int) -> Any:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("faster", [False, True])
-def test_a_network_learns_the_same_and_answers_the_same(
+def test_a_network_learns_the_same_and_gives_the_same_outputs(
     faster: bool, channels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As on another processor: this one is measured.
@@ -62,10 +62,10 @@ def test_a_network_learns_the_same_and_answers_the_same(
     assert ["forward" in layer.__dict__ for layer in ours] == [True, False, True, False, True]
     x = torch.randn(4, channels, 20, 20).contiguous(memory_format=torch.channels_last)
     inputs = [x.clone().requires_grad_(True) for _network_ in range(2)]
-    answers = [network(given) for network, given in zip((plain, ours), inputs, strict=True)]
-    assert torch.equal(*answers)
-    for answer in answers:
-        answer.square().mean().backward()
+    outputs = [network(given) for network, given in zip((plain, ours), inputs, strict=True)]
+    assert torch.equal(*outputs)
+    for output in outputs:
+        output.square().mean().backward()
     assert len(calls) == (3 if faster else 0)
     torch.testing.assert_close(inputs[1].grad, inputs[0].grad, rtol=1e-4, atol=1e-7)
     for mine, theirs in zip(ours.parameters(), plain.parameters(), strict=True):

@@ -46,7 +46,7 @@ def _network() -> Any:
 
 @pytest.mark.parametrize("faster", [False, True])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_network_learns_the_same_and_answers_the_same(
+def test_a_network_learns_the_same_and_gives_the_same_outputs(
     faster: bool, frozen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As on another processor: this one is measured; limits small enough for these shapes to cross.
@@ -62,10 +62,10 @@ def test_a_network_learns_the_same_and_answers_the_same(
         network[0].weight.requires_grad_(not frozen)
     x = torch.randn(6, 40)
     inputs = [x.clone().requires_grad_(True) for _network_ in range(2)]
-    answers = [network(given) for network, given in zip((plain, ours), inputs, strict=True)]
-    assert torch.equal(*answers)
-    for answer in answers:
-        answer.square().mean().backward()
+    outputs = [network(given) for network, given in zip((plain, ours), inputs, strict=True)]
+    assert torch.equal(*outputs)
+    for output in outputs:
+        output.square().mean().backward()
     assert len(calls) == 1
     torch.testing.assert_close(inputs[1].grad, inputs[0].grad)
     for theirs, given in zip(ours.parameters(), plain.parameters(), strict=True):
@@ -101,7 +101,7 @@ def test_the_gradient_lies_at_the_same_place_in_every_step_and_parts_of_a_batch_
 def test_in_bfloat16_it_learns_as_torch_does_some_columns_at_a_time(
     columns_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Gradients to the last bit; answers are sums of parts, each rounded, so that they differ by a rounding."""
+    """Gradients to the last bit; outputs are sums of parts, each rounded, so that they differ by a rounding."""
     # Limits small enough for these shapes to cross.
     monkeypatch.setattr(dense, "_COLUMNS_AT_ONCE_BF16", columns_at_once)
     monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
@@ -111,16 +111,16 @@ def test_in_bfloat16_it_learns_as_torch_does_some_columns_at_a_time(
     for network in (plain, ours):
         x = torch.randn(6, 40, generator=torch.Generator().manual_seed(1)).requires_grad_(True)
         with torch.autocast("cpu", torch.bfloat16):
-            answer = network[0](x)
-        answer.backward(torch.ones_like(answer))
-        found.append((answer, x.grad, network[0].weight.grad, network[0].bias.grad))
+            output = network[0](x)
+        output.backward(torch.ones_like(output))
+        found.append((output, x.grad, network[0].weight.grad, network[0].bias.grad))
     assert found[1][0].dtype == torch.bfloat16
     assert found[1][2].dtype == torch.float32
     torch.testing.assert_close(found[1][0], found[0][0], rtol=0.02, atol=0.02)
     assert all(torch.equal(*pair) for pair in zip(found[0][1:], found[1][1:], strict=True))
 
 
-def test_asked_without_gradients_or_in_double_precision_torch_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_gradients_or_in_double_precision_torch_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     # Limits small enough for these shapes to cross; which path is taken shows nowhere else.
     monkeypatch.setattr(dense, "_LEAST_WEIGHTS", 1000)
     monkeypatch.setattr(dense._Dense, "apply", lambda *_given: pytest.fail("not for this"))

@@ -35,7 +35,7 @@ def test_gradients_are_those_of_torch(kernel: int, stride: int, side: int) -> No
     torch.testing.assert_close(found, weight.grad, rtol=1e-4, atol=1e-4)
 
 
-def test_a_network_in_bfloat16_learns_the_same_and_answers_the_same() -> None:
+def test_a_network_in_bfloat16_learns_the_same_and_gives_the_same_outputs() -> None:
     torch.manual_seed(0)
     layers = [torch.nn.Conv2d(8, 8, 5, stride, 2, groups=8, bias=False) for stride in (1, 2)]
     layers += [torch.nn.Conv2d(8, 8, 3, stride, 1, groups=8) for stride in (1, 2)]
@@ -51,8 +51,8 @@ def test_a_network_in_bfloat16_learns_the_same_and_answers_the_same() -> None:
 
     plain, plain_gradients = gradients()
     speed_up_convolutions(network)
-    answers, faster_gradients = gradients()
-    assert torch.equal(answers, plain)
+    outputs, faster_gradients = gradients()
+    assert torch.equal(outputs, plain)
     for ours, theirs in zip(faster_gradients, plain_gradients, strict=True):
         assert float((ours - theirs).norm() / theirs.norm()) < 0.02
     assert all("forward" in layer.__dict__ for layer in network)

@@ -31,7 +31,7 @@ def _network(first: list[Any], kernels: Literal["on", "off"] = "on") -> Any:
 def test_a_few_photos_at_a_time_give_the_same_scores_and_gradients(
     pool: str, activation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Room for the maps of two photos: the last part is a single one.
+    # Room for the feature maps of two photos: the last part is a single one.
     for limit in ("_BYTES_AT_ONCE", "_MOST_BYTES_AT_ONCE"):
         # Limits small enough for these shapes to cross.
         monkeypatch.setattr(first_block, limit, 2 * 4 * 6 * 20 * 20)

@@ -38,9 +38,9 @@ def test_the_bundled_network_learns_the_same(monkeypatch: pytest.MonkeyPatch) ->
     network, plain = _lite()
     x = torch.randint(0, 256, (4, 3, 64, 64)).float().contiguous(memory_format=torch.channels_last)
     # In float64: in float32 a level may round to the other side of where a ReLU6 clips, and its gradient is lost.
-    answers, found = _gradients(network.double(), x.double())
-    expected_answers, expected = _gradients(plain.double(), x.double())
-    torch.testing.assert_close(answers, expected_answers)
+    outputs, found = _gradients(network.double(), x.double())
+    expected_outputs, expected = _gradients(plain.double(), x.double())
+    torch.testing.assert_close(outputs, expected_outputs)
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         # Norms: sums of many terms that cancel differ in their last digits.
@@ -73,8 +73,8 @@ def test_less_than_half_is_kept_for_the_way_back() -> None:
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            answers = network.score(torch.zeros(4, 3, 224, 224).contiguous(memory_format=torch.channels_last))
-        assert answers.requires_grad
+            outputs = network.score(torch.zeros(4, 3, 224, 224).contiguous(memory_format=torch.channels_last))
+        assert outputs.requires_grad
         return sum(sizes.values())
 
     network, plain = _lite()

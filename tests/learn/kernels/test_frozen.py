@@ -30,7 +30,7 @@ def _levels(side: int = 64) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("keep", [True, False], ids=["kept statistics", "batch statistics"])
-def test_answers_and_gradients_are_those_of_the_network_in_one_piece(keep: bool) -> None:
+def test_outputs_and_gradients_are_those_of_the_network_in_one_piece(keep: bool) -> None:
     whole, apart = _network(keep=keep), _network(keep=keep)
     run_frozen_stages_apart(apart, 2)
     assert "extract" in vars(apart)

@@ -19,7 +19,7 @@ def _layers(pool: Any) -> Any:
 @pytest.mark.parametrize(("side", "height", "width"), [(2, 12, 12), (2, 13, 9), (3, 10, 11), (1, 5, 4), (4, 4, 7)])
 @pytest.mark.parametrize("in_bf16", [False, True])
 @pytest.mark.parametrize("last", [False, True])
-def test_answers_and_gradients_are_torchs_own_to_the_last_bit(
+def test_outputs_and_gradients_are_torchs_own_to_the_last_bit(
     side: int, height: int, width: int, in_bf16: bool, last: bool
 ) -> None:
     x = torch.randn(3, 4, height, width, generator=torch.Generator().manual_seed(1))
@@ -29,10 +29,10 @@ def test_answers_and_gradients_are_torchs_own_to_the_last_bit(
     found = []
     for layers in (ours, theirs):
         with torch.autocast("cpu", torch.bfloat16, enabled=in_bf16):
-            answer = layers(x)
-        weights = torch.randn(answer.shape, generator=torch.Generator().manual_seed(2))
-        (answer.float() * weights).sum().backward()
-        found.append((answer, layers[0].weight.grad, layers[0].bias.grad))
+            output = layers(x)
+        weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(2))
+        (output.float() * weights).sum().backward()
+        found.append((output, layers[0].weight.grad, layers[0].bias.grad))
     assert "ReluAveragePool" in type(found[0][0].grad_fn).__name__
     assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
     with torch.no_grad():
@@ -49,11 +49,11 @@ def test_the_gradient_lies_where_the_map_was_and_is_taken_once() -> None:
         map.register_hook(lambda gradient: seen.append(gradient.data_ptr()))
 
     layers[0].register_forward_hook(look)
-    answer = layers(torch.randn(2, 4, 8, 8)).sum()
-    answer.backward(retain_graph=True)
+    output = layers(torch.randn(2, 4, 8, 8)).sum()
+    output.backward(retain_graph=True)
     assert seen[0] == seen[1]
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        answer.backward()
+        output.backward()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""3x3 convolutions in tiles: the same answers and gradients but for rounding."""
+"""3x3 convolutions in tiles: the same outputs and gradients but for rounding."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _case(n: int, channels: int, outputs: int, height: int, width: int) -> tuple
         (2, 64, 64, 40, 4),
     ],
 )
-def test_answers_and_gradients_are_those_of_a_convolution(
+def test_outputs_and_gradients_are_those_of_a_convolution(
     tiles_at_once: int,
     product: float,
     padding: int,
@@ -76,7 +76,7 @@ def test_answers_and_gradients_are_those_of_a_convolution(
 
 
 def test_rounding_costs_a_few_millionths() -> None:
-    """Of the answers' spread, root mean square, on maps and channels as the source networks have them."""
+    """Of the outputs' spread, root mean square, on maps and channels as the source networks have them."""
     x, weight, bias = _case(2, 128, 256, 30, 30)
     exact = torch.nn.functional.conv2d(x.double(), weight.double(), bias.double())
     error = (winograd.convolve(x, weight, bias, 0).double() - exact).square().mean().sqrt() / exact.std()
@@ -86,7 +86,7 @@ def test_rounding_costs_a_few_millionths() -> None:
 @pytest.mark.parametrize("tiles_at_once", [1, 7, 256])
 @pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize(("n", "height", "width"), [(3, 18, 18), (5, 7, 23), (9, 6, 5), (1, 3, 3)])
-def test_in_bfloat16_answers_and_gradients_are_those_of_a_convolution(
+def test_in_bfloat16_outputs_and_gradients_are_those_of_a_convolution(
     tiles_at_once: int, padding: int, n: int, height: int, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rounding costs 1.5 % of the spread, root mean square: some six times that of products one by one."""
@@ -157,7 +157,7 @@ def test_maps_that_tiles_hardly_cover_are_left_alone(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("fast", [False, True])
-def test_a_layer_trains_in_tiles_and_answers_as_torch_does(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_layer_trains_in_tiles_with_the_outputs_of_torch(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """To the last bit where no gradient is asked for; in double precision never in tiles, in bfloat16 with channels."""
     # As on another processor: this one is measured.
     monkeypatch.setattr(cores, "have_fast_products", lambda _low: fast)
@@ -173,7 +173,7 @@ def test_a_layer_trains_in_tiles_and_answers_as_torch_does(fast: bool, monkeypat
     theirs = torch.nn.functional.conv2d(given, weight, bias, padding=1)
     assert len(calls) == int(fast)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
-    pairs = [torch.autograd.grad(answer.square().mean(), (given, weight, bias)) for answer in (ours, theirs)]
+    pairs = [torch.autograd.grad(output.square().mean(), (given, weight, bias)) for output in (ours, theirs)]
     for mine, expected in zip(*pairs, strict=True):
         torch.testing.assert_close(mine, expected, rtol=1e-3, atol=1e-6)
     calls.clear()
@@ -193,7 +193,7 @@ def test_a_layer_trains_in_tiles_and_answers_as_torch_does(fast: bool, monkeypat
         assert ours.dtype == torch.bfloat16
         assert len(calls) == int(fast)
         pairs = [
-            torch.autograd.grad(answer.float().square().mean(), (given, weight, bias)) for answer in (ours, theirs)
+            torch.autograd.grad(output.float().square().mean(), (given, weight, bias)) for output in (ours, theirs)
         ]
     for mine, expected in zip(*pairs, strict=True):
         assert mine.dtype == torch.float32
