@@ -8,9 +8,7 @@ from typing import Annotated, Any
 
 from certero.cli.terminal.options import JsonFile, Lang, Quiet, StrictBars, argument, option
 from certero.cli.terminal.output import check_targets, of_model
-from certero.cli.terminal.progress import show_progress
 from certero.cli.terminal.settings import given_settings, with_settings
-from certero.cli.terminal.summary import check_strict, print_json, print_places, print_summary
 from certero.config.panels import OUTPUT, WORK
 from certero.language import _, use_language
 from certero.sentences import message
@@ -71,6 +69,8 @@ def command(
         use_language(lang)
         _say_plan(data, recipe or "probe", output, as_json, quiet, settings)
         return
+    from certero.cli.terminal.progress import show_progress
+    from certero.cli.terminal.summary import check_strict, print_json, print_places, print_summary
     from certero.pipelines.train import train
     from certero.records.metrics import Metrics
 
@@ -99,6 +99,8 @@ def _say_plan(
     data: Path, recipe: str, output: Path | None, as_json: str | None, quiet: bool, settings: dict[str, Any]
 ) -> None:
     from certero.cli.terminal.plan_summary import print_plan
+    from certero.cli.terminal.progress import show_progress
+    from certero.cli.terminal.summary import print_json
     from certero.pipelines.plan import plan
 
     with show_progress(quiet) as progress:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from pathlib import Path
+
+# Not by importlib.resources, whose imports would be felt in the help of train.
+_FOLDER = Path(__file__).parents[1] / "recipes"
 
 
 def recipe_names() -> tuple[str, ...]:
     """Their names, sorted."""
-    files = resources.files("certero.recipes").iterdir()
-    return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
+    return tuple(sorted(file.stem for file in _FOLDER.glob("*.toml")))
 
 
 def packaged_recipe(name: str) -> bytes:
     """The TOML of one of `recipe_names`."""
-    return (resources.files("certero.recipes") / f"{name}.toml").read_bytes()
+    return (_FOLDER / f"{name}.toml").read_bytes()
