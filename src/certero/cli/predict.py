@@ -119,13 +119,13 @@ def command(
                 n_predictions=len(predictions),
                 first=first,
             )
-        counts = {"broken": len(broken), "photos": len(predictions), "first": first}
-        message = ngettext(
+        counts = {"broken": len(broken), "photos": len(predictions), "first": translate(first)}
+        text = ngettext(
             "%(broken)d of %(photos)d photos could not be read; first: %(first)s",
             "%(broken)d of %(photos)d photos could not be read; first: %(first)s",
             len(broken),
         )
-        tell(message % counts)
+        tell(text % counts)
 
 
 def _json_line(prediction: Prediction) -> str:
