@@ -103,8 +103,8 @@ def environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("certero.report", "templates"),
         autoescape=True,
-        # Any part of the metrics may be null or missing; the templates ask before they speak.
-        undefined=jinja2.ChainableUndefined,
+        # A misspelt attribute fails where it stands, instead of leaving a sentence out.
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],

@@ -15,8 +15,9 @@ import polars as pl
 from certero.business.outcomes import Outcomes, outcomes_of_photos
 from certero.data.labels import encode
 from certero.errors import DataError, ModelFileError, reason_of
-from certero.interchange import Json, class_columns
+from certero.interchange import class_columns
 from certero.machine.files import read_file
+from certero.records.metrics import Metrics
 from certero.runs.model import find_model
 from certero.runtime.card import Card
 from certero.runtime.model_file import read_model
@@ -93,13 +94,13 @@ def read_table(run: Path) -> pl.DataFrame:
     return table
 
 
-def read_metrics(run: Path) -> Json:
-    """metrics.json of a run; empty if there is none that can be read."""
+def read_metrics(run: Path) -> Metrics:
+    """metrics.json of a run; nothing is known if there is none that can be read, or of keys that it lacks."""
     try:
         metrics = json.loads(read_file(run / "metrics.json"))
     except (OSError, ValueError, RecursionError):
-        return {}
-    return metrics if isinstance(metrics, dict) else {}
+        metrics = None
+    return Metrics.from_json(metrics)
 
 
 def _unreadable(file: Path, error: BaseException) -> BaseException:

@@ -13,6 +13,7 @@ from certero.interchange import Json
 from certero.records.preprocessing import Preprocessing
 from certero.records.protocols import Map
 from certero.records.quantity import Quantity
+from certero.records.training import Training
 from certero.runs.model import find_model
 from certero.runs.stored import read_metrics
 from certero.runtime.card import Fingerprints
@@ -123,7 +124,7 @@ def _letter(number: int) -> str:
 def _open_own(letter: str, name: str, model: Path) -> Contender:
     data, card = read_model(model)
     run = model.parent if (model.parent / "predictions.csv").is_file() else None
-    metrics = read_metrics(model.parent) if run is not None else {}
+    metrics = None if run is None else read_metrics(model.parent)
     file_bytes, numbers = take_stock(data, model)
     training = card.training
     return Contender(
@@ -141,10 +142,10 @@ def _open_own(letter: str, name: str, model: Path) -> Contender:
             "recipe": training.get("recipe"),
             "backbone": training.get("backbone"),
             "image_size": card.preprocessing.width,
-            "parameters": parameters if isinstance(parameters := metrics.get("parameters"), int) else numbers,
+            "parameters": numbers if metrics is None or metrics.parameters is None else metrics.parameters,
             "file_bytes": file_bytes,
             "training_photos": len(card.fingerprints),
-            "epochs": None if run is None else _read_epochs(run, metrics),
+            "epochs": None if run is None or metrics is None else _read_epochs(run, metrics.training),
         },
         threshold=card.threshold,
     )
@@ -176,7 +177,7 @@ def _open_foreign(letter: str, name: str, model: Path, card: Path, map: Map) -> 
     )
 
 
-def _read_epochs(run: Path, metrics: Json) -> Json | None:
+def _read_epochs(run: Path, training: Training | None) -> Json | None:
     """What history.csv tells of a network's epochs; None for the probe, which has none."""
     try:
         with (run / "history.csv").open(encoding="utf-8", newline="") as stream:
@@ -186,9 +187,7 @@ def _read_epochs(run: Path, metrics: Json) -> Json | None:
         accuracies, seconds = _column(rows, "val_accuracy"), _column(rows, "seconds")
     except (OSError, ValueError, csv.Error):  # no longer as the run wrote it
         return None
-    training = metrics.get("training")
-    training = training if isinstance(training, dict) else {}
-    judging, shipped = training.get("photos_judging") or 0, training.get("shipped_epoch")
+    judging, shipped = (0, None) if training is None else (training.photos_judging, training.shipped_epoch or None)
     return {
         "count": len(rows),
         "shipped": shipped,
