@@ -57,6 +57,7 @@ def test_help_imports_no_library(tmp_path: Path) -> None:
         (["train", "x", "y"], "unexpected extra argument"),
         (["train", "x", "--cv", "abc"], "--cv"),
         (["train", "x", "--workers", "0"], "--workers"),
+        (["predict", "x", "y", "--workers", "0"], "--workers must be at least 1; found 0."),
         (["predict", "x"], "IMAGE|DIR"),
         (["predict", "x", "y", "--json", "a", "--csv", "a"], "different places"),
         (["evaluate", "x"], "DATA"),

@@ -37,11 +37,19 @@ def explain(error: Any, verb: str, arguments: Sequence[str], command: Any, funct
         wanted = get_type_hints(function).get(error.param.name)
         for kind, words in _NUMBERS.items():
             if kind in (wanted, *get_args(wanted)):
+                if _is(kind, value := _given(error.param.opts, arguments)):
+                    return sentence(
+                        "%(option)s must be at least %(least)s; found %(value)s. See: certero %(verb)s --help",
+                        option=error.param.opts[0],
+                        least=_least(function, error.param.name),
+                        value=value,
+                        verb=verb,
+                    )
                 return sentence(
                     "%(option)s must be %(wanted)s; found %(value)r. See: certero %(verb)s --help",
                     option=error.param.opts[0],
                     wanted=words,
-                    value=_given(error.param.opts, arguments),
+                    value=value,
                     verb=verb,
                 )
     elif extra := _extra(error, arguments, command):
@@ -62,6 +70,20 @@ def _no_such_option(error: Any, verb: str) -> Message:
             verb=verb,
         )
     return sentence("there is no option %(option)s. See: certero %(verb)s --help", option=option, verb=verb)
+
+
+def _is(kind: type, text: str) -> bool:
+    try:
+        kind(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _least(function: Callable[..., None], name: str) -> object:
+    """What the option of a parameter was declared with; the parser's own attribute has moved between versions."""
+    about = getattr(get_type_hints(function, include_extras=True)[name], "__metadata__", ())
+    return next((each.min for each in about if hasattr(each, "min")), None)
 
 
 def _given(names: Sequence[str], arguments: Sequence[str]) -> str:
