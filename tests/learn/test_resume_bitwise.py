@@ -82,6 +82,7 @@ def test_how_often_it_is_saved_changes_no_bit(photos: Path, uninterrupted: bytes
     assert (tmp_path / "result").read_bytes() == uninterrupted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed", [{"optimizer": "sgd", "ema": 0.0}, {"sampling": "balanced", "cutmix": 1.0}], ids=str
 )
