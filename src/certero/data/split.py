@@ -395,9 +395,12 @@ def _finish(photos: Photos, separation: Separation, wanted: Sequence[str]) -> Ph
     labels = {name: set(used.filter(pl.col("split") == name)["label"]) for name in SPLITS}
     for name in wanted:
         if not labels[name]:
-            advice = "Use a shorter --gap" if separation.rule == "time" else "Correct the given splits"
+            if separation.rule == "time":
+                raise SplitError(
+                    "%(name)s must hold photos; none is left in it. Use a shorter --gap, or add photos.", name=name
+                )
             raise SplitError(
-                "%(name)s must hold photos; none is left in it. %(advice)s, or add photos.", name=name, advice=advice
+                "%(name)s must hold photos; none is left in it. Correct the given splits, or add photos.", name=name
             )
     notes = []
     for name in SPLITS:

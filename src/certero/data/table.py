@@ -17,7 +17,7 @@ from certero.errors import DataError
 from certero.photos.formats import FOREIGN_FORMATS
 from certero.photos.listing import RARE_CLASS, on_disk, printable
 from certero.records.photos import USED
-from certero.sentences import Message, Sentence, sentence, stored
+from certero.sentences import Message, Sentence, in_a_row, sentence, sentences, stored
 
 Mask = npt.NDArray[np.bool_]
 
@@ -140,10 +140,10 @@ def check_classes(photos: Photos) -> None:
     read = photos.table.filter(~pl.col("format").is_in(FOREIGN_FORMATS).fill_null(False))
     labels = sorted(read["label"].drop_nulls().unique().to_list())
     if len(labels) < 2:
-        raise DataError("%(reason)s", reason=_too_few_classes(photos, labels))
+        raise DataError(_too_few_classes(photos, labels))
     counts = dict(used.group_by("label").len().iter_rows())
     if rare := [label for label in labels if counts.get(label, 0) < 2]:
-        raise DataError("%(reason)s", reason=_rare_classes(photos.table, rare, counts))
+        raise DataError(_rare_classes(photos, rare, counts))
 
 
 def leave_out_rare(photos: Photos, least: int) -> Photos:
@@ -163,42 +163,68 @@ def leave_out_rare(photos: Photos, least: int) -> Photos:
     return kept.noted([note])
 
 
-def _too_few_classes(photos: Photos, labels: Sequence[str]) -> str:
+def _too_few_classes(photos: Photos, labels: Sequence[str]) -> Sentence:
     lost = sorted(set(photos.table["label"].drop_nulls()) - set(labels))
     place = where_classes_are(photos.table["path"].to_list()) if photos.source != "manifest" and not lost else None
-    what = f"DATA must hold at least 2 classes, one folder or label each; found {len(labels)} ({', '.join(labels)})"
+    found = {"count": len(labels), "labels": ", ".join(labels)}
     if lost:
-        return (
-            f"{what}; no photo can be read of {some(lost)}. Convert the photos to JPEG, or add photos of another class."
+        return sentence(
+            "DATA must hold at least 2 classes, one folder or label each; found %(count)d (%(labels)s); no photo can "
+            "be read of %(lost)s. Convert the photos to JPEG, or add photos of another class.",
+            lost=some(lost),
+            **found,
         )
     if any(name.lower() in ("labels", "annotations") for name in photos.empty_classes):
-        return (
-            f"{what}. It looks like data for finding objects in photos; certero needs one label for each whole photo."
+        return sentence(
+            "DATA must hold at least 2 classes, one folder or label each; found %(count)d (%(labels)s). It looks like "
+            "data for finding objects in photos; certero needs one label for each whole photo.",
+            **found,
         )
     if place is None:
-        return f"{what}. Add photos of another class, or point to the folder above."
-    folder, inside = place
-    below = f"{printable(str(photos.root / folder))} holds {len(inside)} folders with photos ({some(inside)})"
-    return f"{what}. Add photos of another class, or point to the folder below: {below}."
-
-
-def _rare_classes(table: pl.DataFrame, rare: Sequence[str], counts: Mapping[str, int]) -> str:
-    """Every class with too few readable photos, and why."""
-    told: list[str] = []
-    for label in rare[:_MOST_RARE]:
-        rows = table.filter(pl.col("label") == label)
-        problems = rows.filter(pl.col("status") == "unreadable")["problem"].drop_nulls()
-        there, read = rows.height, counts.get(label, 0)
-        told.append(
-            f"{label} ({read} of {there} readable: {problems.mode().sort()[0]})"
-            if len(problems)
-            else f"{label} ({read})"
+        return sentence(
+            "DATA must hold at least 2 classes, one folder or label each; found %(count)d (%(labels)s). Add photos of "
+            "another class, or point to the folder above.",
+            **found,
         )
-    more = f" and {len(rare) - _MOST_RARE} more" if len(rare) > _MOST_RARE else ""
-    one = len(rare) == 1
-    return (
-        f"every class needs at least 2 readable photos; {len(rare)} {'class has' if one else 'classes have'} fewer: "
-        f"{', '.join(told)}{more}. Add photos of {'it' if one else 'them'}, or leave classes out with --min-photos 2."
+    folder, inside = place
+    return sentence(
+        "DATA must hold at least 2 classes, one folder or label each; found %(count)d (%(labels)s). Add photos of "
+        "another class, or point to the folder below: %(folder)s holds %(n_inside)d folders with photos (%(inside)s).",
+        folder=printable(str(photos.root / folder)),
+        n_inside=len(inside),
+        inside=some(inside),
+        **found,
+    )
+
+
+def _rare_classes(photos: Photos, rare: Sequence[str], counts: Mapping[str, int]) -> Sentence:
+    """Every class with too few readable photos, and why."""
+    told: list[Sentence] = []
+    for label in rare[:_MOST_RARE]:
+        rows = photos.table.filter(pl.col("label") == label)
+        problems = rows.filter(pl.col("status") == "unreadable")["problem"].drop_nulls()
+        if len(problems):
+            told.append(
+                sentence(
+                    "%(label)s (%(read)d of %(there)d readable: %(problem)s)",
+                    label=label,
+                    read=counts.get(label, 0),
+                    there=rows.height,
+                    problem=photos.problem(problems.mode().sort()[0]),
+                )
+            )
+        else:
+            told.append(in_a_row([f"{label} ({counts.get(label, 0)})"]))
+    named = in_a_row(told)
+    if len(rare) > _MOST_RARE:
+        named = sentence("%(named)s and %(more)d more", named=named, more=len(rare) - _MOST_RARE)
+    return sentences(
+        "every class needs at least 2 readable photos; %(count)d class has fewer: %(named)s. Add photos of it, or "
+        "leave classes out with --min-photos 2.",
+        "every class needs at least 2 readable photos; %(count)d classes have fewer: %(named)s. Add photos of them, or "
+        "leave classes out with --min-photos 2.",
+        count=len(rare),
+        named=named,
     )
 
 

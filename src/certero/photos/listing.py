@@ -7,13 +7,14 @@ import re
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from certero.errors import DataError
 from certero.photos.formats import PHOTO_SUFFIXES, RAW, foreign_of_content, foreign_of_suffix, is_photo, suffix_of
-from certero.sentences import Sentence, message, sentence
+from certero.sentences import Sentence, message, sentence, sentences
 
 _BEGINNING_BYTES = 512
 
@@ -175,6 +176,36 @@ def find_photos(root: Path) -> list[Path]:
 _NAMES = {RAW: message("camera raw")}
 
 
+Noun = Literal["photo", "path", "row", "other word", "other value"]
+_COUNTED: dict[Noun, Callable[[int, str], Sentence]] = {
+    "photo": lambda count, first: sentences(
+        "%(count)d photo (first: %(first)s)", "%(count)d photos (first: %(first)s)", count=count, first=first
+    ),
+    "path": lambda count, first: sentences(
+        "%(count)d path (first: %(first)s)", "%(count)d paths (first: %(first)s)", count=count, first=first
+    ),
+    "row": lambda count, first: sentences(
+        "%(count)d row (first: %(first)s)", "%(count)d rows (first: %(first)s)", count=count, first=first
+    ),
+    "other word": lambda count, first: sentences(
+        "%(count)d other word (first: %(first)s)", "%(count)d other words (first: %(first)s)", count=count, first=first
+    ),
+    "other value": lambda count, first: sentences(
+        "%(count)d other value (first: %(first)s)",
+        "%(count)d other values (first: %(first)s)",
+        count=count,
+        first=first,
+    ),
+}
+_NONE: dict[Noun, str] = {
+    "photo": message("0 photos"),
+    "path": message("0 paths"),
+    "row": message("0 rows"),
+    "other word": message("0 other words"),
+    "other value": message("0 other values"),
+}
+
+
 def why_foreign(name: str, what: str) -> Sentence:
     """Why a picture is not read, and what to do."""
     suffix = suffix_of(name)
@@ -229,11 +260,12 @@ def typed(path: str | Path) -> Path:
     return on_disk(Path(given.anchor), str(given.relative_to(given.anchor) if given.anchor else given))
 
 
-def first_and_count(names: Iterable[str], noun: str) -> str:
-    """`3 photos (first: a.jpg)`, for messages."""
+def first_and_count(names: Iterable[str], noun: Noun) -> Sentence:
+    """`3 photos (first: a.jpg)`, for messages; without a name `0 photos`."""
     listed = list(names)
-    plural = "" if len(listed) == 1 else "s"
-    return f"{len(listed)} {noun}{plural} (first: {listed[0]})" if listed else f"0 {noun}s"
+    if not listed:
+        return sentence(_NONE[noun])
+    return _COUNTED[noun](len(listed), listed[0])
 
 
 def _same_but_for_accents(root: Path, parts: Sequence[str]) -> Path | None:
