@@ -25,15 +25,8 @@ SOURCE = Path(certero.__file__).parent
 CLASSES = (*FIXED_COLUMNS, "class_label", "group")
 # Read by certero alone: keys of caches, texts of TOML, the place in a training.
 _INTERNAL = {
-    *(
-        "business/template.py",
-        "data/patterns.py",
-        "data/views.py",
-        "learn/checkpoints.py",
-        "learn/export.py",
-        "learn/features.py",
-    ),
-    *("pipelines/prepare.py", "pipelines/resume.py", "interchange.py"),
+    *("business/template.py", "data/patterns.py", "interchange.py", "learn/checkpoints.py", "photos/views.py"),
+    *("probe/export.py", "probe/features.py", "runs/resume.py", "stages/look.py"),
 }
 
 
