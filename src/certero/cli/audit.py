@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from certero.cli.terminal.options import GroupBy, JsonFile, LabelLevel, Lang, Quiet, Times, Workers, argument, option
+from certero.cli.terminal.groups import Common, Reading, with_groups
+from certero.cli.terminal.options import JsonFile, argument, option
 from certero.cli.terminal.output import check_targets, say
 from certero.cli.terminal.progress import show_progress
 from certero.cli.terminal.summary import print_json, print_places
@@ -50,40 +52,45 @@ Report = Annotated[
 Strict = Annotated[bool, option("--strict", help=message("Exit with 2 if there is a serious finding."), panel=OUTPUT)]
 
 
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where the findings go, beside the terminal."""
+
+    fix: Fix = None
+    report: Report = None
+    as_json: JsonFile = None
+
+
+@with_groups
 def command(
     data: Data,
-    label_level: LabelLevel = None,
-    group_by: GroupBy = None,
-    times: Times = None,
+    reading: Reading,
+    targets: Targets,
+    common: Common,
     network: Network = True,
     image_size: ImageSize = None,
-    fix: Fix = None,
-    report: Report = None,
-    as_json: JsonFile = None,
     strict: Strict = False,
-    workers: Workers = None,
-    quiet: Quiet = False,
-    lang: Lang = None,
 ) -> None:
     """Runs `certero audit`; `ABOUT` says what it does."""
+    fix, report, as_json = targets.fix, targets.report, targets.as_json
     check_targets({"--json": as_json, "--report": report, "--fix": fix}, [data])
     from certero.config.parsing import parse_label_level
     from certero.pipelines.audit import audit
 
-    with show_progress(quiet) as progress:
+    with show_progress(common.quiet) as progress:
         answer = audit(
             data,
-            label_level=None if label_level is None else parse_label_level(label_level),
-            group_by=group_by,
-            times=times or "auto",
+            label_level=None if reading.label_level is None else parse_label_level(reading.label_level),
+            group_by=reading.group_by,
+            times=reading.times or "auto",
             network=network,
             image_size=image_size,
             fix=fix,
             report=report,
-            workers=workers,
+            workers=common.workers,
             progress=progress,
             command=["certero", "audit", *sys.argv[2:]],
-            lang=lang,
+            lang=common.lang,
         )
     if as_json is not None:
         print_json(answer, as_json)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from certero.cli.terminal.options import Lang, Quiet, Workers, argument, one_of, option
+from certero.cli.terminal.groups import Common, with_groups
+from certero.cli.terminal.options import argument, one_of, option
 from certero.cli.terminal.output import STDOUT, check_targets, of_model, put_table, tell, write
 from certero.cli.terminal.progress import show_progress
 from certero.cli.terminal.summary import say_passed_over
@@ -62,38 +64,53 @@ CsvFor = Annotated[
 Strict = Annotated[bool, option("--strict", help=message("Exit with 2 if any photo could not be read."), panel=OUTPUT)]
 
 
-def command(
-    model: Model,
-    images: Images,
-    as_json: Json = None,
-    as_jsonl: JsonLines = None,
-    as_csv: Csv = None,
-    csv_for: CsvFor = None,
-    strict: Strict = False,
-    workers: Workers = None,
-    quiet: Quiet = False,
-    lang: Lang = None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where the predictions go; nowhere: a table."""
+
+    as_json: Json = None
+    as_jsonl: JsonLines = None
+    as_csv: Csv = None
+    csv_for: CsvFor = None
+
+    def asked(self) -> list[tuple[str, str]]:
+        """The options that were given, each with its target.
+
+        Raises:
+            ConfigError: if they do not go together.
+        """
+        pairs = (("--json", self.as_json), ("--jsonl", self.as_jsonl), ("--csv", self.as_csv))
+        asked = [(name, target) for name, target in pairs if target]
+        if len({target for _name, target in asked}) < len(asked):
+            raise ConfigError(
+                "--json, --jsonl and --csv must go to different places; two go to the same. Name two files."
+            )
+        if self.csv_for not in (None, *_CSV_FOR):
+            raise ConfigError(
+                "--csv-for must be one of %(csv_for)s; found %(csv_for_2)r.",
+                csv_for=", ".join(_CSV_FOR),
+                csv_for_2=self.csv_for,
+            )
+        if self.csv_for is not None and self.as_csv is None:
+            raise ConfigError("--csv-for says what reads the CSV; found no --csv beside it. Add --csv FILE.")
+        return asked
+
+
+@with_groups
+def command(model: Model, images: Images, targets: Targets, common: Common, strict: Strict = False) -> None:
     """Runs `certero predict`; `ABOUT` says what it does."""
-    use_language(lang)
-    asked = [(name, target) for name, target in (("json", as_json), ("jsonl", as_jsonl), ("csv", as_csv)) if target]
-    if len({target for _name, target in asked}) < len(asked):
-        raise ConfigError("--json, --jsonl and --csv must go to different places; two go to the same. Name two files.")
-    if csv_for not in (None, *_CSV_FOR):
-        raise ConfigError(
-            "--csv-for must be one of %(csv_for)s; found %(csv_for_2)r.", csv_for=", ".join(_CSV_FOR), csv_for_2=csv_for
-        )
-    if csv_for is not None and as_csv is None:
-        raise ConfigError("--csv-for says what reads the CSV; found no --csv beside it. Add --csv FILE.")
-    check_targets({f"--{name}": target for name, target in asked}, [*of_model(model), *images])
+    use_language(common.lang)
+    asked = targets.asked()
+    as_json, as_jsonl, as_csv, csv_for = targets.as_json, targets.as_jsonl, targets.as_csv, targets.csv_for
+    check_targets(dict(asked), [*of_model(model), *images])
     from certero.runs.model import load
     from certero.runtime.predictor import name_photos
 
-    predictor = load(model, workers=workers)
+    predictor = load(model, workers=common.workers)
     as_they_come = as_jsonl == STDOUT
     predictions: list[Prediction] = []
     named = name_photos(images)
-    with show_progress(quiet) as progress:
+    with show_progress(common.quiet) as progress:
         for prediction in predictor.stream(named, progress):
             predictions.append(prediction)
             if as_they_come:
