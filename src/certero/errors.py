@@ -49,7 +49,8 @@ def changed_since(photo: object, now: object) -> PhotoError:
         photo: its file or name.
         now: what is wrong with it.
     """
-    return PhotoError("%(photo)s must stay as it was scanned; now: %(now)s. Run again.", photo=photo, now=now)
+    why = reason_of(now) if isinstance(now, OSError) else now
+    return PhotoError("%(photo)s must stay as it was scanned; now: %(now)s. Run again.", photo=photo, now=why)
 
 
 class SplitError(UserError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import reduce
 from typing import Any
 
 
@@ -61,6 +62,24 @@ def in_a_row(texts: Iterable[str], between: str = ", ") -> Sentence:
     """Several texts as one, of which messages and sentences are translated each for itself."""
     values = {f"text_{number}": text for number, text in enumerate(texts)}
     return Sentence(between.join(f"%({name})s" for name in values), None, values)
+
+
+def either(names: Iterable[str]) -> str:
+    """`a or b`; of one name the name."""
+    return reduce(lambda before, name: sentence("%(before)s or %(name)s", before=before, name=name), names)
+
+
+def both(names: Iterable[str]) -> str:
+    """`a and b`; of one name the name."""
+    return reduce(lambda before, name: sentence("%(before)s and %(name)s", before=before, name=name), names)
+
+
+def first_names(names: Collection[str], most: int) -> str:
+    """The names for a message, only the first and how many more if there are many."""
+    listed = list(names)
+    if len(listed) <= most:
+        return ", ".join(listed)
+    return sentence("%(names)s and %(more)d more", names=", ".join(listed[:most]), more=len(listed) - most)
 
 
 def stored(text: str) -> Message:

@@ -105,9 +105,9 @@ def render_barn(
         found = _find_barn(output, settings)  # another run may have been faster
         if found is None:
             raise OutputError(
-                "%(output)s must be a folder that can be written; %(strerror)s. Choose another.",
+                "%(output)s must be a folder that can be written; %(reason)s. Choose another.",
                 output=output,
-                strerror=reason_of(error),
+                reason=reason_of(error),
             ) from error
         return found
     finally:

@@ -18,6 +18,7 @@ from certero.config.toml import parse_toml, read_toml
 from certero.errors import ConfigError, reason_of
 from certero.interchange import Json
 from certero.names import find_class
+from certero.sentences import in_a_row, message, sentence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -166,11 +167,11 @@ def read_case(case: str | Path | Mapping[str, Any]) -> Case:
         fields = read_toml(Path(case), "--case")
     except OSError as error:
         raise ConfigError(
-            "--case must be a readable TOML file or one of %(names)s; %(case)s: %(strerror)s. "
+            "--case must be a readable TOML file or one of %(names)s; %(case)s: %(reason)s. "
             "Write one with: certero value --init",
             names=", ".join(names),
             case=case,
-            strerror=reason_of(error),
+            reason=reason_of(error),
         ) from error
     try:
         return parse_case(fields)
@@ -184,7 +185,7 @@ def parse_case(fields: Mapping[str, Any]) -> Case:
     Raises:
         ConfigError: see `read_case`.
     """
-    _check_names("a case", fields, [field.name for field in dataclasses.fields(Case)])
+    _check_names(message("a case"), fields, [field.name for field in dataclasses.fields(Case)])
     missing = [name for name in _NEEDED if name not in fields]
     if missing:
         raise ConfigError(
@@ -266,13 +267,13 @@ def check_classes(case: Case, classes: Sequence[str]) -> None:
 def _same_classes(name: str, found: Mapping[str, Any], classes: Sequence[str]) -> None:
     unknown, missing = sorted(set(found) - set(classes)), sorted(set(classes) - set(found))
     if unknown or missing:
-        what = [f"unknown {', '.join(unknown)}"] if unknown else []
-        what += [f"no {', '.join(missing)}"] if missing else []
+        said = [sentence("unknown %(names)s", names=", ".join(unknown))] if unknown else []
+        said += [sentence("no %(names)s", names=", ".join(missing))] if missing else []
         raise ConfigError(
-            "%(name)s must name every class of the model (%(classes)s); found %(what)s.",
+            "%(name)s must name every class of the model (%(classes)s); found %(found)s.",
             name=name,
             classes=", ".join(classes),
-            what="; ".join(what),
+            found=in_a_row(said, "; "),
         )
 
 
@@ -308,18 +309,20 @@ def _check_names(what: str, fields: Mapping[str, Any], known: Sequence[str]) -> 
     unknown = [name for name in fields if name not in known]
     if unknown:
         near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        names = {"what": what, "known": ", ".join(known), "unknown": ", ".join(unknown)}
+        if not near:
+            raise ConfigError("%(what)s may have %(known)s; found %(unknown)s.", **names)
         raise ConfigError(
-            "%(what)s may have %(known)s; found %(unknown)s.%(hint)s",
-            what=what,
-            known=", ".join(known),
-            unknown=", ".join(unknown),
-            hint=hint,
+            "%(what)s may have %(known)s; found %(unknown)s. Did you mean %(near)s?", near=near[0], **names
         )
 
 
 def _number(name: str, value: object, least: float = -math.inf, allowed: bool = True) -> float:
-    bound = "" if least == -math.inf else f", {'at least' if allowed else 'above'} {least:g}"
+    wanted: list[str] = [message("a number")]
+    if least > -math.inf:
+        wanted.append(
+            sentence("at least %(least)g", least=least) if allowed else sentence("above %(least)g", least=least)
+        )
     # To Python True is an int; to a user it never is.
     most = _MOST.get(name, _MOST_NUMBER)
     number = math.nan
@@ -328,9 +331,10 @@ def _number(name: str, value: object, least: float = -math.inf, allowed: bool = 
         number = float(value) if abs(value) <= most or isinstance(value, float) else math.inf * (1 if value > 0 else -1)
     if abs(number) <= most and (number > least or (allowed and number == least)):
         return number
-    bound += f", at most {most:,.0f}" if number > most else ""
+    if number > most:
+        wanted.append(sentence("at most %(most)s", most=f"{most:,.0f}"))
     raise ConfigError(
-        "%(name)s must be a number%(bound)s; found %(value)s.", name=name, bound=bound, value=shown(value)
+        "%(name)s must be %(wanted)s; found %(value)s.", name=name, wanted=in_a_row(wanted), value=shown(value)
     )
 
 
@@ -385,9 +389,10 @@ def _currency_format(value: object) -> CurrencyFormat:
         else:
             good = isinstance(cell, str) and len(cell) <= _MOST_SIGN
         if not good:
-            wanted = {"symbol_after": "true or false", "decimals": "a whole number from 0 to 6"}.get(
-                name, f"a text of at most {_MOST_SIGN} letters"
-            )
+            wanted = {
+                "symbol_after": message("true or false"),
+                "decimals": message("a whole number from 0 to 6"),
+            }.get(name, sentence("a text of at most %(most)d letters", most=_MOST_SIGN))
             raise ConfigError(
                 "currency_format.%(name)s must be %(wanted)s; found %(cell)s.",
                 name=name,
@@ -403,7 +408,7 @@ def _currency_format(value: object) -> CurrencyFormat:
     return found
 
 
-_WAYS = "accuracy; precision, with recall; right, wrong and no_label; or counts by class"
+_WAYS = message("accuracy; precision, with recall; right, wrong and no_label; or counts by class")
 
 
 def _figures(value: object) -> Figures:
@@ -426,7 +431,7 @@ def _figures(value: object) -> Figures:
         cells = [_number(f"figures.{name}", value.get(name, 0), 0) for name in ("right", "wrong", "no_label")]
         total = math.fsum(cells)
         if total <= 0 or (n is not None and abs(n - total) > 1e-9):
-            found = "0" if total <= 0 else f"{total:g} and n = {n:g}"
+            found = "0" if total <= 0 else sentence("%(total)g and n = %(n)g", total=total, n=n)
             raise ConfigError(
                 "figures.right, wrong and no_label must be counts that sum to the photos; found %(found)s.", found=found
             )
@@ -452,7 +457,7 @@ def _figures(value: object) -> Figures:
             )
         answered = min(1.0, answered)
         return Figures(n, recall, answered - recall, 1 - answered)
-    found = ", ".join(sorted(given)) or "none"
+    found = ", ".join(sorted(given)) or message("none")
     raise ConfigError(
         "figures must be given in one way, each with n but the last: %(ways)s; found %(found)s.",
         ways=_WAYS,

@@ -14,7 +14,7 @@ from certero.interchange import json_text
 from certero.language import _, ngettext, use_language
 from certero.machine.cache import CacheFacts, describe_caches, prune_caches
 from certero.machine.folders import cache_folder
-from certero.sentences import message
+from certero.sentences import either, message
 
 _ACTIONS = ("show", "prune")
 
@@ -55,7 +55,7 @@ def command(
     if action not in _ACTIONS:
         raise ConfigError(
             "certero cache must be followed by %(actions)s; found %(action)r.",
-            actions=" or ".join(_ACTIONS),
+            actions=either(_ACTIONS),
             action=action,
         )
     check_target(as_json, "--json")

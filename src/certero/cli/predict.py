@@ -87,9 +87,9 @@ class Targets:
             )
         if self.csv_for not in (None, *_CSV_FOR):
             raise ConfigError(
-                "--csv-for must be one of %(csv_for)s; found %(csv_for_2)r.",
-                csv_for=", ".join(_CSV_FOR),
-                csv_for_2=self.csv_for,
+                "--csv-for must be one of %(known)s; found %(word)r.",
+                known=", ".join(_CSV_FOR),
+                word=self.csv_for,
             )
         if self.csv_for is not None and self.as_csv is None:
             raise ConfigError("--csv-for says what reads the CSV; found no --csv beside it. Add --csv FILE.")

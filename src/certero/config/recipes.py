@@ -12,6 +12,7 @@ from certero.config.setting import settings_of
 from certero.config.settings import TrainSettings
 from certero.config.toml import parse_toml, read_toml
 from certero.errors import ConfigError, reason_of
+from certero.sentences import message
 
 
 def resolve(recipe: str, **given: Any) -> TrainSettings:
@@ -53,7 +54,7 @@ def read_settings(text: str) -> TrainSettings:
     Raises:
         ConfigError: if another certero wrote them.
     """
-    return check_settings(parse_toml(text.encode(), "settings"))
+    return check_settings(parse_toml(text.encode(), message("settings")))
 
 
 def _read_recipe(recipe: str) -> dict[str, Any]:
@@ -65,9 +66,9 @@ def _read_recipe(recipe: str) -> dict[str, Any]:
             return read_toml(Path(recipe), "--recipe")
         except OSError as error:
             raise ConfigError(
-                "--recipe must be a readable TOML file; %(recipe)s: %(strerror)s.",
+                "--recipe must be a readable TOML file; %(recipe)s: %(reason)s.",
                 recipe=recipe,
-                strerror=reason_of(error),
+                reason=reason_of(error),
             ) from error
     raise ConfigError(
         "--recipe must be one of %(known)s or a .toml file; found %(recipe)r.", known=", ".join(known), recipe=recipe

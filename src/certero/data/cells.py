@@ -70,7 +70,7 @@ def read_cells(manifest: Path, known: frozenset[str]) -> Cells:
         data = read_file(manifest)
     except OSError as error:
         raise DataError(
-            "a manifest must be readable; %(shown)s: %(strerror)s.", shown=shown, strerror=reason_of(error)
+            "a manifest must be readable; %(shown)s: %(reason)s.", shown=shown, reason=reason_of(error)
         ) from error
     if data.startswith(_PARQUET) or manifest.suffix.lower() == ".parquet":
         return _read_parquet(shown, data)
@@ -105,9 +105,9 @@ def _decode(shown: str, data: bytes) -> str:
     except UnicodeDecodeError as error:
         if coding.startswith("utf-8"):
             line = len(re.findall(rb"\r\n|\r|\n", data[: error.start])) + 1
-            found = f"is not: line {line} holds the byte 0x{data[error.start]:02x}"
+            found = sentence("is not: line %(line)d holds the byte 0x%(byte)02x", line=line, byte=data[error.start])
         else:
-            found = f"begins as {coding[:6].upper()} and is none"
+            found = sentence("begins as %(coding)s and is none", coding=coding[:6].upper())
         raise DataError(
             "a manifest must be UTF-8; %(shown)s %(found)s. Save it as CSV UTF-8 (in a "
             "spreadsheet: Save as, CSV UTF-8).",

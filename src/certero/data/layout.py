@@ -11,7 +11,7 @@ from typing import Literal
 from certero.data.folder_words import CONDITION_WORDS, SPLIT_OF_WORD, WORDS_BESIDE
 from certero.errors import DataError
 from certero.names import class_name, find_class, look, without_accents
-from certero.sentences import Sentence, sentence
+from certero.sentences import Sentence, first_names, in_a_row, message, sentence
 
 LabelLevel = int | Literal["leaf"]
 Folders = tuple[str, ...]
@@ -99,8 +99,7 @@ def where_classes_are(paths: Sequence[str]) -> tuple[str, list[str]] | None:
 
 def some(names: Collection[str]) -> str:
     """The names for a message, shortened if there are many."""
-    shown = sorted(names)
-    return ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")
+    return first_names(sorted(names), _SHOWN)
 
 
 def _find_splits(names: Sequence[str]) -> dict[str, str]:
@@ -171,22 +170,22 @@ def _hold_classes(tree: _Tree, words: Mapping[str, str], level: LabelLevel) -> b
             return False
         raise DataError(
             "splits must hold one folder a class (DATA/train/CLASS/photo.jpg); the folders "
-            "%(some)s hold photos and no class folders. Move the photos into folders named after "
+            "%(folders)s hold photos and no class folders. Move the photos into folders named after "
             "their class, list them in a table with the columns path, label and split, or rename "
-            "%(some)s if they are the classes.",
-            some=some(words),
+            "%(folders)s if they are the classes.",
+            folders=some(words),
         )
     by_split: dict[str, set[str]] = defaultdict(set)
     for name in holding:
         by_split[words[name]] |= {look(label) for label in labels[name]}
     sets = list(by_split.values())
     if len(sets) > 1 and not any(a & b for i, a in enumerate(sets) for b in sets[:i]):
-        told = "; ".join(f"{name}: {some(labels[name])}" for name in holding)
+        told = in_a_row((in_a_row([name, some(labels[name])], ": ") for name in holding), "; ")
         raise DataError(
-            "splits must hold the same class folders; the folders %(some)s look like splits and "
+            "splits must hold the same class folders; the folders %(folders)s look like splits and "
             "share none (%(told)s). Give the folders of a class one name in each, or rename "
-            "%(some)s if they are the classes.",
-            some=some(words),
+            "%(folders)s if they are the classes.",
+            folders=some(words),
             told=told,
         )
     return True
@@ -225,8 +224,8 @@ def _split_inside(tree: _Tree) -> bool:
     if _are_conditions(list(words)) and any(tree.labels(top, 0, 3) for top in words):
         own = some(set().union(*inside.values()))
         raise DataError(
-            "DATA must be divided once; %(some)s each hold splits of their own (%(own)s). Point to one of them.",
-            some=some(words),
+            "DATA must be divided once; %(folders)s each hold splits of their own (%(own)s). Point to one of them.",
+            folders=some(words),
             own=own,
         )
     return True
@@ -259,15 +258,19 @@ def _level_of_repeated(
     first = any(map(_is_condition_folder, repeating)) or _are_conditions(repeating)
     second = any(map(_is_condition_folder, names)) or _are_conditions(names)
     if named or (first and not second):
-        splits = ", or rename the folders train and test if they are splits" if named else ""
+        splits = (
+            message("say --label-level 1, or rename the folders train and test if they are splits")
+            if named
+            else message("say --label-level 1")
+        )
         raise DataError(
-            "it must be clear which folders name the classes; %(some)s each hold the same folders "
-            "(%(some_2)s). If those are the classes, say --label-level %(level)s; if %(some)s are, "
-            "say --label-level 1%(splits)s.",
-            some=some(repeating),
-            some_2=some(names),
+            "it must be clear which folders name the classes; %(folders)s each hold the same folders "
+            "(%(names)s). If those are the classes, say --label-level %(level)s; if %(folders)s are, "
+            "%(otherwise)s.",
+            folders=some(repeating),
+            names=some(names),
             level=level,
-            splits=splits,
+            otherwise=splits,
         )
     if second and not first:
         return 1, ()

@@ -22,7 +22,7 @@ from certero.interchange import apart
 from certero.names import class_name
 from certero.photos.listing import first_and_count, on_disk, printable
 from certero.records.photos import SPLITS
-from certero.sentences import Sentence, message, sentence
+from certero.sentences import Sentence, both, message, sentence
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
 SPREADSHEET_SUFFIXES = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
@@ -155,6 +155,7 @@ def _name_columns(shown: str, cells: Cells) -> tuple[dict[str, list[str | None]]
 
 
 # What a column of a Parquet file may hold other than text (`Cells.nested`).
+_NESTED = {"lists": message("lists"), "tables": message("tables"), "bytes": message("bytes")}
 _NESTED_NOTES = {
     "lists": message("column %(name)s of the manifest holds lists and is not used"),
     "tables": message("column %(name)s of the manifest holds tables and is not used"),
@@ -172,22 +173,25 @@ def _missing(shown: str, cells: Cells, lacking: Sequence[str], others: Sequence[
             "%(kinds)s. certero knows one label a photo: write a column with one text in each row.",
             wanted=wanted,
             shown=shown,
-            kinds=kinds[0],
+            kinds=_NESTED[kinds[0]],
         )
-    advice = f"Rename one of {', '.join(others)} to {wanted}." if others else _ADVICE[wanted]
+    advice = (
+        sentence("Rename one of %(columns)s to %(wanted)s.", columns=", ".join(others), wanted=wanted)
+        if others
+        else _ADVICE[wanted]
+    )
     return DataError(
-        "a manifest must have the columns path and label; %(shown)s lacks %(lacking)s (found: "
-        "%(name_columns)s). %(advice)s",
+        "a manifest must have the columns path and label; %(shown)s lacks %(lacking)s (found: %(columns)s). %(advice)s",
         shown=shown,
-        lacking=" and ".join(lacking),
-        name_columns=name_columns([*cells.columns, *cells.nested]),
+        lacking=both(lacking),
+        columns=name_columns([*cells.columns, *cells.nested]),
         advice=advice,
     )
 
 
 _ADVICE = {
-    "path": "Call the column with the photos' files path, or add a header line path,label.",
-    "label": "Call the column with the classes label, or add a header line path,label.",
+    "path": message("Call the column with the photos' files path, or add a header line path,label."),
+    "label": message("Call the column with the classes label, or add a header line path,label."),
 }
 
 
@@ -217,14 +221,19 @@ def _manifest_paths(manifest: Path, cells: Cells, listed: Sequence[str | None]) 
     if missing := [row for row, path in enumerate(found) if path is None]:
         unknown = [cells.at(row, paths[row]) for row in missing]
         whole = [f"{paths[missing[0]]}{suffix}" for suffix in (".jpg", ".jpeg", ".png", ".JPG")]
-        there = next((f"{path} is there: write whole names" for path in whole if _is_file(root, path)), "")
+        there = next((path for path in whole if _is_file(root, path)), None)
+        advice = (
+            sentence("%(path)s is there: write whole names", path=there)
+            if there
+            else message("Correct the paths: they are relative to the manifest")
+        )
         raise DataError(
             "every path of a manifest must be a file; %(shown)s has %(first_and_count)s without a "
-            "file in %(root)s. %(there)s.",
+            "file in %(root)s. %(advice)s.",
             shown=shown,
             first_and_count=first_and_count(unknown, "path"),
             root=printable(str(root)),
-            there=there or "Correct the paths: they are relative to the manifest",
+            advice=advice,
         )
     return [path for path in found if path is not None]
 
@@ -330,13 +339,13 @@ def _manifest_times(
         zoned = next(row for row, stamp in known.items() if stamp.offset is not None)
         raise DataError(
             "captured_at must state a zone for every time or for none; %(shown)s has %(n_naive)s "
-            "without (first: %(at)s) and %(n_known)s with (first: %(at_2)s). Write all of them as "
+            "without (first: %(without)s) and %(n_known)s with (first: %(with_zone)s). Write all of them as "
             "local times.",
             shown=shown,
             n_naive=len(naive),
-            at=cells.at(naive[0], written[naive[0]]),
+            without=cells.at(naive[0], written[naive[0]]),
             n_known=len(known) - len(naive),
-            at_2=cells.at(zoned, written[zoned]),
+            with_zone=cells.at(zoned, written[zoned]),
         )
     times, zone = shift(stamps)
     if zone is None:

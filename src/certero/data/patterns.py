@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from certero.errors import SplitError
 from certero.photos.listing import printable
+from certero.sentences import message
 
 #: Longest time for one name, seconds.
 SECONDS_A_NAME = 10.0
@@ -51,7 +52,7 @@ def match_all(pattern: str, names: Sequence[str], seconds: float = SECONDS_A_NAM
     try:
         regex = re.compile(pattern)
     except (re.error, RecursionError, OverflowError, MemoryError) as error:
-        reason = str(error) or "it is too large"
+        reason = str(error) or message("it is too large")
         raise SplitError(
             "--group-by must be a valid regular expression; '%(pattern)s' is not: %(reason)s. Correct it.",
             pattern=pattern,

@@ -39,7 +39,7 @@ from certero.photos.listing import (
     why_foreign,
 )
 from certero.records.protocols import Progress, no_progress
-from certero.sentences import Message, Sentence, in_a_row, sentence, sentences, stored
+from certero.sentences import Message, Sentence, in_a_row, message, sentence, sentences, stored
 
 _ROWS_A_CHUNK = 4096
 # What one look returns: fields of `PhotoFacts`, then the size of the file.
@@ -79,22 +79,22 @@ def list_photos(
         )
     if data.suffix.lower() in ARCHIVE_SUFFIXES:
         raise DataError(
-            "DATA must be a folder of photos or a manifest; %(shown)s is an archive. %(look_inside)s",
+            "DATA must be a folder of photos or a manifest; %(shown)s is an archive. %(advice)s",
             shown=shown,
-            look_inside=look_inside(data),
+            advice=look_inside(data),
         )
     if data.suffix.lower() in SPREADSHEET_SUFFIXES:
         raise DataError(
-            "DATA must be a folder of photos or a %(manifest_suffixes)s manifest; %(shown)s is a "
+            "DATA must be a folder of photos or a %(suffixes)s manifest; %(shown)s is a "
             "spreadsheet. Open it and take Save as, CSV UTF-8.",
-            manifest_suffixes=", ".join(MANIFEST_SUFFIXES),
+            suffixes=", ".join(MANIFEST_SUFFIXES),
             shown=shown,
         )
     if data.suffix.lower() not in MANIFEST_SUFFIXES:
         raise DataError(
-            "DATA must be a folder of photos or a %(manifest_suffixes)s manifest; found the file "
+            "DATA must be a folder of photos or a %(suffixes)s manifest; found the file "
             "%(shown)s. Give the folder that holds one folder a class.",
-            manifest_suffixes=", ".join(MANIFEST_SUFFIXES),
+            suffixes=", ".join(MANIFEST_SUFFIXES),
             shown=shown,
         )
     if label_level is not None or single_label is not None:
@@ -161,8 +161,8 @@ def scan(
     exif = facts["captured_at"].to_list() if times in ("auto", "exif") else [None] * table.height
     if times == "exif" and not any(exif):
         raise DataError(
-            "--times exif needs photos with EXIF times; none of %(height)s has one. Leave --times out.",
-            height=table.height,
+            "--times exif needs photos with EXIF times; none of %(photos)s has one. Leave --times out.",
+            photos=table.height,
         )
     captured, sources, said = _capture_times(listed, exif, named, times)
     problems, misnamed = _wrong_suffixes(table["path"].to_list(), facts, said_of)
@@ -259,15 +259,22 @@ def _list_folder(
     shown = printable(str(root))
     files = sorted(map(printable, [*walk.photos, *walk.foreign]))
     if not files:
-        others = ", ".join(describe_passed_over(walk.passed_over))
-        reason = "; ".join(notes) or (f"only {others}" if others else "the folder is empty")
+        others = describe_passed_over(walk.passed_over)
         unpack = any(kind in ARCHIVE_SUFFIXES for kind in walk.passed_over)
+        if notes:
+            reason = in_a_row(notes, "; ")
+        elif others:
+            reason = sentence("only %(kinds)s", kinds=in_a_row(others))
+        else:
+            reason = sentence("the folder is empty")
         raise DataError(
             "DATA must hold photos (JPEG, PNG, HEIC, WebP, TIFF and others); found none in %(shown)s: %(reason)s. "
             "%(advice)s",
             shown=shown,
             reason=reason,
-            advice="Unpack the archive, and point to the folder that it becomes." if unpack else "Check the path.",
+            advice=message("Unpack the archive, and point to the folder that it becomes.")
+            if unpack
+            else message("Check the path."),
         )
     if single_label is not None:
         layout = Layout(False, lambda _folders: (None, class_name(single_label)))
@@ -290,17 +297,27 @@ def _list_folder(
             rows.append((name, label, split))
             spelled[label].update(folders)
     if not rows:
-        level = "" if label_level in (None, 1) else f" at --label-level {label_level}"
+        wanted = (
+            message("a class folder")
+            if label_level in (None, 1)
+            else sentence("a class folder at --label-level %(level)s", level=label_level)
+        )
         tables = [name for name, kind in walk.others if "/" not in name and kind in MANIFEST_SUFFIXES]
-        table_there = f", or give the table that names them: {printable(str(root / tables[0]))}" if tables else ""
+        advice = (
+            sentence(
+                "Move them into folders named after their class, or give the table that names them: %(table)s.",
+                table=printable(str(root / tables[0])),
+            )
+            if tables
+            else message("Move them into folders named after their class.")
+        )
         raise DataError(
             "photos must lie in one folder a class (DATA/<class>/photo.jpg); none of the "
-            "%(n_files)s in %(shown)s has a class folder%(level)s. Move them into folders named "
-            "after their class%(table_there)s.",
-            n_files=len(files),
+            "%(files)s in %(shown)s has %(wanted)s. %(advice)s",
+            files=len(files),
             shown=shown,
-            level=level,
-            table_there=table_there,
+            wanted=wanted,
+            advice=advice,
         )
     if walk.unreadable_folders:
         passed_over[CLOSED_FOLDER] += len(walk.unreadable_folders)

@@ -22,7 +22,7 @@ from certero.data.table import SCHEMA, Mask, Photos
 from certero.errors import SplitError
 from certero.likeness.clusters import join
 from certero.photos.listing import first_and_count
-from certero.sentences import Sentence, sentence
+from certero.sentences import Sentence, message, sentence
 
 Ints = npt.NDArray[np.int64]
 
@@ -241,7 +241,7 @@ def _groups(photos: Photos, used: Mask, group_by: str) -> list[str | None]:
             "--group-by must be a column of the manifest, parent, or a regular expression over the "
             "path; found '%(group_by)s' (columns: %(columns)s). Use one of them.",
             group_by=group_by,
-            columns=", ".join(columns) or "none",
+            columns=", ".join(columns) or message("none"),
         )
     else:
         found = match_all(group_by, table["path"].to_list())
@@ -250,10 +250,10 @@ def _groups(photos: Photos, used: Mask, group_by: str) -> list[str | None]:
     if without:
         raise SplitError(
             "--group-by %(group_by)s must give every photo a group; it gives none to "
-            "%(first_and_count)s of %(int)s. Use one that covers all.",
+            "%(first_and_count)s of %(photos)s. Use one that covers all.",
             group_by=group_by,
             first_and_count=first_and_count(without, "photo"),
-            int=int(used.sum()),
+            photos=int(used.sum()),
         )
     return groups
 

@@ -20,7 +20,7 @@ from certero.errors import SplitError
 from certero.likeness.copies import link_copies
 from certero.likeness.sets import gather
 from certero.records.photos import SPLITS
-from certero.sentences import Sentence, message, sentence, sentences
+from certero.sentences import Message, Sentence, first_names, message, sentence, sentences
 
 FRACTIONS = (0.70, 0.15, 0.15)
 #: Below these, a class's figure on one test split says little, and cross-validation is the default.
@@ -66,9 +66,9 @@ def assign(
     if cv is not None:
         if given.any():
             raise SplitError(
-                "--cv makes its own folds; DATA gives val or test to %(sum)s photos. Leave --cv "
+                "--cv makes its own folds; DATA gives val or test to %(given)s photos. Leave --cv "
                 "out, or use data without given splits.",
-                sum=given.sum(),
+                given=given.sum(),
             )
         return assign_folds(photos, separation, cv, split_seed)
     photos = with_units(photos, separation)
@@ -93,7 +93,7 @@ def assign_folds(photos: Photos, separation: Separation, folds: int, split_seed:
     used = photos.used()
     alone = _check_spread(used, separation)
     if count < folds:
-        raise _too_few(separation, folds, f"--cv {folds} needs at least {folds}")
+        raise _too_few(separation, folds, sentence("--cv %(folds)d needs at least %(folds)d", folds=folds))
     rows = np.flatnonzero(photos.used_mask())
     fold = np.full(photos.table.height, -1, dtype=np.int8)
     fold[rows] = split_units(used["label"].to_list(), used["unit"].to_list(), folds, split_seed)
@@ -173,9 +173,9 @@ def near_in_time(times: npt.NDArray[np.datetime64], others: npt.NDArray[np.datet
 
 
 _UNIT_WORDS = {
-    "group": (message("group"), "groups"),
-    "time": (message("block"), "blocks"),
-    "copies": (message("set of copies"), "units"),
+    "group": (message("group"), message("groups")),
+    "time": (message("block"), message("blocks")),
+    "copies": (message("set of copies"), message("units")),
 }
 
 
@@ -219,22 +219,26 @@ def _follow_each_other(table: pl.DataFrame) -> bool:
 
 def _one_unit_a_class(separation: Separation, alone: list[str], classes: int) -> SplitError:
     one, _many = _UNIT_WORDS[separation.rule]
-    which = "each class lies" if len(alone) == classes else f"{len(alone)} of {classes} classes lie"
+    which = (
+        message("each class lies")
+        if len(alone) == classes
+        else sentence("%(alone)d of %(classes)d classes lie", alone=len(alone), classes=classes)
+    )
     if separation.rule == "group":
-        where, mend = f" of --group-by {separation.group_by}", "Group by camera, animal or place instead"
+        unit: Message = sentence("group of --group-by %(group_by)s", group_by=separation.group_by)
+        mend = message("Group by camera, animal or place instead")
     elif separation.rule == "time":
-        where = f" of {duration(separation.block)}" if separation.block else ""
-        mend = "Photograph every class at several times, use a shorter --block, or separate with --group-by"
+        unit = sentence("block of %(length)s", length=duration(separation.block)) if separation.block else one
+        mend = message("Photograph every class at several times, use a shorter --block, or separate with --group-by")
     else:
-        where, mend = "", "Add photos that are no copies of each other"
-    named = ", ".join(alone[:5]) + (f" and {len(alone) - 5} more" if len(alone) > 5 else "")
+        unit, mend = one, message("Add photos that are no copies of each other")
     return SplitError(
         "two classes at least must lie in more than one %(one)s, or what tells them apart is "
-        "never both learnt and tested; %(which)s in one %(one)s%(where)s (%(named)s). %(mend)s.",
+        "never both learnt and tested; %(which)s in one %(unit)s (%(named)s). %(mend)s.",
         one=one,
         which=which,
-        where=where,
-        named=named,
+        unit=unit,
+        named=first_names(alone, 5),
         mend=mend,
     )
 
@@ -323,7 +327,8 @@ def _cut(
     alone = _check_spread(table, separation)
     count = table["unit"].n_unique()
     if count < len(wanted):
-        raise _too_few(separation, len(wanted), f"a split needs at least {len(wanted)} ({', '.join(wanted)})", count)
+        need = sentence("a split needs at least %(needed)d (%(splits)s)", needed=len(wanted), splits=", ".join(wanted))
+        raise _too_few(separation, len(wanted), need, count)
     fixed = {unit: SPLITS.index("test") for unit in set(photos.table.filter(old_test)["unit"])}
     if count - len(fixed) < len(wanted) - 1:
         raise SplitError(
@@ -412,21 +417,35 @@ def _finish(photos: Photos, separation: Separation, wanted: Sequence[str]) -> Ph
     return photos.noted(notes)
 
 
-def _too_few(separation: Separation, needed: int, need: str, count: int | None = None) -> SplitError:
+_MORE_UNITS = {
+    "timed": (message("separate by time with --block 1h"), message("Separate by time with --block 1h")),
+    "group": (message("group by something finer"), message("Group by something finer")),
+    "time": (
+        message("use a shorter --block (and --gap), separate with --group-by, or leave times out with --times ignore"),
+        message("Use a shorter --block (and --gap), separate with --group-by, or leave times out with --times ignore"),
+    ),
+    "copies": (
+        message("add photos that are no copies of each other"),
+        message("Add photos that are no copies of each other"),
+    ),
+}
+
+
+def _too_few(separation: Separation, needed: int, need: Sentence, count: int | None = None) -> SplitError:
     count = separation.counts["units"] if count is None else count
     word = _UNIT_WORDS[separation.rule][0 if count == 1 and separation.rule != "copies" else 1]
-    folds = f"Use --cv {count}, or " if 2 <= count < needed else ""
+    timed = separation.counts["timed"] >= 0.9 * separation.counts["photos"]
+    following, alone = _MORE_UNITS["timed" if separation.rule == "group" and timed else separation.rule]
+    few = 2 <= count < needed
+    advice = sentence("Use --cv %(count)d, or %(other)s", count=count, other=following) if few else alone
     if separation.rule == "group":
-        rule = f"--group-by {separation.group_by}"
-        timed = separation.counts["timed"] >= 0.9 * separation.counts["photos"]
-        other = "separate by time with --block 1h" if timed else "group by something finer"
+        rule = sentence("--group-by %(group_by)s", group_by=separation.group_by)
     elif separation.rule == "time":
         # Does not name an option: usually none was given.
-        rule = f"time, in blocks of {duration(separation.block)}," if separation.block else "time"
-        other = "use a shorter --block (and --gap), separate with --group-by, or leave times out with --times ignore"
+        length = duration(separation.block) if separation.block else None
+        rule = sentence("time, in blocks of %(length)s,", length=length) if length else sentence("time")
     else:
-        rule, other = "keeping copies together", "add photos that are no copies of each other"
-    advice = folds + (other if folds else other[0].upper() + other[1:])
+        rule = sentence("keeping copies together")
     return SplitError(
         "%(rule)s leaves %(count)s %(word)s; %(need)s. %(advice)s.",
         rule=rule,

@@ -52,9 +52,9 @@ def split_units(
     unit_names, unit_of = _codes(units)
     if len(unit_names) < len(active):
         raise SplitError(
-            "a split needs at least %(n_active)s units; found %(n_unit_names)s. Use fewer parts or smaller units.",
-            n_active=len(active),
-            n_unit_names=len(unit_names),
+            "a split needs at least %(parts)s units; found %(units)s. Use fewer parts or smaller units.",
+            parts=len(active),
+            units=len(unit_names),
         )
     _, class_of = _codes(labels)
     place = {int(part): position for position, part in enumerate(active)}

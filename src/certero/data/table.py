@@ -130,9 +130,9 @@ def check_classes(photos: Photos) -> None:
     if used.is_empty():
         first = photos.table.row(0, named=True)
         raise DataError(
-            "DATA must hold readable photos; none of %(height)s can be used (first: %(path)s: "
+            "DATA must hold readable photos; none of %(photos)s can be used (first: %(path)s: "
             "%(problem)s). Check that the files are complete photos.",
-            height=photos.table.height,
+            photos=photos.table.height,
             path=first["path"],
             problem=photos.problem(first["problem"]),
         )

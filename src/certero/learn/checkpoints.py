@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from certero.errors import OutputError
 from certero.interchange import Json
 from certero.machine.files import sync
+from certero.sentences import Message, in_a_row, sentence
 
 _LAST = "last.safetensors"
 _SCHEMA = 1
@@ -32,7 +33,7 @@ class Checkpoints:
         hint: what to do when a checkpoint cannot be written, as a sentence.
     """
 
-    def __init__(self, folder: Path, hint: str = "") -> None:
+    def __init__(self, folder: Path, hint: Message | None = None) -> None:
         self._folder = folder
         self._hint = hint
 
@@ -104,12 +105,10 @@ class Checkpoints:
             sync(self._folder)
         except (SafetensorError, OSError) as error:
             reason = (isinstance(error, OSError) and error.strerror) or str(error).rpartition("I/O error: ")[2]
-            raise OutputError(
-                "a checkpoint must be written whole; %(path)s: %(reason)s.%(hint)s",
-                path=path,
-                reason=reason,
-                hint=self._hint and f" {self._hint}",
-            ) from error
+            told = sentence(
+                "a checkpoint must be written whole; %(path)s: %(reason)s.", path=path, reason=Message(reason)
+            )
+            raise OutputError(in_a_row([told, self._hint], " ") if self._hint else told) from error
         finally:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)

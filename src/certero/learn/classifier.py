@@ -18,6 +18,7 @@ from certero.learn.devices import Trainer
 from certero.learn.kernels import speed_up
 from certero.learn.weights import read_weights
 from certero.probe.backbones import Backbone
+from certero.sentences import message, sentence
 
 _Rgb = tuple[float, float, float]
 
@@ -256,7 +257,11 @@ def _start_from(classifier: nn.Module, file: Path) -> None:
     ]
     if wrong:
         name = wrong[0]
-        found = "nothing of that name" if name not in theirs else f"shape {tuple(theirs[name].shape)}"
+        found = (
+            message("nothing of that name")
+            if name not in theirs
+            else sentence("shape %(shape)s", shape=tuple(theirs[name].shape))
+        )
         raise ConfigError(
             "--weights must be of this network: %(name)s has shape %(shape)s, %(file)s holds "
             "%(found)s (%(n_wrong)s of %(n_ours)s layers differ). Leave --weights out, or use the "

@@ -11,6 +11,7 @@ from torch import nn
 
 from certero.errors import ConfigError
 from certero.interchange import Json
+from certero.sentences import Message, message, sentence
 
 #: What `units` of the last dense layer says: one output for each class.
 CLASSES = "classes"
@@ -115,7 +116,11 @@ def plan_cnn(layers: Sequence[Json], n_classes: int, image_size: int) -> Cnn:
     shape: tuple[int, ...] = (3, image_size, image_size)
     planned: list[Layer] = []
     for number, spec in enumerate(layers, start=1):
-        where = f"layer {number} ({spec.get('layer', '?')})" if isinstance(spec, dict) else f"layer {number}"
+        where = (
+            sentence("layer %(number)d (%(kind)s)", number=number, kind=spec.get("layer", "?"))
+            if isinstance(spec, dict)
+            else sentence("layer %(number)d", number=number)
+        )
         kind, settings = _read_layer(spec, where)
         is_last = number == len(layers)
         if (kind == "dense" and settings["units"] == CLASSES) != is_last:
@@ -136,7 +141,7 @@ def plan_cnn(layers: Sequence[Json], n_classes: int, image_size: int) -> Cnn:
     return Cnn(tuple(planned), n_classes, image_size)
 
 
-def _read_layer(spec: object, where: str) -> tuple[str, Json]:
+def _read_layer(spec: object, where: Message) -> tuple[str, Json]:
     if not isinstance(spec, dict) or not isinstance(spec.get("layer"), str):
         raise ConfigError(
             '%(where)s must be a table with the key layer, such as {layer = "relu"}; found %(spec)r.',
@@ -161,7 +166,7 @@ def _read_layer(spec: object, where: str) -> tuple[str, Json]:
                 where=where,
                 kind=kind,
                 name=name,
-                given=", ".join(given) or "no settings",
+                given=", ".join(given) or message("no settings"),
             )
     for name, value in given.items():
         if name not in known:
@@ -169,7 +174,7 @@ def _read_layer(spec: object, where: str) -> tuple[str, Json]:
                 "%(where)s: %(kind)s takes %(known)s; found %(name)s.",
                 where=where,
                 kind=kind,
-                known=", ".join(known) or "no settings",
+                known=", ".join(known) or message("no settings"),
                 name=name,
             )
         _check_value(name, value, where)
@@ -179,18 +184,24 @@ def _read_layer(spec: object, where: str) -> tuple[str, Json]:
     return kind, settings
 
 
-def _check_value(name: str, value: object, where: str) -> None:
+def _check_value(name: str, value: object, where: Message) -> None:
     if name == "bias":
-        good, wanted = isinstance(value, bool), "true or false"
+        good, wanted = isinstance(value, bool), message("true or false")
     elif name == "share":
         good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
-        wanted = "a number from 0 to below 1"
+        wanted = message("a number from 0 to below 1")
     elif name == "units" and value == CLASSES:
         return
     else:
         least = 0 if name == "padding" else 1
         good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MOST
-        wanted = f"a whole number from {least} to {_MOST}" + (f' or "{CLASSES}"' if name == "units" else "")
+        wanted = (
+            sentence(
+                'a whole number from %(least)d to %(most)d or "%(classes)s"', least=least, most=_MOST, classes=CLASSES
+            )
+            if name == "units"
+            else sentence("a whole number from %(least)d to %(most)d", least=least, most=_MOST)
+        )
     if not good:
         raise ConfigError(
             "%(where)s: %(name)s must be %(wanted)s; found %(value)r.",
@@ -201,8 +212,16 @@ def _check_value(name: str, value: object, where: str) -> None:
         )
 
 
+#: Layers that look through a window.
+_WINDOWS = {
+    "conv": message("convolution"),
+    "max_pool": message("max pooling"),
+    "average_pool": message("average pooling"),
+}
+
+
 def _follow(
-    kind: str, settings: Json, shape: tuple[int, ...], where: str, image_size: int
+    kind: str, settings: Json, shape: tuple[int, ...], where: Message, image_size: int
 ) -> tuple[tuple[int, ...], int]:
     """Shape after the layer, and its parameters."""
     is_map = len(shape) == 3
@@ -231,7 +250,7 @@ def _follow(
         return (shape[0] * shape[1] * shape[2],), 0
     if kind.startswith("global"):
         return (shape[0],), 0
-    name = "convolution" if kind == "conv" else kind.replace("_", " ").replace("pool", "pooling")
+    name = _WINDOWS[kind]
     side = settings["kernel"] if kind == "conv" else settings["size"]
     if kind != "conv" and settings["padding"] > side // 2:
         raise ConfigError(
@@ -249,13 +268,13 @@ def _follow(
     if min(rows, columns) < 1:
         raise ConfigError(
             "%(where)s: a %(side)sx%(side)s %(name)s cannot follow: the map is already "
-            "%(shape)sx%(shape_2)s. Leave it out, give it padding, or use a larger --image-size "
+            "%(rows)sx%(columns)s. Leave it out, give it padding, or use a larger --image-size "
             "than %(image_size)s.",
             where=where,
             side=side,
             name=name,
-            shape=shape[1],
-            shape_2=shape[2],
+            rows=shape[1],
+            columns=shape[2],
             image_size=image_size,
         )
     if kind != "conv":

@@ -35,7 +35,7 @@ from certero.learn.schedule import rate, set_rate, side_of
 from certero.learn.state import State
 from certero.learn.step import take_step
 from certero.records.protocols import Progress, no_progress
-from certero.sentences import Sentence, in_a_row, sentence
+from certero.sentences import Sentence, in_a_row, message, sentence
 
 # A save may take this share of the time: large networks on slow disks are saved less often.
 _SAVING_SHARE = 0.05
@@ -233,9 +233,9 @@ def _out_of_patience(at: Progression, settings: TrainSettings) -> bool:
 
 def _not_finite(loss: float, at: Progression, lr: float, in_bf16: bool) -> TrainingError:
     best = (
-        f"the weights of epoch {at.best_epoch} are kept"
+        sentence("the weights of epoch %(epoch)d are kept", epoch=at.best_epoch)
         if at.best_file
-        else "the last checkpoint is kept, if there is one"
+        else message("the last checkpoint is kept, if there is one")
     )
     precision = ", --precision fp32" if in_bf16 else ""
     return TrainingError(

@@ -71,11 +71,11 @@ def find_in_timm(name: str, weights: Path | None) -> TimmBackbone:
         module: torch.nn.Module = timm.create_model(name, pretrained=weights is None, num_classes=0)
     except Exception as error:  # timm, the hub client and safetensors each raise their own.
         raise ConfigError(
-            "--backbone %(name)s needs its weights at hand; they could not be had (%(name_2)s). "
+            "--backbone %(name)s needs its weights at hand; they could not be had (%(reason)s). "
             "Download them once with HF_HUB_OFFLINE=0 set, give --weights FILE, or use --backbone "
             "efficientnet_lite0.",
             name=name,
-            name_2=type(error).__name__,
+            reason=type(error).__name__,
         ) from error
     if weights is not None:
         theirs = _body(read_weights(weights))

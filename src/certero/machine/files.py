@@ -91,9 +91,9 @@ def write_whole(path: Path, data: bytes | str) -> None:
             _replace(Path(os.path.realpath(path)), content)
     except OSError as error:
         raise OutputError(
-            "%(path)s must be writable; %(strerror)s. Free the disk or choose another place.",
+            "%(path)s must be writable; %(reason)s. Free the disk or choose another place.",
             path=path,
-            strerror=reason_of(error),
+            reason=reason_of(error),
         ) from error
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from certero.errors import DataError
+from certero.errors import DataError, reason_of
 from certero.photos.formats import PHOTO_SUFFIXES, RAW, foreign_of_content, foreign_of_suffix, is_photo, suffix_of
-from certero.sentences import Sentence, message, sentence, sentences
+from certero.sentences import Sentence, in_a_row, message, sentence, sentences
 
 _BEGINNING_BYTES = 512
 
@@ -68,7 +68,7 @@ class Walk:
     foreign: dict[str, str]
     others: list[tuple[str, str]]
     folders: list[str]
-    unreadable_folders: list[str]
+    unreadable_folders: list[Sentence]
 
     @property
     def passed_over(self) -> dict[str, int]:
@@ -94,7 +94,7 @@ def walk_photos(root: Path) -> Walk:
     foreign: dict[str, str] = {}
     others: list[tuple[str, str]] = []
     folders: list[str] = []
-    unreadable: list[str] = []
+    unreadable: list[Sentence] = []
     open_folders = [("", frozenset[tuple[int, int]]())]
     while open_folders:
         folder, above = open_folders.pop()
@@ -107,7 +107,7 @@ def walk_photos(root: Path) -> Walk:
             with os.scandir(root / folder) as listing:
                 entries = list(listing)
         except OSError as error:
-            unreadable.append(f"{printable(folder) or '.'}: {error.strerror}")
+            unreadable.append(in_a_row([printable(folder) or ".", reason_of(error)], ": "))
             continue
         if folder:
             folders.append(folder)
@@ -153,11 +153,11 @@ def check_folders(walk: Walk) -> None:
     """
     if walk.unreadable_folders:
         raise DataError(
-            "every folder must be readable; %(n_unreadable_folders)s below %(root)s could not be "
-            "opened (first: %(unreadable_folders)s). Change the permissions or move it away.",
-            n_unreadable_folders=len(walk.unreadable_folders),
+            "every folder must be readable; %(count)s below %(root)s could not be "
+            "opened (first: %(first)s). Change the permissions or move it away.",
+            count=len(walk.unreadable_folders),
             root=printable(str(walk.root)),
-            unreadable_folders=walk.unreadable_folders[0],
+            first=walk.unreadable_folders[0],
         )
 
 

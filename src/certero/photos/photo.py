@@ -55,12 +55,12 @@ def check_size(height: int, width: int) -> None:
     """
     if height * width > MAX_PIXELS:
         raise PhotoError(
-            "a photo may have %(max_pixels)s megapixels; this one has %(height)s "
-            "(%(width)sx%(height_2)s): make it smaller",
+            "a photo may have %(max_pixels)s megapixels; this one has %(megapixels)s "
+            "(%(width)sx%(height)s): make it smaller",
             max_pixels=MAX_PIXELS // 1_000_000,
-            height=height * width // 1_000_000,
+            megapixels=height * width // 1_000_000,
             width=width,
-            height_2=height,
+            height=height,
         )
     take_turn(height * width)
 

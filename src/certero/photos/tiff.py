@@ -108,7 +108,12 @@ def _open(data: bytes, layout: _Layout) -> Any:
 
 
 def _unsupported(layout: _Layout) -> PhotoError:
-    kind = f"{layout.samples} channels of {layout.bits} bits, photometric {layout.photometric}"
+    kind = sentence(
+        "%(samples)s channels of %(bits)s bits, photometric %(photometric)s",
+        samples=layout.samples,
+        bits=layout.bits,
+        photometric=layout.photometric,
+    )
     return PhotoError("a TIFF of this kind (%(kind)s) is not supported: save it anew as RGB of 8 or 16 bits", kind=kind)
 
 

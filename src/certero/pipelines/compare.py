@@ -156,12 +156,12 @@ def _common_classes(contenders: Sequence[Contender]) -> list[str]:
         first, other = contenders[0], next(c for c in contenders[1:] if set(c.classes) != set(contenders[0].classes))
         raise ConfigError(
             "models are compared on classes that all of them know; %(name)s knows %(classes)s, "
-            "%(name_2)s %(classes_2)s: none in common. Compare others, or write the names of your "
+            "%(other)s %(other_classes)s: none in common. Compare others, or write the names of your "
             "classes into the card.",
             name=first.name,
             classes=", ".join(first.classes[:5]),
-            name_2=other.name,
-            classes_2=", ".join(other.classes[:5]),
+            other=other.name,
+            other_classes=", ".join(other.classes[:5]),
         )
     return sorted(common)
 

@@ -32,7 +32,7 @@ from certero.report.page import write_report
 from certero.runs.model import load
 from certero.runs.openings import check_log, open_test_set
 from certero.runtime.predictor import Predictor
-from certero.sentences import stored
+from certero.sentences import both, stored
 from certero.stages.describe import collect_mistakes, describe_photos, describe_units, score_photos
 from certero.stages.judge import accept, answer_photos, keep_known, list_judged
 from certero.stages.look import look_at_photos, separate_judged
@@ -104,7 +104,7 @@ def evaluate(
         asked = {"--label": label, "--decide": decide, "--require": require or None, "--report": report}
         if given := [name for name, value in asked.items() if value is not None]:
             raise ConfigError(
-                "--unknown counts refusals alone; found %(given)s beside it. Leave it out.", given=" and ".join(given)
+                "--unknown counts refusals alone; found %(given)s beside it. Leave it out.", given=both(given)
             )
         with open_tools(workers, progress) as tools:
             listed = list_photos(data, label_level=label_level, single_label="unknown" if data.is_dir() else None)

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from certero.errors import OutputError, reason_of
+from certero.errors import CerteroError, OutputError, reason_of
 from certero.machine.files import cut, in_the_making, lock_descriptor, sync
+from certero.sentences import Message, Sentence, message, sentence
 
 _RUNS = Path("runs")
 # Part of every working folder's name, so that no other folder is ever taken for one.
@@ -124,12 +125,17 @@ def resumed_folder(place: Path) -> Iterator[RunFolder]:
     work = unfinished(place)
     if not work.is_dir():
         waiting = sorted(_place_of(folder) for folder in place.parent.glob(".*.unfinished"))
-        state = "that run is whole already" if _taken(place) else "there is none"
+        state = message("that run is whole already") if _taken(place) else message("there is none")
+        advice = (
+            sentence("Unfinished here: %(runs)s.", runs=", ".join(waiting))
+            if waiting
+            else message("Start it without --resume.")
+        )
         raise OutputError(
             "--resume must name a run that was cut off while it trained a network; %(place)s: %(state)s. %(advice)s",
             place=place,
             state=state,
-            advice=f"Unfinished here: {', '.join(waiting)}." if waiting else "Start it without --resume.",
+            advice=advice,
         )
     if _taken(place):
         raise _exists(place)
@@ -151,7 +157,7 @@ def _finishing(run: RunFolder, name: str | None, made: list[Path], lock: int | N
         work = run.place  # from now on, whatever has the working folder's name belongs to another run
     except OutputError as error:
         # The user knows the place, not the working folder, which is gone by now.
-        raise OutputError("%(reason)s", reason=str(error).replace(str(work), str(place))) from error
+        raise OutputError(_renamed(error.message, work, place)) from error
     except OSError as error:
         if _is_of(error, work):
             raise _unwritable(place, error) from error
@@ -163,6 +169,20 @@ def _finishing(run: RunFolder, name: str | None, made: list[Path], lock: int | N
         if lock is not None:
             os.close(lock)
         _remove_empty(made)
+
+
+def _renamed(said: Message, work: Path, place: Path) -> Message:
+    """A message that names the place instead of the working folder."""
+    if not isinstance(said, Sentence):
+        return said
+    values: dict[str, object] = {}
+    for name, value in said.values.items():
+        inner = value.message if isinstance(value, CerteroError) else value
+        if isinstance(inner, Message):
+            values[name] = _renamed(inner, work, place)
+        else:
+            values[name] = str(inner).replace(str(work), str(place)) if str(work) in str(inner) else inner
+    return Sentence(said.one, said.many, values)
 
 
 def _remove_empty(folders: list[Path]) -> None:
@@ -301,9 +321,9 @@ def _is_of(error: OSError, work: Path) -> bool:
 
 def _unwritable(place: Path, error: OSError) -> OutputError:
     return OutputError(
-        "--output must be a place that can be written; %(place)s: %(strerror)s. Free the disk or choose another place.",
+        "--output must be a place that can be written; %(place)s: %(reason)s. Free the disk or choose another place.",
         place=place,
-        strerror=reason_of(error),
+        reason=reason_of(error),
     )
 
 

@@ -72,9 +72,9 @@ def _log() -> Path:
 def _sealed(log: Path, error: OSError) -> OutputError:
     return OutputError(
         "the log of test openings must be writable, or the test set stays sealed; %(log)s: "
-        "%(strerror)s. Set CERTERO_STATE to a folder that can be written.",
+        "%(reason)s. Set CERTERO_STATE to a folder that can be written.",
         log=log,
-        strerror=reason_of(error),
+        reason=reason_of(error),
     )
 
 

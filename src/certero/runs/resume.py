@@ -23,7 +23,7 @@ from certero.runs.folder import RunFolder, unfinished
 from certero.runs.interruption import Interrupted
 from certero.runs.openings import Opening
 from certero.runs.seal import Catalogue
-from certero.sentences import sentence
+from certero.sentences import Message, Sentence, in_a_row, message, sentence
 from certero.version import version
 
 _STATE, _TABLE, _OPENING = "resume.json", "resume.parquet", "openings.jsonl"
@@ -114,20 +114,19 @@ def check_data(folder: RunFolder, photos: Catalogue) -> None:
         ) from error
     table = pl.read_parquet(io.BytesIO(photos.to_parquet()))
     old, new = set(before["path"]), set(table["path"])
-    changes = [*_count("gone", old - new), *_count("new", new - old)]
+    changes = [*_count(message("gone"), old - new), *_count(message("new"), new - old)]
     both = before.join(table, on="path", how="inner", suffix="_now")
-    words = {"pixel_hash": "with other content", "status": "of another status"}
     for column in (*_COMPARED, *(name for name in before.columns if name in table.columns)):
         if f"{column}_now" not in both.columns or (column not in _COMPARED and column in _DERIVED):
             continue
         differs = both.filter(pl.col(column).ne_missing(pl.col(f"{column}_now")))
-        changes += _count(words.get(column, f"with another {column}"), set(differs["path"]))
+        changes += _count(_changed(column), set(differs["path"]))
     if changes:
         unique = list(dict.fromkeys(changes))
         raise DataError(
             "--resume goes on with the photos that the run began with; changed: %(unique)s. Put "
             "them back, or start a new run.",
-            unique="; ".join(unique),
+            unique=in_a_row(unique, "; "),
         )
 
 
@@ -199,11 +198,18 @@ def forget(folder: RunFolder) -> None:
         shutil.rmtree(training, ignore_errors=True)
 
 
-def _count(what: str, paths: set[str]) -> list[str]:
+def _changed(column: str) -> Message:
+    if column == "pixel_hash":
+        return message("with other content")
+    return message("of another status") if column == "status" else sentence("with another %(column)s", column=column)
+
+
+def _count(what: Message, paths: set[str]) -> list[Sentence]:
     if not paths:
         return []
     shown = sorted(paths)[:_NAMED]
-    return [f"{len(paths)} photos {what} ({', '.join(shown)}{', ...' if len(paths) > _NAMED else ''})"]
+    names = ", ".join([*shown, *(["..."] if len(paths) > _NAMED else [])])
+    return [sentence("%(count)d photos %(what)s (%(names)s)", count=len(paths), what=what, names=names)]
 
 
 def _shown(value: object) -> str:

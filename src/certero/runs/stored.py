@@ -107,7 +107,7 @@ def _unreadable(file: Path, error: BaseException) -> BaseException:
     """What to raise if a table could not be read: Polars panics on some damage, besides its own kinds of error."""
     if isinstance(error, OSError):
         return ModelFileError(
-            "%(file)s must be readable; %(strerror)s. Check the path.", file=file, strerror=reason_of(error)
+            "%(file)s must be readable; %(reason)s. Check the path.", file=file, reason=reason_of(error)
         )
     if isinstance(error, pl.exceptions.PolarsError) or type(error).__name__ == "PanicException":
         return ModelFileError(
@@ -164,9 +164,9 @@ def read_run(path: Path) -> Candidate:
     if strange := next((name for name in table["path"] if name not in place), None):
         raise DataError(
             "predictions.csv and data.parquet of a run must be of the same photos; in %(folder)s "
-            "the second lacks %(strange)s. They are of different runs: train again.",
+            "the second lacks %(missing)s. They are of different runs: train again.",
             folder=folder,
-            strange=strange,
+            missing=strange,
         )
     rows = table.filter((pl.col("split") == "test") | pl.col("split").str.starts_with("cv-"))
     if rows.is_empty():

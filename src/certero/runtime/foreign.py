@@ -21,6 +21,7 @@ from certero.runtime.card_check import LARGEST_SIDE, is_side
 from certero.runtime.inference import Photo, infer
 from certero.runtime.model_file import take_stock
 from certero.runtime.network import Network
+from certero.sentences import either, sentence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,7 +97,7 @@ class ForeignClassifier:
             data = read_file(model, MOST_MODEL_BYTES)
         except OSError as error:
             raise ModelFileError(
-                "MODEL must be a readable ONNX file; %(model)s: %(strerror)s.", model=model, strerror=reason_of(error)
+                "MODEL must be a readable ONNX file; %(model)s: %(reason)s.", model=model, reason=reason_of(error)
             ) from error
         self.size_bytes, self.parameters = take_stock(data, model)
         network = Network(data, str(model), model.parent.resolve(), trusted=False)
@@ -143,7 +144,7 @@ class _Adapter:
             images = images.transpose(0, 3, 1, 2)
         if self._fixed and n < self._fixed:
             images = np.concatenate([images, np.repeat(images[-1:], self._fixed - n, axis=0)])
-        advice = f". Check height, width and layout in {self._file}."
+        advice = sentence("Check height, width and layout in %(file)s.", file=self._file)
         (found,) = self._network.run(np.ascontiguousarray(images), [card.output], advice)
         if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu" or found.shape[:1] != (len(images),):
             kind = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else type(found).__name__
@@ -240,9 +241,9 @@ def _read_fields(file: Path) -> Json:
         given: Json = read_toml(file, "the card")
     except OSError as error:
         raise ConfigError(
-            "a foreign MODEL needs a readable card; %(file)s: %(strerror)s. Check --card.",
+            "a foreign MODEL needs a readable card; %(file)s: %(reason)s. Check --card.",
             file=file,
-            strerror=reason_of(error),
+            reason=reason_of(error),
         ) from error
     if unknown := sorted(set(given) - set(KEYS)):
         raise ConfigError(
@@ -257,7 +258,7 @@ def _read_fields(file: Path) -> Json:
                 "%(key)s in %(file)s must be %(allowed)s; found %(given)r.",
                 key=key,
                 file=file,
-                allowed=" or ".join(allowed),
+                allowed=either(allowed),
                 given=given[key],
             )
     if "answers" not in given:
@@ -375,7 +376,11 @@ def _side(given: Json, key: str, shape: tuple[Any, ...], layout: str, file: Path
             model=model,
         )
     if not is_side(side) or (fixed is not None and side != fixed):
-        wanted = f"{fixed}, which {model} takes" if fixed is not None else f"a whole number from 1 to {LARGEST_SIDE}"
+        wanted = (
+            sentence("%(side)d, which %(model)s takes", side=fixed, model=model)
+            if fixed is not None
+            else sentence("a whole number from %(least)d to %(most)d", least=1, most=LARGEST_SIDE)
+        )
         raise ConfigError(
             "%(key)s in %(file)s must be %(wanted)s; found %(side)r.", key=key, file=file, wanted=wanted, side=side
         )

@@ -13,12 +13,13 @@ import numpy as np
 
 from certero.errors import InputError, PhotoError, reason_of
 from certero.photos import pixels
+from certero.sentences import Message, message, sentence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHANNELS = (1, 3, 4)
-_WANTED = (
+_WANTED = message(
     "a photo must be a path, an open file, the bytes of a file, a PIL image, or pixels uint8 [height, width, 3] in the "
     "order red, green, blue"
 )
@@ -40,7 +41,7 @@ def several(photos: Any) -> list[Any]:
             name=type(photos).__name__,
         )
     if (array := _as_array(photos)) is not None:
-        return _photos_of(array, "the array")
+        return _photos_of(array, message("the array"))
     if _is_one(photos) or not isinstance(photos, Iterable):
         return [photos]
     return list(photos)
@@ -63,7 +64,7 @@ def to_source(photo: Any, number: int) -> Any:
     if pixels.is_picture(photo):
         return photo
     if (array := _as_array(photo)) is not None:
-        found = _photos_of(array, f"photo {number}")
+        found = _photos_of(array, sentence("photo %(number)d", number=number))
         if len(found) == 1 and isinstance(found[0], np.ndarray):
             return found[0]
     elif callable(getattr(photo, "read", None)):
@@ -107,7 +108,7 @@ def _as_array(photo: Any) -> NDArray[Any] | None:
         ) from error
 
 
-def _photos_of(array: NDArray[Any], what: str) -> list[Any]:
+def _photos_of(array: NDArray[Any], what: Message) -> list[Any]:
     """The photos of an array: one, or its rows where it holds several or is a list of other things.
 
     Raises:
@@ -129,7 +130,11 @@ def _photos_of(array: NDArray[Any], what: str) -> list[Any]:
         return list(array)
     first = array.shape[array.ndim - 3] in _CHANNELS if array.ndim in (3, 4) else False
     order = "(1, 2, 0)" if array.ndim == 3 else "(0, 2, 3, 1)"
-    advice = f"Put the channels last: array.transpose{order}." if first else "Several photos are uint8 [N, H, W, 3]."
+    advice = (
+        sentence("Put the channels last: array.transpose%(order)s.", order=order)
+        if first
+        else message("Several photos are uint8 [N, H, W, 3].")
+    )
     raise InputError(
         "%(wanted)s, or grey or with transparency; %(what)s is %(kind)s. %(advice)s",
         wanted=_WANTED,
@@ -139,15 +144,19 @@ def _photos_of(array: NDArray[Any], what: str) -> list[Any]:
     )
 
 
-def _conversion(array: NDArray[Any]) -> str:
+def _conversion(array: NDArray[Any]) -> Message:
     """How to make pixels of other numbers: what stands for white cannot be known, so nothing is guessed."""
     if array.dtype.kind == "b":
-        return "Convert it: array.astype('uint8') * 255."
+        return message("Convert it: array.astype('uint8') * 255.")
     if array.dtype.kind == "f":
-        return "Convert it: (array * 255).round().astype('uint8') from 0 to 1, array.astype('uint8') from 0 to 255."
+        return message(
+            "Convert it: (array * 255).round().astype('uint8') from 0 to 1, array.astype('uint8') from 0 to 255."
+        )
     if array.dtype.kind in "iu":
-        return "Convert it: array.astype('uint8') from 0 to 255, (array // 257).astype('uint8') from 0 to 65535."
-    return "Give numbers."
+        return message(
+            "Convert it: array.astype('uint8') from 0 to 255, (array // 257).astype('uint8') from 0 to 65535."
+        )
+    return message("Give numbers.")
 
 
 def _read(file: Any, number: int) -> bytes | PhotoError:
@@ -177,10 +186,10 @@ def _read(file: Any, number: int) -> bytes | PhotoError:
 def _kind(photo: Any) -> str:
     if isinstance(photo, np.ndarray):
         return f"{photo.dtype} {list(photo.shape)}"
-    return "None" if photo is None else f"of type {type(photo).__name__}"
+    return "None" if photo is None else sentence("of type %(name)s", name=type(photo).__name__)
 
 
-def _advice(photo: Any) -> str:
+def _advice(photo: Any) -> Message:
     if isinstance(photo, list | tuple):
-        return "Give one flat list."
-    return "Leave it out." if photo is None else "Convert it."
+        return message("Give one flat list.")
+    return message("Leave it out.") if photo is None else message("Convert it.")

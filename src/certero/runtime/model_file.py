@@ -14,6 +14,7 @@ from pathlib import Path
 from certero.errors import ModelFileError, reason_of
 from certero.machine.files import MOST_MODEL_BYTES, read_file
 from certero.runtime.card import Card
+from certero.sentences import Message, message, sentence
 
 _CARD_KEY = "certero"
 _HASH_KEY = "certero_sha256"
@@ -59,18 +60,18 @@ def _check_network(model: bytes, path: Path) -> None:
     Raises:
         ModelFileError: if the network loops or branches, calls functions of its own, or keeps its weights elsewhere.
     """
-    found: str | None = None
+    found: Message | None = None
     view = memoryview(model)
     try:
         for field, _start, body, end in _fields(view):
             if field == _FUNCTIONS:
-                found = "functions of its own"
+                found = message("functions of its own")
             for inner, _s, at, after in _fields(view[body:end]) if field == _GRAPH else ():
                 part = view[body:end][at:after]
                 if inner == _NODE and (operator := _operator_with_graph(part)):
-                    found = f"a part that repeats or branches ({operator})"
+                    found = sentence("a part that repeats or branches (%(operator)s)", operator=operator)
                 elif inner == _INITIALIZER and _tensor(part)[2] is not None:
-                    found = "weights in another file"
+                    found = message("weights in another file")
     except (ValueError, IndexError) as error:
         raise ModelFileError(
             "MODEL must be a whole ONNX file; %(path)s is damaged or something else.", path=path
@@ -176,9 +177,9 @@ def _read_parts(path: Path) -> tuple[bytes, bytes, dict[str, str]]:
         data = read_file(path, MOST_MODEL_BYTES)
     except OSError as error:
         raise ModelFileError(
-            "MODEL must be a readable model file; %(path)s: %(strerror)s. Check the path.",
+            "MODEL must be a readable model file; %(path)s: %(reason)s. Check the path.",
             path=path,
-            strerror=reason_of(error),
+            reason=reason_of(error),
         ) from error
     return data, *_take_apart(data, str(path))
 

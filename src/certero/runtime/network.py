@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from certero.errors import ModelFileError
 from certero.machine.limits import instructions, memory_free
 from certero.runtime.deadline import CALL_SECONDS, PHOTO_SECONDS, ended_after
+from certero.sentences import Message, in_a_row, sentence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,7 +86,7 @@ class Network:
         # Photos per call: as many as keep their activations in one core's cache (benchmarks/results.md).
         self.batch_size = 8 if b"QuantizeLinear" in model else 2
 
-    def run(self, rows: NDArray[Any], outputs: Sequence[str], advice: str = "") -> list[NDArray[Any]]:
+    def run(self, rows: NDArray[Any], outputs: Sequence[str], advice: Message | None = None) -> list[NDArray[Any]]:
         """The named outputs for the network's one input (`image` uint8 [N, H, W, 3]), each with N rows.
 
         Args:
@@ -112,12 +113,10 @@ class Network:
                         seconds=seconds,
                         where=self._where,
                     ) from error
-                raise ModelFileError(
-                    "MODEL must answer photos; %(where)s failed: %(reason)s%(advice)s",
-                    where=self._where,
-                    reason=_reason(error),
-                    advice=advice,
-                ) from error
+                told = sentence(
+                    "MODEL must answer photos; %(where)s failed: %(reason)s", where=self._where, reason=_reason(error)
+                )
+                raise ModelFileError(in_a_row([told, advice], ". ") if advice else told) from error
 
     def _ask_alone(self) -> Any:
         """Options of a call: layers that lead only to outputs that nobody asked for are not computed."""

@@ -19,6 +19,7 @@ from certero.runtime.checked import CheckedNetwork
 from certero.runtime.inference import Outputs, Photo, infer
 from certero.runtime.inputs import name_of, several, to_source
 from certero.runtime.model_file import read_model
+from certero.sentences import in_a_row, message
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -167,7 +168,7 @@ def _name_path(path: Path, passed_over: Counter[str]) -> list[tuple[str, Photo |
         return _search(path, passed_over)
     if not path.exists():
         elsewhere = re.match(r"[a-z]{2,}:/", shown, re.IGNORECASE)  # a Path keeps one of an address's slashes
-        advice = "Download it first: certero fetches nothing." if elsewhere else "Check the path."
+        advice = message("Download it first: certero fetches nothing.") if elsewhere else message("Check the path.")
         raise DataError("IMAGE must exist; %(shown)s does not. %(advice)s", shown=shown, advice=advice)
     if path.suffix.lower() in ARCHIVE_SUFFIXES:
         raise DataError("IMAGE must be photos or folders with photos; %(shown)s is an archive. Unpack it.", shown=shown)
@@ -184,10 +185,12 @@ def _search(folder: Path, passed_over: Counter[str]) -> list[tuple[str, Photo | 
     found: dict[str, Photo | PhotoError] = {name: walk.root / name for name in walk.photos}
     found |= {name: PhotoError(why_foreign(name, what)) for name, what in walk.foreign.items()}
     if not found:
-        others = ", ".join(describe_passed_over(walk.passed_over))
+        shown, others = printable(str(folder)), describe_passed_over(walk.passed_over)
+        if not others:
+            raise DataError("IMAGE must be photos or folders with photos; %(folder)s holds none.", folder=shown)
         raise DataError(
-            "IMAGE must be photos or folders with photos; %(folder)s holds none%(what)s.",
-            folder=printable(str(folder)),
-            what=f" (only {others})" if others else "",
+            "IMAGE must be photos or folders with photos; %(folder)s holds none (only %(kinds)s).",
+            folder=shown,
+            kinds=in_a_row(others),
         )
     return [(printable(str(walk.root / name)), found[name]) for name in sorted(found)]

@@ -19,7 +19,7 @@ from certero.photos.listing import printable, typed
 from certero.runtime.card import Card
 from certero.runtime.inference import require_all
 from certero.runtime.predictor import Predictor
-from certero.sentences import sentence, sentences
+from certero.sentences import message, sentence, sentences
 from certero.stages.tools import Tools
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Pho
     if split is not None:
         table = table.filter(pl.col("split") == split)
         if table.is_empty():
-            found = ", ".join(sorted(photos.table["split"].drop_nulls().unique())) or "no splits"
+            found = ", ".join(sorted(photos.table["split"].drop_nulls().unique())) or message("no splits")
             raise DataError(
                 "--split %(split)s needs photos of that split; DATA has %(found)s. Leave --split out.",
                 split=split,
@@ -83,14 +83,21 @@ def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Pho
     table = table.filter(pl.col("label").is_in(list(classes)))
     if table.is_empty():
         place = where_classes_are(photos.table["path"].to_list()) if photos.source != "manifest" else None
-        below = f" ({printable(str(photos.root / place[0]))} holds {some(place[1])})" if place else ""
+        above = (
+            sentence(
+                "the folder that holds the class folders (%(folder)s holds %(inside)s)",
+                folder=printable(str(photos.root / place[0])),
+                inside=some(place[1]),
+            )
+            if place
+            else message("the folder that holds the class folders")
+        )
         raise DataError(
-            "DATA must hold classes that the model knows (%(classes)s); found %(label)s. Point to "
-            "the folder that holds the class folders%(below)s, name the class of all photos with "
-            "--label, or count how many the model refuses with --unknown.",
+            "DATA must hold classes that the model knows (%(classes)s); found %(found)s. Point to "
+            "%(above)s, name the class of all photos with --label, or count how many the model refuses with --unknown.",
             classes=", ".join(classes),
-            label=", ".join(sorted(unknown["label"])),
-            below=below,
+            found=", ".join(sorted(unknown["label"])),
+            above=above,
         )
     kept = dataclasses.replace(photos, table=table).noted(notes)
     if kept.used().is_empty():

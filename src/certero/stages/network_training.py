@@ -39,6 +39,7 @@ from certero.probe.probe import weigh_classes
 from certero.records.preprocessing import Preprocessing
 from certero.runs.interruption import deferred_signals
 from certero.runs.seal import Development
+from certero.sentences import message, sentence
 from certero.stages.embedder import choose_backbone
 from certero.stages.held_out import HeldOut
 from certero.stages.tools import Tools
@@ -150,17 +151,17 @@ class NetworkTraining:
                 raise ConfigError(
                     "--label-also must name a column of the manifest; found %(column)s, DATA has %(known)s.",
                     column=column,
-                    known=known or "no other",
+                    known=known or message("no other"),
                 )
         source = self.source(len(classes))
         if isinstance(source, Cnn) and source.parameters * _BYTES_A_PARAMETER > available_bytes():
             raise ConfigError(
                 "the network must fit into memory; its %(parameters)s parameters need "
-                "%(parameters_2).1f GB to train, %(available_bytes).1f GB are free. Use a smaller "
+                "%(needed).1f GB to train, %(free).1f GB are free. Use a smaller "
                 "--image-size, or pool before flatten.",
                 parameters=f"{source.parameters:,}",
-                parameters_2=source.parameters * _BYTES_A_PARAMETER / 1e9,
-                available_bytes=available_bytes() / 1e9,
+                needed=source.parameters * _BYTES_A_PARAMETER / 1e9,
+                free=available_bytes() / 1e9,
             )
 
     def train(self, photos: Development, classes: Sequence[str], gap: timedelta, name: str) -> TrainedClassifier:
@@ -203,7 +204,7 @@ class NetworkTraining:
         with tools.timed("fit"), using_threads(self.threads()):
             network = self.build(groups)
             parameters = sum(p.numel() for p in network.parameters())
-            hint = f"Free the disk, then go on with: {self._resume_with}"
+            hint = sentence("Free the disk, then go on with: %(command)s", command=self._resume_with)
             checkpoints = Checkpoints(self._checkpoints / name, hint)
             if self._backbone is not None and settings.start_strength and not checkpoints.exist():
                 start_last_layer(network, data, settings.start_strength, self.trainer())

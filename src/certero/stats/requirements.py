@@ -144,7 +144,7 @@ def _verdict(requirement: Requirement, quantity: Quantity) -> str:
 def _find_class(text: str, label: str, classes: Sequence[str]) -> str:
     found = find_class(label, classes)
     if found is None:
-        known = ", ".join(list(classes)[:20]) + (", ..." if len(classes) > 20 else "")
+        known = ", ".join([*classes[:20], *(["..."] if len(classes) > 20 else [])])
         raise ConfigError(
             "--require %(text)r: unknown class %(label)r; the model knows %(known)s",
             text=text,

@@ -61,10 +61,10 @@ def install(shell: str | None) -> list[Message]:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            "%(flag)s must write %(file)s; %(strerror)s. Use --show-completion and put it where your shell looks.",
+            "%(flag)s must write %(file)s; %(reason)s. Use --show-completion and put it where your shell looks.",
             flag=flag,
             file=file,
-            strerror=reason_of(error),
+            reason=reason_of(error),
         ) from error
     write_whole(file, text.encode())
     values = {"file": file, "folder": file.parent}

@@ -62,7 +62,7 @@ def _names(parameter: Any) -> str:
 
 def meaning_of(parameter: Any) -> str:
     """What an option or argument is, and its default, in the language in use."""
-    text = _(parameter.help or "")
+    text = _(parameter.help) if parameter.help else ""
     if isinstance(parameter.show_default, str):
         default = translate(parameter.show_default)
         text += " " + (_("Default: %(value)s.") % {"value": default}).replace("....", "...")

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from certero.errors import OutputError, reason_of
-from certero.sentences import message
+from certero.sentences import Message, message, sentence
 
 STDOUT = "-"
 # Files of a run that other commands read; its report may be written anew.
@@ -171,16 +171,16 @@ def check_target(target: str | Path | None, flag: str) -> None:
         return
     place = Path(os.path.realpath(path))
     folder = path.parent if place == path.absolute() else place.parent
-    reason = ""
+    reason: Message | None = None
     with contextlib.suppress(OSError):
         if not folder.is_dir():
-            reason = f"there is no folder {folder}"
+            reason = sentence("there is no folder %(folder)s", folder=folder)
         elif path.is_dir():
-            reason = "it is a folder"
+            reason = message("it is a folder")
         elif not os.access(folder, os.W_OK):
-            reason = f"the folder {folder} may not be written"
+            reason = sentence("the folder %(folder)s may not be written", folder=folder)
         elif place.exists() and not os.access(place, os.W_OK):
-            reason = "it is there and may not be written"
+            reason = message("it is there and may not be written")
     if reason:
         raise OutputError(
             "%(flag)s must be a file that can be written; %(path)s: %(reason)s. Choose another place.",
@@ -195,21 +195,21 @@ def of_model(model: Path | None) -> list[Path]:
     return [] if model is None else [model] if model.is_dir() else [model, model.parent]
 
 
-def _read_as(path: Path, inputs: Sequence[Path]) -> str:
-    """As what a file that is there already is read, or by its name may be; empty for any other."""
+def _read_as(path: Path, inputs: Sequence[Path]) -> Message | None:
+    """As what a file that is there already is read, or by its name may be; None for any other."""
     from certero.photos.formats import PHOTO_SUFFIXES
 
     if not path.exists():
-        return ""
+        return None
     for place in inputs:
         with contextlib.suppress(OSError):
             if place.samefile(path):
-                return "the command reads it"
+                return message("the command reads it")
             if place.is_dir() and path.name in _OF_A_RUN and place.samefile(path.parent):
-                return "it is part of a run that the command reads"
+                return message("it is part of a run that the command reads")
     if path.suffix.lower() in PHOTO_SUFFIXES:
-        return "a photo is there"
-    return "a model is there" if path.suffix.lower() == ".onnx" else ""
+        return message("a photo is there")
+    return message("a model is there") if path.suffix.lower() == ".onnx" else None
 
 
 def write(text: str, target: str) -> None:
@@ -239,7 +239,7 @@ def _send(text: str, encoding: str | None) -> None:
     except OSError as error:
         silence()
         raise OutputError(
-            "standard output must be writable; %(strerror)s. Free the disk.", strerror=reason_of(error)
+            "standard output must be writable; %(reason)s. Free the disk.", reason=reason_of(error)
         ) from error
 
 
