@@ -332,7 +332,8 @@ def _number(name: str, value: object, least: float = -math.inf, allowed: bool = 
     if abs(number) <= most and (number > least or (allowed and number == least)):
         return number
     if number > most:
-        wanted.append(sentence("at most %(most)s", most=f"{most:,.0f}"))
+        bound = f"{most:,.0f}"
+        wanted.append(sentence("at most %(most)s", most=bound))
     raise ConfigError(
         "%(name)s must be %(wanted)s; found %(value)s.", name=name, wanted=in_a_row(wanted), value=shown(value)
     )

@@ -87,9 +87,10 @@ def _weight(name: str, value: object, found: str | None = None) -> float:
     except ValueError:
         weight = -1.0
     if not name or not 0 < weight < float("inf"):
+        written = found if found is not None else f"{name}={value}"
         raise ConfigError(
             "--class-weights must be none, balanced or CLASS=WEIGHT,... with positive weights; found %(found)r.",
-            found=found if found is not None else f"{name}={value}",
+            found=written,
         )
     return weight
 

@@ -105,7 +105,9 @@ def _decode(shown: str, data: bytes) -> str:
     except UnicodeDecodeError as error:
         if coding.startswith("utf-8"):
             line = len(re.findall(rb"\r\n|\r|\n", data[: error.start])) + 1
-            found = sentence("is not: line %(line)d holds the byte 0x%(byte)02x", line=line, byte=data[error.start])
+            found = sentence(
+                "is not: line %(line)d holds the byte %(byte)s", line=line, byte=f"{data[error.start]:#04x}"
+            )
         else:
             found = sentence("begins as %(coding)s and is none", coding=coding[:6].upper())
         raise DataError(

@@ -99,10 +99,11 @@ def separate(
         return _by_group(photos, used, twins, counts, group_by)
     enough = timed > 0 and timed >= TIMED_SHARE * counts["photos"]
     if block is not None and not enough:
+        share = f"{TIMED_SHARE:.0%}"
         raise SplitError(
-            "--block needs a capture time on at least %(timed_share)s of the photos; %(timed)s of "
+            "--block needs a capture time on at least %(share)s of the photos; %(timed)s of "
             "%(photos)s have one. Add a captured_at column, or separate with --group-by.",
-            timed_share=f"{TIMED_SHARE:.0%}",
+            share=share,
             timed=timed,
             photos=counts["photos"],
         )

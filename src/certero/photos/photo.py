@@ -144,8 +144,9 @@ def grey_to_rgb(samples: npt.NDArray[Any], white: int) -> UInt8:
 def note_unused_levels(largest: int) -> Sentence | None:
     """What is odd about a 16-bit photo whose largest value this is: cameras of 12 bits write it without scaling."""
     if 0 < largest < 4096:
+        level = f"{largest:,}"
         return sentence(
             "the largest of 65,535 levels is %(largest)s: if the camera has 12 bits, the photo is shown too dark",
-            largest=f"{largest:,}",
+            largest=level,
         )
     return None

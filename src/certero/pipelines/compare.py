@@ -410,11 +410,12 @@ def _time(contenders: Sequence[Contender], judged: Judged | None, tools: Tools, 
         photos = [np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)]
     timed, busy = time_contenders(contenders, photos, tools.map, tools.progress)
     if busy > _BUSY:
+        times = f"{busy:.0f}" if busy >= 10 else f"{busy:.1f}"
         answer["notes"].append(
             sentence(
                 "other programs kept this machine busy while speed was measured: a photo took about %(times)s times as "
                 "long as its computing; measure again when it is idle",
-                times=f"{busy:.0f}" if busy >= 10 else f"{busy:.1f}",
+                times=times,
             )
         )
     for row, (latency, rate) in zip(answer["models"], timed, strict=True):

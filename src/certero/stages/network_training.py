@@ -155,11 +155,12 @@ class NetworkTraining:
                 )
         source = self.source(len(classes))
         if isinstance(source, Cnn) and source.parameters * _BYTES_A_PARAMETER > available_bytes():
+            parameters = f"{source.parameters:,}"
             raise ConfigError(
                 "the network must fit into memory; its %(parameters)s parameters need "
                 "%(needed).1f GB to train, %(free).1f GB are free. Use a smaller "
                 "--image-size, or pool before flatten.",
-                parameters=f"{source.parameters:,}",
+                parameters=parameters,
                 needed=source.parameters * _BYTES_A_PARAMETER / 1e9,
                 free=available_bytes() / 1e9,
             )

@@ -13,14 +13,14 @@ def say(first: str, second: str, pair: Paired) -> Sentence:
     points = f"{abs(100 * value):.1f}"
     if pair.verdict in ("better", "worse") and ends is not None:
         winner, loser = (second, first) if value > 0 else (first, second)
-        nearer, further = sorted(abs(100 * end) for end in ends)
+        low, high = (f"{end:.1f}" for end in sorted(abs(100 * end) for end in ends))
         return sentence(
             "%(winner)s is better than %(loser)s by %(points)s points (%(low)s to %(high)s)",
             winner=winner,
             loser=loser,
             points=points,
-            low=f"{nearer:.1f}",
-            high=f"{further:.1f}",
+            low=low,
+            high=high,
         )
     if pair.verdict == "alike":
         return sentence("%(first)s and %(second)s are right and wrong on the same photos", first=first, second=second)
@@ -38,6 +38,7 @@ def say(first: str, second: str, pair: Paired) -> Sentence:
             first=first,
             second=second,
         )
+    n = f"{pair.n:,}"
     ahead, behind = (second, first) if value > 0 else (first, second)
     return sentence(
         "cannot tell whether %(ahead)s is better than %(behind)s: it is ahead by %(points)s points on %(n)s photos; "
@@ -45,7 +46,7 @@ def say(first: str, second: str, pair: Paired) -> Sentence:
         ahead=ahead,
         behind=behind,
         points=points,
-        n=f"{pair.n:,}",
+        n=n,
         needed=_rounded(pair.photos_needed),
     )
 
