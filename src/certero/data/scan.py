@@ -256,26 +256,9 @@ def _list_folder(
     notes: list[Sentence] = [
         sentence("folder could not be opened: %(folder)s", folder=folder) for folder in walk.unreadable_folders
     ]
-    shown = printable(str(root))
     files = sorted(map(printable, [*walk.photos, *walk.foreign]))
     if not files:
-        others = describe_passed_over(walk.passed_over)
-        unpack = any(kind in ARCHIVE_SUFFIXES for kind in walk.passed_over)
-        if notes:
-            reason = in_a_row(notes, "; ")
-        elif others:
-            reason = sentence("only %(kinds)s", kinds=in_a_row(others))
-        else:
-            reason = sentence("the folder is empty")
-        raise DataError(
-            "DATA must hold photos (JPEG, PNG, HEIC, WebP, TIFF and others); found none in %(shown)s: %(reason)s. "
-            "%(advice)s",
-            shown=shown,
-            reason=reason,
-            advice=message("Unpack the archive, and point to the folder that it becomes.")
-            if unpack
-            else message("Check the path."),
-        )
+        raise _no_photos(printable(str(root)), walk, notes)
     if single_label is not None:
         layout = Layout(False, lambda _folders: (None, class_name(single_label)))
     else:
@@ -297,28 +280,7 @@ def _list_folder(
             rows.append((name, label, split))
             spelled[label].update(folders)
     if not rows:
-        wanted = (
-            message("a class folder")
-            if label_level in (None, 1)
-            else sentence("a class folder at --label-level %(level)s", level=label_level)
-        )
-        tables = [name for name, kind in walk.others if "/" not in name and kind in MANIFEST_SUFFIXES]
-        advice = (
-            sentence(
-                "Move them into folders named after their class, or give the table that names them: %(table)s.",
-                table=printable(str(root / tables[0])),
-            )
-            if tables
-            else message("Move them into folders named after their class.")
-        )
-        raise DataError(
-            "photos must lie in one folder a class (DATA/<class>/photo.jpg); none of the "
-            "%(files)s in %(shown)s has %(wanted)s. %(advice)s",
-            files=len(files),
-            shown=shown,
-            wanted=wanted,
-            advice=advice,
-        )
+        raise _no_class_folders(root, walk, len(files), label_level)
     if walk.unreadable_folders:
         passed_over[CLOSED_FOLDER] += len(walk.unreadable_folders)
     if outside:
@@ -341,6 +303,51 @@ def _list_folder(
     listed = Photos(root, table, source, dict(+passed_over), tuple(notes), empty_classes=empty, said=said)
     settled = settle_classes(listed)
     return settled.noted(classes_missing(settled.table))
+
+
+def _no_photos(shown: str, walk: Walk, notes: Sequence[Sentence]) -> DataError:
+    others = describe_passed_over(walk.passed_over)
+    unpack = any(kind in ARCHIVE_SUFFIXES for kind in walk.passed_over)
+    if notes:
+        reason = in_a_row(notes, "; ")
+    elif others:
+        reason = sentence("only %(kinds)s", kinds=in_a_row(others))
+    else:
+        reason = sentence("the folder is empty")
+    return DataError(
+        "DATA must hold photos (JPEG, PNG, HEIC, WebP, TIFF and others); found none in %(shown)s: %(reason)s. "
+        "%(advice)s",
+        shown=shown,
+        reason=reason,
+        advice=message("Unpack the archive, and point to the folder that it becomes.")
+        if unpack
+        else message("Check the path."),
+    )
+
+
+def _no_class_folders(root: Path, walk: Walk, files: int, label_level: LabelLevel | None) -> DataError:
+    wanted = (
+        message("a class folder")
+        if label_level in (None, 1)
+        else sentence("a class folder at --label-level %(level)s", level=label_level)
+    )
+    tables = [name for name, kind in walk.others if "/" not in name and kind in MANIFEST_SUFFIXES]
+    advice = (
+        sentence(
+            "Move them into folders named after their class, or give the table that names them: %(table)s.",
+            table=printable(str(root / tables[0])),
+        )
+        if tables
+        else message("Move them into folders named after their class.")
+    )
+    return DataError(
+        "photos must lie in one folder a class (DATA/<class>/photo.jpg); none of the "
+        "%(files)s in %(shown)s has %(wanted)s. %(advice)s",
+        files=files,
+        shown=printable(str(root)),
+        wanted=wanted,
+        advice=advice,
+    )
 
 
 def _folders(name: str) -> tuple[str, ...]:
