@@ -11,7 +11,7 @@ from torch import nn
 
 from certero.errors import ConfigError
 from certero.interchange import Json
-from certero.sentences import Message, message, sentence
+from certero.sentences import Message, Sentence, message, sentence
 
 #: What `units` of the last dense layer says: one output for each class.
 CLASSES = "classes"
@@ -293,8 +293,10 @@ def _follow(
     return (filters, rows, columns), weights + (filters if settings["bias"] else 0)
 
 
-def _words(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}x{shape[2]} with {shape[0]} channels"
+def _words(shape: tuple[int, ...]) -> Sentence:
+    return sentence(
+        "%(rows)dx%(columns)d with %(channels)d channels", rows=shape[1], columns=shape[2], channels=shape[0]
+    )
 
 
 def build_cnn(cnn: Cnn) -> torch.nn.Sequential:

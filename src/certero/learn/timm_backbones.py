@@ -24,6 +24,7 @@ from certero.learn.weights import read_weights
 from certero.probe.backbones import Backbone, drawn
 from certero.probe.quantise import Channels
 from certero.records.preprocessing import Preprocessing
+from certero.sentences import Sentence, sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +187,17 @@ def _is_head(name: str) -> bool:
     return name.startswith("classifier.")
 
 
-def _difference(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> str:
+def _difference(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> Sentence:
     """The first layer that does not fit, in words."""
     for (name, layer), (_name, other) in zip(ours.items(), theirs.items(), strict=False):
         if layer.shape != other.shape:
-            return f"{name} has shape {tuple(layer.shape)}, the layer in its place {tuple(other.shape)}"
-    return f"it has {len(ours)} layers, there are {len(theirs)}"
+            return sentence(
+                "%(name)s has shape %(shape)s, the layer in its place %(other)s",
+                name=name,
+                shape=tuple(layer.shape),
+                other=tuple(other.shape),
+            )
+    return sentence("it has %(ours)d layers, there are %(theirs)d", ours=len(ours), theirs=len(theirs))
 
 
 def _levels(shares: Sequence[float]) -> tuple[float, float, float]:

@@ -21,7 +21,7 @@ from certero.records.metrics import Metrics
 from certero.runs.model import find_model
 from certero.runtime.card import Card
 from certero.runtime.model_file import read_model
-from certero.sentences import Sentence, sentence
+from certero.sentences import Sentence, message, sentence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ def read_answers(file: Path, classes: Sequence[str]) -> pl.DataFrame:
             file=file,
             n_classes=len(classes),
             classes=", ".join(classes),
-            header=", ".join(str(name) for name in header) or "none",
+            header=", ".join(str(name) for name in header) or message("none"),
         )
     columns = table.columns  # numbered from 0 or 1, depending on the version of Polars
     names = [f"p{k}" for k in range(len(classes))]

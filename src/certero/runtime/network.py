@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from certero.errors import ModelFileError
 from certero.machine.limits import instructions, memory_free
 from certero.runtime.deadline import CALL_SECONDS, PHOTO_SECONDS, ended_after
-from certero.sentences import Message, in_a_row, sentence
+from certero.sentences import Message, in_a_row, message, sentence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -149,7 +149,7 @@ def _reason(error: Exception) -> str:
     """What ONNX Runtime says, without the places in its own source."""
     words = " ".join(str(error).split())
     if "bfc_arena" in words or isinstance(error, MemoryError) or "bad_alloc" in words:
-        return "it asks for more memory than a network for photos needs, or than there is"
+        return message("it asks for more memory than a network for photos needs, or than there is")
     return words[:200]
 
 
