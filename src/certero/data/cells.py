@@ -105,9 +105,8 @@ def _decode(shown: str, data: bytes) -> str:
     except UnicodeDecodeError as error:
         if coding.startswith("utf-8"):
             line = len(re.findall(rb"\r\n|\r|\n", data[: error.start])) + 1
-            found = sentence(
-                "is not: line %(line)d holds the byte %(byte)s", line=line, byte=f"{data[error.start]:#04x}"
-            )
+            byte = f"{data[error.start]:#04x}"
+            found = sentence("is not: line %(line)d holds the byte %(byte)s", line=line, byte=byte)
         else:
             found = sentence("begins as %(coding)s and is none", coding=coding[:6].upper())
         raise DataError(

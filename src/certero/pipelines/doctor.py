@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from certero.amounts import count, size
 from certero.engine.threads import count_cores
+from certero.errors import reason_of
 from certero.interchange import Json
 from certero.language import _, ngettext, translate
 from certero.machine import limits
@@ -374,7 +375,7 @@ def _disks() -> Iterator[Check]:
             free = shutil.disk_usage(place).free
         except OSError as error:
             advice = _("Choose another folder with CERTERO_CACHE.")
-            yield Check(name, "problem", f"{folder}: {error.strerror}", advice)
+            yield Check(name, "problem", f"{folder}: {translate(reason_of(error))}", advice)
             continue
         found = _("{free} free: {folder}").format(free=size(free), folder=folder)
         if not _writable(folder):

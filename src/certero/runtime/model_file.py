@@ -162,7 +162,7 @@ def _tensor(data: memoryview) -> tuple[int, int, str | None]:
 
 def with_card(model: bytes, card: Card) -> bytes:
     """The ONNX bytes with the card in place of any earlier one."""
-    bare, _metadata = _take_apart(model, "the exported network")
+    bare, _metadata = _take_apart(model, message("the exported network"))
     text = card.to_text()
     return bare + _entry(_CARD_KEY, text) + _entry(_HASH_KEY, _digest(bare, text))
 
