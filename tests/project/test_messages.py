@@ -60,6 +60,7 @@ _DATA = {
     "photos/resizing.py numpy": "the name of a library",
     "photos/resizing.py variable": "the name of a variable",
     "runs/resume.py command": "a command to be typed",
+    "runtime/card_check.py name": "a key of the card",
     "runtime/foreign.py types": "words of a card",
     "runtime/inputs.py kind": "None, as Python writes it",
 }

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from certero.errors import ModelFileError
 from certero.interchange import Json, json_text
 from certero.records.preprocessing import Preprocessing
-from certero.runtime.card_check import check_card
+from certero.runtime.card_check import CardFault, check_card
+from certero.sentences import message, sentence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,7 +146,7 @@ class Card:
             data = json.loads(text, parse_constant=_refuse_constant)
             schema = data.get("schema") if isinstance(data, dict) else None
             if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-                raise ValueError("schema must be a whole number from 1")
+                raise CardFault(message("schema must be a whole number from 1"))
             if schema > CARD_SCHEMA:
                 raise ModelFileError(
                     "%(where)s must have a card of version %(card_schema)s or older; found "
@@ -162,7 +163,7 @@ class Card:
             known = {field.name for field in dataclasses.fields(cls)}
             return cls(**{name: value for name, value in data.items() if name in known})
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = error.said if isinstance(error, CardFault) else " ".join(str(error).split())[:200]
             raise ModelFileError(
                 "%(where)s must carry a whole certero card; its card is damaged (%(reason)s). Copy "
                 "it again from where it was made.",
@@ -172,7 +173,7 @@ class Card:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"a number must be finite; found {name}")
+    raise CardFault(sentence("a number must be finite; found %(name)s", name=name))
 
 
 def _encode(array: NDArray[np.generic]) -> str:

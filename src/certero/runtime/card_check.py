@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from certero.sentences import Message, either, message, sentence
+
 #: Pixels of a side of the input. Networks for photos take some hundreds.
 LARGEST_SIDE = 4096
 
@@ -16,6 +18,24 @@ _MOST_CLASSES = 100_000
 _LONGEST_NAME = 1_000
 _SHOWN = 60
 
+# What several parts must be.
+_TABLE = message("a table")
+_SHARE = message("a number from 0 to 1")
+_NAME = sentence("a name of 1 to %(most)d letters", most=_LONGEST_NAME)
+_SIDE = sentence("a whole number from %(least)d to %(most)d", least=1, most=LARGEST_SIDE)
+
+
+class CardFault(ValueError):
+    """A part of a card is wrong.
+
+    Args:
+        said: which, what it must be, and what was found.
+    """
+
+    def __init__(self, said: Message) -> None:
+        super().__init__(said)
+        self.said = said
+
 
 def check_card(data: Any) -> None:
     """Passes a card, as parsed from JSON, in which every part that certero reads has its type, size and range.
@@ -23,25 +43,32 @@ def check_card(data: Any) -> None:
     Parts that this version does not know are left alone: a newer certero may have added them.
 
     Raises:
-        ValueError: which part is wrong, what it must be, and what was found.
+        CardFault: which part is wrong, what it must be, and what was found.
     """
-    _expect(isinstance(data, Mapping), "the card", "a table", data)
+    _expect(isinstance(data, Mapping), message("the card"), _TABLE, data)
     classes = data.get("classes")
-    _expect(isinstance(classes, list) and 1 <= len(classes) <= _MOST_CLASSES, "classes", "a list of names", classes)
+    _expect(
+        isinstance(classes, list) and 1 <= len(classes) <= _MOST_CLASSES, "classes", message("a list of names"), classes
+    )
     for name in classes:
         good = isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and _is_text(name)
-        _expect(good, "a class", f"a name of 1 to {_LONGEST_NAME} letters", name)
-    _expect(len(set(classes)) == len(classes), "classes", "different names", _first_twice(classes))
+        _expect(good, message("a class"), _NAME, name)
+    _expect(len(set(classes)) == len(classes), "classes", message("different names"), _first_twice(classes))
     _check_preprocessing(data.get("preprocessing"))
     for part in ("calibration", "training", "versions", "fingerprints"):
-        _expect(isinstance(data.get(part), Mapping), part, "a table", data.get(part))
+        _expect(isinstance(data.get(part), Mapping), part, _TABLE, data.get(part))
     metrics = data.get("metrics")
-    _expect(metrics is None or isinstance(metrics, Mapping), "metrics", "a table", metrics)
+    _expect(metrics is None or isinstance(metrics, Mapping), "metrics", _TABLE, metrics)
     _check_calibration(data["calibration"])
     _check_threshold(data.get("threshold"), classes)
     for key, value in data["training"].items():
         if key in ("recipe", "backbone", "shipped"):
-            _expect(value is None or isinstance(value, str), f"{key} in training", "a text", value)
+            _expect(
+                value is None or isinstance(value, str),
+                sentence("%(name)s in training", name=key),
+                message("a text"),
+                value,
+            )
     _check_fingerprints(data["fingerprints"])
 
 
@@ -51,56 +78,83 @@ def is_side(value: Any) -> bool:
 
 
 def _check_preprocessing(given: Any) -> None:
-    _expect(isinstance(given, Mapping), "preprocessing", "a table", given)
+    _expect(isinstance(given, Mapping), "preprocessing", _TABLE, given)
     for side in ("height", "width"):
         value = given.get(side)
-        _expect(is_side(value), side, f"a whole number from 1 to {LARGEST_SIDE}", value)
+        _expect(is_side(value), side, _SIDE, value)
     _choose(given, "fit", ("letterbox", "stretch", "crop"), "letterbox")
     _choose(given, "filter", ("bilinear", "bicubic"), "bilinear")
     pad = given.get("pad", 127)
-    _expect(_is_whole(pad, 0, 255), "pad", "a grey level from 0 to 255", pad)
+    _expect(_is_whole(pad, 0, 255), "pad", message("a grey level from 0 to 255"), pad)
     shorter = given.get("shorter_side")
-    _expect(shorter is None or is_side(shorter), "shorter_side", "a whole number of pixels", shorter)
+    _expect(shorter is None or is_side(shorter), "shorter_side", message("a whole number of pixels"), shorter)
 
 
 def _check_calibration(given: Mapping[str, Any]) -> None:
     temperature = given.get("temperature")
-    _expect(temperature is None or _is_number(temperature, above=0.0), "temperature", "a number above 0", temperature)
+    _expect(
+        temperature is None or _is_number(temperature, above=0.0),
+        "temperature",
+        message("a number above 0"),
+        temperature,
+    )
     for key in ("ece_before", "ece_after"):
-        _expect(given.get(key) is None or _is_share(given[key]), key, "a number from 0 to 1", given.get(key))
+        _expect(given.get(key) is None or _is_share(given[key]), key, _SHARE, given.get(key))
     thresholds = given.get("thresholds")
-    _expect(thresholds is None or isinstance(thresholds, Mapping), "thresholds", "a table", thresholds)
+    _expect(thresholds is None or isinstance(thresholds, Mapping), "thresholds", _TABLE, thresholds)
     for share, value in (thresholds or {}).items():
-        _expect(value is None or _is_share(value), f"the threshold of {share}", "a number from 0 to 1", value)
+        _expect(value is None or _is_share(value), sentence("the threshold of %(name)s", name=share), _SHARE, value)
 
 
 def _check_threshold(given: Any, classes: list[str]) -> None:
     if isinstance(given, Mapping):
         for name, value in given.items():
-            _expect(name in classes, "a class of the threshold", "one of the classes", name)
-            _expect(_is_share(value), f"the threshold of {name}", "a number from 0 to 1", value)
+            _expect(name in classes, message("a class of the threshold"), message("one of the classes"), name)
+            _expect(_is_share(value), sentence("the threshold of %(name)s", name=name), _SHARE, value)
     else:
-        _expect(given is None or _is_share(given), "the threshold", "a number from 0 to 1", given)
+        _expect(given is None or _is_share(given), message("the threshold"), _SHARE, given)
 
 
 def _check_fingerprints(given: Mapping[str, Any]) -> None:
     n: Any = given.get("n")
-    _expect(_is_whole(n, 0, 2**40), "n in fingerprints", "a number of photos", n)
+    _expect(_is_whole(n, 0, 2**40), sentence("%(name)s in fingerprints", name="n"), message("a number of photos"), n)
     for place, (name, size) in enumerate(_BYTES_A_PHOTO.items()):
         if place < _OLDEST_PRINTS or name in given:
             found = _count_bytes(given.get(name))
-            _expect(found == size * n, f"{name} in fingerprints", f"{size * n} bytes in base64", found)
+            _expect(
+                found == size * n,
+                sentence("%(name)s in fingerprints", name=name),
+                sentence("%(count)d bytes in base64", count=size * n),
+                found,
+            )
     if "centre" in given:
         found = _count_bytes(given["centre"])
-        _expect(found is not None and found > 0 and found % 4 == 0, "centre in fingerprints", "32-bit numbers", found)
+        _expect(
+            found is not None and found > 0 and found % 4 == 0,
+            sentence("%(name)s in fingerprints", name="centre"),
+            message("32-bit numbers"),
+            found,
+        )
     near = given.get("near")
     if near is not None:
-        _expect(isinstance(near, Mapping), "near in fingerprints", "a table", near)
+        _expect(isinstance(near, Mapping), sentence("%(name)s in fingerprints", name="near"), _TABLE, near)
         distance, reason = near.get("distance"), near.get("reason")
-        _expect(distance is None or _is_whole(distance, 0, 2**16), "distance in near", "a whole number", distance)
-        _expect(reason is None or isinstance(reason, str), "reason in near", "a text", reason)
+        _expect(
+            distance is None or _is_whole(distance, 0, 2**16),
+            sentence("%(name)s in near", name="distance"),
+            message("a whole number"),
+            distance,
+        )
+        _expect(
+            reason is None or isinstance(reason, str),
+            sentence("%(name)s in near", name="reason"),
+            message("a text"),
+            reason,
+        )
         for key in ("falsely", "recognised"):
-            _expect(near.get(key) is None or _is_share(near[key]), f"{key} in near", "a number from 0 to 1", near[key])
+            _expect(
+                near.get(key) is None or _is_share(near[key]), sentence("%(name)s in near", name=key), _SHARE, near[key]
+            )
 
 
 def _count_bytes(text: Any) -> int | None:
@@ -112,7 +166,7 @@ def _count_bytes(text: Any) -> int | None:
 
 def _choose(given: Mapping[str, Any], key: str, allowed: tuple[str, ...], default: str) -> None:
     value = given.get(key, default)
-    _expect(isinstance(value, str) and value in allowed, key, " or ".join(allowed), value)
+    _expect(isinstance(value, str) and value in allowed, key, either(allowed), value)
 
 
 def _is_whole(value: Any, least: int, most: int) -> bool:
@@ -145,5 +199,9 @@ def _first_twice(names: list[str]) -> str:
 
 def _expect(good: bool, what: str, must: str, found: object) -> None:
     if not good:
-        shown = "nothing" if found is None else ascii(found)  # ASCII: the name may hold anything
-        raise ValueError(f"{what} must be {must}; found {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '...'}")
+        shown = message("nothing") if found is None else _cut(ascii(found))  # ASCII: the name may hold anything
+        raise CardFault(sentence("%(what)s must be %(must)s; found %(shown)s", what=what, must=must, shown=shown))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
