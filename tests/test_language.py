@@ -277,6 +277,7 @@ def test_an_unknown_language_costs_one_line_and_no_work(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_results_speak_the_language_and_json_does_not(small_run: Run, small_barn: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.html"
     spanish = certero.evaluate(small_run.path, small_barn / "beds.csv", lang="es", report=report)

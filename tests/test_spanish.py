@@ -164,11 +164,13 @@ def test_train_a_network(small_barn: Path, said: Said, tmp_path: Path) -> None:
     check_pages(tmp_path / "es")
 
 
+@pytest.mark.slow
 def test_evaluate(small_run: Run, odd_photos: Path, said: Said, tmp_path: Path) -> None:
     check(said("evaluate", small_run.path, odd_photos, "--report", "report.html"))
     check_pages(tmp_path / "es")
 
 
+@pytest.mark.slow
 def test_compare(small_run: Run, said: Said, tmp_path: Path) -> None:
     check(said("compare", small_run.path, small_run.path, "--report", "compared.html"))
     check_pages(tmp_path / "es")

@@ -133,6 +133,7 @@ def place(small_barn: Path, small_run: Run, tmp_path: Path, monkeypatch: pytest.
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "got"),
     [

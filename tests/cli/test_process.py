@@ -26,6 +26,7 @@ pytest.importorskip("onnx", reason="training needs the [train] extra")
 warm = pytest.mark.usefixtures("small_run")
 
 
+@pytest.mark.slow
 @warm
 def test_json_on_standard_output_is_alone_there_and_progress_goes_to_standard_error(few: Path, tmp_path: Path) -> None:
     done = run_command("train", few, "--cv", "0", "--json", "-", cwd=tmp_path)
@@ -51,6 +52,7 @@ def test_a_mistake_in_the_real_process_exits_with_2_and_one_line(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @warm
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["certero.pipelines.train", "scan", "features"])
@@ -83,6 +85,7 @@ def test_an_interrupted_training_leaves_nothing_and_can_be_run_again(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @warm
 def test_after_an_interruption_the_same_command_works(few: Path, tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "certero", "train", str(few), "--cv", "0"]

@@ -181,6 +181,7 @@ def test_training_is_local_and_quiet(watched: Watched, trained: Trace) -> None:
     assert list((watched.folder / "home").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("trained")
 @pytest.mark.parametrize("verb", ["predict", "evaluate"])
 def test_a_model_answers_local_and_quiet(verb: str, watched: Watched, small_barn: Path) -> None:

@@ -102,6 +102,7 @@ def test_photos_that_are_pipes_or_devices_are_unreadable(place: Path, capsys: py
     assert "a device, not a file" in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -242,6 +243,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("twice", [True, False])
 def test_a_process_that_is_stuck_in_a_worker_ends(sent: signal.Signals, twice: bool, tmp_path: Path) -> None:
@@ -265,6 +267,7 @@ def test_a_process_that_is_stuck_in_a_worker_ends(sent: signal.Signals, twice: b
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.slow
 def test_its_processes_end_with_it(tmp_path: Path) -> None:
     pytest.importorskip("loky", reason="needs the [report] extra")
     (tmp_path / "stuck.py").write_text(

@@ -131,6 +131,7 @@ def test_nothing_outlives_the_close(name: str, left: str) -> None:
     assert more == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOMES)
 def test_control_c_ends_it(name: str) -> None:
     job = subprocess.Popen(

@@ -39,6 +39,7 @@ def test_little_work_starts_no_process() -> None:
     assert psutil.Process().children(recursive=True) == before
 
 
+@pytest.mark.slow
 def test_much_work_moves_to_processes_in_order_while_it_goes_on() -> None:
     engine = Processes(2, enough_seconds=0.2)
     try:
@@ -118,6 +119,7 @@ def test_a_script_without_a_guard_gets_its_answers_once() -> None:
     assert (job.returncode, out, error) == (0, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["killed", "control-c"])
 def test_processes_end_with_the_one_that_started_them(how: str) -> None:
     job, workers = _start(hold=True)

@@ -31,6 +31,7 @@ print(usual, kept, held, resident() - start, faults_of(4))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only the GNU C library of Linux keeps freed memory")
 def test_memory_is_kept_while_training_and_given_back_after_it() -> None:
     done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, timeout=120)

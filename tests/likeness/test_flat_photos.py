@@ -116,6 +116,7 @@ def certero_command(*arguments: str | Path, folder: Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [all_kinds, a_dead_class, a_dead_camera])
 def test_no_verb_fails_or_warns_on_photos_that_show_nothing(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "photos")

@@ -58,6 +58,7 @@ def test_of_a_set_only_what_was_laid_on_another_split_is_called_leaked() -> None
     assert across(one, ["train", "train", "train", "test"], links_by_row(equal)) == [0, 1, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", [None, 60], ids=["the same files", "saved anew"])
 def test_train_names_photos_that_lie_under_two_labels(
     quality: int | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -81,6 +82,7 @@ def test_train_names_photos_that_lie_under_two_labels(
     assert note in (tmp_path / "run" / "report.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_one_picture_that_stands_for_missing_photos_is_one_finding_and_one_note(tmp_path: Path) -> None:
     root = tmp_path / "photos"
     two_classes(root)

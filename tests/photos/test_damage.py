@@ -51,6 +51,7 @@ def test_the_catalogue_holds_the_promised_hundred() -> None:
     assert {mutation.expected for mutation in MUTATIONS} == {"ok", "damaged", "unreadable", "any"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("photos", ["barn_photos", "real_photos"])
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_damage_is_classed_as_pinned_on_every_path(
@@ -103,6 +104,7 @@ def test_a_hole_anywhere_in_a_jpeg_is_seen(photos: str, request: pytest.FixtureR
             assert facts.status == "unreadable", at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colour", ["black", "white", (90, 90, 90)])
 @pytest.mark.parametrize("covered", [0.0, 0.5, 1.0])
 def test_flat_and_half_flat_photos_are_sound_in_every_encoding(
@@ -142,6 +144,7 @@ def _wrong_name(mutation: Mutation, data: bytes) -> bool:
     return found is not None and found != named
 
 
+@pytest.mark.slow
 def test_a_scan_lists_every_damage_and_every_wrong_name(barn_photos: list[bytes], tmp_path: Path) -> None:
     expected = {}
     for number, mutation in enumerate(MUTATIONS):

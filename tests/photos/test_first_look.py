@@ -75,6 +75,7 @@ def test_a_look_is_taken_once_for_each_content_and_remembered(files: list[Path],
     assert views[view_key(first[0].facts.content_hash)] == look_at(files[:1], closer=True)[0].view
 
 
+@pytest.mark.slow
 def test_processes_see_what_threads_see(files: list[Path], cache: BlobCache, tmp_path: Path) -> None:
     engine = Processes(2, enough_seconds=0.0)
     other = BlobCache("fingerprints", tmp_path / "other")

@@ -214,6 +214,7 @@ def test_runs_without_common_test_photos_get_the_table_alone(
     assert f"{small_run.metrics['test']['accuracy']['value']:.1%}" in said
 
 
+@pytest.mark.slow
 def test_photos_that_a_model_was_trained_on_are_left_out(
     small_run: Run, foreign: Path, small_barn: Path, fresh: Path, tmp_path: Path
 ) -> None:
@@ -229,6 +230,7 @@ def test_photos_that_a_model_was_trained_on_are_left_out(
         certero.compare(small_run.path, foreign, data=small_barn / "beds.csv")
 
 
+@pytest.mark.slow
 def test_near_copies_of_training_photos_are_left_out_where_they_can_be_told(
     small_run: Run, foreign: Path, small_barn: Path, fresh: Path, tmp_path: Path
 ) -> None:
@@ -251,6 +253,7 @@ def test_near_copies_of_training_photos_are_left_out_where_they_can_be_told(
     assert answer["n"] == asked["test"]["n"] - answer["models"][0]["seen"]
 
 
+@pytest.mark.slow
 def test_classes_are_mapped_by_name_and_differing_ones_are_said(small_run: Run, foreign: Path, fresh: Path) -> None:
     card = foreign.parent / "other.toml"
     card.write_text(OWN_CARD.replace('"standing"', '"upright"'), "utf-8")
@@ -284,6 +287,7 @@ def test_a_photo_that_cannot_be_read_is_counted_and_listed(
     assert "lying/cut.jpg" in page.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_an_opening_is_logged_and_counted(small_run: Run, foreign: Path, fresh: Path) -> None:
     from certero.machine.folders import state_folder
 
@@ -295,6 +299,7 @@ def test_an_opening_is_logged_and_counted(small_run: Run, foreign: Path, fresh: 
     assert line["run"] == f"{small_run.path} {foreign}"
 
 
+@pytest.mark.slow
 def test_the_whole_command_prints_table_and_verdict_and_imports_no_torch(
     network_run: Run, small_run: Run, fresh: Path, tmp_path: Path
 ) -> None:
@@ -389,6 +394,7 @@ def test_the_page_speaks_both_languages_and_is_small(on_fresh: Json) -> None:
     assert len(spanish.encode()) < 200_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 768, 1280])
 def test_the_page_asks_for_nothing_and_fits_the_screen(
     browser: Browser, on_fresh: Json, tmp_path: Path, width: int

@@ -257,6 +257,7 @@ def test_the_keys_of_the_contract_are_there(
     assert metrics["test"]["accuracy"] == fresh_metrics["test"]["accuracy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bar", "verdict", "code"), [("accuracy>=0.01", "met", 0), ("accuracy>=1", "not met", 2), ("f1>=0.999", "", 2)]
 )

@@ -126,6 +126,7 @@ def test_the_seconds_add_up_and_none_is_negative(small_barn: Path) -> None:
     assert plan.disk["run_bytes"] > 3_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("state")
 @pytest.mark.parametrize("rule", [{"cv": 0, "block": "1h"}, {"cv": 2}], ids=["held out", "cross-validated"])
 def test_the_splits_at_random_that_are_asked_for_are_counted(small_barn: Path, rule: dict[str, Any]) -> None:
@@ -142,6 +143,7 @@ def test_the_splits_at_random_that_are_asked_for_are_counted(small_barn: Path, r
     assert "score" not in sealed.seconds
 
 
+@pytest.mark.slow
 @pytest.mark.networks
 @pytest.mark.usefixtures("state")
 def test_the_networks_of_random_splits_are_counted(small_barn: Path) -> None:

@@ -32,6 +32,7 @@ def _lasting(metrics: Json) -> Json:
     return {key: value for key, value in metrics.items() if key != "seconds"}
 
 
+@pytest.mark.slow
 def test_the_same_data_and_seeds_give_the_same_bytes_in_any_process(
     small_barn: Path, own_split: Run, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def test_an_existing_output_is_refused_before_any_work(given_data: Path, tmp_pat
     assert time.process_time() - start < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -113,6 +113,7 @@ def test_damaged_weights_or_those_of_another_network_are_one_clear_line(tmp_path
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_first_training_imports_no_torch(small_barn: Path, tmp_path: Path) -> None:
     code = (
         "import sys, certero\n"

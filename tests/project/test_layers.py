@@ -49,6 +49,7 @@ def test_predicting_imports_only_what_the_runtime_install_has(small_barn: Path, 
     assert _imported(code, str(small_run.path), str(photo), names=names) == []
 
 
+@pytest.mark.slow
 def test_training_on_a_warm_cache_imports_no_torch(small_barn: Path, small_run: Run, tmp_path: Path) -> None:
     # `small_run` has left the exported network and the features in the cache.
     assert small_run.metrics["counts"]["used"] > 0

@@ -98,6 +98,7 @@ def test_a_backbone_of_timm_names_the_extra_and_what_needs_none(certero: Certero
     assert "pip install 'certero[networks]'" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zipped", [False, True])
 def test_a_file_that_is_no_weights_is_called_so_without_torch(
     certero: Certero, small_barn: Path, tmp_path: Path, zipped: bool

@@ -43,6 +43,7 @@ def opened(browser: Browser, report: Path, width: int, **more: object) -> tuple[
     return page, [url for url in asked if url != report.as_uri() and not url.startswith("data:")], complaints
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["beds", "shop"])
 @pytest.mark.parametrize("width", [360, 390, 768, 1280])
 def test_the_page_asks_for_nothing_and_fits_the_screen(
@@ -63,6 +64,7 @@ def test_the_page_asks_for_nothing_and_fits_the_screen(
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_what_is_written_can_be_read_in_light_and_dark(browser: Browser, reports: dict[str, Path], scheme: str) -> None:
     page, _asked, _complaints = opened(browser, reports["beds"], 1000, color_scheme=scheme)
@@ -72,6 +74,7 @@ def test_what_is_written_can_be_read_in_light_and_dark(browser: Browser, reports
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["beds", "shop"])
 def test_on_paper_nothing_is_cut_or_folded(
     browser: Browser, reports: dict[str, Path], name: str, tmp_path: Path

@@ -151,6 +151,7 @@ def agree(page: Page, answer: Json) -> None:
 WEIGHTED = {**FARM, "class_shares": {"empty": 0.5, "lying": 0.3, "standing": 0.2}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("units", [None, 24])
 @pytest.mark.parametrize("fields", [FARM, WEIGHTED], ids=["own-shares", "expected-shares"])
 def test_the_page_computes_what_the_command_does(

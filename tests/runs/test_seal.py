@@ -53,6 +53,7 @@ def _fit(prepared: Prepared, settings: TrainSettings, tools: Tools) -> Fitted:
         return ProbeFitter(finish(), settings, tools).fit(part, prepared.classes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [True, False], ids=["given split", "own split"])
 @pytest.mark.parametrize("cold", [True, False], ids=["cold features", "warm features"])
 def test_a_model_fitted_after_the_test_photos_were_deleted_is_the_same_bit_for_bit(
@@ -168,6 +169,7 @@ def _graph(model: Path) -> bytes:
     return loaded.SerializeToString(deterministic=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evaluation", ["given", "split", "cv"])
 def test_a_run_without_test_ships_the_same_network_and_opens_nothing(
     small_barn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluation: str
@@ -193,6 +195,7 @@ def test_a_run_without_test_ships_the_same_network_and_opens_nothing(
     assert _graph(opened.model) == _graph(closed.model)
 
 
+@pytest.mark.slow
 def test_openings_of_overlapping_photos_are_counted_and_shown_beside_the_figure(
     small_barn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,7 @@ def test_a_real_shell_completes(shell: str, line: str, answers: list[str], home:
     assert [answer for answer in found if "/" not in answer and answer not in ("bin", "a photo.jpg")] == answers
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="shells of Unix")
 @pytest.mark.parametrize(
     ("line", "answer"),

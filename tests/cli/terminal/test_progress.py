@@ -67,6 +67,7 @@ def _in_a_pipe(body: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_bar_with_the_time_left_and_what_it_took() -> None:
     written = _on_a_terminal(_REMEMBERED + "    progress('features', 1000, 1000)\n")
     assert re.search(r"\d+ seconds? left", written)
@@ -74,6 +75,7 @@ def test_a_terminal_gets_a_bar_with_the_time_left_and_what_it_took() -> None:
     assert "\x1b[2K" in written, "the bar is drawn over itself"
 
 
+@pytest.mark.slow
 def test_no_color_is_obeyed_on_a_terminal() -> None:
     # 30 to 49 and 90 to 107 are colours; others move the cursor or make bold.
     colour = re.compile(r"\x1b\[(?:\d+;)*(?:3\d|4\d|9\d|10[0-7])(?:;\d+)*m")
@@ -81,12 +83,14 @@ def test_no_color_is_obeyed_on_a_terminal() -> None:
     assert not colour.search(_on_a_terminal(_FOLDS, NO_COLOR="1"))
 
 
+@pytest.mark.slow
 def test_a_stage_that_begins_again_has_a_clock_of_its_own() -> None:
     written = _on_a_terminal(_FOLDS)
     # Both folds took a tenth of a second; between them lie three, which are not the second one's.
     assert set(re.findall(r"took (\d+) second", written)) <= {"1", "2"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terminal", ["dumb", "unknown"])
 def test_a_terminal_without_a_cursor_gets_plain_lines(terminal: str) -> None:
     written = _on_a_terminal(_FOLDS, TERM=terminal)
@@ -94,6 +98,7 @@ def test_a_terminal_without_a_cursor_gets_plain_lines(terminal: str) -> None:
     assert "fit: 5 done" in written
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_plain_lines_whose_time_left_does_not_count_what_was_remembered() -> None:
     written = _in_a_pipe(_REMEMBERED)
     assert "\x1b" not in written

@@ -95,6 +95,7 @@ def _filled(words: Sequence[str], hostile: Path) -> list[str]:
     return [re.sub("DATA|RUN", lambda found: places[found[0]], word) for word in words]
 
 
+@pytest.mark.slow
 @linux_names
 @pytest.mark.usefixtures("small_run")
 @pytest.mark.parametrize(
@@ -172,6 +173,7 @@ def test_what_is_seen_is_left_as_it_is() -> None:
 # --- Streams that are closed ---
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix")
 @pytest.mark.parametrize(
     ("redirected", "code"),
