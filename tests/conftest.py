@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from places import SHARED_DATA
 
+from certero.language import use_language
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -32,6 +34,12 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> object:
     patch.setenv("CERTERO_STATE", str(tmp_path_factory.mktemp("state")))
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def english() -> None:
+    """What a test before chose to speak is forgotten, whichever tests run."""
+    use_language("en")
 
 
 @pytest.fixture(scope="session")
