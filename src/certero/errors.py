@@ -1,7 +1,7 @@
 """The exceptions of certero.
 
-Every message is one line: what must hold, what was found, what to do. The command line prints it as it is and
-exits with the class's `exit_code`: 2 for something the user can mend, 1 for a fault of certero.
+Every message is one line: what must hold, what was found, what to do. The command line prints it in the
+reader's language and exits with the class's `exit_code`: 2 for something the user can mend, 1 for a fault of certero.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ LANGUAGES = ("en", "es")
 
 _ENGLISH = gettext.NullTranslations()
 _language: ContextVar[str] = ContextVar("certero_language", default="en")
-_catalogue: ContextVar[gettext.NullTranslations] = ContextVar("certero_catalogue", default=_ENGLISH)
 
 
 def use_language(asked: str | None = None) -> str:
@@ -41,7 +40,6 @@ def use_language(asked: str | None = None) -> str:
         )
     chosen = asked or _from_locale()
     _language.set(chosen)
-    _catalogue.set(_read(chosen))
     return chosen
 
 
@@ -53,12 +51,12 @@ def language() -> str:
 def _(message: str) -> str:
     """The message in the language in use."""
     # The empty message is the catalogue's header.
-    return _catalogue.get().gettext(message) if message else message
+    return _read(_language.get()).gettext(message) if message else message
 
 
 def ngettext(one: str, many: str, count: int) -> str:
     """The message for one or for several, in the language in use."""
-    return _catalogue.get().ngettext(one, many, count)
+    return _read(_language.get()).ngettext(one, many, count)
 
 
 def translate(said: object) -> str:
