@@ -78,6 +78,7 @@ def test_every_key_of_an_evaluation_is_documented(small_run: Run, small_barn: Pa
     # What depends on the recipe: tests/pipelines/test_train_network.py holds a trained network against the same page.
     depends = (
         "listed.",
+        "other_half.",
         "counts.passed_over.",
         "counts.lost.",
         "splits.",

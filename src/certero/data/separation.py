@@ -25,6 +25,7 @@ from certero.photos.listing import first_and_count
 from certero.sentences import Sentence, message, sentence
 
 Ints = npt.NDArray[np.int64]
+SpeaksOf = Literal["hours", "days", "places", "groups", "unknown"]
 
 #: Share of the used photos that must have a capture time for the time rule.
 TIMED_SHARE = 0.9
@@ -54,6 +55,8 @@ class Separation:
         unit: the unit's name for each row of the table, None for photos that are not used.
         counts: `photos`, `units`, `timed` (photos with a capture time), `joined` (groups merged, or photos moved to
             another block, because of copies).
+        speaks_of: what a figure speaks of if these units are kept apart: other hours of the same days, other days,
+            other places or groups; `unknown` where nothing tells which photos depend on each other.
         decay: under the time rule, (lag in minutes, share of equal descriptor bits of photos so far apart).
         group_by: the user's `--group-by`, else None.
     """
@@ -64,6 +67,7 @@ class Separation:
     gap: timedelta
     unit: tuple[str | None, ...]
     counts: dict[str, int]
+    speaks_of: SpeaksOf
     decay: list[tuple[float, float]] = field(default_factory=list)
     group_by: str | None = None
 
@@ -117,7 +121,7 @@ def separate(
         units=counts["units"],
         photos=counts["photos"],
     )
-    return Separation("copies", description, None, timedelta(0), unit, counts)
+    return Separation("copies", description, None, timedelta(0), unit, counts, "unknown")
 
 
 def with_units(photos: Photos, separation: Separation) -> Photos:
@@ -224,7 +228,7 @@ def _by_group(photos: Photos, used: Mask, twins: Ints, counts: dict[str, int], g
         description = sentence(
             "%(rule)s (%(before)d before those that share copies were joined)", rule=description, before=len(distinct)
         )
-    return Separation("group", description, None, timedelta(0), unit, counts, group_by=group_by)
+    return Separation("group", description, None, timedelta(0), unit, counts, "groups", group_by=group_by)
 
 
 def _groups(photos: Photos, used: Mask, group_by: str) -> list[str | None]:
@@ -309,7 +313,7 @@ def _by_time(
         description = sentence(
             "%(rule)s; %(moved)d copies moved to the block of the earliest", rule=description, moved=moved
         )
-    return Separation("time", description, block, gap, unit, counts, decay)
+    return Separation("time", description, block, gap, unit, counts, "hours", decay)
 
 
 def _earliest(used: Mask, twins: Ints, times: list[datetime | None], paths: list[str]) -> dict[int, int]:

@@ -286,6 +286,7 @@ def _of_itself(metrics: Metrics) -> Json | None:
         "n": scores.n,
         "accuracy": scores.accuracy.to_json(),
         "macro_f1": scores.macro_f1.to_json(),
+        "speaks_of": metrics.separation.speaks_of,
         "openings": metrics.openings,
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from certero.interchange import Json
+from certero.records.other_half import OtherHalf
 from certero.records.photo_counts import Counts, Data, ListedPhoto, SeparationFacts
 from certero.records.quantity import Quantity
 from certero.records.record import ABSENT, INLINE, Record, key
@@ -188,6 +189,8 @@ class Metrics(Record):
         unknown: photos of classes that it does not know.
         random_split_accuracy: what a random split would have claimed.
         optimism_of_random_split: that minus the accuracy.
+        other_half: what a model trained on one half of the time says of the other; None from three days on, and where
+            it was not asked.
         train_accuracy: on the photos fitted on; no measure.
         parameters: trainable numbers.
         openings: how often these test photos had been opened before.
@@ -216,6 +219,7 @@ class Metrics(Record):
     unknown: Unknown | None = None
     random_split_accuracy: Quantity | None = None
     optimism_of_random_split: Quantity | None = None
+    other_half: OtherHalf | None = None
     train_accuracy: Quantity | None = None
     parameters: int | None = None
     openings: int | None = 0
@@ -248,7 +252,7 @@ class Metrics(Record):
         found["model"] = dict(sorted(found["model"].items())) | {"image_size": size}
         found["calibration"] = dict(sorted(found["calibration"].items()))
         last = ("openings", "requirements", "seconds")
-        measured = _without(found, "cv", "parameters", "export", "training", *last)
+        measured = _without(found, "cv", "other_half", "parameters", "export", "training", *last)
         return measured | {name: found[name] for name in last}
 
 

@@ -19,6 +19,9 @@ class SeparationFacts(Record):
         description: in words.
         block_minutes: length of a block of time; None where time does not separate.
         units: groups of photos that are kept together.
+        speaks_of: what a figure on these photos speaks of: `hours` (other hours of the same days), `days` (other days),
+            `places`, `groups`, or `unknown` where nothing tells which photos depend on each other; None in files made
+            before this was told.
         gap_minutes: least time between photos of two splits.
         group_by: what names the groups.
         decay: pairs of minutes and likeness; None where no photo was split from another one, and neither a gap nor
@@ -29,15 +32,16 @@ class SeparationFacts(Record):
     description: Message | None
     block_minutes: float | None
     units: int | None
+    speaks_of: str | None = None
     gap_minutes: float | None = None
     group_by: str | None = None
     decay: tuple[tuple[float, ...], ...] | None = None
 
     def to_json(self) -> Json:
-        """All fields of a split; of an evaluation the first four."""
+        """All fields of a split; of an evaluation the first five."""
         found = Record.to_json(self)
         apart = (self.gap_minutes, self.group_by, self.decay) != (None, None, None)
-        return found if apart else {name: found[name] for name in tuple(found)[:4]}
+        return found if apart else {name: found[name] for name in tuple(found)[:5]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,8 @@ class Scores(Record):
         design_effect: photos divided by the independent ones that tell as much about the accuracy.
         effective_n: those independent ones.
         accuracy: share of the photos named rightly.
+        new_unit: the accuracy to expect of one further day, place or group, and the range that 19 of 20 of them fall
+            into; None where hours, or nothing, separate the photos.
         balanced_accuracy: mean recall over the classes.
         macro_f1: mean F1 over the classes.
         log_loss: mean log loss, nats.
@@ -224,3 +226,4 @@ class Scores(Record):
     abstention: Abstention
     slices: tuple[Slice, ...] = ()
     worst_slice: WorstSlice | None = None
+    new_unit: Quantity | None = None

@@ -119,6 +119,7 @@ def describe_units(separation: Separation) -> SeparationFacts:
         description=stored(separation.description),
         block_minutes=minutes(separation.block),
         units=separation.counts["units"],
+        speaks_of=separation.speaks_of,
     )
 
 
