@@ -272,7 +272,7 @@ def test_a_missing_interval_is_explained_in_plain_words() -> None:
     text = text_of(render(metrics, {}, []))
     assert "no interval can be given: the test photos come from too few separate groups." in text
     assert "33 % too few groups for an interval" in text
-    assert "fewer than 10 separate groups" in text
+    assert "too few separate groups to say honestly" in text
     assert "too_few_groups" not in text
 
 

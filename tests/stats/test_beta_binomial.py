@@ -47,3 +47,21 @@ def test_groups_that_differ_widen_it() -> None:
 def test_a_thousand_groups_leave_little_doubt() -> None:
     low, high = posterior_interval([9] * 1000, [10] * 1000)
     assert 0.88 < low < 0.9 < high < 0.92
+
+
+def test_the_order_of_groups_does_not_matter() -> None:
+    assert posterior_interval([3, 9, 5], [4, 10, 5]) == posterior_interval([5, 3, 9], [5, 4, 10])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_large_and_unequal_groups_follow_brute_force(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(2, 400, 9)
+    hits = rng.binomial(sizes, rng.beta(18, 1, 9))
+    assert posterior_interval(hits, sizes) == pytest.approx(_by_brute_force(hits, sizes), abs=2e-3)
+
+
+def test_parts_of_photos_lie_between_whole_ones() -> None:
+    less, between, more = (posterior_interval([4, hits, 5], [5, 5, 5])[0] for hits in (3, 3.5, 4))
+    assert less < between < more
+    assert posterior_interval([4.0, 3.0, 5.0], [5, 5, 5]) == posterior_interval([4, 3, 5], [5, 5, 5])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from certero.errors import DataError
 from certero.records.quantity import Quantity
+from certero.stats.beta_binomial import posterior_interval
 from certero.stats.intervals import (
     bootstrap,
     degrees_of_freedom,
@@ -74,14 +76,60 @@ def test_groups_of_one_photo_are_independent_photos() -> None:
     assert proportion(hits, np.arange(20)) == proportion(hits)
 
 
-def test_fewer_than_10_groups_give_no_interval() -> None:
-    quantity = proportion(np.arange(90) % 2 == 0, np.repeat(np.arange(9), 10))
+def test_fewer_than_3_groups_give_no_interval() -> None:
+    quantity = proportion(np.arange(20) % 2 == 0, np.repeat(np.arange(2), 10))
     assert (quantity.value, quantity.low, quantity.high, quantity.method) == (
         0.5,
         None,
         None,
         "too_few_groups",
     )
+    three = proportion(np.arange(30) % 2 == 0, np.repeat(np.arange(3), 10))
+    assert three.method == "wilson_effective_n"
+    assert three.low < 0.5 < three.high
+
+
+def test_the_interval_of_groups_holds_both_of_its_parts() -> None:
+    generator = np.random.default_rng(2)
+    for count in (3, 5, 12, 40):
+        sizes = generator.integers(2, 81, count)
+        right = generator.binomial(sizes, generator.beta(9, 1, count))
+        groups = np.repeat(np.arange(count), sizes)
+        hits = np.concatenate([np.arange(size) < found for size, found in zip(sizes, right, strict=True)])
+        found = proportion(hits, groups)
+        residuals = right - hits.mean() * sizes
+        quantile = t.ppf(0.975, degrees_of_freedom(residuals))
+        wide = wilson(hits.mean(), effective_sample_size(hits, groups), quantile)
+        low, high = posterior_interval(right, sizes)
+        assert (found.low, found.high) == pytest.approx((min(wide[0], low), max(wide[1], high)), abs=1e-9)
+
+
+def test_parts_of_photos_count_as_such() -> None:
+    # A mean of fractions that all agree stands for hits.
+    groups = np.repeat(np.arange(5), 4)
+    halves = proportion(np.full(20, 0.75), groups)
+    whole = proportion(np.tile([True, True, True, False], 5), groups)
+    assert (halves.low, halves.high) == pytest.approx((whole.low, whole.high), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("count", "good", "bad", "share_bad", "size"),
+    [(13, 0.995, 0.3, 0.065, (2, 81)), (20, 0.995, 0.3, 0.022, (2, 81)), (3, 0.98, 0.6, 0.2, (30, 31))],
+)
+def test_rare_very_bad_groups_are_allowed_for(
+    count: int, good: float, bad: float, share_bad: float, size: tuple[int, int]
+) -> None:
+    # Most such samples hold no bad group at all: what they show cannot say how much groups differ.
+    generator = np.random.default_rng(11)
+    truth = good - share_bad * (good - bad)
+    held = 0
+    for _ in range(250):
+        sizes = generator.integers(*size, count)
+        chance = np.where(generator.random(count) < share_bad, bad, good)
+        hits = generator.random(sizes.sum()) < np.repeat(chance, sizes)
+        found = proportion(hits, np.repeat(np.arange(count), sizes))
+        held += found.low <= truth <= found.high
+    assert held / 250 > 0.9
 
 
 def test_a_class_in_few_groups_of_many_keeps_a_wide_interval() -> None:
@@ -209,7 +257,7 @@ def test_a_seeded_part_of_the_simulation_holds_the_truth(share: float, groups: i
 
 
 def test_percentiles_of_resamples_are_expanded_for_few_groups() -> None:
-    from scipy.stats import norm, t
+    from scipy.stats import norm
 
     low, high = expanded_percentiles(10)
     assert low == pytest.approx(norm.cdf(-np.sqrt(10 / 9) * t.ppf(0.975, 9)), abs=1e-12)

@@ -11,7 +11,7 @@ import polars as pl
 from certero.engine.blas import one_blas_thread
 from certero.probe.probe import fit_head, load_solver, room_for_copies
 from certero.records.protocols import Map, Progress, no_progress
-from certero.stats.intervals import FEWEST_GROUPS
+from certero.stats.intervals import FEWEST_RESAMPLED
 from certero.stats.random_split import Claims, claims_of
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def units_to_draw(table: pl.DataFrame) -> list[str]:
         table: rows of the photos.
     """
     units: list[str] = table["unit"].to_list()
-    if len(set(units)) < FEWEST_GROUPS and table["captured_at"].null_count() == 0:
+    if len(set(units)) < FEWEST_RESAMPLED and table["captured_at"].null_count() == 0:
         hours = table["captured_at"].dt.truncate("1h").cast(pl.String).to_list()
-        if len(set(hours)) >= FEWEST_GROUPS:
+        if len(set(hours)) >= FEWEST_RESAMPLED:
             return hours
     return units

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +16,13 @@ if TYPE_CHECKING:
 
 # Correlation within groups, on which the prior is uniform: 0 would be independent photos, 1 groups that repeat one.
 _CORRELATIONS = np.r_[0.002, np.linspace(0.02, 0.98, 25)]
-# The share on the logit scale: first over the whole range, then where the posterior lies.
-_RANGE, _COARSE, _FINE = 16.0, 161, 181
+# Enough of them to see where the posterior lies.
+_SOME_CORRELATIONS = _CORRELATIONS[[0, 1, 2, 4, 7, 12, 18, 25]]
+# The share on the logit scale: first over the whole range, closer twice, then where the posterior lies.
+_RANGE, _COARSE, _FINE = 16.0, 41, 121
 _NEGLIGIBLE = 1e-7
+# So many factors of at most some 10,000 are multiplied before a logarithm is taken: far from what overflows.
+_FACTORS = 50
 
 
 def posterior_interval(hits: ArrayLike, sizes: ArrayLike, level: float = 0.95) -> tuple[float, float]:
@@ -26,7 +32,7 @@ def posterior_interval(hits: ArrayLike, sizes: ArrayLike, level: float = 0.95) -
     with mean p and correlation rho. The prior is Beta(1/2, 1/2) on p and uniform on rho.
 
     Args:
-        hits: int [groups], photos counted in each group.
+        hits: int or float [groups], photos counted in each group; a sum of parts of photos need not be whole.
         sizes: int [groups], photos in each group, all above 0.
         level: posterior probability of the interval, 0 to 1.
 
@@ -35,21 +41,44 @@ def posterior_interval(hits: ArrayLike, sizes: ArrayLike, level: float = 0.95) -
     >>> [round(end, 3) for end in posterior_interval([9, 10, 10], [10, 10, 10])]
     [0.533, 0.993]
     """
-    counted, there = np.asarray(hits, dtype=np.int64), np.asarray(sizes, dtype=np.int64)
+    counted, there = np.asarray(hits, dtype=np.float64), np.asarray(sizes, dtype=np.int64)
+    # Groups that are alike, in whatever order, have one posterior: classes and thresholds repeat them.
+    order = np.lexsort((there, counted))
+    return _interval(tuple(counted[order].tolist()), tuple(there[order].tolist()), level)
+
+
+@functools.lru_cache(maxsize=4096)
+def _interval(hits: tuple[float, ...], sizes: tuple[int, ...], level: float) -> tuple[float, float]:
+    counted, there = _Counts.of(np.array(hits)), _Counts.of(np.array(sizes, dtype=np.float64))
+    missed = _Counts.of(np.array(sizes) - np.array(hits))
     logits = np.linspace(-_RANGE, _RANGE, _COARSE)
-    below = _cumulative(logits, counted, there)
-    first = max(0, int(np.searchsorted(below, _NEGLIGIBLE)) - 1)
-    last = min(len(logits) - 1, int(np.searchsorted(below, 1 - _NEGLIGIBLE)) + 1)
-    logits = np.linspace(logits[first], logits[last], _FINE)
-    below = _cumulative(logits, counted, there)
+    for points in (_COARSE, _FINE):
+        below = _cumulative(logits, (counted, missed, there), _SOME_CORRELATIONS)
+        first = max(0, int(np.searchsorted(below, _NEGLIGIBLE)) - 1)
+        last = min(len(logits) - 1, int(np.searchsorted(below, 1 - _NEGLIGIBLE)) + 1)
+        logits = np.linspace(logits[first], logits[last], points)
+    below = _cumulative(logits, (counted, missed, there), _CORRELATIONS)
     tail = (1 - level) / 2
     low, high = (_sigmoid(np.interp([tail, 1 - tail], below, logits))).tolist()
     return low, high
 
 
-def _cumulative(logits: Floats, hits: Integers, sizes: Integers) -> Floats:
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Distinct numbers of photos in groups, rising and above 0, and how many groups have each."""
+
+    values: Floats
+    often: Floats
+
+    @classmethod
+    def of(cls, counts: Floats) -> _Counts:
+        values, often = np.unique(counts[counts > 0], return_counts=True)
+        return cls(values, often.astype(np.float64))
+
+
+def _cumulative(logits: Floats, counts: tuple[_Counts, _Counts, _Counts], correlations: Floats) -> Floats:
     """Posterior probability [n] that the logit of the share is at most each of these, in rising order."""
-    posterior = _log_likelihood(_sigmoid(logits), hits, sizes)
+    posterior = _log_likelihood(_sigmoid(logits), counts, correlations)
     # The prior on the scale of the logits: Beta(1/2, 1/2) times the slope p(1 - p).
     posterior += 0.5 * (_log_sigmoid(logits) + _log_sigmoid(-logits))[:, None]
     density = np.exp(posterior - posterior.max()).sum(axis=1)
@@ -59,32 +88,41 @@ def _cumulative(logits: Floats, hits: Integers, sizes: Integers) -> Floats:
     return normal
 
 
-def _log_likelihood(shares: Floats, hits: Integers, sizes: Integers) -> Floats:
-    """Log likelihood [shares, correlations] but for a constant.
+def _log_likelihood(shares: Floats, counts: tuple[_Counts, _Counts, _Counts], correlations: Floats) -> Floats:
+    """Log likelihood [shares, correlations] but for a constant; hits, misses and sizes of the groups are given.
 
     B(k + a, m - k + b) / B(a, b) is a product of k factors (a + i), m - k factors (b + i) and, below, m factors
-    (a + b + i). Over all groups the factor (a + i) stands as often as groups have more than i hits.
+    (a + b + i).
     """
-    strength = 1 / _CORRELATIONS - 1
+    hits, misses, sizes = counts
+    strength = 1 / correlations - 1
     a, b = shares[:, None] * strength, (1 - shares)[:, None] * strength
-    total: Floats = _log_rising(a, hits) + _log_rising(b, sizes - hits) - _log_rising(strength, sizes)
+    total: Floats = _log_rising(a, hits) + _log_rising(b, misses) - _log_rising(strength, sizes)
     return total
 
 
-def _log_rising(base: Floats, counts: Integers) -> Floats:
+def _log_rising(base: Floats, counts: _Counts) -> Floats:
     """Sum over groups of log(base (base + 1) ... (base + count - 1)), of the shape of `base`."""
-    most = int(counts.max(initial=0))
-    values, often = np.unique(counts[counts > 0], return_counts=True)
+    values = counts.values
     total = np.zeros_like(base)
-    if most > 8 * len(values):
+    # Long products, and a part of a photo (a mean that stands for hits), go by the gamma function.
+    if len(values) and (values[-1] > _FACTORS * (1 + len(values)) or (values % 1 > 0).any()):
         from scipy.special import gammaln
 
-        for value, times in zip(values.tolist(), often.tolist(), strict=True):
-            total += times * (gammaln(base + value) - gammaln(base))
+        start = gammaln(base)
+        for value, times in zip(values.tolist(), counts.often.tolist(), strict=True):
+            total += times * (gammaln(base + value) - start)
         return total
-    beyond = len(counts) - np.cumsum(np.bincount(counts, minlength=most + 1))
-    for number, times in enumerate(beyond[:most].tolist()):
-        total += times * np.log(base + number)
+    product, done, log = np.ones_like(base), 0, np.zeros_like(base)
+    for value, times in zip(values.astype(np.int64).tolist(), counts.often.tolist(), strict=True):
+        while done < value:
+            upto = min(value, done + _FACTORS)
+            for number in range(done, upto):
+                product *= base + number
+            log += np.log(product)
+            product.fill(1.0)
+            done = upto
+        total += times * log
     return total
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import DataError
 from certero.records.quantity import Quantity
+from certero.stats.beta_binomial import posterior_interval
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -20,7 +21,9 @@ Integers = NDArray[np.int64]
 #: Every interval contains the true figure 19 times in 20.
 LEVEL = 0.95
 #: With fewer groups the spread between groups cannot be estimated; an interval would be a guess.
-FEWEST_GROUPS = 10
+FEWEST_GROUPS = 3
+#: Figures that are no plain shares need more: below, their intervals miss the truth too often.
+FEWEST_RESAMPLED = 10
 #: The z quantile of an interval of LEVEL, 1.96.
 NORMAL_QUANTILE = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
@@ -164,18 +167,20 @@ def degrees_of_freedom(residuals: ArrayLike) -> float:
 def proportion(successes: ArrayLike, groups: ArrayLike | None = None, *, all_groups: int | None = None) -> Quantity:
     """A share of photos with its interval.
 
-    Independent photos: Wilson. Dependent photos: Wilson on the effective sample size, with Student's t on the
-    `degrees_of_freedom` of the spread between groups, at most groups - 1.
-    `benchmarks/interval_coverage.py` simulates how often it contains the truth.
+    Independent photos: Wilson. Dependent photos: the union of two intervals, since each fails where the other holds.
+    Wilson on the effective sample size, with Student's t on the `degrees_of_freedom` of the spread between groups, at
+    most groups - 1, misses groups that are rare and very bad, or large; the posterior of a beta-binomial model allows
+    for those, but not for many bad groups. `benchmarks/interval_coverage.py` simulates how often it contains the truth.
 
     Args:
         successes: bool or float 0 to 1 [n]: what is counted, over the photos that it applies to.
         groups: int or str [n], the group of each of these photos; None for independent photos.
         all_groups: number of groups in the whole test set, if these photos are a part of it (one class);
-            below 10 there is no interval. Default: the groups seen here.
+            below FEWEST_GROUPS there is no interval. Default: the groups seen here.
 
     Source: Wilson on the effective size for clustered samples: E. L. Korn, B. I. Graubard, Survey Methodology
-    24 (1998), 193-201; N. Dean, M. Pagano, Journal of Survey Statistics and Methodology 3 (2015), 484-503.
+    24 (1998), 193-201; N. Dean, M. Pagano, Journal of Survey Statistics and Methodology 3 (2015), 484-503. For the
+    posterior see `beta_binomial`; docs/decisions/0064.
 
     >>> proportion([True] * 9 + [False]).method
     'wilson'
@@ -194,11 +199,14 @@ def proportion(successes: ArrayLike, groups: ArrayLike | None = None, *, all_gro
     # Within a single group nothing shows how much groups differ.
     if here < 2 or (here if all_groups is None else all_groups) < FEWEST_GROUPS:
         return undefined(n, "too_few_groups", share)
-    residuals = np.bincount(codes, weights=hits) - share * np.bincount(codes)
+    sizes = np.bincount(codes)
+    counted = np.bincount(codes, weights=hits)
+    residuals = counted - share * sizes
     # A share of 0 or 1 leaves no residual; its effective size is already the smallest possible.
     degrees = degrees_of_freedom(residuals) if 0 < share < 1 else max(1, here - 1)
     low, high = wilson(share, effective_sample_size(hits, codes), student_quantile(degrees))
-    return Quantity(share, low, high, "wilson_effective_n", n)
+    lower, higher = posterior_interval(counted, sizes, LEVEL)
+    return Quantity(share, min(low, lower), max(high, higher), "wilson_effective_n", n)
 
 
 def linearised(value: float, influence: ArrayLike, n_rare: int, groups: ArrayLike | None = None) -> Quantity:
@@ -225,7 +233,7 @@ def linearised(value: float, influence: ArrayLike, n_rare: int, groups: ArrayLik
     codes = group_codes(groups, n)
     residuals = pulls if codes is None else np.bincount(codes, weights=pulls)
     count = len(residuals)
-    if codes is not None and count < FEWEST_GROUPS:
+    if codes is not None and count < FEWEST_RESAMPLED:
         return undefined(n, "too_few_groups", value)
     variance = count / max(1, count - 1) * float((residuals**2).sum())
     if 1e-9 < value < 1 - 1e-9 and variance > 0:
@@ -284,8 +292,8 @@ def percentile_interval(
     """The bootstrap interval of a figure, from its replicates: the percentiles of `expanded_percentiles`.
 
     Replicates that are NaN (undefined in that resample) are ignored. There is no interval when more than half
-    are (`undefined`), below 10 groups (`too_few_groups`), or when all replicates are equal (`no_variation`: a
-    perfect score repeats itself in every resample, which says nothing about the next photo).
+    are (`undefined`), below FEWEST_RESAMPLED groups (`too_few_groups`), or when all replicates are equal
+    (`no_variation`: a perfect score repeats itself in every resample, which says nothing about the next photo).
 
     Args:
         value: the figure on the photos as they are; NaN if undefined.
@@ -301,7 +309,7 @@ def percentile_interval(
     if not math.isfinite(value):
         return undefined(n)
     codes = group_codes(groups, n)
-    if codes is not None and codes.max() + 1 < FEWEST_GROUPS:
+    if codes is not None and codes.max() + 1 < FEWEST_RESAMPLED:
         return undefined(n, "too_few_groups", value)
     draws = np.asarray(replicates, dtype=np.float64)
     defined = draws[~np.isnan(draws)]

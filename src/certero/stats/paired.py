@@ -22,7 +22,7 @@ from certero.records.comparison import (
 )
 from certero.records.quantity import Quantity
 from certero.stats.intervals import (
-    FEWEST_GROUPS,
+    FEWEST_RESAMPLED,
     LEVEL,
     degrees_of_freedom,
     expanded_percentiles,
@@ -415,7 +415,7 @@ def _test(gains: Integers, codes: Integers | None, inside: Flags) -> tuple[str |
     if codes is None:
         return "mcnemar", mcnemar(int((part < 0).sum()), int((part > 0).sum()))
     groups = _groups_inside(codes, inside)
-    if groups < FEWEST_GROUPS:
+    if groups < FEWEST_RESAMPLED:
         return None, None
     return "group_signs", group_signs(np.rint(np.bincount(codes[inside], weights=part)))
 
@@ -430,7 +430,7 @@ def _difference(value: float, draws: Floats, codes: Integers | None, inside: Fla
     if not math.isfinite(value):
         return undefined(n)
     units = n if codes is None else _groups_inside(codes, inside)
-    if codes is not None and units < FEWEST_GROUPS:
+    if codes is not None and units < FEWEST_RESAMPLED:
         return undefined(n, "too_few_groups", value)
     defined = draws[~np.isnan(draws)]
     if 2 * len(defined) < len(draws) or len(defined) == 0 or units < 2:

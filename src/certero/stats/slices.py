@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from certero.records.scores import Part, Slice, WorstSlice
-from certero.stats.intervals import FEWEST_GROUPS, LEVEL, degrees_of_freedom, group_codes, proportion
+from certero.stats.intervals import FEWEST_RESAMPLED, LEVEL, degrees_of_freedom, group_codes, proportion
 
 #: A column with more values than hours in a day names photos rather than slices.
 MOST_VALUES = 24
@@ -108,7 +108,7 @@ def worst_slice(
     n = len(hits)
     codes = group_codes(groups, n)
     count = n if codes is None else int(codes.max()) + 1
-    if count < FEWEST_GROUPS or not 0 < hits.mean() < 1:
+    if count < FEWEST_RESAMPLED or not 0 < hits.mean() < 1:
         return None
     residuals = hits - hits.mean()
     looked: list[tuple[float, str, str, NDArray[np.bool_]]] = []
