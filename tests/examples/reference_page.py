@@ -20,6 +20,18 @@ _NAMED = {
     "test.curves.per_class": "CLASS",
     "calibration.thresholds": "COVERAGE",
     "unknown.classes": "CLASS",
+    **{
+        f"covers.{photos}.{what}": word
+        for photos in ("judged", "training")
+        for what, word in {
+            "months": "MONTH",
+            "hours": "HOUR",
+            "lighting": "LIGHT",
+            "classes": "CLASS",
+            "columns": "COLUMN",
+            "columns.COLUMN": "VALUE",
+        }.items()
+    },
     "splits.train": "CLASS",
     "splits.val": "CLASS",
     "splits.test": "CLASS",
@@ -63,7 +75,16 @@ def keys_of(value: Any, path: str = "") -> set[str]:
         return {key for item in value for key in keys_of(item, f"{path}[]")}
     if not isinstance(value, dict) or set(value) == _QUANTITY:
         return {path}
-    both = ("test", "cv", "unknown", "test.before_calibration", "test.worst_slice")
+    both = (
+        "test",
+        "cv",
+        "unknown",
+        "covers",
+        "covers.judged",
+        "covers.training",
+        "test.before_calibration",
+        "test.worst_slice",
+    )
     keys = {path} if path in both else set()
     for key, item in value.items():
         name = _NAMED.get(path, "STAGE" if path == "seconds" and key != "total" else key)

@@ -81,6 +81,8 @@ def test_every_key_of_an_evaluation_is_documented(small_run: Run, small_barn: Pa
         "other_half.",
         "counts.passed_over.",
         "counts.lost.",
+        "covers.judged.columns.",
+        "covers.training.columns.",
         "splits.",
         "cv",
         "notes",

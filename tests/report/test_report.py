@@ -109,10 +109,11 @@ def test_the_answer_comes_first_with_its_interval_and_the_plain_guess() -> None:
 def test_the_report_answers_in_the_order_a_reader_asks() -> None:
     page = render(beds(), CONFIG, pictures(BEDS, 12))
     headings = re.findall(r"<h2>(.*?)</h2>", page)
-    assert headings == ["Can it be trusted, and why", "Where it fails", "What to do next", "How it was measured"]
+    assert headings == ["Can this figure be trusted?", "Where it fails", "What to do next", "How it was measured"]
     text = text_of(page)
     order = [
-        text.index(words) for words in ("Of 100 new photos", "Can it be trusted", "The worst mistakes", "Class by")
+        text.index(words)
+        for words in ("Of 100 new photos", "Can this figure be trusted", "The worst mistakes", "Class by")
     ]
     assert order == sorted(order)
 

@@ -33,6 +33,7 @@ from certero.runs.model import load
 from certero.runs.openings import check_log, open_test_set
 from certero.runtime.predictor import Predictor
 from certero.sentences import both, stored
+from certero.stages.coverage import cover, describe_coverage, recalled
 from certero.stages.describe import collect_mistakes, describe_photos, describe_units, score_photos
 from certero.stages.judge import accept, answer_photos, keep_known, list_judged
 from certero.stages.look import look_at_photos, separate_judged
@@ -232,6 +233,12 @@ def _measure(
         seen=dataclasses.replace(judged.seen, unseen=unseen),
         calibration=calibration,
         separation=describe_units(separation),
+        covers=describe_coverage(
+            cover(used.filter(pl.Series(fresh)) if fresh.any() else used, classes, separation),
+            recalled(card.training),
+            separation,
+            described.counts,
+        ),
         data=described.data,
         counts=described.counts,
         listed=described.listed,

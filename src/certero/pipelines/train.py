@@ -46,6 +46,7 @@ from certero.runs.versions import versions
 from certero.runtime.card import Fingerprints
 from certero.runtime.model_file import with_card
 from certero.sentences import stored
+from certero.stages.coverage import cover, describe_coverage, remembered
 from certero.stages.describe import (
     collect_mistakes,
     describe_separation,
@@ -172,7 +173,12 @@ def _train(
         metrics = dataclasses.replace(metrics, requirements=bars)
         with tools.timed("fingerprints"):
             known = _remember(prepared, fitted, tools)
-        card = dataclasses.replace(fitted.card, metrics=_of_itself(metrics), fingerprints=known)
+        card = dataclasses.replace(
+            fitted.card,
+            training={**fitted.card.training, "covers": remembered(metrics.covers)},
+            metrics=_of_itself(metrics),
+            fingerprints=known,
+        )
         model = with_card(fitted.model, card)
         with tools.timed("report"):
             write_whole(work / "model.onnx", model)
@@ -217,9 +223,12 @@ def _measure(
         right = np.zeros(table.height, dtype=bool)
         right[before:] = judged.probabilities.argmax(axis=1) == judged.truth
         random_split, gain = compare_splits(claims, right, np.arange(table.height) >= before, units_to_draw(table))
+    learnt_from = None if metrics.covers is None else metrics.covers.training
+    judged_photos = cover(judged.table, prepared.classes, prepared.separation)
     return dataclasses.replace(
         metrics,
         test=test,
+        covers=describe_coverage(judged_photos, learnt_from, prepared.separation, metrics.counts),
         random_split_accuracy=random_split,
         optimism_of_random_split=gain,
         openings=judged.opened.opening.earlier,
@@ -245,6 +254,7 @@ def _describe(prepared: Prepared, fitted: Fitted, settings: TrainSettings) -> Me
     development, facts = prepared.development.table, prepared.facts
     right = fitted.probabilities.argmax(axis=1) == encode(development["label"], prepared.classes)
     rows = np.flatnonzero(fitted.fitted_on)
+    learnt_from = cover(development[rows], prepared.classes, prepared.separation)
     why = None if prepared.reason is None else stored(prepared.reason)
     reason = fitted.calibration.reason
     return Metrics(
@@ -257,6 +267,7 @@ def _describe(prepared: Prepared, fitted: Fitted, settings: TrainSettings) -> Me
         calibration=fitted.calibration,
         export=fitted.export,
         separation=describe_separation(prepared.separation),
+        covers=describe_coverage(None, learnt_from, prepared.separation, facts.counts),
         data=facts.data,
         counts=facts.counts,
         listed=facts.listed,

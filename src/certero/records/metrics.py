@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from certero.interchange import Json
+from certero.records.coverage import Covers
 from certero.records.other_half import OtherHalf
 from certero.records.photo_counts import Counts, Data, ListedPhoto, SeparationFacts
 from certero.records.quantity import Quantity
@@ -198,6 +199,7 @@ class Metrics(Record):
         calibration: of the probabilities.
         export: what the speed of the model file cost.
         separation: what kept photos apart.
+        covers: what the photos cover, and what nothing is known of; None in files of older versions.
         data: what the photos are.
         counts: of photos used and left out.
         listed: photos left out or damaged, by the reason.
@@ -227,6 +229,7 @@ class Metrics(Record):
     calibration: Calibration = field(default_factory=lambda: Calibration.from_json(None))
     export: Export | None = None
     separation: SeparationFacts = field(default_factory=lambda: SeparationFacts.from_json(None))
+    covers: Covers | None = None
     data: Data = field(default_factory=lambda: Data.from_json(None))
     counts: Counts
     listed: Mapping[str, tuple[ListedPhoto, ...]] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from certero.records.metrics import Metrics, headline
 from certero.records.scores import Scores, Slice
 from certero.report import charts, figures, money
 from certero.report.advice import advise, is_weak_part
+from certero.report.coverage import view_coverage
 from certero.report.pictures import Mistake
 from certero.report.training import view_training
 from certero.report.trust import reasons, verdict
@@ -142,6 +143,7 @@ def _view(metrics: Metrics, config: Mapping[str, object], mistakes: Sequence[Mis
         "SIZE_HERE": SIZE_HERE,
         "trust": trust,
         "verdict": verdict(trust, found),
+        "coverage": view_coverage(metrics),
         "advice": advise(metrics, found),
         "decay": charts.decay_chart(metrics.separation),
         "MOST_DOTS": MOST_DOTS,
