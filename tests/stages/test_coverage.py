@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from certero.data.separation import separate, with_units
+from certero.data.separation import SpeaksOf, separate, with_units
 from certero.data.table import Photos, conform
 from certero.records.coverage import Covered, Covers
 from certero.records.photo_counts import Counts, LostClass
@@ -23,6 +24,7 @@ def covers_of(
     times: Sequence[datetime | None] | None = None,
     *,
     group_by: str | None = None,
+    speaks_of: SpeaksOf | None = None,
     counts: Counts = ALL_USED,
     classes: Sequence[str] = ("a", "b"),
     **columns: Sequence[object],
@@ -37,6 +39,8 @@ def covers_of(
     }
     photos = Photos(Path(), conform(pl.DataFrame({**defaults, **columns}, strict=False)), "manifest")
     separation = separate(photos, [], group_by=group_by)
+    if speaks_of is not None:
+        separation = dataclasses.replace(separation, speaks_of=speaks_of)
     covered = cover(with_units(photos, separation).used(), classes, separation)
     return describe_coverage(covered, covered, separation, counts)
 
@@ -67,9 +71,12 @@ def test_one_day_says_nothing_of_other_days_hours_and_seasons() -> None:
 
 
 def test_photos_of_a_whole_year_leave_out_places_alone() -> None:
-    covers = covers_of([START + timedelta(days=7 * index, hours=index) for index in range(48)], brightness=[0.1] * 48)
+    times = [START + timedelta(days=7 * index, hours=index) for index in range(48)]
+    covers = covers_of(times, brightness=[0.1] * 48, speaks_of="days")
     assert judged(covers).days == 48
     assert codes(covers) == {"other_places"}
+    # Many days that were not kept apart say nothing of others either.
+    assert codes(covers_of(times, brightness=[0.1] * 48, speaks_of="hours")) == {"other_days", "other_places"}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from certero.records.record import ABSENT, Record
 
+#: From so many calendar days on, a figure can speak of other days.
+FEWEST_DAYS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Covered(Record):

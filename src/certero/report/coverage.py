@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from certero.language import _, ngettext, translate
 from certero.photos.listing import describe_passed_over
-from certero.records.coverage import Covered, Covers, NotKnown
+from certero.records.coverage import FEWEST_DAYS, Covered, Covers, NotKnown
 from certero.records.metrics import Metrics
 from certero.report.figures import MISSING, NO_BREAK_SPACE, number, slice_words
 from certero.sentences import message
@@ -160,6 +160,9 @@ def _dependence(_item: NotKnown, _metrics: Metrics) -> Gap:
 
 
 def _other_days(item: NotKnown, _metrics: Metrics) -> Gap:
+    if (item.n or 0) >= FEWEST_DAYS:
+        text = _("Photos of one day were not kept together, so the figure speaks of other hours of the same days.")
+        return Gap(_("Other days"), text)
     text = ngettext(
         "All of them are from %(days)s day. It takes photos of at least 3 days to see how much days differ.",
         "All of them are from %(days)s days. It takes photos of at least 3 days to see how much days differ.",

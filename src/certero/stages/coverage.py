@@ -12,15 +12,13 @@ import polars as pl
 from certero.data.table import SCHEMA, WORKING_COLUMNS
 from certero.interchange import Json
 from certero.photos.listing import LOST_PHOTOS
-from certero.records.coverage import Covered, Covers, NotKnown
+from certero.records.coverage import FEWEST_DAYS, Covered, Covers, NotKnown
 from certero.records.photo_counts import Counts
 from certero.stats.slices import MOST_VALUES, lighting
 
 if TYPE_CHECKING:
     from certero.data.separation import Separation
 
-#: From so many calendar days on, a figure can speak of other days.
-FEWEST_DAYS = 3
 #: A class with fewer judged photos has too few to say much about it.
 FEWEST_PHOTOS = 20
 # Photos of a year without a gap of so many months know the seasons.
@@ -92,11 +90,12 @@ def describe_coverage(
 def _around(covered: Covered, separation: Separation) -> list[NotKnown]:
     """Times, places and classes of which these photos tell nothing."""
     found: list[NotKnown] = []
-    if separation.rule == "copies":
+    speaks_of, apart = separation.speaks_of, ("places", "groups")
+    if speaks_of == "unknown":
         found.append(NotKnown("dependence", covered.photos, ()))
-    if covered.days is not None and covered.days < FEWEST_DAYS and separation.rule != "group":
+    if covered.days is not None and speaks_of not in apart and (speaks_of == "hours" or covered.days < FEWEST_DAYS):
         found.append(NotKnown("other_days", covered.days, ()))
-    if separation.rule != "group":
+    if speaks_of not in apart:
         found.append(NotKnown("other_places", covered.groups, ()))
     if not covered.timed:
         found.append(NotKnown("times", covered.photos, ()))
