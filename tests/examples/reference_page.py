@@ -19,6 +19,7 @@ _NAMED = {
     "test.per_class": "CLASS",
     "test.curves.per_class": "CLASS",
     "calibration.thresholds": "COVERAGE",
+    "calibration.offsets": "CLASS",
     "unknown.classes": "CLASS",
     **{
         f"covers.{photos}.{what}": word

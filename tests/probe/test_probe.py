@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from certero.errors import ConfigError
-from certero.probe.export import head_alone
+from certero.probe.export import calibrate_classifier, head_alone
 from certero.probe.probe import fit_head, fit_probe, root, weigh_classes
 from certero.runtime.network import Network
 from certero.stats.calibration import softmax
@@ -137,6 +137,27 @@ def test_the_exported_head_answers_as_the_fitted_one_at_any_batch() -> None:
     for n in (1, 3, 32):
         (probabilities,) = network.run(features[:n], ["probabilities"])
         assert np.abs(probabilities - softmax(head.logits(features[:n]), 1.7)).max() < 1e-6
+    offsets = [0.7, 0.1, -0.8]
+    (probabilities,) = Network(head_alone(head, 1.7, offsets)).run(features[:9], ["probabilities"])
+    assert np.abs(probabilities - softmax(head.logits(features[:9]), 1.7, offsets)).max() < 1e-6
+
+
+@pytest.mark.parametrize("offsets", [None, [0.7, 0.1, -0.8]])
+def test_a_classifier_is_calibrated_inside_its_graph(offsets: list[float] | None) -> None:
+    from onnx import TensorProto, helper
+
+    what = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", 3])
+    given = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 3])
+    node = helper.make_node("Identity", ["embedding"], ["logits"])
+    bare = helper.make_model(
+        helper.make_graph([node], "bare", [what], [given]),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    network = Network(calibrate_classifier(bare.SerializeToString(), 1.7, offsets))
+    logits = np.random.default_rng(0).normal(scale=4.0, size=(20, 3)).astype(np.float32)
+    (probabilities,) = network.run(logits, ["probabilities"])
+    assert np.abs(probabilities - softmax(logits, 1.7, offsets)).max() < 1e-6
 
 
 def test_class_weights_go_by_name() -> None:

@@ -50,10 +50,11 @@ def test_a_training_is_scored_on_held_out_photos_without_an_export(
     assert not {"export", "calibrate", "evaluate"} & took
     # It is the training that is then packaged: its held-out outputs are those that calibrate the model file.
     assert np.array_equal(np.flatnonzero(fitted.held_out), score.rows)
-    calibrated = softmax(score.logits, fitted.calibration.divisor)
+    offsets = fitted.calibration.offsets_of(fitted.card.classes)
+    calibrated = softmax(score.logits, fitted.calibration.divisor, offsets)
     assert np.abs(calibrated - fitted.held_out_probabilities[score.rows]).max() < 1e-4
     assert 0.0 <= score.accuracy <= 1.0
-    assert score.accuracy == (calibrated.argmax(axis=1) == score.truth).mean()
+    assert score.accuracy == (score.logits.argmax(axis=1) == score.truth).mean()
 
 
 def test_the_log_loss_of_held_out_photos_is_that_of_scikit_learn() -> None:

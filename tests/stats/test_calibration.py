@@ -11,9 +11,11 @@ from certero.stats.calibration import (
     FEWEST_PHOTOS,
     calibrate,
     expected_calibration_error,
+    fit_offsets,
     fit_temperature,
     reliability,
     softmax,
+    uncalibrated,
 )
 
 
@@ -111,6 +113,16 @@ def test_probes_of_which_one_was_never_shown_the_rare_class_are_calibrated_as_th
     found = calibrate(probe.oof_logits[held], truth[held])
     assert 0.2 < found.temperature < 2
     assert expected_calibration_error(softmax(probe.oof_logits[held], found.temperature), truth[held]) < 0.03
+    # Its own offset is what the weights alone let expect, and nobody else's depends on it.
+    weights = weigh_classes(truth, list("abc"), "balanced")
+    temperature, offsets = fit_offsets(probe.oof_logits[held], truth[held], weights)
+    others = truth[held] != 2
+    alone, of_two = fit_offsets(probe.oof_logits[held][others][:, :2], truth[held][others], weights[:2])
+    assert temperature == pytest.approx(alone, rel=1e-3)
+    assert offsets[:2] == pytest.approx(of_two, abs=1e-3)
+    assert offsets[2] < offsets[1] < offsets[0]  # the rarer, the heavier; the less likely without its weight
+    calibrated = softmax(probe.oof_logits[held], temperature, offsets)
+    assert expected_calibration_error(calibrated, truth[held]) < 0.03
 
 
 @pytest.mark.parametrize("n", [1, 5, 24, FEWEST_PHOTOS - 1])
@@ -144,13 +156,106 @@ def test_calibration_never_makes_the_log_loss_worse(seed: int) -> None:
     if seed % 3 == 0:
         logits = _without(logits, truth, np.arange(n) % 4 == 0, k - 1)
     units = np.arange(n) // int(random.integers(1, 30))
-    found = calibrate(logits, truth, units)
-    after, before = (softmax(logits, temperature).clip(1e-300) for temperature in (found.temperature, 1.0))
+    weights = None if seed % 5 == 0 else random.gamma(1.0, size=k) + 0.01
+    found = calibrate(logits, truth, units, class_weights=weights)
+    after = softmax(logits, found.temperature, found.offsets).clip(1e-300)
+    before = softmax(logits).clip(1e-300)
     labels = list(range(k))
     assert log_loss(truth, after, labels=labels) <= log_loss(truth, before, labels=labels) + 1e-12
     assert found.log_loss_before == pytest.approx(log_loss(truth, before, labels=labels), abs=1e-9)
     assert found.log_loss_after <= found.log_loss_before
     assert (found.reason is None) == (found.temperature != 1)
+    assert found.offsets is None or (found.reason is None and weights is not None)
+
+
+def _biased(n: int, offsets: np.ndarray, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits whose probabilities are right at a temperature and with offsets."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(scale=3.0, size=(n, len(offsets)))
+    cumulated = softmax(logits, temperature, offsets).cumsum(axis=1)
+    return logits, (generator.random((n, 1)) > cumulated).sum(axis=1).clip(0, len(offsets) - 1)
+
+
+def test_the_offsets_that_made_the_labels_are_found() -> None:
+    true = np.array([0.9, 0.4, -1.3])
+    logits, truth = _biased(20_000, true, 1.6)
+    temperature, offsets = fit_offsets(logits, truth, np.ones(3))
+    assert temperature == pytest.approx(1.6, rel=0.03)
+    assert offsets == pytest.approx(true, abs=0.06)
+    found = calibrate(logits, truth, class_weights=np.ones(3))
+    assert found.offsets == pytest.approx(offsets)
+    # Then each class is as frequent as its probabilities say: the score equation of an offset.
+    calibrated = softmax(logits, temperature, offsets)
+    assert calibrated.mean(axis=0) == pytest.approx(np.bincount(truth) / 20_000, abs=2e-3)
+    # Without an offset the rare class is promised far more often than it is there.
+    alone = softmax(logits, fit_temperature(logits, truth)).mean(axis=0)
+    assert alone[2] > 1.5 * (truth == 2).mean()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_fit_of_offsets_is_the_least_of_the_plain_formula(seed: int) -> None:
+    """Nelder and Mead climb down the formula as it is written, without gradient, scaling or bounds."""
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
+    random = np.random.default_rng(seed)
+    n, weights = 120, np.array([0.4, 0.9, 8.0])
+    logits, truth = _biased(n, np.array([0.6, 0.3, -0.9]), float(random.choice([0.5, 1.0, 2.0])), seed)
+    lacking = random.random(n) < 0.3  # their model never saw the last class; it is not theirs
+    truth = np.where(lacking & (truth == 2), 0, truth)
+    logits[lacking, 2] = ABSENT
+
+    left = np.where(lacking[:, None] & (np.arange(3) == 2), 0.0, 1.0)
+    right = np.eye(3)[truth]
+    wrong = (left - right) / (left - right).sum(axis=1, keepdims=True)
+    shares = right * (n + 1) / (n + 2) + wrong / (n + 2)
+
+    def loss(parameters: np.ndarray) -> float:
+        log_t, undone, *rest = parameters
+        moved = np.where(left > 0, logits / np.exp(log_t) - undone * np.log(weights) + rest, -1e30)
+        told = -(shares * np.where(left > 0, log_softmax(moved, axis=1), 0.0)).sum()
+        return float(told) + ((undone - 0.5) / 0.5) ** 2 / 2 + sum((e / 0.2) ** 2 for e in rest) / 2
+
+    options = {"maxiter": 8000, "maxfev": 8000, "xatol": 1e-6, "fatol": 1e-9}
+    best = minimize(loss, np.array([0.0, 0.5, 0.0, 0.0, 0.0]), method="Nelder-Mead", options=options).x
+    expected = -best[1] * np.log(weights) + best[2:]
+    temperature, offsets = fit_offsets(logits, truth, weights)
+    assert temperature == pytest.approx(np.exp(best[0]), rel=2e-3)
+    assert offsets == pytest.approx(expected - expected.mean(), abs=3e-3)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_a_class_of_few_photos_is_neither_driven_away_nor_made_likely(count: int) -> None:
+    random = np.random.default_rng(count)
+    truth = np.r_[np.zeros(150, int), np.ones(150, int), np.full(count, 2)]
+    logits = 4.0 * np.eye(3)[truth] + random.normal(scale=1.5, size=(len(truth), 3))
+    temperature, offsets = fit_offsets(logits, truth, np.ones(3))
+    assert 0.2 < temperature < 3
+    assert np.abs(offsets).max() < 1.0
+
+
+def test_offsets_that_nothing_asks_for_do_no_harm() -> None:
+    """Few photos of each of many classes: free offsets would follow the noise of each."""
+    worse = []
+    for seed in range(20):
+        logits, truth = _sample(100, 20, 2.0, seed)
+        others, shown = _sample(4000, 20, 2.0, seed + 100)
+        found = calibrate(logits, truth, class_weights=np.ones(20))
+        plain = calibrate(logits, truth)
+        assert plain.offsets is None  # nothing was to be undone
+        losses = [
+            -np.log(softmax(others, scale.temperature, scale.offsets)[np.arange(4000), shown]).mean()
+            for scale in (found, plain)
+        ]
+        worse.append(losses[0] - losses[1])
+    assert np.mean(worse) < 0.01
+    assert max(worse) < 0.04
+
+
+def test_what_was_calibrated_can_be_undone() -> None:
+    logits, _truth = _sample(50, 4, 1.0)
+    offsets = np.array([0.5, -1.0, 0.25, 0.25])
+    assert uncalibrated(softmax(logits, 1.7, offsets), 1.7, offsets) == pytest.approx(softmax(logits), abs=1e-9)
 
 
 def test_a_temperature_that_fails_on_units_held_out_of_it_is_not_used() -> None:

@@ -263,3 +263,7 @@ def test_the_calibration_error_before_is_that_of_the_unsoftened_logits() -> None
     assert found["before_calibration"]["ece"] == pytest.approx(expected_calibration_error(before, truth), abs=1e-9)
     assert found["before_calibration"]["reliability"][3]["confidence"] > found["reliability"][3]["confidence"]
     assert score(before, truth, list("abcd"))["before_calibration"] is None
+    offsets = np.where(np.arange(400)[:, None] < 200, [0.3, 0.0, -0.6, 0.3], [0.0, 0.0, 0.0, 0.0])
+    moved = softmax(logits / temperatures[:, None] + offsets)
+    found = score(moved, truth, list("abcd"), beforehand=Beforehand(temperatures, offsets=offsets))
+    assert found["before_calibration"]["ece"] == pytest.approx(expected_calibration_error(before, truth), abs=1e-9)

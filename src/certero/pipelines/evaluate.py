@@ -216,7 +216,7 @@ def _measure(
     used = photos.used()
     truth = encode(used["label"], classes)
     calibration = Calibration.from_json(card.calibration)
-    beforehand = Beforehand(calibration.temperature, calibration.thresholds)
+    beforehand = Beforehand(calibration.temperature, calibration.thresholds, calibration.offsets_of(classes))
     accepted = accept(card, probabilities) if decide is None and card.threshold is not None else None
     everything, fresh = np.ones(len(truth), dtype=bool), judged.fresh
 

@@ -211,7 +211,7 @@ def _measure(
         judged.probabilities,
         prepared.classes,
         settings.decide,
-        beforehand=Beforehand(judged.temperatures, fitted.calibration.thresholds),
+        beforehand=Beforehand(judged.temperatures, fitted.calibration.thresholds, judged.offsets),
     )
     random_split = gain = Quantity(None, None, None, "not_measured", 0)
     if settings.random_splits:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,13 +63,13 @@ def backbone_id(backbone: Backbone, preprocessing: Preprocessing, precision: Shi
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def attach_head(backbone: bytes, head: Head, temperature: float) -> bytes:
+def attach_head(backbone: bytes, head: Head, temperature: float, offsets: Sequence[float] | None = None) -> bytes:
     """The whole network: the backbone and, on its `embedding`, the head with calibrated `probabilities` [N, K]."""
     import onnx
     from onnx import TensorProto, helper
 
     model = onnx.load_model_from_string(backbone)
-    weights, bias = head.folded(temperature)
+    weights, bias = head.folded(temperature, offsets)
     model.graph.initializer.extend(_head_weights(weights, bias))
     model.graph.node.extend(_head_nodes())
     model.graph.output.insert(0, helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(bias)]))
@@ -77,12 +78,12 @@ def attach_head(backbone: bytes, head: Head, temperature: float) -> bytes:
     return data
 
 
-def head_alone(head: Head, temperature: float) -> bytes:
+def head_alone(head: Head, temperature: float, offsets: Sequence[float] | None = None) -> bytes:
     """The same nodes as a network of their own: `embedding` float32 [N, D] → `probabilities` [N, K]."""
     import onnx
     from onnx import TensorProto, helper
 
-    weights, bias = head.folded(temperature)
+    weights, bias = head.folded(temperature, offsets)
     graph = helper.make_graph(
         _head_nodes(),
         "head",
@@ -99,7 +100,7 @@ def head_alone(head: Head, temperature: float) -> bytes:
 def _head_weights(weights: NDArray[np.float64], bias: NDArray[np.float64]) -> list[Any]:
     from onnx import numpy_helper
 
-    # Standardisation and temperature are already folded in, in float64.
+    # Standardisation, temperature and offsets are already folded in, in float64.
     return [
         numpy_helper.from_array(weights.astype(np.float32), "head.weight"),
         numpy_helper.from_array(bias.astype(np.float32), "head.bias"),
@@ -119,8 +120,8 @@ def _head_nodes() -> list[Any]:
     ]
 
 
-def calibrate_classifier(exported: bytes, temperature: float) -> bytes:
-    """The exported classifier with calibrated `probabilities` [N, K] in place of its logits."""
+def calibrate_classifier(exported: bytes, temperature: float, offsets: Sequence[float] | None = None) -> bytes:
+    """The exported classifier with calibrated `probabilities` [N, K] in place of its logits, see `softmax`."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -130,12 +131,13 @@ def calibrate_classifier(exported: bytes, temperature: float) -> bytes:
         next(output for output in graph.output if output.name == "logits").type.tensor_type.shape.dim[1].dim_value
     )
     graph.initializer.append(numpy_helper.from_array(np.array(temperature, np.float32), "temperature"))
-    graph.node.extend(
-        [
-            helper.make_node("Div", ["logits", "temperature"], ["softened"], name="softened"),
-            helper.make_node("Softmax", ["softened"], ["probabilities"], name="softmax", axis=1),
-        ]
-    )
+    graph.node.append(helper.make_node("Div", ["logits", "temperature"], ["softened"], name="softened"))
+    last = "softened"
+    if offsets is not None:
+        last = "moved"
+        graph.initializer.append(numpy_helper.from_array(np.array(offsets, np.float32), "offsets"))
+        graph.node.append(helper.make_node("Add", ["softened", "offsets"], [last], name=last))
+    graph.node.append(helper.make_node("Softmax", [last], ["probabilities"], name="softmax", axis=1))
     others = [output for output in graph.output if output.name != "logits"]
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", n_classes]))

@@ -58,10 +58,13 @@ class Head:
     coefficients: NDArray[np.float64]
     intercepts: NDArray[np.float64]
 
-    def folded(self, temperature: float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Weights [K, D] and bias [K] that act on rooted features and give logits divided by the temperature."""
+    def folded(
+        self, temperature: float = 1.0, offsets: Sequence[float] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights [K, D] and bias [K] that act on rooted features and give calibrated logits, see `softmax`."""
         weights = self.coefficients / self.deviation
-        return weights / temperature, (self.intercepts - weights @ self.mean) / temperature
+        bias = (self.intercepts - weights @ self.mean) / temperature
+        return weights / temperature, bias if offsets is None else bias + np.asarray(offsets)
 
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Uncalibrated logits float64 [n, K]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from certero.interchange import Json
@@ -78,12 +78,13 @@ class Calibration(Record):
 
     Args:
         source: `oof` (out-of-fold outputs of train and val) or `val`.
-        method: `temperature` or `none`.
+        method: `temperature`, `temperature_and_offsets` or `none`.
         reason: why the probabilities were left as they are; None where a temperature was fitted.
         temperature: what the logits are divided by.
+        offsets: what is then added to those of each class; None where nothing is, and in older files.
         n: photos.
         log_loss_before: without it.
-        log_loss_after: with temperatures fitted without the photo's unit.
+        log_loss_after: with what was fitted without the photo's unit.
         ece_before: expected calibration error without it.
         ece_after: with it.
         thresholds: confidence that answers a share of these photos, by that share as text.
@@ -95,6 +96,7 @@ class Calibration(Record):
     method: str | None
     reason: Message | None
     temperature: float | None
+    offsets: Mapping[str, float] | None
     n: int | None
     log_loss_before: float | None
     log_loss_after: float | None
@@ -108,6 +110,11 @@ class Calibration(Record):
     def divisor(self) -> float:
         """What logits are divided by; 1 leaves them as they are."""
         return 1.0 if self.temperature is None else self.temperature
+
+    def offsets_of(self, classes: Sequence[str]) -> tuple[float, ...] | None:
+        """What is added to the divided logits of each class, in this order; None where nothing is."""
+        given = self.offsets
+        return None if given is None else tuple(given.get(name, 0.0) for name in classes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class Card:
     Args:
         classes: class names in the order of the `probabilities` output.
         preprocessing: how photos become the network's input.
-        calibration: `source` (`oof` or `val`), `temperature` and the calibration error before and after.
+        calibration: `source` (`oof` or `val`), `temperature`, `offsets` and the calibration error before and after.
         threshold: probability below which the model abstains, for all or by predicted class; None never abstains.
         training: recipe, backbone, strength, `shipped` (what the shipped weights were fitted on), settings.
         fingerprints: of the photos the weights were fitted on.

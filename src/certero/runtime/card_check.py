@@ -59,7 +59,7 @@ def check_card(data: Any) -> None:
         _expect(isinstance(data.get(part), Mapping), part, _TABLE, data.get(part))
     metrics = data.get("metrics")
     _expect(metrics is None or isinstance(metrics, Mapping), "metrics", _TABLE, metrics)
-    _check_calibration(data["calibration"])
+    _check_calibration(data["calibration"], classes)
     _check_threshold(data.get("threshold"), classes)
     for key, value in data["training"].items():
         if key in ("recipe", "backbone", "shipped"):
@@ -90,7 +90,7 @@ def _check_preprocessing(given: Any) -> None:
     _expect(shorter is None or is_side(shorter), "shorter_side", message("a whole number of pixels"), shorter)
 
 
-def _check_calibration(given: Mapping[str, Any]) -> None:
+def _check_calibration(given: Mapping[str, Any], classes: list[str]) -> None:
     temperature = given.get("temperature")
     _expect(
         temperature is None or _is_number(temperature, above=0.0),
@@ -98,6 +98,11 @@ def _check_calibration(given: Mapping[str, Any]) -> None:
         message("a number above 0"),
         temperature,
     )
+    offsets = given.get("offsets")
+    _expect(offsets is None or isinstance(offsets, Mapping), "offsets", _TABLE, offsets)
+    for name, value in (offsets or {}).items():
+        _expect(name in classes, message("a class of the offsets"), message("one of the classes"), name)
+        _expect(_is_number(value), sentence("the offset of %(name)s", name=name), message("a number"), value)
     for key in ("ece_before", "ece_after"):
         _expect(given.get(key) is None or _is_share(given[key]), key, _SHARE, given.get(key))
     thresholds = given.get("thresholds")

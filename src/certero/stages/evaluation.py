@@ -38,6 +38,7 @@ class Judged:
         embeddings: float32 [n, D], as one array for each fold.
         training_counts: photos of each class [K] in training; one entry a fold.
         temperatures: float64 [n], of the model that judged the photo.
+        offsets: float64 [n, K], of that model, by class; 0 where it has none.
     """
 
     opened: Opened
@@ -46,6 +47,7 @@ class Judged:
     embeddings: list[NDArray[np.float32]]
     training_counts: list[NDArray[np.int64]]
     temperatures: NDArray[np.float64]
+    offsets: NDArray[np.float64]
 
     @property
     def table(self) -> pl.DataFrame:
@@ -120,6 +122,7 @@ def _cross_validate(
         [embeddings for fold in folds for embeddings in fold.embeddings],
         [counts for fold in folds for counts in fold.training_counts],
         np.concatenate([fold.temperatures for fold in folds]),
+        np.concatenate([fold.offsets for fold in folds]),
     )
 
 
@@ -143,4 +146,5 @@ def _judge(
         [outputs.embeddings],
         [np.bincount(encode(fitted_on.table["label"], classes), minlength=len(classes))],
         np.full(table.height, fitted.calibration.divisor),
+        np.tile(fitted.calibration.offsets_of(classes) or np.zeros(len(classes)), (table.height, 1)),
     )

@@ -27,7 +27,7 @@ from certero.runtime.inference import infer, require_all
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
 from certero.sentences import Sentence, stored
-from certero.stages.calibrate import fit_temperature_of, without_tables
+from certero.stages.calibrate import calibrate_outputs, weights_to_undo, without_tables
 from certero.stages.estimate.network import estimate_network
 from certero.stages.estimate.plan import Estimate
 from certero.stages.fitted import Everything, Fitted, Part
@@ -94,7 +94,11 @@ class NetworkFitter:
             if not settings.refit_epochs:
                 logits = self._infer(bare, [paths[row] for row in rows], ["logits"], "calibrate")[0].astype(np.float64)
             units = development[rows.tolist()]["unit"].to_list()
-            calibration = fit_temperature_of(logits, held.truth, "val", units)
+            weighed = np.setdiff1d(trained.fitted_rows, rows)  # val is learnt, if at all, after it has calibrated
+            learnt = encode(development[weighed.tolist()]["label"], classes)
+            weights = weights_to_undo(learnt, classes, settings.class_weights)
+            calibration = calibrate_outputs(logits, held.truth, "val", units, classes, weights)
+            scale = calibration.divisor, calibration.offsets_of(classes)
         trainer = self._training.trainer()
         training = describe_training(trained, settings, trainer)
         card = Card(
@@ -112,11 +116,11 @@ class NetworkFitter:
             versions=versions(),
         )
         with tools.timed("export"):
-            model = with_card(calibrate_classifier(bare, calibration.divisor), card)
+            model = with_card(calibrate_classifier(bare, *scale), card)
             del bare
         with tools.timed("evaluate"):
             outputs = self._run(model, paths, development["content_hash"].to_list(), "evaluate")
-        by_torch = softmax(trained.shipped_logits, calibration.divisor)
+        by_torch = softmax(trained.shipped_logits, *scale)
         by_file = outputs.probabilities[rows]
         fitted_on, held_out = np.zeros((2, development.height), dtype=bool)
         fitted_on[trained.fitted_rows] = True
@@ -124,7 +128,7 @@ class NetworkFitter:
         if settings.refit_epochs:
             # The model file has learnt these photos by now: their held-out outputs are of the network before that.
             held_out[rows] = True
-            held_out_probabilities[rows] = softmax(held.logits, calibration.divisor)
+            held_out_probabilities[rows] = softmax(held.logits, *scale)
         else:
             held_out = ~fitted_on
         return Fitted(

@@ -20,7 +20,7 @@ from certero.runtime.card import Card, Fingerprints
 from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
 from certero.sentences import Sentence
-from certero.stages.calibrate import fit_temperature_of, without_tables
+from certero.stages.calibrate import calibrate_outputs, weights_to_undo, without_tables
 from certero.stages.embedder import embed_photos, in_full
 from certero.stages.estimate.plan import Estimate
 from certero.stages.estimate.probe import estimate_probe
@@ -106,9 +106,10 @@ class ProbeFitter:
         with tools.timed("calibrate"):
             held = trained.held_out
             units = part.photos.table[held.rows.tolist()]["unit"].to_list()
-            calibration = fit_temperature_of(held.logits, held.truth, trained.source, units)
+            weights = weights_to_undo(trained.truth, classes, settings.class_weights)
+            calibration = calibrate_outputs(held.logits, held.truth, trained.source, units, classes, weights)
         with tools.timed("export"):
-            temperature = calibration.divisor
+            scale = calibration.divisor, calibration.offsets_of(classes)
             card = Card(
                 classes=tuple(classes),
                 preprocessing=embedder.preprocessing,
@@ -124,9 +125,9 @@ class ProbeFitter:
                 fingerprints=Fingerprints.none(),
                 versions=versions(),
             )
-            model = with_card(attach_head(embedder.onnx, probe.head, temperature), card)
-            export = _cost_of_speed(trained, temperature, part.photos, embedder, tools)
-        head = head_alone(probe.head, temperature)
+            model = with_card(attach_head(embedder.onnx, probe.head, *scale), card)
+            export = _cost_of_speed(trained, scale, part.photos, embedder, tools)
+        head = head_alone(probe.head, *scale)
         return Fitted(
             model,
             calibration,
@@ -135,7 +136,7 @@ class ProbeFitter:
             run_head(Runtime(head), trained.embeddings),
             np.ones(n, dtype=bool),
             probe.held_out,
-            softmax(probe.oof_logits, temperature),
+            softmax(probe.oof_logits, *scale),
             export,
             count_parameters(model),
             probe,
@@ -144,7 +145,11 @@ class ProbeFitter:
 
 
 def _cost_of_speed(
-    trained: TrainedProbe, temperature: float, photos: Development, embedder: Embedder, tools: Tools
+    trained: TrainedProbe,
+    scale: tuple[float, Sequence[float] | None],
+    photos: Development,
+    embedder: Embedder,
+    tools: Tools,
 ) -> Export:
     """What speed cost, on development photos: the model file's outputs beside those of slower or other embeddings.
 
@@ -160,8 +165,8 @@ def _cost_of_speed(
         compared = [paths[row] for row in rows], [hashes[row] for row in rows]
         other = embed_photos(*compared, in_full(embedder, tools), tools)
     head = trained.probe.head
-    slow = softmax(head.logits(other), temperature)
-    shipped = softmax(head.logits(trained.embeddings[rows]), temperature)
+    slow = softmax(head.logits(other), *scale)
+    shipped = softmax(head.logits(trained.embeddings[rows]), *scale)
     return Export(
         features=str(embedder.backend),
         n=len(rows),

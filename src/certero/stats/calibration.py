@@ -26,15 +26,28 @@ FEWEST_PHOTOS = 50
 #: The usual number of bins (Guo et al. 2017).
 BINS = 15
 _FOLDS = 5
+# What is known of the offsets before a photo is seen. Class weights move the logits by the logarithm of the weights
+# where classes overlap and many photos tell, and not at all where the training photos lie apart: by half of it, give or
+# take half. What is left of a class's offset is of this size (docs/decisions/0069).
+_SHARE_UNDONE, _SHARE_DEVIATION, _OFFSET_DEVIATION = 0.5, 0.5, 0.2
+_USELESS = sentence(
+    "the probabilities are left as they are: calibrated, they would be no nearer the truth on photos held out of it"
+)
 
 
-def softmax(logits: ArrayLike, temperature: float = 1.0) -> Floats:
-    """Probabilities [n, K] of logits [n, K] divided by a temperature (above 0; above 1 softens).
+def softmax(logits: ArrayLike, temperature: float = 1.0, offsets: ArrayLike | None = None) -> Floats:
+    """Probabilities [n, K] of logits [n, K] divided by a temperature (above 0; above 1 softens), then moved by offsets.
+
+    Args:
+        logits: float [n, K].
+        temperature: what they are divided by.
+        offsets: float [K], added to the quotient; None for none.
 
     >>> softmax([[0.0, 0.0]]).tolist()
     [[0.5, 0.5]]
     """
-    probabilities: Floats = np.exp(_log_softmax(np.asarray(logits, dtype=np.float64) / temperature))
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    probabilities: Floats = np.exp(_log_softmax(scaled if offsets is None else scaled + np.asarray(offsets)))
     return probabilities
 
 
@@ -50,30 +63,39 @@ class Calibration:
 
     Args:
         temperature: what the logits are divided by; 1 leaves them as they are.
-        log_loss_before: mean log loss of the photos without it; None if no photo's model was trained on its class.
-        log_loss_after: with temperatures fitted without the photo's unit; never above `log_loss_before`.
-        reason: why the temperature is 1; None if it was fitted.
+        offsets: float [K], what is then added to them; None where a temperature alone is at least as good.
+        log_loss_before: mean log loss of the photos without either; None if no photo's model was trained on its class.
+        log_loss_after: with both fitted without the photo's unit; never above `log_loss_before`.
+        reason: why the logits are left as they are; None if a temperature was fitted.
     """
 
     temperature: float
+    offsets: Floats | None
     log_loss_before: float | None
     log_loss_after: float | None
     reason: Sentence | None
 
 
 def calibrate(
-    logits: ArrayLike, truth: ArrayLike, units: ArrayLike | None = None, *, fewest_units: int = 1
+    logits: ArrayLike,
+    truth: ArrayLike,
+    units: ArrayLike | None = None,
+    *,
+    class_weights: ArrayLike | None = None,
+    fewest_units: int = 1,
 ) -> Calibration:
-    """The temperature of `fit_temperature`, or 1 if that would not bring the probabilities nearer the truth.
+    """A temperature, with an offset a class or without; neither if that brings the probabilities no nearer the truth.
 
-    It must lower the log loss of the photos that it is fitted on, and that of held-out photos: temperatures fitted
-    without some of the units are tested on those units.
+    Either must lower the log loss of the photos that it is fitted on, and that of held-out photos: what is fitted
+    without some of the units is tested on those units. Of the two, the better on held-out photos is taken.
 
     Args:
         logits: float [n, K] of photos that the classifier was not fitted on, K at least 2; see `ABSENT`.
         truth: int [n], index of the class.
         units: int or str [n], photos that depend on each other share one; None for independent photos.
-        fewest_units: number of units from which a temperature is fitted.
+        class_weights: float [K], how much the classifier's training made a photo of each class count, which offsets
+            undo; None where they are to stay in the probabilities, so that no offsets are fitted.
+        fewest_units: number of units from which a calibration is fitted.
 
     Raises:
         DataError: no photos, fewer than 2 classes, or logits that are not finite.
@@ -81,14 +103,14 @@ def calibrate(
     scores, labels = _checked(logits), np.asarray(truth, dtype=np.int64)
     told = _told(scores, labels)
     n = int(told.sum())
-    before = _log_loss(scores[told], labels[told], 1.0) if n else None
+    before = _log_loss(softmax(scores[told]), labels[told]) if n else None
     if n < FEWEST_PHOTOS:
         few = sentence(
             "too few photos to calibrate the probabilities: %(photos)d of the %(least)d that it takes",
             photos=n,
             least=FEWEST_PHOTOS,
         )
-        return Calibration(1.0, before, before, few)
+        return Calibration(1.0, None, before, before, few)
     assert before is not None
     scores, labels = scores[told], labels[told]
     codes = group_codes(None if units is None else np.asarray(units)[told], n)
@@ -98,20 +120,26 @@ def calibrate(
             units=int(codes.max()) + 1,
             least=fewest_units,
         )
-        return Calibration(1.0, before, before, alike)
-    temperature = fit_temperature(scores, labels)
+        return Calibration(1.0, None, before, before, alike)
     folds = _deal(codes, n)
-    after = 0.0
-    for fold in range(int(folds.max()) + 1):
-        outside = folds == fold
-        without = fit_temperature(scores[~outside], labels[~outside])
-        after += float(outside.mean()) * _log_loss(scores[outside], labels[outside], without)
-    if after < before and _log_loss(scores, labels, temperature) < before:
-        return Calibration(temperature, before, after, None)
-    useless = sentence(
-        "the probabilities are left as they are: calibrated, they would be no nearer the truth on photos held out of it"
+    best = Calibration(1.0, None, before, before, _USELESS)
+    for weights in (None,) if class_weights is None else (None, class_weights):
+        whole = _fit(scores, labels, weights)
+        after = 0.0
+        for fold in range(int(folds.max()) + 1):
+            outside = folds == fold
+            without = _fit(scores[~outside], labels[~outside], weights)
+            after += float(outside.mean()) * _log_loss(softmax(scores[outside], *without), labels[outside])
+        assert best.log_loss_after is not None
+        if after < best.log_loss_after and _log_loss(softmax(scores, *whole), labels) < before:
+            best = Calibration(*whole, before, after, None)
+    return best
+
+
+def _fit(scores: Floats, labels: Integers, class_weights: ArrayLike | None) -> tuple[float, Floats | None]:
+    return (
+        (fit_temperature(scores, labels), None) if class_weights is None else fit_offsets(scores, labels, class_weights)
     )
-    return Calibration(1.0, before, before, useless)
 
 
 def _deal(codes: Integers | None, n: int) -> Integers:
@@ -145,8 +173,9 @@ def _told(scores: Floats, labels: Integers) -> NDArray[np.bool_]:
     return told
 
 
-def _log_loss(scores: Floats, labels: Integers, temperature: float) -> float:
-    return -float(_log_softmax(scores / temperature)[np.arange(len(labels)), labels].mean())
+def _log_loss(probabilities: Floats, labels: Integers) -> float:
+    right = probabilities[np.arange(len(labels)), labels]
+    return -float(np.log(np.maximum(right, np.finfo(np.float64).tiny)).mean())
 
 
 def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -192,19 +221,87 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | No
     return math.exp(float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
 
 
-def uncalibrated(probabilities: ArrayLike, temperature: ArrayLike) -> Floats:
-    """The probabilities [n, K] as they were before their logits were divided by a temperature.
+def fit_offsets(logits: ArrayLike, truth: ArrayLike, class_weights: ArrayLike) -> tuple[float, Floats]:
+    """The temperature and the offset of each class [K] that are likeliest, a little drawn to what is known beforehand.
+
+    An offset is -u log(weight) + e: u is how much of the class weights the logits really hold, drawn to 1/2; e is drawn
+    to 0. The smoothed truth is that of `fit_temperature`. A class that none of the photos shows has the e of 0, and
+    nothing else depends on its outputs. Offsets of the classes that are shown have the mean 0.
+
+    Args:
+        logits: float [n, K], see `fit_temperature`; photos of a class that their model was not trained on are skipped.
+        truth: int [n], index of the class.
+        class_weights: float [K], above 0: how much the training made a photo of each class count.
+
+    Raises:
+        DataError: no photos, fewer than 2 classes, or logits that are not finite.
+
+    Source: bias-corrected temperature scaling, A. Alexandari, A. Kundaje, A. Shrikumar, Maximum likelihood with
+    bias-corrected calibration is hard-to-beat at label shift adaptation, ICML 2020, section 3; the normal priors and
+    their sizes are docs/decisions/0069.
+    """
+    from scipy.optimize import minimize  # imported here, because it takes a quarter of a second
+
+    scores, labels = _checked(logits), np.asarray(truth, dtype=np.int64)
+    k = scores.shape[1]
+    told = _told(scores, labels)
+    shown = np.bincount(labels[told], minlength=k) > 0
+    if shown.sum() < 2:
+        return fit_temperature(scores, labels), np.zeros(k)
+    known = (scores[told] > ABSENT / 2) & shown
+    target = np.zeros(known.shape)
+    doubt = 1 / (len(known) + 2)
+    others = np.maximum(known.sum(axis=1, keepdims=True) - 1, 1)
+    target[known] = np.broadcast_to(doubt / others, known.shape)[known]
+    target[np.arange(len(known)), labels[told]] = 1 - doubt
+    target /= target.sum(axis=1, keepdims=True)  # a model that knows no other class has nothing to doubt
+    given = np.where(known, scores[told], 0.0)
+    size = max(float(given[known].std()), 1e-9)  # steps of one size for all parameters
+    weighed = -np.log(np.asarray(class_weights, dtype=np.float64))
+    weighed -= weighed[shown].mean()
+    n = len(known)
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        inverse, undone, rest = parameters[0] / size, parameters[1], parameters[2:]
+        moved = np.where(known, given * inverse + undone * weighed + rest, -np.inf)
+        logs = _log_softmax(moved)
+        off = np.exp(logs) - target
+        share, own = (undone - _SHARE_UNDONE) / _SHARE_DEVIATION, rest / _OFFSET_DEVIATION
+        value = -float((target * np.where(known, logs, 0.0)).sum()) + (share**2 + float(own @ own)) / 2
+        classes = off.sum(axis=0)
+        slopes = np.concatenate(
+            [
+                [float((off * given).sum()) / size, float(classes @ weighed) + share / _SHARE_DEVIATION],
+                classes + own / _OFFSET_DEVIATION,
+            ]
+        )
+        return value / n, slopes / n
+
+    # Convex in 1/T, u and e together, so there is one minimum.
+    start = np.concatenate([[size, _SHARE_UNDONE], np.zeros(k)])
+    bounds = [(size / TEMPERATURES[1], size / TEMPERATURES[0]), *[(None, None)] * (k + 1)]
+    options = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    offsets: Floats = found[1] * weighed + found[2:]
+    return size / float(found[0]), offsets - offsets[shown].mean()
+
+
+def uncalibrated(probabilities: ArrayLike, temperature: ArrayLike, offsets: ArrayLike | None = None) -> Floats:
+    """The probabilities [n, K] as they were before they were calibrated, see `softmax`.
 
     Args:
         probabilities: float [n, K].
         temperature: float, or float [n].
+        offsets: float [K], or float [n, K]; None for none.
 
-    >>> uncalibrated(softmax([[2.0, 0.0]], 2.0), 2.0).round(4).tolist() == softmax([[2.0, 0.0]]).round(4).tolist()
+    >>> before, after = softmax([[2.0, 0.0]]), softmax([[2.0, 0.0]], 2.0, [0.5, -0.5])
+    >>> uncalibrated(after, 2.0, [0.5, -0.5]).round(4).tolist() == before.round(4).tolist()
     True
     """
     given = np.asarray(probabilities, dtype=np.float64)
     temperatures = np.broadcast_to(np.asarray(temperature, dtype=np.float64), len(given))
-    return softmax(np.log(np.maximum(given, np.finfo(np.float32).tiny)) * temperatures[:, None])
+    moved = np.log(np.maximum(given, np.finfo(np.float32).tiny)) - (0.0 if offsets is None else np.asarray(offsets))
+    return softmax(moved * temperatures[:, None])
 
 
 def confidence_bins(confidence: Floats, bins: int = BINS) -> tuple[Integers, Floats]:

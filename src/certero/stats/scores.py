@@ -70,10 +70,12 @@ class Beforehand:
     Args:
         temperature: float or float [n], what the logits were divided by; None to leave that out.
         thresholds: see `measure_abstention`.
+        offsets: float [K] or float [n, K], what was added to the divided logits; None for none.
     """
 
     temperature: ArrayLike | None = None
     thresholds: Mapping[str, float] | None = None
+    offsets: ArrayLike | None = None
 
 
 NOTHING_SET = Beforehand()
@@ -117,7 +119,7 @@ def score(
         decide: give a photo every label whose probability reaches this, perhaps none or several, instead of
             the likeliest one. `accuracy` then counts the photos whose only label is the true one.
         accepted: bool [n], photos whose likeliest label counts; the others get none. Not together with `decide`.
-        beforehand: temperature and thresholds, whose worth is measured too.
+        beforehand: calibration and thresholds, whose worth is measured too.
         resamples: of the bootstrap.
 
     Raises:
@@ -164,7 +166,7 @@ def score(
         confusion=_confusion(answers),
         ece=figures["ece", ""],
         reliability=reliability(probabilities, truth, groups=codes),
-        before_calibration=_before_calibration(probabilities, truth, codes, beforehand.temperature),
+        before_calibration=_before_calibration(probabilities, truth, codes, beforehand),
         curves=_curves(answers.classes, ranking),
         abstention=measure_abstention(answers.confidence, answers.top_correct, codes, beforehand.thresholds),
     )
@@ -201,11 +203,11 @@ def _curves(classes: Sequence[str], ranking: Rankings) -> Curves:
 
 
 def _before_calibration(
-    probabilities: ArrayLike, truth: ArrayLike, codes: Integers | None, temperature: ArrayLike | None
+    probabilities: ArrayLike, truth: ArrayLike, codes: Integers | None, beforehand: Beforehand
 ) -> BeforeCalibration | None:
-    if temperature is None:
+    if beforehand.temperature is None:
         return None
-    before = uncalibrated(probabilities, temperature)
+    before = uncalibrated(probabilities, beforehand.temperature, beforehand.offsets)
     return BeforeCalibration(expected_calibration_error(before, truth), reliability(before, truth, groups=codes))
 
 
