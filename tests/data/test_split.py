@@ -23,6 +23,8 @@ from certero.data.split import assign, assign_folds, fold_training_mask, near_in
 from certero.data.strata import split_units
 from certero.data.table import Photos, conform, development, held_out
 from certero.errors import DataError, SplitError
+from certero.likeness.copies import link_copies
+from certero.likeness.sets import Link
 
 START = datetime(2024, 1, 12, 5, 30)
 GAP = timedelta(minutes=10)
@@ -210,7 +212,7 @@ def test_given_splits_are_respected_and_leaks_are_left_out_of_training() -> None
     split: Sequence[object] = ["train"] * 60 + ["val"] * 20 + ["test"] * 20
     photos = photos_of(split=split)
     separation = separate(photos, [])
-    leaks = [(0, 80), (0, 1), (2, 61), (62, 81), (83, 84), (3, 4)]
+    leaks = link_copies(photos.table, [(0, 80), (0, 1), (2, 61), (62, 81), (83, 84), (3, 4)])
     done = assign(photos, separation, leaks=leaks)
     assert done.table["split"].to_list() == split
     assert [row for row, status in enumerate(done.table["status"]) if status == "leaked"] == [0, 1, 2, 62]
@@ -219,6 +221,25 @@ def test_given_splits_are_respected_and_leaks_are_left_out_of_training() -> None
     assert needs_cv(done) is None
     kept = assign(photos, separation, leaks=leaks, keep_leaks=True)
     assert set(kept.table["status"]) == {"ok"}
+
+
+def test_altered_copies_of_test_photos_are_left_out_of_training_and_counted_apart() -> None:
+    photos = photos_of(split=["train"] * 60 + ["val"] * 20 + ["test"] * 20)
+    separation = separate(photos, [])
+    altered: list[Link] = [(0, 80, "altered", 0.98), (0, 1, "altered", 0.98), (5, 82, "altered", 0.97)]
+    done = assign(photos, separation, leaks=[*link_copies(photos.table, [(2, 81), (90, 91)]), *altered])
+    assert [row for row, status in enumerate(done.table["status"]) if status == "leaked"] == [0, 1, 2, 5]
+    assert any("1 photo leaked: copies of" in note for note in done.notes)
+    assert any("3 photos leaked: altered copies of" in note for note in done.notes)
+    assert done.used().filter(pl.col("split") == "test").height == 20, "test is never thinned"
+    assert set(assign(photos, separation, leaks=altered, keep_leaks=True).table["status"]) == {"ok"}
+
+
+def test_of_two_linked_sets_of_altered_copies_only_what_was_laid_on_a_test_photo_is_left_out() -> None:
+    photos = photos_of(split=["train"] * 60 + ["val"] * 20 + ["test"] * 20)
+    pairs = [(80, 81), (80, 82), (80, 83), (10, 11), (10, 12), (10, 13), (13, 83)]
+    done = assign(photos, separate(photos, []), leaks=[(i, j, "altered", 0.98) for i, j in pairs])
+    assert [row for row, status in enumerate(done.table["status"]) if status == "leaked"] == [13]
 
 
 def test_a_missing_split_is_cut_from_train_and_never_aliased() -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 
 import certero
 from certero.cli.main import main
-from certero.likeness.sets import Link, across, gather, links_by_row
+from certero.likeness.clusters import join
+from certero.likeness.sets import Link, across, gather, kept_together, links_by_row
 
 
 def photo(seed: int, colour: str) -> Image.Image:
@@ -56,6 +57,24 @@ def test_of_a_set_only_what_was_laid_on_another_split_is_called_leaked() -> None
     equal: list[Link] = [*links, (1, 3, "same_pixels", 1.0)]
     (one,) = gather(4, equal)
     assert across(one, ["train", "train", "train", "test"], links_by_row(equal)) == [0, 1, 3]
+
+
+def unit_sizes(count: int, links: list[Link]) -> list[int]:
+    units = join(count, kept_together(count, links))
+    return sorted(np.unique(units, return_counts=True)[1].tolist(), reverse=True)
+
+
+def test_every_altered_copy_of_one_photo_is_one_unit_however_many_there_are() -> None:
+    assert unit_sizes(60, altered(*((0, i) for i in range(1, 60)))) == [60]
+    two = altered(*((0, i) for i in range(1, 8)), *((8, i) for i in range(9, 16)), (7, 15))
+    assert unit_sizes(16, two) == [16], "a link between two sets of few photos lies in one unit"
+
+
+def test_a_chain_of_look_alikes_makes_no_unit_of_a_class() -> None:
+    chain = altered(*((i, i + 1) for i in range(400)))
+    assert max(unit_sizes(401, chain)) <= 20
+    resaved: list[Link] = [(i, i + 1, "resaved", 1.0) for i in range(400)]
+    assert unit_sizes(401, resaved) == [401], "verified copies are never parted"
 
 
 @pytest.mark.slow

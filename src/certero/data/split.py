@@ -17,8 +17,7 @@ from certero.data.separation import Separation, duration, with_units
 from certero.data.strata import split_units as split_units
 from certero.data.table import Mask, Photos, check_classes
 from certero.errors import SplitError
-from certero.likeness.copies import link_copies
-from certero.likeness.sets import gather
+from certero.likeness.sets import VERIFIED, Link, across, gather, links_by_row
 from certero.records.photos import SPLITS
 from certero.sentences import Message, Sentence, first_names, message, sentence, sentences
 
@@ -39,7 +38,7 @@ def assign(
     cv: int | None = None,
     split_from: pl.DataFrame | None = None,
     keep_leaks: bool = False,
-    leaks: Iterable[tuple[int, int]] = (),
+    leaks: Iterable[Link] = (),
 ) -> Photos:
     """The photos with `split` and `unit` filled, and what must be left out marked `leaked` or `purged`.
 
@@ -55,7 +54,7 @@ def assign(
         cv: outer folds instead of three parts; see `assign_folds`.
         split_from: an earlier run's table: its test photos, with their whole units, go to test.
         keep_leaks: leave copies between given splits in use.
-        leaks: pairs of rows that are verified copies of each other; only pairs across splits matter.
+        leaks: pairs of rows that are copies of each other, altered ones too; only pairs across splits matter.
 
     Raises:
         DataError: fewer than 2 classes, or a class of one photo.
@@ -256,7 +255,7 @@ def _given_split(
     needs_val: bool,
     old_test: Mask,
     keep_leaks: bool,
-    leaks: list[tuple[int, int]],
+    leaks: list[Link],
 ) -> Photos:
     split = photos.table["split"]
     used = photos.used_mask()
@@ -342,19 +341,27 @@ def _cut(
     return photos.with_columns(pl.Series("split", split, dtype=pl.String)).noted(alone)
 
 
-def _leave_out_leaks(photos: Photos, leaks: list[tuple[int, int]]) -> Photos:
+def _leave_out_leaks(photos: Photos, leaks: list[Link]) -> Photos:
     """Train and val photos with a copy in test, and train photos with a copy in val, marked `leaked`.
 
-    Copies of copies count: re-encoding twice is still the same photo.
+    Copies of copies count: re-encoding twice is still the same photo, and so is what was altered twice.
     """
-    used = photos.used_mask()
-    split = np.array([SPLITS.index(name) if name in SPLITS else -1 for name in photos.table["split"]])
-    latest = split.copy()
-    # Not through look-alikes of look-alikes: each was aligned with the source of its set.
-    for each in gather(len(split), link_copies(photos.table, [(a, b) for a, b in leaks if used[a] and used[b]])):
-        latest[each.rows] = np.maximum(latest[each.rows], split[each.rows].max())
-    reason = sentence("copies of photos of a later-opened split")
-    return _mark(photos, used & (split < latest), "leaked", reason)
+    verified = [link for link in leaks if link[2] in VERIFIED]
+    for links, reason in (
+        (verified, sentence("copies of photos of a later-opened split")),
+        (leaks, sentence("altered copies of photos of a later-opened split")),
+    ):
+        used = photos.used_mask()
+        split = np.array([SPLITS.index(name) if name in SPLITS else -1 for name in photos.table["split"]])
+        latest = split.copy()
+        here = [link for link in links if used[link[0]] and used[link[1]]]
+        names, by_row = photos.table["split"].to_list(), links_by_row(here)
+        # Not through look-alikes of look-alikes: each was aligned with the source of its set.
+        for each in gather(len(split), here):
+            rows = across(each, names, by_row) if each.between else each.rows
+            latest[rows] = np.maximum(latest[rows], split[rows].max(initial=-1))
+        photos = _mark(photos, used & (split < latest), "leaked", reason)
+    return photos
 
 
 def _purge(photos: Photos, gap: timedelta, cut: Sequence[str]) -> Photos:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +32,8 @@ WRONG_SHARE = 0.01
 _LEAST_THRESHOLD = 0.965
 # So far below the threshold only look-alikes are; one photo under two labels leaves that gap empty.
 _GAP = 0.1
-# Neighbours that are compared: by the network's features, and by the grey view, plain and mirrored.
-_LEARNED, _SEEN = 6, 4
-# Cosines below which neighbours are not looked at (of features centred and reduced; of grey views, and where there are
-# features, too). Of altered shop photos the features have 0.81 at least, so that views need not be asked twice.
-_LEAST_LEARNED, _LEAST_SEEN, _LEAST_SEEN_TOO = 0.7, 0.75, 0.85
+# Cosines of grey views below which neighbours are not looked at, without features.
+_LEAST_SEEN = 0.75
 # Of 64 pixels on each side: a border of 7 % of the photo.
 _FRAME = 4
 # Grey levels; flatter views hold no detail to compare.
@@ -48,6 +46,33 @@ _CROWD, _CROWDED_SHARE = 20, 0.1
 # Photos further apart in time are different exposures, however alike they look.
 _SAME_EXPOSURE_SECONDS = 60.0
 _LEAST_RECALL = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How many neighbours of each photo are laid on it.
+
+    Args:
+        learned: by the network's features.
+        seen: by the grey view: plain, mirrored, and within a frame.
+        least_learned: cosine of features, centred and reduced, below which a neighbour is not looked at.
+        least_seen: likewise of grey views, where there are features, too.
+        further: neighbours by features of each photo that has a near copy already; 0 for none.
+        chained: whether pairs are named even where the photos chain.
+    """
+
+    learned: int
+    seen: int
+    least_learned: float
+    least_seen: float
+    further: int = 0
+    chained: bool = False
+
+
+# Of 480 altered shop photos (mirrored, cropped, turned, lighter, grey, in other colours) each finds 0.95 to 1.00 of
+# every kind that can be laid on its original; the quick search compares a third of the pairs (decision 68).
+THOROUGH = Search(6, 4, 0.7, 0.85)
+QUICK = Search(2, 2, 0.8, 0.85, further=12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +109,8 @@ def find_near_copies(
     features: Floats | None,
     alter: Callable[[], dict[str, Floats]],
     align_pairs: Callable[[Ints], Alignment],
+    search: Search = THOROUGH,
+    parts: Ints | None = None,
 ) -> NearCopies:
     """Pairs of photos that are altered copies of each other.
 
@@ -94,34 +121,41 @@ def find_near_copies(
         features: float32 [n, d] of a network, as `neighbours.reduced` gives them; None does without, and then misses
             most that were turned or cropped.
         alter: gives, by alteration, scores of a sample of the photos and their copies after it, float32 [sample];
-            called once the pairs are chosen.
+            called once the pairs are chosen. A quick search calls it only where it must.
         align_pairs: lays the views of pairs of rows [p, 2] on each other; see `align_rows`.
+        search: how many pairs are looked at.
+        parts: of each photo, int [n]: pairs within one part do not matter; None where all do.
     """
-    if len(views) < 2:
+    n = len(views)
+    if n < 2:
         return NearCopies(np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros(0, np.bool_), None)
-    pairs = propose(views, features)
-    copies = {name: np.maximum(scores, 0) for name, scores in alter().items() if len(scores)}
+    pairs = propose(views, features, search, parts)
+    copies = _at_least_0(alter()) if search == THOROUGH else {}
     found = align_pairs(pairs)
     _names, codes = np.unique(np.array([label or "" for label in labels]), return_inverse=True)
     other_label = codes[pairs[:, 0]] != codes[pairs[:, 1]]
     seconds = np.abs((captured_at[pairs[:, 0]] - captured_at[pairs[:, 1]]) / np.timedelta64(1, "s"))
     other_time = seconds > _SAME_EXPOSURE_SECONDS  # not so where one is NaT
-    threshold, reason = _choose_threshold(len(views), pairs, found.score, other_label, other_time, copies)
+    threshold = _choose_threshold(n, pairs, found.score, other_label, other_time)
+    if not copies and threshold > _LEAST_THRESHOLD:
+        copies = _at_least_0(alter())
+    reason = _why_untold(threshold, copies, bool(other_time.any()))
     recall = {name: float((score >= threshold).mean()) for name, score in copies.items()}
     kept = found.score >= threshold
-    wrong_share = round(_share_with_partner(len(views), pairs[other_label & kept]), 4)
-    if reason is None and _is_crowded(len(views), pairs[kept]):
+    wrong_share = round(_share_with_partner(n, pairs[other_label & kept]), 4)
+    if reason is None and not search.chained and _is_crowded(n, pairs[kept]):
         reason = sentence(
             "the photos chain: each is as alike to the next as an altered copy, as those of a fixed camera are"
         )
     sample = max((len(score) for score in copies.values()), default=0)
     if reason is not None:
         kept[:] = False
-    further = _around_sources(pairs[kept])
-    if len(further):
-        laid = align_pairs(further)
-        pairs, found = np.concatenate([pairs, further]), _joined(found, laid)
-        kept = np.concatenate([kept, laid.score >= threshold])
+    for more in (partial(_further, features, search, parts), _around_sources):
+        further = more(pairs[kept])
+        if len(further):
+            laid = align_pairs(further)
+            pairs, found = np.concatenate([pairs, further]), _joined(found, laid)
+            kept = np.concatenate([kept, laid.score >= threshold])
     return NearCopies(
         pairs[kept],
         found.score[kept],
@@ -133,6 +167,27 @@ def find_near_copies(
         len(pairs),
         reason,
     )
+
+
+def _at_least_0(scores: dict[str, Floats]) -> dict[str, Floats]:
+    return {name: np.maximum(score, 0) for name, score in scores.items() if len(score)}
+
+
+def _further(features: Floats | None, search: Search, parts: Ints | None, pairs: Ints) -> Ints:
+    """Pairs [p, 2], i < j, beside those given: more neighbours of each photo that has a near copy."""
+    if features is None or not search.further or not len(pairs):
+        return np.zeros((0, 2), np.int64)
+    n = len(features)
+    wanted = np.zeros(n, np.bool_)
+    wanted[pairs] = True
+    codes = [np.zeros(0, np.int64)]
+    for asking, asked in _sides(np.arange(n), parts):
+        rows = asking[wanted[asking]]
+        if len(rows) and len(asked):
+            found = Index(features[asked]).nearest(features[rows], min(search.further + 1, len(asked)))
+            codes.append(_codes(n, rows, asked, *found, search.least_learned))
+    fresh = np.setdiff1d(np.concatenate(codes), pairs[:, 0] * n + pairs[:, 1])
+    return np.stack(np.divmod(fresh, n), axis=1)
 
 
 def _around_sources(pairs: Ints) -> Ints:
@@ -157,34 +212,43 @@ def _joined(one: Alignment, two: Alignment) -> Alignment:
     return Alignment(np.concatenate([one.score, two.score]), np.concatenate([one.mirrored, two.mirrored]))
 
 
-def propose(views: UInt8, features: Floats | None) -> Ints:
+def propose(views: UInt8, features: Floats | None, search: Search = THOROUGH, parts: Ints | None = None) -> Ints:
     """Pairs [p, 2], i < j, that could be one photo altered: near in features, or in the grey view, mirrored or not."""
     n = len(views)
     seen = _describe(views)
-    known = np.flatnonzero(has_detail(views))
-    codes = [np.zeros(0, np.int64)]
-
-    def add(rows: Ints, found: Ints, cosines: Floats, least: float) -> None:
-        left = np.repeat(rows, found.shape[1])
-        right, near = found.ravel(), (cosines.ravel() >= least) & (found.ravel() >= 0)
-        left, right = left[near], known[right[near]]
-        low, high = np.minimum(left, right), np.maximum(left, right)
-        codes.append((low * n + high)[low != high])
-
-    if len(known) < 2:
-        return np.zeros((0, 2), np.int64)
-    least_seen = _LEAST_SEEN if features is None else _LEAST_SEEN_TOO
-    index = Index(seen[known])
-    add(known, *index.nearest(seen[known], min(_SEEN + 1, len(known))), least_seen)
     turned = _describe(views[:, :, ::-1])
-    add(known, *index.nearest(turned[known], min(_SEEN, len(known))), least_seen)
     # What lies inside a frame that was added is what the photo without it shows.
     inner = _describe(views[:, _FRAME:-_FRAME, _FRAME:-_FRAME])
-    add(known, *index.nearest(inner[known], min(_SEEN, len(known))), least_seen)
-    if features is not None:
-        vectors = features[known]
-        add(known, *Index(vectors).nearest(vectors, min(_LEARNED + 1, len(known))), _LEAST_LEARNED)
+    least_seen = _LEAST_SEEN if features is None else search.least_seen
+    codes = [np.zeros(0, np.int64)]
+    for asking, asked in _sides(np.flatnonzero(has_detail(views)), parts):
+        if len(asking) < 1 or len(asked) < (2 if parts is None else 1):
+            continue
+        index = Index(seen[asked])
+        for queries, count in ((seen, search.seen + 1), (turned, search.seen), (inner, search.seen)):
+            found = index.nearest(queries[asking], min(count, len(asked)))
+            codes.append(_codes(n, asking, asked, *found, least_seen))
+        if features is not None:
+            found = Index(features[asked]).nearest(features[asking], min(search.learned + 1, len(asked)))
+            codes.append(_codes(n, asking, asked, *found, search.least_learned))
     return np.stack(np.divmod(np.unique(np.concatenate(codes)), n), axis=1)
+
+
+def _sides(rows: Ints, parts: Ints | None) -> list[tuple[Ints, Ints]]:
+    """Rows whose neighbours are looked for, and those among which: all, or for each part the other parts."""
+    if parts is None:
+        return [(rows, rows)]
+    of = parts[rows]
+    return [(rows[of == part], rows[of != part]) for part in np.unique(of)]
+
+
+def _codes(n: int, asking: Ints, asked: Ints, found: Ints, cosines: Floats, least: float) -> Ints:
+    """Pairs i < j of rows as i * n + j, of neighbours [q, k] that are near enough."""
+    left, right = np.repeat(asking, found.shape[1]), found.ravel()
+    near = (cosines.ravel() >= least) & (right >= 0)
+    left, right = left[near], asked[right[near]]
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    return np.asarray((low * n + high)[low != high], np.int64)
 
 
 def has_detail(views: UInt8) -> npt.NDArray[np.bool_]:
@@ -238,29 +302,26 @@ def align_rows(views: UInt8, pairs: Ints, map: Map, progress: Progress = no_prog
 
 
 def _choose_threshold(
-    n: int,
-    pairs: Ints,
-    score: Floats,
-    other_label: npt.NDArray[np.bool_],
-    other_time: npt.NDArray[np.bool_],
-    copies: dict[str, Floats],
-) -> tuple[float, Sentence | None]:
-    """The lowest score of a copy; raised if other photos reach it too, until too few altered copies are found."""
+    n: int, pairs: Ints, score: Floats, other_label: npt.NDArray[np.bool_], other_time: npt.NDArray[np.bool_]
+) -> float:
+    """The lowest score of a copy; raised if other photos reach it too."""
     threshold = _LEAST_THRESHOLD
     conflicts = _highest(n, pairs[other_label], score[other_label])
     alike, nearly = (conflicts >= threshold).mean(), ((conflicts >= threshold - _GAP) & (conflicts < threshold)).mean()
     # A group of its own, with hardly anything below it: one photo under two labels, not two photos that look alike.
     if not (alike <= 0.2 and nearly <= alike / 2):
         threshold = max(threshold, _quantile(conflicts))
-    threshold = max(threshold, _quantile(_highest(n, pairs[other_time], score[other_time])))
+    return max(threshold, _quantile(_highest(n, pairs[other_time], score[other_time])))
+
+
+def _why_untold(threshold: float, copies: dict[str, Floats], timed: bool) -> Sentence | None:
+    """Why copies cannot be told at the threshold: too few of the altered ones reach it; None where enough do."""
     scores = np.concatenate([np.zeros(0, np.float32), *copies.values()])
-    if len(scores) and float((scores >= threshold).mean()) < _LEAST_RECALL:
-        if other_time.any():
-            return threshold, sentence(
-                "fixed camera: photos taken at different times are as alike as altered copies of one photo"
-            )
-        return threshold, sentence("photos of different labels are as alike as altered copies of one photo")
-    return threshold, None
+    if not len(scores) or float((scores >= threshold).mean()) >= _LEAST_RECALL:
+        return None
+    if timed:
+        return sentence("fixed camera: photos taken at different times are as alike as altered copies of one photo")
+    return sentence("photos of different labels are as alike as altered copies of one photo")
 
 
 def _highest(n: int, pairs: Ints, score: Floats) -> Floats:

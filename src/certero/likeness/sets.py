@@ -17,6 +17,9 @@ EXACT = HOW[:2]
 #: What certero acts on by itself.
 VERIFIED = HOW[:3]
 
+#: So many photos, or a fiftieth of all, are joined at most because one of them is linked with the next.
+LONGEST_CHAIN = 20
+
 #: (row, row, how, score)
 Link = tuple[int, int, str, float]
 
@@ -29,11 +32,13 @@ class OnePhoto:
         rows: in order, two or more.
         how: the least sure way in which one of them is the same as the one they stand around.
         score: of the least sure link.
+        between: two sets that are linked, and no set around one photo.
     """
 
     rows: list[int]
     how: str
     score: float
+    between: bool = False
 
 
 def gather(count: int, links: Sequence[Link]) -> list[OnePhoto]:
@@ -66,12 +71,50 @@ def gather(count: int, links: Sequence[Link]) -> list[OnePhoto]:
     members: dict[int, list[int]] = {}
     for row, node in home.items():
         members.setdefault(node, []).append(row)
-    sets = [(nodes, *how_of.get(root, (0, 1.0))) for root, nodes in found.items()] + pairs
+    sets = [(nodes, *how_of.get(root, (0, 1.0)), False) for root, nodes in found.items()]
     gathered = [
-        OnePhoto(sorted(row for node in nodes for row in members[node]), HOW[rank], score)
-        for nodes, rank, score in sets
+        OnePhoto(sorted(row for node in nodes for row in members[node]), HOW[rank], score, between)
+        for nodes, rank, score, between in [*sets, *((*pair, True) for pair in pairs)]
     ]
     return sorted((each for each in gathered if len(each.rows) > 1), key=lambda each: each.rows)
+
+
+def kept_together(count: int, links: Sequence[Link]) -> list[tuple[int, int]]:
+    """Pairs of rows whose joining makes the units of a split: every verified copy, and every set around one photo.
+
+    Two such sets that are linked are one unit, too, so that no link lies on two sides, but only as long as that holds
+    few photos: chains of look-alikes would make one unit of a class.
+
+    Args:
+        count: rows.
+        links: verified pairs.
+
+    >>> kept_together(4, [(0, 1, "altered", 0.9), (0, 2, "altered", 0.9), (2, 3, "altered", 0.9)])
+    [(0, 1), (0, 2), (0, 3)]
+    """
+    pairs = [(i, j) for i, j, how, _score in links if how in VERIFIED]
+    units = Clusters(count)
+    for i, j in pairs:
+        units.join(i, j)
+    every = gather(count, links)
+    for each in every:
+        if not each.between:
+            pairs += [(each.rows[0], row) for row in each.rows[1:]]
+            for row in each.rows[1:]:
+                units.join(each.rows[0], row)
+    size: dict[int, int] = {}
+    for row in range(count):
+        size[units.root(row)] = size.get(units.root(row), 0) + 1
+    most = max(LONGEST_CHAIN, count // 50)
+    for each in sorted((each for each in every if each.between), key=lambda each: (-each.score, each.rows)):
+        roots = sorted({units.root(row) for row in each.rows})
+        whole = sum(size[root] for root in roots)
+        if whole <= most:
+            for root in roots[1:]:
+                units.join(roots[0], root)
+                pairs.append((roots[0], root))
+            size[units.root(roots[0])] = whole
+    return sorted(set(pairs))
 
 
 def _around(

@@ -20,12 +20,15 @@ DESCRIPTOR_BITS = 256
 
 
 @one_at_a_time()
-def fingerprint(data: bytes, show: Callable[[Decoded], None] | None = None) -> PhotoFacts:
+def fingerprint(
+    data: bytes, show: Callable[[Decoded], None] | None = None, keep: Callable[[UInt8], None] | None = None
+) -> PhotoFacts:
     """Hashes and measures one photo; never raises for a bad one, which gets the status `unreadable`.
 
     Args:
         data: the file's bytes.
         show: called with the photo if it can be read: decoding takes longer than most of what is done with it.
+        keep: called with the grey picture, uint8 [64, 64], that the hashes are made of.
     """
     content_hash = hash_content(data)
     try:
@@ -35,6 +38,8 @@ def fingerprint(data: bytes, show: Callable[[Decoded], None] | None = None) -> P
     if show is not None:
         show(photo)
     grey = shrink_grey(photo.pixels, SIDE, SIDE)
+    if keep is not None:
+        keep(grey)
     perceptual_hash, descriptor = perceive(grey)
     height, width, _ = photo.pixels.shape
     return PhotoFacts(

@@ -10,7 +10,7 @@ from pathlib import Path
 from certero.errors import reason_of
 from certero.machine.files import read_file
 from certero.photos.fingerprints import fingerprint, hash_content
-from certero.photos.pixels import Decoded, decode
+from certero.photos.pixels import Decoded, UInt8, decode
 from certero.photos.scanned import read_scanned
 from certero.photos.turns import one_at_a_time
 from certero.photos.views import look
@@ -25,11 +25,13 @@ class Seen:
         facts: of the photo; `unreadable` with the reason where the file cannot be opened.
         size: of the file in bytes; None where it cannot be opened.
         view: `views.View` as bytes; None where it was not asked for or the photo cannot be read.
+        small: the grey picture behind the hashes, uint8 [64, 64] as bytes; None likewise.
     """
 
     facts: PhotoFacts
     size: int | None
     view: bytes | None = None
+    small: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,8 @@ def identify(paths: Sequence[Path]) -> list[Identity | Seen]:
     return found
 
 
-def look_at(paths: Sequence[Path], *, closer: bool = False) -> list[Seen]:
-    """Looks at files, and closer if the view is wanted, too."""
+def look_at(paths: Sequence[Path], *, closer: bool = False, small: bool = False) -> list[Seen]:
+    """Looks at files; closer if the view is wanted, too, and with the grey picture if that is."""
     found: list[Seen] = []
     for path in paths:
         try:
@@ -68,8 +70,11 @@ def look_at(paths: Sequence[Path], *, closer: bool = False) -> list[Seen]:
             found.append(unreadable(error))
             continue
         views: list[bytes] = []
+        greys: list[bytes] = []
         show = partial(_keep_view, views) if closer else None
-        found.append(Seen(fingerprint(data, show), len(data), *views))
+        keep = partial(_keep_small, greys) if small else None
+        facts = fingerprint(data, show, keep)
+        found.append(Seen(facts, len(data), next(iter(views), None), next(iter(greys), None)))
     return found
 
 
@@ -89,6 +94,10 @@ def look_closer_at(paths: Sequence[Path]) -> list[bytes]:
 def unreadable(error: OSError) -> Seen:
     """Of a file that cannot be opened (permission, vanished, a folder), with the reason."""
     return Seen(PhotoFacts("unreadable", reason_of(error), None, None, None, content_hash=""), None)
+
+
+def _keep_small(greys: list[bytes], grey: UInt8) -> None:
+    greys.append(grey.tobytes())
 
 
 def _keep_view(views: list[bytes], photo: Decoded) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,16 +31,17 @@ from certero.interchange import Json
 from certero.language import use_language
 from certero.likeness.clusters import join
 from certero.likeness.copies import link_copies
-from certero.likeness.near_copies import NearCopies, find_near_copies, has_detail
+from certero.likeness.near_copies import NearCopies, has_detail
 from certero.likeness.sets import Link
 from certero.machine.files import write_whole
 from certero.photos.views import Measures
 from certero.records.protocols import Progress, no_progress
 from certero.report.audit import write_audit
 from certero.sentences import Sentence, sentence, sentences
-from certero.stages.closer_look import RememberedAlignments, alter_sample, look_closer, view_key
+from certero.stages.closer_look import look_closer, view_key
 from certero.stages.describe import describe_photos, describe_separation
 from certero.stages.look import find_copies, look_at_photos
+from certero.stages.one_source import lay_on_each_other
 from certero.stages.tools import Tools, open_tools
 from certero.stats.neighbours import reduced
 from certero.stats.shortcuts import Shortcut, load_trees
@@ -251,28 +251,13 @@ def _find_near(
     tools: Tools,
 ) -> tuple[NearCopies, list[Link]]:
     """Near copies among some rows of the used photos, whose grey views are given, as links between such rows."""
-    paths = photos.paths(used)
-    contents = used["content_hash"].to_list()
-    chosen = [contents[row] for row in rows]
-    with tools.timed("near copies"), one_blas_thread(), ThreadPoolExecutor(1) as pool:
+    with tools.timed("near copies"), one_blas_thread():
         # scikit-learn takes a second or two to load, and the choice of pairs leaves most of a core to it.
         load_beside(load_trees)
-        # Beside the choice of pairs, which takes one core.
-        shown = np.flatnonzero(has_detail(grey))
-        altering = pool.submit(alter_sample, [paths[rows[at]] for at in shown], [chosen[at] for at in shown], tools)
-        near = find_near_copies(
-            grey,
-            used["label"][rows].to_list(),
-            used["captured_at"].to_numpy().astype("datetime64[us]")[rows],
-            None if embeddings is None else reduced(embeddings, rows),
-            altering.result,
-            RememberedAlignments(grey, chosen, tools),
+        near, links = lay_on_each_other(
+            photos, used[rows.tolist()], grey, None if embeddings is None else reduced(embeddings, rows), tools
         )
-    links: list[Link] = [
-        (int(rows[i]), int(rows[j]), "altered", float(score))
-        for (i, j), score in zip(near.pairs.tolist(), near.score, strict=True)
-    ]
-    return near, links
+    return near, [(int(rows[i]), int(rows[j]), how, score) for i, j, how, score in links]
 
 
 def _quality(used: pl.DataFrame, measures: Sequence[Measures]) -> list[Finding]:

@@ -57,7 +57,7 @@ def plan(
         tempfile.TemporaryDirectory() as folder,
         loading_fitter(resolved, tools, Path(folder), "") as finish_loading,
     ):
-        prepared = prepare(data, resolved, tools)
+        prepared = prepare(data, resolved, tools, planned=True)
         facts_remembered = tools.fingerprints.hits
         fitter = finish_loading()
         fitter.check(prepared.development.table.columns, prepared.classes)

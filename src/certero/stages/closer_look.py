@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from certero.likeness.alignment import Alignment
 from certero.likeness.alterations import ALTERATIONS, score_altered
 from certero.likeness.near_copies import align_rows
 from certero.machine.cache import BlobCache
-from certero.photos.first_look import look_closer_at
+from certero.photos.first_look import look_at, look_closer_at
 from certero.photos.views import VIEW_SIDE, Measures, View
 from certero.stages.tools import Tools, map_several
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     UInt8 = NDArray[np.uint8]
 
 # Parts of the cache's keys: raise them when a view, an alteration or a score changes.
-_VIEW_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 3, 6, 6
+_VIEW_VERSION, _SMALL_VERSION, _ALTERED_VERSION, _SCORE_VERSION = 3, 1, 6, 6
 _VIEWS_AT_ONCE = 1024
 # A process takes so many at once.
 _LOOKS_A_TASK, _ALTERED_A_TASK = 4, 4
@@ -38,6 +39,40 @@ _NEIGHBOUR = np.dtype([("hash", "<u8"), ("score", "<f4"), ("mirrored", "?")])
 def view_key(content_hash: str) -> str:
     """Where the cache keeps a photo's view."""
     return f"view:{_VIEW_VERSION}:{content_hash}"
+
+
+def small_key(content_hash: str) -> str:
+    """Where the cache keeps the small grey picture behind a photo's hashes."""
+    return f"small:{_SMALL_VERSION}:{content_hash}"
+
+
+def recall_small(paths: Sequence[Path], content_hashes: Sequence[str], tools: Tools) -> UInt8:
+    """The small grey picture of each photo, uint8 [n, 64, 64]: nearly its view, and kept by the first look for nothing.
+
+    What can no longer be read is black.
+    """
+    small = np.zeros((len(content_hashes), VIEW_SIDE, VIEW_SIDE), np.uint8)
+    for start in range(0, len(paths), _VIEWS_AT_ONCE):
+        part = slice(start, start + _VIEWS_AT_ONCE)
+        keys = {content: small_key(content) for content in content_hashes[part]}
+        known = {key: blob for key, blob in _recall(tools.fingerprints, list(keys.values())).items() if _is_small(blob)}
+        files = dict(zip(content_hashes[part], paths[part], strict=True))
+        missing = [content for content, key in keys.items() if key not in known]
+        seen = map_several(tools.heavy_map, _look_small, [files[content] for content in missing], _LOOKS_A_TASK)
+        fresh = {keys[content]: each.small for content, each in zip(missing, seen, strict=True) if each.small}
+        tools.fingerprints.put_many(fresh.items())
+        known |= fresh
+        for row, content in enumerate(content_hashes[part], start):
+            if blob := known.get(keys[content]):
+                small[row] = np.frombuffer(blob, np.uint8).reshape(VIEW_SIDE, VIEW_SIDE)
+    return small
+
+
+_look_small = partial(look_at, small=True)
+
+
+def _is_small(blob: bytes) -> bool:
+    return len(blob) == VIEW_SIDE * VIEW_SIDE
 
 
 def look_closer(paths: Sequence[Path], content_hashes: Sequence[str], tools: Tools) -> tuple[UInt8, list[Measures]]:
@@ -104,10 +139,14 @@ class RememberedAlignments:
         views: uint8 [n, 64, 64].
         content_hashes: of the same photos.
         tools: cores, caches, progress.
+        of_views: of views, or of the small pictures of the first look, which differ a little.
     """
 
-    def __init__(self, views: NDArray[np.uint8], content_hashes: Sequence[str], tools: Tools) -> None:
+    def __init__(
+        self, views: NDArray[np.uint8], content_hashes: Sequence[str], tools: Tools, of_views: bool = True
+    ) -> None:
         self._views, self._contents, self._tools = views, content_hashes, tools
+        self._prefix = "aligned" if of_views else "aligned small"
         self._short = np.array([int(content[:16], 16) for content in content_hashes], np.uint64)
 
     def __call__(self, pairs: NDArray[np.int64]) -> Alignment:
@@ -119,7 +158,7 @@ class RememberedAlignments:
         order = np.argsort(pairs[:, 0], kind="stable")
         firsts, starts = np.unique(pairs[order, 0], return_index=True)
         parts = dict(zip(firsts.tolist(), np.split(order, starts[1:]), strict=True))
-        keys = {row: f"aligned:{_SCORE_VERSION}:{self._contents[row]}" for row in parts}
+        keys = {row: f"{self._prefix}:{_SCORE_VERSION}:{self._contents[row]}" for row in parts}
         blobs = _recall(self._tools.fingerprints, list(keys.values()))
         for row, places in parts.items():
             listed = _neighbours(blobs.get(keys[row], b""))

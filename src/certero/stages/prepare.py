@@ -19,14 +19,18 @@ from certero.errors import ConfigError, ModelFileError
 from certero.findings.duplicates import note_conflicts
 from certero.interchange import Json
 from certero.likeness.clusters import join
+from certero.likeness.copies import link_copies
+from certero.likeness.sets import Link, kept_together
 from certero.photos.listing import typed
 from certero.probe.probe import check_class_weights
 from certero.records.photo_counts import Described
 from certero.runs.seal import Catalogue, Development, SealedTest, seal, seal_folds
 from certero.runs.stored import read_table
-from certero.sentences import Sentence
+from certero.sentences import Sentence, sentence
+from certero.stages.closer_look import small_key
 from certero.stages.describe import describe_photos
 from certero.stages.look import find_copies, look_at_photos
+from certero.stages.one_source import link_sources
 from certero.stages.tools import Tools
 from certero.stats.requirements import parse_requirement
 
@@ -100,15 +104,21 @@ class Prepared:
         return {"folds": self.folds, "reason": self.reason} if self.evaluation == "cv" else None
 
 
-def prepare(data: Path, settings: TrainSettings, tools: Tools) -> Prepared:
+def prepare(data: Path, settings: TrainSettings, tools: Tools, *, planned: bool = False) -> Prepared:
     """From the user's data to sealed splits or folds, as the settings say.
+
+    Args:
+        data: as the user names it.
+        settings: of the run.
+        tools: cores, caches, progress.
+        planned: for a dry run, which does not look for altered copies: that takes a network over every photo.
 
     Raises:
         ConfigError: if the settings name a class that the data lack.
         DataError: if the data do not hold what training needs.
         SplitError: if they cannot be separated as asked.
     """
-    split = split_photos(data, settings, tools)
+    split = split_photos(data, settings, tools, planned=planned)
     photos = split.photos
     classes = photos.classes()
     check_class_weights(classes, settings.class_weights)
@@ -132,25 +142,44 @@ def prepare(data: Path, settings: TrainSettings, tools: Tools) -> Prepared:
     )
 
 
-def split_photos(data: Path, settings: TrainSettings, tools: Tools) -> SplitPhotos:
-    """From the user's data to splits or folds, as the settings say.
+def split_photos(data: Path, settings: TrainSettings, tools: Tools, *, planned: bool = False) -> SplitPhotos:
+    """From the user's data to splits or folds, as the settings say; see `prepare`.
 
     Raises:
         DataError: if the data do not hold what training needs.
         SplitError: if they cannot be separated as asked.
     """
-    photos = look_at_photos(list_photos(data, label_level=settings.label_level), tools, settings.times)
+    listed = list_photos(data, label_level=settings.label_level)
+    photos = look_at_photos(listed, tools, settings.times, small_key=small_key)
     if settings.min_photos is not None:
         photos = leave_out_rare(photos, settings.min_photos)
     with tools.timed("separate"):
         copies = find_copies(photos)
         photos = photos.noted(note_conflicts(photos.table, copies))
-        separation = separate(photos, copies, group_by=settings.group_by, block=settings.block, gap=settings.gap)
-        return _split(photos, separation, copies, settings)
+    separation = separate(photos, copies, group_by=settings.group_by, block=settings.block, gap=settings.gap)
+    links = link_copies(photos.table, copies)
+    if separation.rule == "copies" or _given(photos):
+        links, notes = (links, [_LATER]) if planned else link_sources(photos, copies, tools)
+        photos = photos.noted(notes)
+        if separation.rule == "copies":
+            separation = separate(photos, kept_together(photos.table.height, links))
+    with tools.timed("separate"):
+        return _split(photos, separation, copies, links, settings)
+
+
+_LATER = sentence("altered copies of photos are looked for in the training itself: the split may differ by them")
+
+
+def _given(photos: Photos) -> set[str]:
+    return set(photos.used()["split"].drop_nulls()) & {"val", "test"}
 
 
 def _split(
-    photos: Photos, separation: Separation, copies: list[tuple[int, int]], settings: TrainSettings
+    photos: Photos,
+    separation: Separation,
+    copies: list[tuple[int, int]],
+    links: list[Link],
+    settings: TrainSettings,
 ) -> SplitPhotos:
     given = set(photos.used()["split"].drop_nulls())
     if settings.cv:
@@ -163,7 +192,7 @@ def _split(
         needs_val=settings.fitting == "network",
         split_from=_earlier_run(settings.split_from),
         keep_leaks=settings.keep_leaks,
-        leaks=copies,
+        leaks=links,
     )
     reason = needs_cv(parted) if settings.cv is None and settings.split_from is None else None
     if reason is not None:

@@ -1,0 +1,139 @@
+"""Which photos show one exposure: the one place that gives a training the pairs that must not be kept apart.
+
+Verified copies (resaved, resized) come from `look.find_copies`. Here follow what looser likeness tells: altered copies,
+laid on each other on their pixels. The audit reports them; a training acts on them where nothing else separates.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from certero.config.recipes import resolve
+from certero.data.table import Photos
+from certero.engine.blas import one_blas_thread
+from certero.errors import MissingExtra
+from certero.likeness.clusters import join
+from certero.likeness.copies import link_copies
+from certero.likeness.near_copies import QUICK, THOROUGH, NearCopies, Search, find_near_copies, has_detail
+from certero.likeness.sets import Link
+from certero.sentences import Sentence, sentence, sentences
+from certero.stages.closer_look import RememberedAlignments, alter_sample, recall_small
+from certero.stages.embedder import embed_photos, loading_embedder
+from certero.stages.tools import Tools
+from certero.stats.neighbours import reduced
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Parts between which pairs matter where the split is given; photos without one join train.
+_PARTS = {"val": 1, "test": 2}
+
+
+def link_sources(photos: Photos, copies: Sequence[tuple[int, int]], tools: Tools) -> tuple[list[Link], list[Sentence]]:
+    """Links between rows of the table that show one source, verified copies first, and notes for people.
+
+    Where splits are given only altered copies in two of them are looked for: certero moves no photo there.
+
+    Args:
+        photos: as scanned, their small pictures remembered.
+        copies: pairs of rows of the table that are verified copies of each other.
+        tools: cores, caches, progress.
+    """
+    links = link_copies(photos.table, copies)
+    used = np.flatnonzero(photos.used_mask())
+    place = {int(row): position for position, row in enumerate(used)}
+    single = np.unique(join(len(used), [(place[i], place[j]) for i, j in copies]))
+    table = photos.table[used[single].tolist()]
+    paths, contents = photos.paths(table), table["content_hash"].to_list()
+    grey = recall_small(paths, contents, tools)
+    features = _features(photos, table, tools)
+    with tools.timed("near copies"), one_blas_thread():
+        known = None if features is None else reduced(features)
+        parts = _parts(table)
+        # Photos of a fixed camera without times chain. In a split of certero's own those laid on one another stay
+        # together all the same; of a given split most of train would go.
+        search = dataclasses.replace(QUICK, chained=parts is None)
+        near, altered = lay_on_each_other(photos, table, grey, known, tools, search=search, parts=parts)
+    rows = used[single]
+    links += [(int(rows[i]), int(rows[j]), how, score) for i, j, how, score in altered]
+    return links, _say(near)
+
+
+def lay_on_each_other(
+    photos: Photos,
+    table: pl.DataFrame,
+    grey: NDArray[np.uint8],
+    features: NDArray[np.float32] | None,
+    tools: Tools,
+    *,
+    search: Search = THOROUGH,
+    parts: NDArray[np.int64] | None = None,
+) -> tuple[NearCopies, list[Link]]:
+    """Near copies among photos of which none is a verified copy of another, as links between rows of the given table.
+
+    Args:
+        photos: that the rows are of.
+        table: rows [n].
+        grey: uint8 [n, 64, 64], small grey pictures: views for the thorough search, else those of the first look.
+        features: float32 [n, d] of a network, as `neighbours.reduced` gives them; None without.
+        tools: cores, caches, progress.
+        search: how many pairs are looked at.
+        parts: see `find_near_copies`.
+    """
+    paths, contents = photos.paths(table), table["content_hash"].to_list()
+    shown = np.flatnonzero(has_detail(grey))
+    sample = [paths[at] for at in shown], [contents[at] for at in shown]
+    with ThreadPoolExecutor(1) as pool:
+        # Beside the choice of pairs, which takes one core; a quick search mostly does without.
+        altering = pool.submit(alter_sample, *sample, tools) if search == THOROUGH else None
+        near = find_near_copies(
+            grey,
+            table["label"].to_list(),
+            table["captured_at"].to_numpy().astype("datetime64[us]"),
+            features,
+            altering.result if altering else lambda: alter_sample(*sample, tools),
+            RememberedAlignments(grey, contents, tools, of_views=search == THOROUGH),
+            search,
+            parts,
+        )
+    return near, [
+        (i, j, "altered", float(score)) for (i, j), score in zip(near.pairs.tolist(), near.score, strict=True)
+    ]
+
+
+def _features(photos: Photos, table: pl.DataFrame, tools: Tools) -> NDArray[np.float32] | None:
+    """Of the network that the probe rests on, whatever the recipe: a split depends on no other choice."""
+    try:
+        with loading_embedder(resolve("probe", device="cpu"), tools) as finish:
+            embedder = finish().as_shipped()
+    except MissingExtra:
+        return None
+    with tools.timed("features"):
+        return embed_photos(photos.paths(table), table["content_hash"].to_list(), embedder, tools)
+
+
+def _parts(table: pl.DataFrame) -> NDArray[np.int64] | None:
+    """Which given split each row is in; None where certero makes the split."""
+    if not table["split"].is_in(list(_PARTS)).any():
+        return None
+    return np.array([_PARTS.get(name or "", 0) for name in table["split"]], dtype=np.int64)
+
+
+def _say(near: NearCopies) -> list[Sentence]:
+    if near.reason is not None:
+        return [sentence("altered copies of photos were not joined: %(reason)s", reason=near.reason)]
+    if not len(near.pairs):
+        return []
+    return [
+        sentences(
+            "%(count)d photo is an altered copy of another (cropped, mirrored, turned, lighter or darker)",
+            "%(count)d photos are altered copies of each other (cropped, mirrored, turned, lighter or darker)",
+            count=len(np.unique(near.pairs)),
+        )
+    ]
