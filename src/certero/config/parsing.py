@@ -1,8 +1,9 @@
-"""Words of the command line and of recipes as values: durations, sizes, class weights, sources of times, levels."""
+"""Words of the command line and of recipes as values: durations, sizes, weights and shares of classes, times, levels."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import date, time, timedelta
 from typing import Literal
 
@@ -13,6 +14,10 @@ from certero.names import class_name
 Times = Literal["auto", "ignore", "name", "exif", "manifest"]
 TIMES: tuple[Times, ...] = ("auto", "ignore", "name", "exif", "manifest")
 ClassWeights = Literal["none", "balanced"] | dict[str, float]
+#: Shares of classes that outputs are re-weighted to: found from the photos, or given for some of the classes.
+Shares = Literal["adapt"] | dict[str, float]
+#: Shares that come to 1 but for this much come to 1: people round them.
+ROUNDED = 0.01
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _SIZES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -93,6 +98,54 @@ def _weight(name: str, value: object, found: str | None = None) -> float:
             found=written,
         )
     return weight
+
+
+def parse_shares(given: str | Mapping[str, float]) -> Shares:
+    """`adapt`, or `CLASS=SHARE,CLASS=SHARE` with shares from 0 to 1, as percentages too; a table of them likewise.
+
+    >>> parse_shares("standing=0.3,lying=25%")
+    {'standing': 0.3, 'lying': 0.25}
+
+    Raises:
+        ConfigError: for a share that is none, a class that is given twice, or shares that come to more than 1.
+    """
+    if given == "adapt":
+        return "adapt"
+    parts: Iterable[tuple[str, object]]
+    if isinstance(given, str):
+        pieces = [part.rpartition("=") for part in given.split(",")]
+        parts = [(name, value) for name, _equals, value in pieces]
+    else:
+        parts = given.items()
+    shares: dict[str, float] = {}
+    for name, value in parts:
+        spelled, share = class_name(name), _share(value)
+        written = f"{name}={value}" if name else str(value)
+        if not spelled or share is None:
+            raise ConfigError(
+                "--shares must be adapt or CLASS=SHARE,... with shares from 0 to 1; found %(found)r.", found=written
+            )
+        if spelled in shares:
+            raise ConfigError("--shares must name each class once; found %(name)s twice.", name=spelled)
+        shares[spelled] = share
+    total = sum(shares.values())
+    if total > 1 + ROUNDED or not shares:
+        raise ConfigError(
+            "--shares must come to 1 at most; found %(total).3g. Give each class its share of all photos.", total=total
+        )
+    return shares
+
+
+def _share(value: object) -> float | None:
+    try:
+        if isinstance(value, str):
+            text = value.strip()
+            share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        else:
+            share = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else -1.0
+    except ValueError:
+        return None
+    return share if 0 <= share <= 1 else None
 
 
 def parse_times(text: str) -> Times:

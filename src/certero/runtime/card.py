@@ -106,6 +106,8 @@ class Card:
         training: recipe, backbone, strength, `shipped` (what the shipped weights were fitted on), settings.
         fingerprints: of the photos the weights were fitted on.
         metrics: the headline figures measured on this file; None before the test set was opened.
+        shares: of the classes, by name, that the calibrated probabilities stand for; None in files of older versions.
+        outcomes: what was said of held-out photos of each class, see `stats.label_shift.Outcomes`; None likewise.
         versions: of certero and the libraries that made the file.
         schema: least version of the card that a reader must know.
     """
@@ -118,6 +120,8 @@ class Card:
     versions: Json
     threshold: float | dict[str, float] | None = None
     metrics: Json | None = None
+    shares: dict[str, float] | None = None
+    outcomes: Json | None = None
     schema: int = 1
 
     def least_probability(self, label: str) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from certero.sentences import Message, either, message, sentence
+from certero.stats.label_shift import SURENESS_BINS
 
 #: Pixels of a side of the input. Networks for photos take some hundreds.
 LARGEST_SIDE = 4096
@@ -61,6 +62,7 @@ def check_card(data: Any) -> None:
     _expect(metrics is None or isinstance(metrics, Mapping), "metrics", _TABLE, metrics)
     _check_calibration(data["calibration"], classes)
     _check_threshold(data.get("threshold"), classes)
+    _check_shares(data.get("shares"), data.get("outcomes"), classes)
     for key, value in data["training"].items():
         if key in ("recipe", "backbone", "shipped"):
             _expect(
@@ -118,6 +120,26 @@ def _check_threshold(given: Any, classes: list[str]) -> None:
             _expect(_is_share(value), sentence("the threshold of %(name)s", name=name), _SHARE, value)
     else:
         _expect(given is None or _is_share(given), message("the threshold"), _SHARE, given)
+
+
+def _check_shares(shares: Any, outcomes: Any, classes: list[str]) -> None:
+    if shares is not None:
+        whole = isinstance(shares, Mapping) and set(shares) == set(classes)
+        _expect(whole, "shares", message("a share of each class"), shares)
+        for name, value in shares.items():
+            what = sentence("the share of %(name)s", name=name)
+            _expect(_is_share(value) and value > 0, what, message("a number above 0, up to 1"), value)
+    if outcomes is not None:
+        _expect(isinstance(outcomes, Mapping), "outcomes", _TABLE, outcomes)
+        rows, cells = outcomes.get("sureness"), outcomes.get("named")
+        good = isinstance(rows, list) and len(rows) == len(classes)
+        good = good and all(isinstance(row, list) and len(row) == SURENESS_BINS for row in rows)
+        good = good and all(_is_whole(count, 0, 2**40) for row in rows for count in row)
+        _expect(good, "sureness", message("photos of each class by sureness"), rows)
+        good = isinstance(cells, list) and all(isinstance(cell, list) and len(cell) == 3 for cell in cells)
+        last = len(classes) - 1
+        good = good and all(_is_whole(a, 0, last) and _is_whole(b, 0, last) and _is_whole(n, 0, 2**40) for a, b, n in cells)
+        _expect(good, "named", message("photos by class and by the class that was named"), cells)
 
 
 def _check_fingerprints(given: Mapping[str, Any]) -> None:

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+#: Photos with the shares of training that count beside those that new shares are found from (docs/decisions/0071).
+PRIOR = 20.0
 _MOST_STEPS = 10_000
-_SETTLED = 1e-9
+_SETTLED = 1e-7
+_NEAR = 1e-4
 _LEAST = 1e-12
 
 
@@ -35,34 +38,43 @@ def reweigh(probabilities: ArrayLike, before: ArrayLike, now: ArrayLike) -> Floa
     given, old = _checked(probabilities, before)
     weighed: Floats = given * (np.asarray(now, dtype=np.float64) / old)
     total = weighed.sum(axis=1, keepdims=True)
-    # Where all that is likely has the share 0, nothing is left to divide.
-    return np.where(total > 0, weighed / np.where(total > 0, total, 1.0), given)
+    # Where all that the outputs hold possible has the share 0, they tell nothing of the others.
+    return np.where(total > 0, weighed / np.where(total > 0, total, 1.0), np.asarray(now, dtype=np.float64))
 
 
-def estimate_shares(probabilities: ArrayLike, before: ArrayLike) -> Floats:
+def estimate_shares(
+    probabilities: ArrayLike, before: ArrayLike, *, prior: float = PRIOR, weights: ArrayLike | None = None,
+    start: ArrayLike | None = None,
+) -> Floats:
     """The shares of the classes [K] among photos without labels, from a calibrated classifier's outputs for them.
 
     The likeliest shares, by expectation maximisation; it rests on label shift alone: each class looks as it did, only
-    its share has changed.
+    its share has changed. Few photos move the shares less far: they count beside some of the training's.
 
     Args:
         probabilities: calibrated, float [n, K], n above 0.
         before: float [K], the shares that they are calibrated for, all above 0.
+        prior: how many photos with the shares of before count beside these; 0 for the likeliest shares.
+        weights: float [n], how often each photo counts; None once.
+        start: float [K], where to begin: the end is the same but for rounding, and is looked for less exactly.
 
     Raises:
         DataError: no photos, or a share that is not above 0.
 
-    Source: Saerens et al. (2002), section 2.3.
+    Source: Saerens et al. (2002), section 2.3; the prior is a Dirichlet distribution, of which this is the mode.
     """
     given, old = _checked(probabilities, before)
-    shares = old / old.sum()
-    ratio = given / old
+    old = old / old.sum()
+    shares = old if start is None else np.asarray(start, dtype=np.float64)
+    ratio, settled = given / old, _SETTLED if start is None else _NEAR
+    times = np.ones(len(given)) if weights is None else np.asarray(weights, dtype=np.float64)
     for _ in range(_MOST_STEPS):
         weighed = ratio * np.maximum(shares, _LEAST)
-        new = (weighed / weighed.sum(axis=1, keepdims=True)).mean(axis=0)
+        counts = (times / weighed.sum(axis=1)) @ weighed + prior * old
+        new = counts / counts.sum()
         moved = float(np.abs(new - shares).max())
         shares = new
-        if moved < _SETTLED:
+        if moved < settled:
             break
     result: Floats = shares
     return result
