@@ -21,6 +21,8 @@ _NAMED = {
     "calibration.thresholds": "COVERAGE",
     "calibration.offsets": "CLASS",
     "unknown.classes": "CLASS",
+    "shares.before": "CLASS",
+    "shares.now": "CLASS",
     **{
         f"covers.{photos}.{what}": word
         for photos in ("judged", "training")
@@ -70,7 +72,7 @@ def keys_of(value: Any, path: str = "") -> set[str]:
 
     So is a list of sentences or of numbers; a list without entries shows none.
     """
-    if path == "seen.unseen" and value:
+    if path in ("seen.unseen", "shares.adapted") and value:
         return {path} | keys_of(value, "test")
     if isinstance(value, list) and (not value or isinstance(value[0], dict)):
         return {key for item in value for key in keys_of(item, f"{path}[]")}
@@ -80,6 +82,8 @@ def keys_of(value: Any, path: str = "") -> set[str]:
         "test",
         "cv",
         "unknown",
+        "shares",
+        "shares.now",
         "covers",
         "covers.judged",
         "covers.training",

@@ -69,7 +69,8 @@ def test_every_key_of_the_metrics_is_documented(small_run: Run) -> None:
 def test_every_key_of_an_evaluation_is_documented(small_run: Run, small_barn: Path, tmp_path: Path) -> None:
     _half_new(small_barn, tmp_path)
     shutil.copytree(tmp_path / "lying", tmp_path / "calf")
-    metrics = certero.evaluate(small_run.path, tmp_path, decide=0.5, require=["accuracy>=0.1"])
+    shares = {"standing": 0.3}
+    metrics = certero.evaluate(small_run.path, tmp_path, decide=0.5, require=["accuracy>=0.1"], shares=shares)
     assert metrics["seen"]["unseen"] is not None
     documented = documented_keys("metrics.json") | documented_keys("evaluate --json")
     assert keys_of(metrics) - documented == set()

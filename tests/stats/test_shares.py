@@ -63,3 +63,39 @@ def test_what_cannot_be_weighed_is_refused() -> None:
         reweigh([[0.5, 0.5]], [1.0, 0.0], [0.5, 0.5])
     with pytest.raises(DataError, match="at least one photo"):
         estimate_shares(np.empty((0, 2)), [0.5, 0.5])
+
+
+def test_few_photos_move_the_shares_less_far_than_many() -> None:
+    _truth, levels = _world(NOW, 5000, 5)
+    plain = _outputs(levels, BEFORE)
+    far = [np.abs(estimate_shares(plain[:n], BEFORE) - BEFORE).sum() for n in (10, 5000)]
+    assert far[0] < 0.7 * far[1]
+    assert np.abs(estimate_shares(plain[:10], BEFORE, prior=1e6) - BEFORE).max() < 1e-3
+
+
+def test_a_photo_that_counts_twice_is_as_good_as_two() -> None:
+    _truth, levels = _world(NOW, 100, 6)
+    plain = _outputs(levels, BEFORE)
+    once = estimate_shares(np.concatenate([plain, plain[:40]]), BEFORE)
+    weights = np.repeat([2.0, 1.0], [40, 60])
+    assert np.allclose(estimate_shares(plain, BEFORE, weights=weights), once, atol=1e-5)
+    assert np.allclose(estimate_shares(plain, BEFORE, weights=weights, start=once), once, atol=1e-3)
+
+
+def test_the_estimate_is_where_the_likelihood_with_its_prior_is_highest() -> None:
+    # An oracle that knows nothing of expectation maximisation: a search over the simplex.
+    minimize = pytest.importorskip("scipy.optimize").minimize
+    _truth, levels = _world(NOW, 200, 7)
+    ratio = _outputs(levels, BEFORE) / BEFORE
+
+    def loss(free: np.ndarray) -> float:
+        shares = np.exp(free - np.logaddexp.reduce(free))
+        return float(-np.log(ratio @ shares).sum() - 20 * (BEFORE @ np.log(shares)))
+
+    best = minimize(loss, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10, "maxiter": 4000}).x
+    found = estimate_shares(_outputs(levels, BEFORE), BEFORE, prior=20)
+    assert np.allclose(found, np.exp(best - np.logaddexp.reduce(best)), atol=1e-4)
+
+
+def test_a_class_with_share_0_is_never_named_even_where_nothing_else_was_possible() -> None:
+    assert reweigh([[1.0, 0.0, 0.0]], [0.5, 0.3, 0.2], [0.0, 0.6, 0.4])[0].tolist() == [0.0, 0.6, 0.4]

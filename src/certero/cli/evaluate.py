@@ -15,6 +15,7 @@ from certero.cli.terminal.options import (
     Lang,
     Quiet,
     Require,
+    SharesOption,
     Split,
     StrictBars,
     Times,
@@ -24,6 +25,7 @@ from certero.cli.terminal.options import (
 )
 from certero.cli.terminal.output import check_targets, of_model
 from certero.cli.terminal.progress import show_progress
+from certero.cli.terminal.shares import print_shares
 from certero.cli.terminal.summary import check_strict, print_json, print_places, print_summary, print_warning
 from certero.config.panels import DATA, OUTPUT
 from certero.language import _
@@ -56,6 +58,7 @@ def command(
     decide: Decide = None,
     require: Require = None,
     unknown: Unknown = False,
+    shares: SharesOption = None,
     strict: StrictBars = False,
     report: Report = None,
     as_json: JsonFile = None,
@@ -82,6 +85,7 @@ def command(
             decide=decide,
             require=tuple(require or ()),
             unknown=unknown,
+            shares=shares,
             report=report,
             workers=workers,
             progress=progress,
@@ -97,6 +101,7 @@ def command(
         print_warning(metrics.seen.warning)
     if as_json != "-":
         print_summary(metrics)
+        print_shares(metrics)
         if report is not None:
             print_places([(_("Report"), report)])
     if strict:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from certero.cli.terminal.groups import Common, with_groups
-from certero.cli.terminal.options import argument, one_of, option
+from certero.cli.terminal.options import SharesOption, argument, one_of, option
 from certero.cli.terminal.output import STDOUT, check_targets, of_model, put_table, tell, write
 from certero.cli.terminal.progress import show_progress
 from certero.cli.terminal.summary import say_passed_over
@@ -97,21 +97,30 @@ class Targets:
 
 
 @with_groups
-def command(model: Model, images: Images, targets: Targets, common: Common, strict: Strict = False) -> None:
+def command(
+    model: Model,
+    images: Images,
+    targets: Targets,
+    common: Common,
+    shares: SharesOption = None,
+    strict: Strict = False,
+) -> None:
     """Runs `certero predict`; `ABOUT` says what it does."""
     use_language(common.lang)
     asked = targets.asked()
     as_json, as_jsonl, as_csv, csv_for = targets.as_json, targets.as_jsonl, targets.as_csv, targets.csv_for
     check_targets(dict(asked), [*of_model(model), *images])
+    from certero.config.parsing import parse_shares
     from certero.runs.model import load
     from certero.runtime.predictor import name_photos
 
+    wish = None if shares is None else parse_shares(shares)
     predictor = load(model, workers=common.workers)
     as_they_come = as_jsonl == STDOUT
     predictions: list[Prediction] = []
     named = name_photos(images)
     with show_progress(common.quiet) as progress:
-        for prediction in predictor.stream(named, progress):
+        for prediction in predictor.stream(named, progress, shares=wish):
             predictions.append(prediction)
             if as_they_come:
                 write(_json_line(prediction), STDOUT)
@@ -120,9 +129,11 @@ def command(model: Model, images: Images, targets: Targets, common: Common, stri
     if as_jsonl and not as_they_come:
         write("".join(map(_json_line, predictions)), as_jsonl)
     if as_csv:
-        write(_to_csv(predictions, predictor.classes, csv_for == "spreadsheet"), as_csv)
+        write(_to_csv(predictions, predictor.classes, csv_for == "spreadsheet", wish is not None), as_csv)
     if not asked:
         _print_table(predictions)
+    if wish is not None:
+        tell(_say_changed(predictions))
     if named.passed_over:
         tell(say_passed_over(named.passed_over))
     broken = [prediction for prediction in predictions if prediction.error is not None]
@@ -149,11 +160,27 @@ def _json_line(prediction: Prediction) -> str:
     return json_text(prediction.to_json()) + "\n"
 
 
-def _to_csv(predictions: Sequence[Prediction], classes: Sequence[str], for_spreadsheet: bool) -> str:
-    rows: list[list[object]] = [["path", "label", "probability", "abstained", "error", *class_columns(classes)]]
+def _say_changed(predictions: Sequence[Prediction]) -> str:
+    """How many photos other shares of the classes name otherwise."""
+    plain = [(row.label, row.as_trained.label) for row in predictions if row.as_trained is not None]
+    text = ngettext(
+        "With other shares of the classes %(changed)d of %(count)d photo is named otherwise. This holds where each "
+        "class looks as it did in training and only its share has changed.",
+        "With other shares of the classes %(changed)d of %(count)d photos are named otherwise. This holds where each "
+        "class looks as it did in training and only its share has changed.",
+        len(plain),
+    )
+    return text % {"changed": sum(now != before for now, before in plain), "count": len(plain)}
+
+
+def _to_csv(predictions: Sequence[Prediction], classes: Sequence[str], for_spreadsheet: bool, with_shares: bool) -> str:
+    more = ["label_as_trained", "probability_as_trained"] if with_shares else []
+    rows: list[list[object]] = [["path", "label", "probability", "abstained", "error", *more, *class_columns(classes)]]
     for row in predictions:
         each = [row.probabilities[name] for name in classes] if row.probabilities else [None] * len(classes)
-        rows.append([row.path, row.label, row.probability, row.abstained, row.error, *each])
+        plain = row.as_trained
+        others = [] if not with_shares else [None, None] if plain is None else [plain.label, plain.probability]
+        rows.append([row.path, row.label, row.probability, row.abstained, row.error, *others, *each])
     return csv_text(rows, for_spreadsheet=for_spreadsheet)
 
 

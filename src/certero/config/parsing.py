@@ -1,4 +1,4 @@
-"""Words of the command line and of recipes as values: durations, sizes, weights and shares of classes, times, levels."""
+"""Words of the command line and of recipes as values: durations, sizes, weights and shares of classes, times."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def parse_shares(given: str | Mapping[str, float]) -> Shares:
             raise ConfigError("--shares must name each class once; found %(name)s twice.", name=spelled)
         shares[spelled] = share
     total = sum(shares.values())
-    if total > 1 + ROUNDED or not shares:
+    if total > 1 + ROUNDED + 1e-9 or not shares:
         raise ConfigError(
             "--shares must come to 1 at most; found %(total).3g. Give each class its share of all photos.", total=total
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from certero.config.parsing import parse_duration, parse_times
+from certero.config.parsing import Shares, parse_duration, parse_shares, parse_times
 from certero.data.labels import encode
 from certero.data.layout import LabelLevel
 from certero.data.scan import list_photos
@@ -40,6 +40,7 @@ from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import recognise
 from certero.stages.refusal import keep_unknown, measure_refusal
 from certero.stages.tools import Tools, open_tools
+from certero.stages.weigh import check_wish, weigh
 from certero.stats.requirements import judge_all, parse_requirement
 from certero.stats.scores import Beforehand
 
@@ -60,6 +61,7 @@ def evaluate(
     decide: float | None = None,
     require: Sequence[str] = (),
     unknown: bool = False,
+    shares: str | Mapping[str, float] | None = None,
     report: str | Path | None = None,
     workers: int | None = None,
     progress: Progress = no_progress,
@@ -80,6 +82,8 @@ def evaluate(
         decide: probability a photo needs to get a label; default: the model's own threshold.
         require: bars such as `precision>=0.85`.
         unknown: no photo shows a class of the model, whatever the folders are called: count how many it refuses.
+        shares: weigh the outputs for other shares of the classes than in training, and give the figures with them
+            beside the others: `adapt` finds them from the photos, labels are not used; else shares by class.
         report: HTML file to write.
         workers: threads; every core by default.
         progress: called with (stage, done, total).
@@ -101,16 +105,16 @@ def evaluate(
         raise ConfigError("--split must be one of %(splits)s; found %(split)r.", splits=", ".join(SPLITS), split=split)
     source_of_times = parse_times(times)
     length = parse_duration(block, "--block") if isinstance(block, str) else block
+    wish = None if shares is None else parse_shares(shares)
     if unknown:
-        asked = {"--label": label, "--decide": decide, "--require": require or None, "--report": report}
-        if given := [name for name, value in asked.items() if value is not None]:
-            raise ConfigError(
-                "--unknown counts refusals alone; found %(given)s beside it. Leave it out.", given=both(given)
-            )
+        _check_alone(
+            {"--label": label, "--decide": decide, "--require": require or None, "--report": report, "--shares": wish}
+        )
         with open_tools(workers, progress) as tools:
             listed = list_photos(data, label_level=label_level, single_label="unknown" if data.is_dir() else None)
             photos = look_at_photos(listed, tools, source_of_times)
             return _judge_unknown(predictor, photos, split, tools, group_by, length).to_json()
+    check_wish(predictor.card, wish)
     check_log()
     with open_tools(workers, progress) as tools:
         listed = look_at_photos(list_judged(data, predictor.classes, label, label_level), tools, source_of_times)
@@ -127,19 +131,33 @@ def evaluate(
             known = predictor.card.fingerprints
             recognition = recognise(used, photos.paths(used), embeddings, known, tools.map)
         judged = _Judged(photos, probabilities, recognition.describe(None, used["path"].to_list()), ~recognition.seen)
-        metrics = _measure(predictor, judged, separation, decide, data)
+        metrics = _measure(predictor, judged, separation, decide, data, wish)
         if strange is not None:
             metrics = dataclasses.replace(metrics, unknown=_refuse(predictor, strange, judged, tools, group_by, length))
         metrics = dataclasses.replace(
             metrics,
             openings=opening.earlier,
-            requirements=judge_all(requirements, headline(metrics).body),
+            requirements=judge_all(requirements, _held_against(metrics)),
             seconds=tools.all_seconds(),
         )
     answer = metrics.to_json()
     if report is not None:
         _write_report(Path(report), predictor, judged, metrics, data, command)
     return answer
+
+
+def _check_alone(beside: Mapping[str, object]) -> None:
+    """Raises where --unknown does not stand alone."""
+    if given := [name for name, value in beside.items() if value is not None]:
+        raise ConfigError(
+            "--unknown counts refusals alone; found %(given)s beside it. Leave it out.", given=both(given)
+        )
+
+
+def _held_against(metrics: Metrics) -> Scores | None:
+    """The figures that bars are held against: those of the model as it is asked to be used."""
+    weighed = metrics.shares
+    return headline(metrics).body if weighed is None or weighed.adapted is None else weighed.adapted
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +228,12 @@ def _judge_unknown(
 
 
 def _measure(
-    predictor: Predictor, judged: _Judged, separation: Separation, decide: float | None, data: Path
+    predictor: Predictor,
+    judged: _Judged,
+    separation: Separation,
+    decide: float | None,
+    data: Path,
+    wish: Shares | None,
 ) -> Metrics:
     card, classes, photos, probabilities = predictor.card, predictor.classes, judged.photos, judged.probabilities
     used = photos.used()
@@ -227,10 +250,17 @@ def _measure(
 
     unseen = scores(fresh) if fresh.any() and not fresh.all() else None
     described = describe_photos(photos, data, classes)
+
+    def score_weighed(adapted: NDArray[np.float64]) -> Scores:
+        taken = None if accepted is None else accept(card, adapted)
+        return score_photos(used.filter(pl.Series(fresh)), truth[fresh], adapted, classes, decide, taken)
+
+    new = used.filter(pl.Series(fresh))["unit"].to_list()
     return Metrics(
         evaluation="evaluate",
         test=scores(everything),
         seen=dataclasses.replace(judged.seen, unseen=unseen),
+        shares=None if wish is None else weigh(card, wish, probabilities[fresh], new, score_weighed),
         calibration=calibration,
         separation=describe_units(separation),
         covers=describe_coverage(

@@ -13,6 +13,7 @@ from certero.records.quantity import Quantity
 from certero.records.record import ABSENT, INLINE, Record, key
 from certero.records.scores import ReliabilityBin, Scores
 from certero.records.training import Training
+from certero.records.weighed import Weighed
 from certero.sentences import Message
 
 SCHEMA = 1
@@ -195,6 +196,7 @@ class Metrics(Record):
         test: the figures on held-out photos; None where they stay sealed, or where only refusals are counted.
         seen: how many of the photos an evaluated model was trained on.
         unknown: photos of classes that it does not know.
+        shares: the figures with other shares of the classes; None where none were asked for.
         random_split_accuracy: what a random split would have claimed.
         optimism_of_random_split: that minus the accuracy.
         other_half: what a model trained on one half of the time says of the other; None from three days on, and where
@@ -226,6 +228,7 @@ class Metrics(Record):
     test: Scores | None
     seen: Seen | None = None
     unknown: Unknown | None = None
+    shares: Weighed | None = field(default=None, metadata=ABSENT)
     random_split_accuracy: Quantity | None = None
     optimism_of_random_split: Quantity | None = None
     other_half: OtherHalf | None = None

@@ -10,6 +10,14 @@ from certero.sentences import Message
 
 
 @dataclass(frozen=True, slots=True)
+class AsTrained:
+    """What the model says where the classes have the shares of its training; see `Prediction`."""
+
+    label: str | None
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """The model's answer for one photo.
 
@@ -20,6 +28,7 @@ class Prediction:
         abstained: True when no class reached the model's threshold.
         probabilities: calibrated probability by class name, None with an error.
         error: why the photo could not be read, else None.
+        as_trained: label and probability without other shares of the classes; None where none were asked for.
     """
 
     path: str
@@ -28,7 +37,11 @@ class Prediction:
     abstained: bool
     probabilities: dict[str, float] | None
     error: Message | None
+    as_trained: AsTrained | None = None
 
     def to_json(self) -> Json:
         """One row of `certero predict --json`."""
-        return dataclasses.asdict(self)
+        row = dataclasses.asdict(self)
+        if self.as_trained is None:
+            del row["as_trained"]
+        return row

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from certero.sentences import Message, either, message, sentence
-from certero.stats.label_shift import SURENESS_BINS
 
 #: Pixels of a side of the input. Networks for photos take some hundreds.
 LARGEST_SIDE = 4096
@@ -16,6 +15,7 @@ LARGEST_SIDE = 4096
 _BYTES_A_PHOTO = {"pixel_hashes": 16, "perceptual_hashes": 8, "descriptors": 32, "minutes": 1, "sketches": 16}
 _OLDEST_PRINTS = 3
 _MOST_CLASSES = 100_000
+_MOST_BINS = 1_000
 _LONGEST_NAME = 1_000
 _SHOWN = 60
 
@@ -133,12 +133,13 @@ def _check_shares(shares: Any, outcomes: Any, classes: list[str]) -> None:
         _expect(isinstance(outcomes, Mapping), "outcomes", _TABLE, outcomes)
         rows, cells = outcomes.get("sureness"), outcomes.get("named")
         good = isinstance(rows, list) and len(rows) == len(classes)
-        good = good and all(isinstance(row, list) and len(row) == SURENESS_BINS for row in rows)
+        good = good and all(isinstance(row, list) and len(row) == len(rows[0]) < _MOST_BINS for row in rows)
         good = good and all(_is_whole(count, 0, 2**40) for row in rows for count in row)
         _expect(good, "sureness", message("photos of each class by sureness"), rows)
         good = isinstance(cells, list) and all(isinstance(cell, list) and len(cell) == 3 for cell in cells)
         last = len(classes) - 1
-        good = good and all(_is_whole(a, 0, last) and _is_whole(b, 0, last) and _is_whole(n, 0, 2**40) for a, b, n in cells)
+        limits = (last, last, 2**40)
+        good = good and all(_is_whole(*pair) for cell in cells for pair in zip(cell, (0, 0, 0), limits, strict=True))
         _expect(good, "named", message("photos by class and by the class that was named"), cells)
 
 

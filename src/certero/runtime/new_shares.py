@@ -92,7 +92,7 @@ def give_shares(card: Card, given: Mapping[str, float]) -> NewShares:
         now[card.classes.index(known)] = share
     others = np.isnan(now)
     rest = 1 - float(now[~others].sum())
-    if not others.any() and abs(rest) > ROUNDED:
+    if not others.any() and abs(rest) > ROUNDED + 1e-9:
         raise ConfigError(
             "--shares of all classes must come to 1; found %(total).3g. Leave a class out, and it gets the rest.",
             total=1 - rest,
@@ -121,15 +121,17 @@ def find_shares(card: Card, probabilities: NDArray[np.floating]) -> NewShares:
         )
         return NewShares(before, None, found=True, n=n, reason=few)
     now = estimate_shares(probabilities, before)
-    if card.outcomes is None:
+    outcomes = None if card.outcomes is None else Outcomes.from_json(card.outcomes, len(before))
+    if outcomes is None or not outcomes.named.any():
         return NewShares(before, now, found=True, n=n)
-    fit = compare_outputs(Outcomes.from_json(card.outcomes, len(before)), probabilities, now)
+    # Held against the shares that explain the photos best: few photos are drawn to those of training.
+    fit = compare_outputs(outcomes, probabilities, estimate_shares(probabilities, before, prior=0.0))
     if fit.plausible:
         return NewShares(before, now, found=True, n=n, plausible=True)
     if fit.less_sure > fit.less_sure_allowed:
         why = sentence(
-            "other shares alone do not explain these photos: the model is far less sure of them than of held-out photos "
-            "of its training (other light, another camera, or something that it never learnt)"
+            "other shares alone do not explain these photos: the model is far less sure of them than of photos held "
+            "out of its training (other light, another camera, or something that it never learnt)"
         )
     else:
         why = sentence(

@@ -5,20 +5,22 @@ from __future__ import annotations
 import glob
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from certero.config.parsing import Shares, parse_shares
 from certero.errors import DataError, PhotoError
-from certero.records.prediction import Prediction
+from certero.records.prediction import AsTrained, Prediction
 from certero.records.protocols import Map, Progress, no_progress
 from certero.runtime.checked import CheckedNetwork
 from certero.runtime.inference import Outputs, Photo, infer
 from certero.runtime.inputs import name_of, several, to_source
 from certero.runtime.model_file import read_model
+from certero.runtime.new_shares import NewShares, find_shares, give_shares, shares_of
 from certero.sentences import in_a_row, message
 
 if TYPE_CHECKING:
@@ -64,7 +66,13 @@ class Predictor:
         """Class names in the order of the probability columns."""
         return self.card.classes
 
-    def predict(self, photos: Photos, progress: Progress = no_progress) -> list[Prediction]:
+    def predict(
+        self,
+        photos: Photos,
+        progress: Progress = no_progress,
+        *,
+        shares: str | Mapping[str, float] | NewShares | None = None,
+    ) -> list[Prediction]:
         """One prediction per photo, in order; for a photo that cannot be read it holds the error.
 
         Args:
@@ -73,13 +81,19 @@ class Predictor:
                 [H, W, 3] in the order red, green, blue; also grey [H, W], and [H, W, 4] with transparency, which is
                 laid on white. An array [N, H, W, 3] is N photos. One photo gives a list of one.
             progress: told how many photos are done.
+            shares: weigh the outputs for other shares of the classes than in training: `adapt` finds them from these
+                photos, which rests on each class looking as it did; else shares by class, as a table or a text
+                (`standing=0.3`). Each prediction then has `as_trained`, too.
 
         Raises:
-            DataError: for a path that does not exist, or a folder without photos.
+            DataError: for a path that does not exist, a folder without photos, or `adapt` where the photos are too few
+                or other shares alone do not explain them.
+            ConfigError: for shares that are none, or of classes that the model does not know.
+            ModelFileError: for shares, if the file is too old to know those of its training.
             InputError: a kind of DataError and of TypeError, for something that is no photo: None, a number, a table,
                 nothing at all, pixels of other numbers or of another shape.
         """
-        return list(self.stream(photos, progress))
+        return list(self.stream(photos, progress, shares=shares))
 
     def predict_proba(self, photos: Photos) -> NDArray[np.float64]:
         """Calibrated probabilities float64 [n, classes]; a row of NaN for a photo that cannot be read."""
@@ -90,13 +104,59 @@ class Predictor:
                 table[number] = row
         return table
 
-    def stream(self, photos: Photos, progress: Progress = no_progress) -> Iterator[Prediction]:
-        """As `predict`, but yields each answer while later photos are still being worked on."""
+    def stream(
+        self,
+        photos: Photos,
+        progress: Progress = no_progress,
+        *,
+        shares: str | Mapping[str, float] | NewShares | None = None,
+    ) -> Iterator[Prediction]:
+        """As `predict`, but yields each answer while later photos are still being worked on.
+
+        To find shares, all photos are looked at before the first answer.
+        """
         named = name_photos(photos).photos
+        wish = None if shares is None or isinstance(shares, NewShares) else parse_shares(shares)
+        weighed = shares if isinstance(shares, NewShares) else None if wish is None else self.weigh(wish)
         rows = self._rows([photo for _name, photo in named])
+        if wish == "adapt":
+            looked: list[NDArray[np.float32] | PhotoError] = []
+            for row in rows:
+                looked.append(row)
+                progress("predict", len(looked), len(named))
+            read = [row for row in looked if isinstance(row, np.ndarray)]
+            weighed = self.weigh(wish, np.array(read).reshape(len(read), len(self.classes)))
+            rows = iter(looked)
         for done, ((name, _photo), row) in enumerate(zip(named, rows, strict=True), start=1):
-            yield self._answer(name, row)
+            yield self._answer(name, row, weighed)
             progress("predict", done, len(named))
+
+    def weigh(self, wish: Shares, probabilities: NDArray[np.float32] | None = None) -> NewShares | None:
+        """The new shares that are wished for.
+
+        Args:
+            wish: see `parse_shares`.
+            probabilities: outputs [n, K] that shares are found from; None where they are yet to come, and the answer
+                is None for `adapt`.
+
+        Raises:
+            DataError: if the photos are too few, or other shares alone do not explain them.
+            ConfigError: for shares of unknown classes.
+            ModelFileError: if the file does not know the shares of its training.
+        """
+        if wish != "adapt":
+            return give_shares(self.card, wish)
+        if probabilities is None:
+            shares_of(self.card)  # before all photos are looked at
+            return None
+        found = find_shares(self.card, probabilities)
+        if found.reason is not None:
+            raise DataError(
+                "--shares adapt must rest on photos that it fits: %(reason)s. Leave --shares out, or give the shares "
+                "that you know as CLASS=SHARE,...",
+                reason=found.reason,
+            )
+        return found
 
     def _rows(self, sources: Sequence[Photo | PhotoError]) -> Iterator[NDArray[np.float32] | PhotoError]:
         """As `probabilities`, of photos among which some are known to be unreadable."""
@@ -104,19 +164,20 @@ class Predictor:
         for source in sources:
             yield source if isinstance(source, PhotoError) else next(rows)
 
-    def _answer(self, name: str, row: NDArray[np.float32] | PhotoError) -> Prediction:
+    def _answer(self, name: str, row: NDArray[np.float32] | PhotoError, weighed: NewShares | None) -> Prediction:
         if isinstance(row, PhotoError):
             return Prediction(name, None, None, False, None, row.message)
+        plain = None if weighed is None else AsTrained(*self._named(row))
+        outputs = row if weighed is None else weighed.reweigh(row[None])[0]
+        label, probability = self._named(outputs)
+        table = dict(zip(self.classes, outputs.tolist(), strict=True))
+        return Prediction(name, label, probability, label is None, table, None, plain)
+
+    def _named(self, row: NDArray[np.floating]) -> tuple[str | None, float]:
+        """The likeliest class, None where it does not reach the model's threshold, and its probability."""
         best = int(row.argmax())
         abstained = float(row[best]) < self.card.least_probability(self.classes[best])
-        return Prediction(
-            name,
-            None if abstained else self.classes[best],
-            float(row[best]),
-            abstained,
-            dict(zip(self.classes, row.tolist(), strict=True)),
-            None,
-        )
+        return None if abstained else self.classes[best], float(row[best])
 
     def probabilities(self, photos: Sequence[Photo]) -> Iterator[NDArray[np.float32] | PhotoError]:
         """Yields one row of calibrated probabilities [classes] a photo, or why there is none."""

@@ -32,6 +32,7 @@ from certero.stages.estimate.network import estimate_network
 from certero.stages.estimate.plan import Estimate
 from certero.stages.fitted import Everything, Fitted, Part
 from certero.stages.held_out import HeldOut
+from certero.stages.held_out_shares import describe_shares
 from certero.stages.model_outputs import Outputs
 from certero.stages.network_training import NetworkTraining, TrainedClassifier
 from certero.stages.prepare import Prepared
@@ -99,6 +100,7 @@ class NetworkFitter:
             weights = weights_to_undo(learnt, classes, settings.class_weights)
             calibration = calibrate_outputs(logits, held.truth, "val", units, classes, weights)
             scale = calibration.divisor, calibration.offsets_of(classes)
+        shares, outcomes = describe_shares(softmax(logits, *scale), held.truth, classes, settings.class_weights)
         trainer = self._training.trainer()
         training = describe_training(trained, settings, trainer)
         card = Card(
@@ -114,6 +116,8 @@ class NetworkFitter:
             },
             fingerprints=Fingerprints.none(),
             versions=versions(),
+            shares=shares,
+            outcomes=outcomes,
         )
         with tools.timed("export"):
             model = with_card(calibrate_classifier(bare, *scale), card)

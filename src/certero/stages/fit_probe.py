@@ -26,6 +26,7 @@ from certero.stages.estimate.plan import Estimate
 from certero.stages.estimate.probe import estimate_probe
 from certero.stages.fitted import Everything, Fitted, Part
 from certero.stages.held_out import HeldOut
+from certero.stages.held_out_shares import describe_shares
 from certero.stages.model_outputs import Outputs, run_head, run_model
 from certero.stages.prepare import Prepared
 from certero.stages.probe_training import TrainedProbe, train_probe
@@ -110,6 +111,8 @@ class ProbeFitter:
             calibration = calibrate_outputs(held.logits, held.truth, trained.source, units, classes, weights)
         with tools.timed("export"):
             scale = calibration.divisor, calibration.offsets_of(classes)
+            weighed = softmax(held.logits, *scale), held.truth
+            shares, outcomes = describe_shares(*weighed, classes, settings.class_weights)
             card = Card(
                 classes=tuple(classes),
                 preprocessing=embedder.preprocessing,
@@ -124,6 +127,8 @@ class ProbeFitter:
                 # Only of the shipped model, and once: the run puts them into its card.
                 fingerprints=Fingerprints.none(),
                 versions=versions(),
+                shares=shares,
+                outcomes=outcomes,
             )
             model = with_card(attach_head(embedder.onnx, probe.head, *scale), card)
             export = _cost_of_speed(trained, scale, part.photos, embedder, tools)

@@ -124,7 +124,7 @@ def answer_photos(
     return np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
 
 
-def accept(card: Card, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+def accept(card: Card, probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Bool [n]: photos whose likeliest class reaches the model's own threshold."""
     least = np.array([card.least_probability(name) for name in card.classes])
     accepted: NDArray[np.bool_] = probabilities.max(axis=1).astype(np.float64) >= least[probabilities.argmax(axis=1)]

@@ -1,7 +1,7 @@
 """Whether other shares of the classes alone can explain what a classifier says of photos without labels.
 
-If each class looks as it did and only its share has changed, the outputs are a mixture of those that photos of each class
-had before. Two things about them are compared with the mixture: how sure they are, and which classes are named.
+If each class looks as it did and only its share has changed, the outputs are a mixture of those that photos of each
+class had before. Two things about them are compared with the mixture: how sure they are, and which classes are named.
 """
 
 from __future__ import annotations
@@ -59,8 +59,10 @@ class Outcomes:
         return {"sureness": self.sureness.tolist(), "named": cells}
 
     @classmethod
-    def from_json(cls, data: Any, classes: int) -> Outcomes:
-        """The inverse of `to_json`."""
+    def from_json(cls, data: Any, classes: int) -> Outcomes | None:
+        """The inverse of `to_json`; None for counts by another version's bins."""
+        if any(len(row) != SURENESS_BINS for row in data["sureness"]):
+            return None
         named = np.zeros((classes, classes), dtype=np.int64)
         for row, column, count in data["named"]:
             named[row, column] = count
@@ -125,4 +127,5 @@ def _sureness(probabilities: Floats) -> Integers:
     """The bin of each output."""
     most = probabilities.max(axis=1)
     odds = np.log(np.maximum(most, 1e-12)) - np.log(np.maximum(1 - most, 1e-12))
-    return np.searchsorted(np.array(EDGES), odds, side="right").astype(np.int64)
+    bins: Integers = np.searchsorted(np.array(EDGES), odds, side="right").astype(np.int64)
+    return bins

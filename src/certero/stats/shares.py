@@ -43,7 +43,11 @@ def reweigh(probabilities: ArrayLike, before: ArrayLike, now: ArrayLike) -> Floa
 
 
 def estimate_shares(
-    probabilities: ArrayLike, before: ArrayLike, *, prior: float = PRIOR, weights: ArrayLike | None = None,
+    probabilities: ArrayLike,
+    before: ArrayLike,
+    *,
+    prior: float = PRIOR,
+    weights: ArrayLike | None = None,
     start: ArrayLike | None = None,
 ) -> Floats:
     """The shares of the classes [K] among photos without labels, from a calibrated classifier's outputs for them.

@@ -155,3 +155,16 @@ Require = Annotated[
 StrictBars = Annotated[
     bool, option("--strict", help=message("Exit with 2 unless every --require is met."), panel=OUTPUT)
 ]
+SharesOption = Annotated[
+    str | None,
+    option(
+        "--shares",
+        help=message(
+            "Weigh the outputs for other shares of the classes: adapt finds them from the photos, without labels."
+        ),
+        panel=DATA,
+        metavar="adapt|CLASS=SHARE,...",
+        default=message("as in training"),
+        choices=lambda: ["adapt"],
+    ),
+]
