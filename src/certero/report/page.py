@@ -14,7 +14,7 @@ from certero.machine.files import write_whole
 from certero.photos.listing import describe_passed_over
 from certero.records.metrics import Metrics, headline
 from certero.records.scores import Scores, Slice
-from certero.report import charts, figures, money
+from certero.report import answer, charts, figures, money
 from certero.report.advice import advise, is_weak_part
 from certero.report.coverage import view_coverage
 from certero.report.pictures import Mistake
@@ -142,7 +142,7 @@ def _view(metrics: Metrics, config: Mapping[str, object], mistakes: Sequence[Mis
         "language": language(),
         "SIZE_HERE": SIZE_HERE,
         "trust": trust,
-        "verdict": verdict(trust, found),
+        "verdict": verdict(trust, metrics, found),
         "coverage": view_coverage(metrics),
         "advice": advise(metrics, found),
         "decay": charts.decay_chart(metrics.separation),
@@ -165,7 +165,9 @@ def _view(metrics: Metrics, config: Mapping[str, object], mistakes: Sequence[Mis
 
 _NO_FIGURES: Mapping[str, object] = {
     "answer_dots": [],
-    "of_many": None,
+    "in_the_long_run": "",
+    "judged_by": "",
+    "beside": [],
     "most_frequent_class": None,
     "reliability": None,
     "sureness": None,
@@ -182,9 +184,13 @@ _NO_FIGURES: Mapping[str, object] = {
 def _view_figures(body: Scores, metrics: Metrics) -> dict[str, object]:
     before = () if body.before_calibration is None else body.before_calibration.reliability
     class_rows = figures.rank_classes(body)
+    # Where only copies are kept together, the split is a random one.
+    claim_says_something = answer.speaks_of(metrics) != "unknown" or metrics.evaluation == "given"
     return {
-        "answer_dots": charts.answer_dots(body, metrics.random_split_accuracy),
-        "of_many": figures.of_many(body.accuracy),
+        "answer_dots": charts.answer_dots(body, metrics.random_split_accuracy if claim_says_something else None),
+        "in_the_long_run": answer.in_the_long_run(metrics, body),
+        "judged_by": answer.judged_by(metrics, body),
+        "beside": answer.beside(metrics, body),
         "most_frequent_class": figures.most_frequent_class(body),
         "reliability": charts.reliability_chart(body.reliability, before),
         "sureness": charts.sureness_chart(body.abstention.curve),

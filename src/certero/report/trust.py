@@ -8,17 +8,22 @@ from typing import Literal
 
 from certero.language import _, ngettext, translate
 from certero.photos.listing import LOST_PHOTOS, describe_passed_over
+from certero.records.coverage import FEWEST_DAYS
 from certero.records.metrics import Headline, Metrics, Seen
 from certero.records.quantity import Quantity
 from certero.records.scores import ReliabilityBin, Scores
+from certero.report.answer import days_covered, scope, speaks_of, units
 from certero.report.charts import lag_words
-from certero.report.figures import known, number, percent, points
+from certero.report.figures import MISSING, known, number, percent, points
 from certero.stats.calibration import error_by_chance
+from certero.stats.intervals import FEWEST_GROUPS
 
 Mark = Literal["good", "note", "careful", "bad"]
 
 # An interval wider than this, in shares, leaves open what to do.
 _WIDE = 0.1
+# Likewise of the share of a class that was found; so many such classes are named.
+_WIDE_CLASS, _MOST_CLASSES = 0.2, 5
 # Calibration off by more than this on average misleads whoever acts on a probability.
 _MISCALIBRATED = 0.05
 # Fewer photos, all named rightly, would pass for calibrated whatever the probabilities; and so much more than before
@@ -35,11 +40,13 @@ class Reason:
         mark: how it speaks: for the figure, neither way, for care, against it.
         title: the reason in a few words.
         text: the reason in a sentence or two.
+        about: what it speaks of, where the verdict says so.
     """
 
     mark: Mark
     title: str
     text: str
+    about: Literal["days", "dependence"] | None = None
 
 
 def reasons(metrics: Metrics, headline: Headline) -> list[Reason]:
@@ -54,7 +61,8 @@ def reasons(metrics: Metrics, headline: Headline) -> list[Reason]:
             _opened(metrics),
             _apart(metrics),
             _optimism(metrics),
-            _precise(body),
+            _precise(metrics, body),
+            _classes(body),
             _better_than_guessing(body),
             _calibrated(body),
         ]
@@ -62,16 +70,22 @@ def reasons(metrics: Metrics, headline: Headline) -> list[Reason]:
     return [reason for reason in found if reason is not None]
 
 
-def verdict(found: list[Reason], headline: Headline) -> str:
+def verdict(found: list[Reason], metrics: Metrics, headline: Headline) -> str:
     """The answer to the section's question, in one sentence."""
     if headline.sealed:
         return _("There is no figure yet that could be trusted or doubted.")
-    marks = {reason.mark for reason in found}
-    if headline.body is None or "bad" in marks:
+    if headline.body is None:
         return _("Not yet.")
-    if "careful" in marks:
-        return _("Yes, with care: mind what is marked with an exclamation mark.")
-    return _("Yes: nothing below speaks against it.")
+    against = {reason.about for reason in found if reason.mark == "bad"}
+    if against == {"days"}:
+        return _("For other days, no: this is the figure %(scope)s only.") % {"scope": scope(metrics)}
+    if against == {"dependence"}:
+        return _("Nobody can tell: nothing says which photos belong together.")
+    if against:
+        return _("Not yet: mind what is marked with a cross.")
+    if "careful" in {reason.mark for reason in found}:
+        return _("With care: mind what is marked with an exclamation mark.")
+    return _("Yes, %(scope)s: nothing below speaks against it.") % {"scope": scope(metrics)}
 
 
 def _seen(headline: Headline, seen: Seen) -> Reason:
@@ -92,21 +106,19 @@ def _seen(headline: Headline, seen: Seen) -> Reason:
 
 def _sealed(metrics: Metrics) -> Reason | None:
     evaluation = metrics.evaluation
-    opened = _("Nothing that selects, fits or calibrates the model saw them. They were opened once, at the end.")
+    opened = _("Nothing that selects, fits or calibrates the model saw them before the end.")
     if evaluation == "split":
         text = _("A part of the photos was set aside before anything was learnt.") + " " + opened
         return Reason("good", _("The test photos were sealed"), text)
     if evaluation == "given":
         return Reason("good", _("The test photos were sealed"), _("They came with the data.") + " " + opened)
-    if evaluation == "cv":
-        folds = None if metrics.cv is None else metrics.cv.folds
+    if evaluation == "cv" and metrics.cv is not None:
         text = _(
-            "There are too few photos to set a part aside for good. They were dealt into %(folds)s folds; each fold "
-            "was named by a model that was trained, chosen and calibrated on the others only."
+            "They were dealt into %(folds)s folds; each fold was named by a model that was trained, chosen and "
+            "calibrated on the others only. The model file is another one, which learnt all of them."
         )
-        return Reason(
-            "good", _("Each photo was judged by a model that had not seen it"), text % {"folds": number(folds)}
-        )
+        title = _("Each photo was judged by a model that had not seen it")
+        return Reason("good", title, text % {"folds": number(metrics.cv.folds)})
     return None
 
 
@@ -123,49 +135,73 @@ def _opened(metrics: Metrics) -> Reason | None:
 
 
 def _apart(metrics: Metrics) -> Reason | None:
-    separation, evaluation = metrics.separation, metrics.evaluation
-    rule = separation.rule
+    evaluation, reach = metrics.evaluation, speaks_of(metrics)
+    if reach == "hours":
+        return _same_days(metrics)
+    if reach == "unknown":
+        return _dependent(evaluation)
     if evaluation == "evaluate":
         return None
+    if reach == "days":
+        text = _("All photos of a day lie on one side. The model was asked about days that it had not seen.")
+        return Reason("good", _("Photos of one day stayed together"), text)
+    text = _(
+        "All photos of one group (%(group_by)s) lie on one side. The model was asked about groups it had not seen."
+    )
+    return Reason("good", _("Groups stayed together"), text % {"group_by": metrics.separation.group_by or MISSING})
+
+
+def _same_days(metrics: Metrics) -> Reason:
+    """The photos of one day or two, or of days that were not kept apart."""
+    separation, days = metrics.separation, days_covered(metrics)
+    block, gap = separation.block_minutes, separation.gap_minutes
+    text = _("How much one day differs from another, they cannot tell.")
+    if metrics.evaluation in ("split", "cv") and known(block) and known(gap):
+        apart = _(
+            "Photos of one block of %(block)s never lie on both sides, and photos less than %(gap)s apart do not "
+            "either. But the model was asked only about days that it had seen."
+        )
+        text = f"{apart % {'block': lag_words(block), 'gap': lag_words(gap)}} {text}"
+    if days is None or days >= FEWEST_DAYS:
+        return Reason("careful", _("It speaks of other hours of the same days"), text)
+    title = ngettext("All photos come from one day", "All photos come from %(days)s days", days)
+    return Reason("bad", title % {"days": number(days)}, text, "days")
+
+
+def _dependent(evaluation: str) -> Reason:
+    """Nothing tells which photos depend on each other."""
     if evaluation == "given":
         text = _(
             "Copies of test photos were kept out of training. Whether photos of the same scene lie on both sides, "
-            "only whoever divided the data can say."
+            "only whoever divided the data can say. The interval counts each photo as if no two showed the same scene."
         )
-        return Reason("note", _("The split is the one that came with the data"), text)
-    if rule in ("time", "time_blocks"):
-        block, gap = separation.block_minutes, separation.gap_minutes
+        return Reason("careful", _("The split is the one that came with the data"), text)
+    if evaluation == "evaluate":
         text = _(
-            "Photos of one block of %(block)s never lie on both sides, and photos less than %(gap)s apart do not "
-            "either. The model was asked about times that it had not seen."
+            "They carry no times and no groups were named. The interval counts each photo as if no two showed the same "
+            "scene; if some do, it is too narrow."
         )
-        values = {"block": lag_words(block) if known(block) else "–", "gap": lag_words(gap) if known(gap) else "–"}
-        return Reason("good", _("Photos taken together stayed together"), text % values)
-    if rule == "group":
-        text = _(
-            "All photos of one group (%(group_by)s) lie on one side. The model was asked about groups it had not seen."
-        )
-        return Reason("good", _("Groups stayed together"), text % {"group_by": separation.group_by or "–"})
-    if rule == "copies":
-        text = _(
-            "The photos carry no times and no groups were named, so only copies could be kept together. Photos of the "
-            "same scene may lie on both sides; then the figure is too good."
-        )
-        return Reason("careful", _("Only copies were kept apart"), text)
-    return None
+        return Reason("careful", _("Nothing tells which photos belong together"), text)
+    text = _(
+        "They carry no times and no groups were named, so only copies were kept together; beyond that this is a random "
+        "split. If photos of the same scene lie on both sides, the figure is too good and its interval too narrow."
+    )
+    return Reason("bad", _("Nothing tells which photos belong together"), text, "dependence")
 
 
 def _optimism(metrics: Metrics) -> Reason | None:
     claimed, optimism = metrics.random_split_accuracy, metrics.optimism_of_random_split
     if claimed is None or optimism is None or not known(claimed.value) or not known(optimism.value):
         return None
+    if speaks_of(metrics) == "unknown" and metrics.evaluation in ("split", "cv"):
+        return None  # it would be the same split
     difference, ends = optimism.value, optimism.interval
     unclear = ends is not None and ends[0] <= 0 <= ends[1]
     values = {"points": points(difference), "claim": percent(claimed.value), "interval": _points_interval(optimism)}
     if abs(difference) < 0.005 or unclear:
         text = _(
-            "A random split would have claimed %(claim)s%(interval)s. These photos show no sign that it would flatter "
-            "the model."
+            "A random split would have claimed %(claim)s%(interval)s. These photos are too few or too alike to show "
+            "whether it flatters the model."
         )
         return Reason("note", _("A random split makes no clear difference"), text % values)
     if difference < 0:
@@ -176,8 +212,8 @@ def _optimism(metrics: Metrics) -> Reason | None:
         return Reason("note", _("A random split would have claimed less"), text % values)
     text = _(
         "A random split would have claimed %(claim)s, %(points)s points more%(interval)s, from as many photos. "
-        "It puts photos taken together on both sides, and it asks only about times and places that it learnt from. "
-        "Photos nearly known and times or places that are new: the difference holds both and does not tell them apart."
+        "It puts photos taken together on both sides, and it asks only about times and places that it learnt from: in "
+        "use, photos are not so nearly known."
     )
     return Reason("good", _("The flattery of a random split is not in the figure"), text % values)
 
@@ -189,31 +225,69 @@ def _points_interval(optimism: Quantity) -> str:
     return _(" (difference %(low)s to %(high)s points)") % {"low": low, "high": high}
 
 
-def _precise(body: Scores) -> Reason | None:
+def _precise(metrics: Metrics, body: Scores) -> Reason | None:
     ends = body.accuracy.interval
     if not known(body.accuracy.value):
         return None
+    values = {"groups": number(body.groups), "units": units(metrics), "fewest": number(FEWEST_GROUPS)}
     if ends is None:
-        text = _("The photos come from too few separate times or groups to tell how far the figure may be off.")
-        return Reason("bad", _("How far it may be off cannot be said"), text)
-    text = _("In 19 of 20 such measurements the true figure lies inside the interval, here %(low)s to %(high)s.") % {
+        text = _("The test photos come from %(groups)s %(units)s. It takes at least %(fewest)s to see how they differ.")
+        if body.accuracy.method != "too_few_groups":
+            text = _("These photos do not tell it.")
+        return Reason("bad", _("How far it may be off cannot be said"), text % values)
+    text = _(
+        "In 19 of 20 such measurements the true figure %(scope)s lies inside the interval, %(low)s to %(high)s."
+    ) % {
+        "scope": scope(metrics),
         "low": percent(ends[0], unit=False),
         "high": percent(ends[1]),
     }
-    groups, effective_n = body.groups, body.effective_n
-    if groups is not None and known(effective_n):
-        alike = ngettext(
-            "Photos taken together repeat each other: these %(photos)s, from %(groups)s separate time or group, tell "
-            "as much as %(effective)s independent ones. The interval takes account of that.",
-            "Photos taken together repeat each other: these %(photos)s, from %(groups)s separate times or groups, tell "
-            "as much as %(effective)s independent ones. The interval takes account of that.",
-            groups,
+    if body.groups is not None and known(body.effective_n):
+        alike = _(
+            "Photos taken together repeat each other: these %(photos)s, from %(groups)s %(units)s, tell as much as "
+            "%(effective)s independent ones. The interval takes account of that."
         )
-        values = {"photos": number(body.n), "groups": number(groups), "effective": number(effective_n, 0)}
-        text += " " + alike % values
+        text += " " + alike % (values | {"photos": number(body.n), "effective": number(body.effective_n, 0)})
     if ends[1] - ends[0] > _WIDE:
         return Reason("careful", _("The interval is wide"), text)
+    if speaks_of(metrics) == "unknown":
+        return Reason("note", _("The interval is narrow, if no two photos show the same scene"), text)
     return Reason("good", _("The interval is narrow"), text)
+
+
+def _classes(body: Scores) -> Reason | None:
+    """Classes of which nobody can say how many are found."""
+    wide = [
+        (ends[1] - ends[0] if ends else 1.0, label, scores.recall)
+        for label, scores in body.per_class.items()
+        if known(scores.recall.value) and ((ends := scores.recall.interval) is None or ends[1] - ends[0] > _WIDE_CLASS)
+    ]
+    if not wide:
+        return None
+    wide.sort(key=lambda item: (-item[0], item[1]))
+    named = ", ".join(_found(label, recall) for _width, label, recall in wide[:_MOST_CLASSES])
+    text = ngettext(
+        "How many of its photos the model finds may lie far from what was measured: %(classes)s.",
+        "How many of their photos the model finds may lie far from what was measured: %(classes)s.",
+        len(wide),
+    )
+    if len(wide) > _MOST_CLASSES:
+        text += " " + _("The others are in the table of classes below.")
+    title = ngettext(
+        "One class is known only roughly", "%(count)s of %(classes)s classes are known only roughly", len(wide)
+    )
+    values = {"count": number(len(wide)), "classes": number(len(body.per_class))}
+    return Reason("careful", title % values, text % {"classes": named})
+
+
+def _found(label: str, recall: Quantity) -> str:
+    """`standing 80 % (46 to 95)`."""
+    ends = recall.interval
+    if ends is None:
+        return _("%(label)s %(share)s (no interval)") % {"label": label, "share": percent(recall.value, 0)}
+    low, high = (percent(end, 0, unit=False) for end in ends)
+    text = _("%(label)s %(share)s (%(low)s to %(high)s)")
+    return text % {"label": label, "share": percent(recall.value, 0), "low": low, "high": high}
 
 
 def _better_than_guessing(body: Scores) -> Reason | None:

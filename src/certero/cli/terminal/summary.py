@@ -60,6 +60,7 @@ def summarise(metrics: Metrics) -> list[str]:
     """The lines of `print_summary`."""
     # Here and not above: --help need not wait for the records.
     from certero.records.metrics import headline
+    from certero.report.answer import judged_by, reach, scope, speaks_of
 
     notes = [_("Note: %(note)s.") % {"note": translate(note)} for note in metrics.notes]
     lines = [*_left_out(metrics.counts), *notes]
@@ -76,13 +77,16 @@ def summarise(metrics: Metrics) -> list[str]:
     if metrics.seen is not None and metrics.test is not None and found.seen:
         lines += _taken_out(metrics.seen, metrics.test.n)
     body = found.body
-    text = _("Accuracy: %(figure)s, on %(photos)d photos the model never saw.")
-    lines.append(text % {"figure": interval(body.accuracy), "photos": body.n})
+    text = _("Accuracy %(scope)s: %(figure)s, %(on)s.")
+    figure = interval(body.accuracy)
+    lines.append(text % {"scope": scope(metrics), "figure": figure, "on": judged_by(metrics, body)})
+    lines += [*reach(metrics, body, lambda share: f"{share:.1%}"), *_weakest(body)]
     if sum(scores.n > 0 for scores in body.per_class.values()) > 1:
         text = _("Always naming the commonest class: %(figure)s.")
         lines.append(text % {"figure": interval(body.majority_class_accuracy)})
-    lines += _flattery(metrics)
-    lines += _weakest(body)
+    # Where only copies are kept together, the split is a random one.
+    if speaks_of(metrics) != "unknown" or metrics.evaluation == "given":
+        lines += _flattery(metrics)
     lines += _refused(metrics.unknown)
     for bar in metrics.requirements:
         lines.append(_("Required %(bar)s: %(verdict)s.") % {"bar": bar.require, "verdict": _word(bar.verdict)})
