@@ -20,8 +20,9 @@ from certero.cli.terminal.options import (
     option,
 )
 from certero.cli.terminal.output import check_targets, of_model, put_table, say
+from certero.cli.terminal.passed_over import say_passed_over
 from certero.cli.terminal.progress import show_progress
-from certero.cli.terminal.summary import print_json, print_places, say_passed_over
+from certero.cli.terminal.summary import print_json, print_places
 from certero.config.panels import DATA, OUTPUT, WORK
 from certero.language import _, translate
 from certero.sentences import message

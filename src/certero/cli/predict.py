@@ -10,8 +10,8 @@ from typing import Annotated
 from certero.cli.terminal.groups import Common, with_groups
 from certero.cli.terminal.options import SharesOption, argument, one_of, option
 from certero.cli.terminal.output import STDOUT, check_targets, of_model, put_table, tell, write
+from certero.cli.terminal.passed_over import say_passed_over
 from certero.cli.terminal.progress import show_progress
-from certero.cli.terminal.summary import say_passed_over
 from certero.config.panels import OUTPUT
 from certero.errors import ConfigError, UserError
 from certero.interchange import class_columns, csv_text, json_text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from certero.cli.terminal.summary import say_passed_over
+from certero.cli.terminal.passed_over import say_passed_over
 from certero.findings.findings import describe_kind
 from certero.interchange import Json
 from certero.language import _, ngettext, translate

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from certero.cli.terminal.output import say, tell, write
+from certero.cli.terminal.passed_over import say_passed_over
 from certero.errors import UserError
 from certero.interchange import Json, json_text
 from certero.language import _, ngettext, translate
@@ -192,13 +193,6 @@ def check_strict(metrics: Metrics) -> None:
 
 def _word(key: str) -> str:
     return _(_WORDS[key]) if key in _WORDS else key.replace("_", " ")
-
-
-def say_passed_over(passed_over: Mapping[str, int]) -> str:
-    """One line about the files beside the photos."""
-    from certero.photos.listing import describe_passed_over
-
-    return _("Passed over: %(list)s.") % {"list": ", ".join(map(translate, describe_passed_over(passed_over)))}
 
 
 def _left_out(counts: Counts) -> list[str]:
