@@ -166,6 +166,44 @@ class WorstSlice(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class WeakClass(Record):
+    """A class that was picked for being weak.
+
+    Args:
+        name: of the class.
+        n: photos that show it.
+        found: share of them that got its name, as in `per_class`.
+        recall: the share to expect, given that it was picked: drawn towards the other classes as far as classes are
+            alike. `method` is `picked`; without interval, as in `per_class`.
+    """
+
+    name: str = field(metadata=key("class"))
+    n: int
+    found: float
+    recall: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class WeakestClass(WeakClass):
+    """The class that is most likely the weakest.
+
+    Args:
+        of: how many classes were compared.
+        by_chance: the share that the lowest of so many classes would show by chance if all were alike; None where
+            none could be compared.
+        p: how often one of them would look as low by chance; None likewise.
+        worse: whether it surely is worse than the others.
+        next: the further weak classes, at most 4.
+    """
+
+    of: int
+    by_chance: float | None
+    p: float | None
+    worse: bool
+    next: tuple[WeakClass, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Scores(Record):
     """Every figure of a classifier on n held-out photos.
 
@@ -198,6 +236,7 @@ class Scores(Record):
         abstention: what it is worth to answer only where the model is sure.
         slices: accuracy on parts of the photos.
         worst_slice: the part that is most surely worse; None where nothing can be compared.
+        weakest_class: the class that is most likely the weakest; None with fewer than two classes.
     """
 
     n: int
@@ -227,3 +266,4 @@ class Scores(Record):
     slices: tuple[Slice, ...] = ()
     worst_slice: WorstSlice | None = None
     new_unit: Quantity | None = None
+    weakest_class: WeakestClass | None = None

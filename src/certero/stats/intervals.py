@@ -99,6 +99,14 @@ def photos_to_halve(share: float | None, low: float | None, high: float | None, 
     return math.ceil(n * (wanted / now - 1) - 1e-6)
 
 
+def trials_behind(quantity: Quantity) -> float | None:
+    """The number of independent photos that would tell a share as well as its interval says; None without interval."""
+    ends = quantity.interval
+    if quantity.value is None or ends is None or ends[1] <= ends[0]:
+        return None
+    return _trials_of_width(quantity.value, ends[1] - ends[0])
+
+
 def _trials_of_width(share: float, width: float) -> float:
     """The number of independent trials whose Wilson interval has this width."""
     low, high = 1e-6, 1e12

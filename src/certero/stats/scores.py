@@ -22,6 +22,7 @@ from certero.stats.intervals import (
     undefined,
 )
 from certero.stats.ranking import Rankings, rank
+from certero.stats.weakest import weakest_class
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -169,6 +170,7 @@ def score(
         before_calibration=_before_calibration(probabilities, truth, codes, beforehand),
         curves=_curves(answers.classes, ranking),
         abstention=measure_abstention(answers.confidence, answers.top_correct, codes, beforehand.thresholds),
+        weakest_class=weakest_class({name: found["recall"] for name, found in per_class.items()}),
     )
 
 
