@@ -110,7 +110,7 @@ def trials_behind(quantity: Quantity) -> float | None:
 def _trials_of_width(share: float, width: float) -> float:
     """The number of independent trials whose Wilson interval has this width."""
     low, high = 1e-6, 1e12
-    for _step in range(200):
+    for _step in range(64):
         middle = math.sqrt(low * high)
         ends = wilson(share, middle)
         low, high = (middle, high) if ends[1] - ends[0] > width else (low, middle)

@@ -22,11 +22,11 @@ MOST_CLASSES = 5
 
 # The prior of a class's share: with probability 1 - e that of the bulk of the classes, Beta(m s, (1 - m) s), and with
 # probability e any share at all. Without the second, one bad class among many good ones would be drawn to them.
-_MEANS = 1 / (1 + np.exp(-np.linspace(-8, 8, 97)))
+_MEANS = 1 / (1 + np.exp(-np.linspace(-8, 8, 65)))
 _SPREADS = np.array([0.0005, 0.002, 0.006, 0.012, 0.02, 0.035, 0.06, 0.1, 0.16, 0.25, 0.4, 0.6, 0.85])  # 1 / (s + 1)
 _STRAY = np.array([0.01, 0.03, 0.1, 0.3])
 # Shares at which the posterior is drawn, on the logit scale.
-_LOGITS = np.linspace(-10, 10, 241)
+_LOGITS = np.linspace(-10, 10, 201)
 _NEGLIGIBLE = 1e-4
 _DRAWS, _SEED = 1000, 0
 
@@ -69,7 +69,7 @@ def weakest_class(recalls: Mapping[str, Quantity]) -> WeakestClass | None:
         rivals = _might_be_lowest(own, [shown[name] for name in names])
         value = float(posterior.means[place])
         ends = (min(low, value, *(own.interval or ())), max(high, value, _upper(posterior, place, rivals)))
-        adjusted = Quantity(value, *map(float, ends), "picked", own.n)
+        adjusted = Quantity(value, float(ends[0]), float(ends[1]), "picked", own.n)
         listed.append(_weak(names[place], own, adjusted))
     p, by_chance = _by_chance(shares * trials, trials)
     return _picked(listed, len(names), p, by_chance)
@@ -174,9 +174,9 @@ def _by_chance(hits: Floats, trials: Floats) -> tuple[float, float]:
     from scipy.special import bdtr
 
     share = float(hits.sum() / trials.sum())
-    whole = np.maximum(1, np.rint(trials))
+    whole = np.maximum(1, np.rint(trials)).astype(np.int64)
     generator = np.random.default_rng(_SEED)
-    drawn = generator.binomial(whole.astype(np.int64), share, (_DRAWS, len(whole))).astype(np.float64)
+    drawn = generator.binomial(whole, share, (_DRAWS, len(whole))).astype(np.float64)
     tails = bdtr(drawn, whole, share)
     lowest = tails.argmin(axis=1)
     rows = np.arange(_DRAWS)
