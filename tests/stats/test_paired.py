@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("scipy", reason="comparing needs the [report] extra")
 
 from certero.interchange import Json
+from certero.stats.intervals import proportion
 from certero.stats.paired import (
     POWER,
     SIGNIFICANCE,
@@ -198,17 +199,54 @@ def test_the_interval_of_groups_is_students_t_by_hand() -> None:
     squares = residuals**2
     degrees = min(11.0, 2 * squares.mean() ** 2 / (squares.var() / 12))
     reach = float(t.ppf(0.975, degrees)) * error
+    # What is left open of the two shares that make up the difference may reach further.
+    lost, won = (proportion(gains == sign, groups) for sign in (-1, 1))
+    down = max(reach, math.hypot(won.value - won.low, lost.high - lost.value))
+    up = max(reach, math.hypot(won.high - won.value, lost.value - lost.low))
     assert pair.accuracy.value == pytest.approx(gains.mean())
-    assert pair.accuracy.low == pytest.approx(gains.mean() - reach, abs=0.08 * reach)
-    assert pair.accuracy.high == pytest.approx(gains.mean() + reach, abs=0.08 * reach)
+    assert pair.accuracy.low == pytest.approx(gains.mean() - down, abs=0.08 * reach)
+    assert pair.accuracy.high == pytest.approx(gains.mean() + up, abs=0.08 * reach)
 
 
-def test_fewer_than_ten_groups_give_no_verdict() -> None:
-    right = [np.arange(400) % 4 > 0, np.ones(400, bool)]
-    _models, (pair,) = compare_answers(answers_of(right, np.arange(400) // 50))
-    assert (pair.verdict, pair.reason, pair.p) == ("cannot tell", "too_few_groups", None)
-    assert pair.accuracy.low is None
+@pytest.mark.parametrize(("groups", "p", "low"), [(2, None, None), (3, 0.25, 0.0), (5, 0.0625, 0.0)])
+def test_fewer_than_six_groups_give_no_verdict(groups: int, p: float | None, low: float | None) -> None:
+    # Even if every group prefers the same model, chance would do that once in 2^(groups - 1) times.
+    right = [np.arange(60 * groups) % 4 > 0, np.ones(60 * groups, bool)]
+    _models, (pair,) = compare_answers(answers_of(right, np.arange(60 * groups) // 60))
+    assert (pair.verdict, pair.reason) == ("cannot tell", "too_few_groups")
+    assert pair.p == (None if p is None else pytest.approx(p))
+    assert (pair.accuracy.low is None) == (low is None)
     assert pair.accuracy.value == pytest.approx(0.25)
+
+
+def test_enough_groups_of_one_mind_give_one() -> None:
+    right = [np.arange(1200) % 4 > 0, np.ones(1200, bool)]
+    _models, (six,) = compare_answers(answers_of(right, np.arange(1200) // 200))
+    assert six.p == pytest.approx(2 / 2**6)
+    _models, (twelve,) = compare_answers(answers_of(right, np.arange(1200) // 100))
+    assert twelve.verdict == "better"
+
+
+def test_groups_without_any_difference_still_leave_room_for_one() -> None:
+    hits = np.arange(400) % 7 > 0
+    _models, (pair,) = compare_answers(answers_of([hits, hits], np.arange(400) // 40))
+    assert pair.verdict == "alike"
+    assert pair.accuracy.low < -0.05
+    assert pair.accuracy.high > 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [10, 20])
+def test_a_model_that_fails_in_one_group_of_ten_is_allowed_for(groups: int) -> None:
+    generator = np.random.default_rng(3)
+    labels = np.repeat(np.arange(groups), 20)
+    held = 0
+    for _repetition in range(150):
+        chance = np.where(generator.random(groups) < 0.1, 0.2, 0.95)[labels]
+        right = [generator.random(len(labels)) < chance, generator.random(len(labels)) < 0.95]
+        _models, (pair,) = compare_answers(answers_of(right, labels), n_resamples=100)
+        held += pair.accuracy.low <= 0.075 <= pair.accuracy.high
+    assert held / 150 > 0.88
 
 
 def test_many_models_need_more_evidence_than_two() -> None:

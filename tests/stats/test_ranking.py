@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from certero.stats.intervals import linearised
+from certero.stats.linearised import Pulled, linearised
 from certero.stats.ranking import rank
 
 
@@ -73,8 +73,11 @@ def test_groups_widen_the_interval_of_an_area() -> None:
         wide, narrow = getattr(honest, figure), getattr(naive, figure)
         assert wide.value == narrow.value
         assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
-    assert honest.roc_auc.method == "grouped_linearised"
-    few = rank(repeated, labels, groups % 9).macro.roc_auc
+    assert (honest.roc_auc.method, rank(repeated, labels, groups).classes[0].roc_auc.method) == (
+        "class_intervals",
+        "grouped_linearised",
+    )
+    few = rank(repeated, labels, groups % 2).macro.roc_auc
     assert (few.low, few.method) == (None, "too_few_groups")
 
 
@@ -106,10 +109,10 @@ def test_the_pull_of_a_photo_is_the_derivative_to_its_weight() -> None:
     for photo in range(0, 240, 37):
         weights = np.ones(240)
         weights[photo] += 1e-5
-        for score, value, pull in (
-            (roc_auc_score, one.roc_auc, one.roc_pull),
-            (average_precision_score, one.average_precision, one.precision_pull),
+        for score, area in (
+            (roc_auc_score, one.roc_auc),
+            (average_precision_score, one.average_precision),
         ):
-            moved = (score(positive, probabilities[:, 0], sample_weight=weights) - value) / 1e-5
-            assert pull[photo] == pytest.approx(moved, abs=1e-6)
-    assert linearised(float("nan"), np.zeros(3), 1).value is None
+            moved = (score(positive, probabilities[:, 0], sample_weight=weights) - area.value) / 1e-5
+            assert area.influence[photo] == pytest.approx(moved, abs=1e-6)
+    assert linearised(Pulled(float("nan"), np.zeros(3), 1, np.zeros(3))).value is None

@@ -110,7 +110,9 @@ def test_every_quantity_has_the_five_keys_and_holds_its_value() -> None:
                 assert set(quantity) == QUANTITY
                 assert quantity["low"] <= quantity["value"] <= quantity["high"]
                 assert quantity["method"] in (
-                    ("wilson", "bootstrap") if groups is None else ("wilson_effective_n", "grouped_bootstrap")
+                    ("wilson", "bootstrap")
+                    if groups is None
+                    else ("wilson_effective_n", "class_intervals", "grouped_linearised", "grouped_bootstrap")
                 )
 
 

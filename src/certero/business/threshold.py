@@ -12,6 +12,7 @@ from certero.business.outcomes import Outcomes
 from certero.business.worth import accept, gain_columns, gain_figures
 from certero.interchange import Json
 from certero.stats import resampling
+from certero.stats.intervals import transformed
 from certero.stats.studentised import measured
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def curve(case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None, ta
                 "answered": answered,
                 "accuracy": right / answered if answered > 0 else None,
                 "gain_per_item_money": gain.to_json(),
-                "money_per_month": resampling.transformed(gain, lambda money: case.volume_per_month * money).to_json(),
+                "money_per_month": transformed(gain, lambda money: case.volume_per_month * money).to_json(),
             }
         )
     return rows

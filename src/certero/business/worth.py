@@ -14,6 +14,7 @@ from certero.business.outcomes import NO_LABEL, Outcomes
 from certero.interchange import Json
 from certero.records.quantity import Quantity
 from certero.stats import resampling
+from certero.stats.intervals import transformed
 from certero.stats.studentised import Figure, measured
 
 if TYPE_CHECKING:
@@ -136,8 +137,8 @@ def measure(case: Case, decisions: Decisions, tails: list[float] | None = None) 
         tails,
     )
     gain_minutes, gain_money, of_right, accuracy, wrong, answered = found
-    net = resampling.transformed(gain_money, lambda gain: net_of(case, gain))
-    worth = resampling.transformed(gain_money, lambda gain: return_of(case, gain))
+    net = transformed(gain_money, lambda gain: net_of(case, gain))
+    worth = transformed(gain_money, lambda gain: return_of(case, gain))
     never = not_by_horizon = None
     if values is not None and resampling.why_no_interval(rows) is None:
         defined = values[:, 1][~np.isnan(values[:, 1])]
@@ -150,8 +151,8 @@ def measure(case: Case, decisions: Decisions, tails: list[float] | None = None) 
     return {
         "gain_per_item_minutes": gain_minutes.to_json(),
         "gain_per_item_money": gain_money.to_json(),
-        "minutes_per_month": resampling.transformed(gain_minutes, lambda gain: case.volume_per_month * gain).to_json(),
-        "money_per_month": resampling.transformed(gain_money, lambda gain: case.volume_per_month * gain).to_json(),
+        "minutes_per_month": transformed(gain_minutes, lambda gain: case.volume_per_month * gain).to_json(),
+        "money_per_month": transformed(gain_money, lambda gain: case.volume_per_month * gain).to_json(),
         "net_per_month": net.to_json(),
         "payback_months": _falling(net, lambda value: payback(case, value)).to_json(),
         "discounted_payback_months": _falling(net, lambda value: discounted_payback(case, value)).to_json(),
@@ -193,7 +194,7 @@ def _falling(base: Quantity, change: Callable[[float], float | None]) -> Quantit
 def _ratio_to_cost(worth: Quantity, case: Case) -> Quantity:
     if case.development_cost == 0:
         return Quantity(None, None, None, "undefined", worth.n)
-    return resampling.transformed(worth, lambda value: value / case.development_cost)
+    return transformed(worth, lambda value: value / case.development_cost)
 
 
 def _break_even(case: Case, decisions: Decisions, columns: NDArray[np.float64], tails: list[float]) -> list[Quantity]:
@@ -271,7 +272,7 @@ def compare(case: Case, first: Decisions, other: Decisions, tails: list[float]) 
         span = ours.most - ours.least
         differences.append(Figure(theirs.feature - ours.feature, None, -span, span))
     per_item, _values = measured(first.outcomes, first.shares, differences, tails)
-    monthly = resampling.transformed(per_item[1], lambda gain: case.volume_per_month * gain)
+    monthly = transformed(per_item[1], lambda gain: case.volume_per_month * gain)
     verdict = "cannot tell"
     if monthly.low is not None and monthly.high is not None:
         verdict = "better" if monthly.low > 0 else "worse" if monthly.high < 0 else "cannot tell"

@@ -34,7 +34,7 @@ from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import recognise_each
 from certero.stages.time_models import time_contenders
 from certero.stages.tools import Tools, open_tools
-from certero.stages.verdict import best, say
+from certero.stages.verdict import best, caution, say
 from certero.stats.intervals import group_codes
 from certero.stats.paired import Answers, compare_answers
 from certero.stats.slices import hour, lighting, slice_rows
@@ -376,7 +376,8 @@ def _fill(contenders: Sequence[Contender], classes: Sequence[str], judged: Judge
     letters = [contender.letter for contender in contenders]
     couples = [(a, b) for place, a in enumerate(letters) for b in letters[place + 1 :]]
     for (first, second), pair in zip(couples, pairs, strict=True):
-        answer["pairs"].append({"first": first, "second": second, **pair.to_json(), "says": say(first, second, pair)})
+        says = {"says": say(first, second, pair), "caution": caution(pair)}
+        answer["pairs"].append({"first": first, "second": second, **pair.to_json(), **says})
     answer["best"] = best(answer)
     commonest = int(np.bincount(truth).max()) / len(truth)
     answer["notes"] += [

@@ -69,6 +69,7 @@ class Paired(Record):
 
     Args:
         n: photos.
+        groups: that they come from; None for independent photos.
         only_first: photos that the first alone named rightly.
         only_second: photos that the second alone did.
         disagree: share of the photos that they name differently.
@@ -87,6 +88,7 @@ class Paired(Record):
     """
 
     n: int
+    groups: int | None
     only_first: int
     only_second: int
     disagree: float
@@ -106,12 +108,13 @@ class Paired(Record):
 
 @dataclass(frozen=True, slots=True)
 class Pair(Record):
-    """Two models by their letters, and the verdict in one sentence."""
+    """Two models by their letters, the verdict in one sentence, and what the photos cannot show of either."""
 
     first: str
     second: str
     paired: Paired = field(metadata=INLINE)
     says: Message
+    caution: Message | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ def advice(answer: Comparison) -> list[str]:
             )
             % {"times": answer.openings}
         )
+    lines += [_sentence(said) for said in dict.fromkeys(pair.caution for pair in answer.pairs) if said]
     if len(answer.models) > 2 and answer.pairs:
         lines.append(
             _(

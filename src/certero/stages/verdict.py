@@ -5,6 +5,10 @@ from __future__ import annotations
 from certero.interchange import Json
 from certero.records.comparison import Paired
 from certero.sentences import Sentence, sentence
+from certero.stats.paired import FEWEST_TESTED
+
+#: Of 29 groups, 95 of 100 samples hold one of those that come once in ten: 0.9^29 is 0.05.
+FEWEST_TO_SEE_RARE = 30
 
 
 def say(first: str, second: str, pair: Paired) -> Sentence:
@@ -26,10 +30,11 @@ def say(first: str, second: str, pair: Paired) -> Sentence:
         return sentence("%(first)s and %(second)s are right and wrong on the same photos", first=first, second=second)
     if pair.reason == "too_few_groups":
         return sentence(
-            "cannot tell whether %(first)s or %(second)s is better: the photos come from fewer than 10 separate groups "
-            "or times, however many they are",
+            "cannot tell whether %(first)s or %(second)s is better: the photos come from fewer than %(fewest)d "
+            "separate groups or times, however many they are",
             first=first,
             second=second,
+            fewest=FEWEST_TESTED,
         )
     if value == 0 or pair.photos_needed is None:
         return sentence(
@@ -48,6 +53,18 @@ def say(first: str, second: str, pair: Paired) -> Sentence:
         points=points,
         n=n,
         needed=_rounded(pair.photos_needed),
+    )
+
+
+def caution(pair: Paired) -> Sentence | None:
+    """What these photos cannot show of either model, whatever the verdict; None if they can."""
+    if pair.groups is None or pair.groups >= FEWEST_TO_SEE_RARE:
+        return None
+    return sentence(
+        "the photos come from %(groups)d separate groups or times: a model that fails in one group of ten may have met "
+        "none of those here, and only some %(enough)d groups and more would show it",
+        groups=pair.groups,
+        enough=FEWEST_TO_SEE_RARE,
     )
 
 

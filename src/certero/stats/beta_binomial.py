@@ -67,13 +67,18 @@ def _interval(hits: tuple[float, ...], sizes: tuple[int, ...], level: float) -> 
 class _Counts:
     """Distinct numbers of photos in groups, rising and above 0, and how many groups have each."""
 
-    values: Floats
+    values: Integers
     often: Floats
 
     @classmethod
     def of(cls, counts: Floats) -> _Counts:
-        values, often = np.unique(counts[counts > 0], return_counts=True)
-        return cls(values, often.astype(np.float64))
+        """A part of a photo counts as a photo that is there that often: half a hit is half a hit and half a miss."""
+        whole = np.floor(counts + 1e-9)
+        part = np.maximum(counts - whole, 0.0)
+        often = np.bincount(whole.astype(np.int64), weights=1 - part, minlength=int(whole.max()) + 2)
+        often += np.bincount(whole.astype(np.int64) + 1, weights=part, minlength=len(often))
+        values = np.asarray(np.flatnonzero(often[1:] > 1e-9) + 1, dtype=np.int64)
+        return cls(values, often[values].astype(np.float64))
 
 
 def _cumulative(logits: Floats, counts: tuple[_Counts, _Counts, _Counts], correlations: Floats) -> Floats:
@@ -105,8 +110,7 @@ def _log_rising(base: Floats, counts: _Counts) -> Floats:
     """Sum over groups of log(base (base + 1) ... (base + count - 1)), of the shape of `base`."""
     values = counts.values
     total = np.zeros_like(base)
-    # Long products, and a part of a photo (a mean that stands for hits), go by the gamma function.
-    if len(values) and (values[-1] > _FACTORS * (1 + len(values)) or (values % 1 > 0).any()):
+    if len(values) and values[-1] > _FACTORS * (1 + len(values)):
         from scipy.special import gammaln
 
         start = gammaln(base)
@@ -114,7 +118,7 @@ def _log_rising(base: Floats, counts: _Counts) -> Floats:
             total += times * (gammaln(base + value) - start)
         return total
     product, done, log = np.ones_like(base), 0, np.zeros_like(base)
-    for value, times in zip(values.astype(np.int64).tolist(), counts.often.tolist(), strict=True):
+    for value, times in zip(values.tolist(), counts.often.tolist(), strict=True):
         while done < value:
             upto = min(value, done + _FACTORS)
             for number in range(done, upto):

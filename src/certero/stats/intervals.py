@@ -217,43 +217,13 @@ def proportion(successes: ArrayLike, groups: ArrayLike | None = None, *, all_gro
     return Quantity(share, min(low, lower), max(high, higher), "wilson_effective_n", n)
 
 
-def linearised(value: float, influence: ArrayLike, n_rare: int, groups: ArrayLike | None = None) -> Quantity:
-    """The interval of a figure between 0 and 1 that is not a plain share of photos, from the influence of each photo.
+def transformed(base: Quantity, change: Callable[[float], float]) -> Quantity:
+    """A figure that is a rising function of another, with its interval."""
 
-    The variance between groups (or photos) of the summed influences gives the effective sample size, the number of
-    independent trials from which a share would be known as well; Wilson's interval on it stays within 0 and 1.
+    def at(value: float | None) -> float | None:
+        return None if value is None else change(value)
 
-    Args:
-        value: the figure; NaN if undefined.
-        influence: float [n], derivative of the figure with respect to each photo's weight; sums to 0.
-        n_rare: photos of the rarer of the kinds compared. A figure of 0 or 1, which no photo influences, counts as if
-            it rested on those alone, or on as many groups.
-        groups: int or str [n], the group of each photo; None for independent photos.
-
-    Source: linearisation, D. A. Binder, International Statistical Review 51 (1983), 279-292. For the area under a
-    ROC curve it is the variance of N. A. Obuchowski, Biometrics 53 (1997), 567-578, for independent photos that of
-    E. R. DeLong et al., Biometrics 44 (1988), 837-845.
-    """
-    pulls = np.asarray(influence, dtype=np.float64)
-    n = len(pulls)
-    if not math.isfinite(value):
-        return undefined(n)
-    codes = group_codes(groups, n)
-    residuals = pulls if codes is None else np.bincount(codes, weights=pulls)
-    count = len(residuals)
-    if codes is not None and count < FEWEST_RESAMPLED:
-        return undefined(n, "too_few_groups", value)
-    variance = count / max(1, count - 1) * float((residuals**2).sum())
-    if 1e-9 < value < 1 - 1e-9 and variance > 0:
-        trials = value * (1 - value) / variance
-        degrees = degrees_of_freedom(residuals)
-    else:
-        trials = float(min(n_rare, count))
-        degrees = max(1.0, trials - 1)
-    if trials <= 0:
-        return undefined(n, "undefined", value)
-    low, high = wilson(value, trials, student_quantile(degrees))
-    return Quantity(value, low, high, "linearised" if codes is None else "grouped_linearised", n)
+    return Quantity(at(base.value), at(base.low), at(base.high), base.method, base.n)
 
 
 def student_quantile(degrees: float) -> float:

@@ -21,17 +21,15 @@ from certero.records.comparison import (
     Tested,
 )
 from certero.records.quantity import Quantity
+from certero.stats.class_means import grouped_macro_f1
+from certero.stats.difference import Gains, design_effect, difference
 from certero.stats.intervals import (
-    FEWEST_RESAMPLED,
+    FEWEST_GROUPS,
     LEVEL,
-    degrees_of_freedom,
-    expanded_percentiles,
     group_codes,
     percentile_interval,
     proportion,
     resample,
-    student_quantile,
-    undefined,
 )
 from certero.stats.slices import MOST_VALUES
 
@@ -41,6 +39,8 @@ Flags = NDArray[np.bool_]
 
 #: A difference counts if chance alone would give it less often than this.
 SIGNIFICANCE = 1 - LEVEL
+#: Of fewer groups even the most one-sided signs come by chance more often than that: 2^(1 - groups).
+FEWEST_TESTED = 6
 #: Probability of finding a difference of the given size, for the number of photos needed.
 POWER = 0.8
 
@@ -187,8 +187,7 @@ def compare_answers(
     """The figures of each classifier, and every pair of them.
 
     All figures come from the same resamples of the photos, so that a difference has the interval of a difference.
-    Ends of intervals are percentiles for independent photos; for groups Student's t times the standard error of the
-    resamples, with the degrees of freedom that the groups' gains leave; see `benchmarks/comparison.py`.
+    Ends of intervals are those of `difference`; see `benchmarks/comparison.py`.
 
     Args:
         answers: n above 0.
@@ -211,7 +210,10 @@ def compare_answers(
     count = None if codes is None else int(codes.max()) + 1
     models: list[ModelScores] = []
     for model, hits in enumerate(right):
-        f1 = percentile_interval(float(whole.macro_f1[0, model]), draws.macro_f1[:, model], n, codes)
+        if codes is None:
+            f1 = percentile_interval(float(whole.macro_f1[0, model]), draws.macro_f1[:, model], n)
+        else:
+            f1 = grouped_macro_f1(truth, answers.predicted[model], codes, len(answers.classes))
         rows: dict[str, ClassRecall] = {}
         for index, name in enumerate(answers.classes[: answers.judged]):
             shown = truth == index
@@ -227,6 +229,8 @@ def compare_answers(
 
 def _judge(pair: Paired, p_holm: float | None) -> Paired:
     verdict, reason = _verdict(pair.accuracy, pair.only_first + pair.only_second, p_holm)
+    if reason == "too_few_photos" and pair.groups is not None and pair.groups < FEWEST_TESTED:
+        reason = "too_few_groups"
     return dataclasses.replace(pair, p_holm=p_holm, verdict=verdict, reason=reason)
 
 
@@ -339,8 +343,10 @@ def _pair(
     gains = second.astype(np.int64) - first.astype(np.int64)
     everything = np.ones(n, dtype=bool)
     test, p = _test(gains, codes, everything)
-    discordance, difference = float(np.abs(gains).mean()), float(gains.mean())
-    effect = _design_effect(gains, codes)
+    groups = None if codes is None else int(codes.max()) + 1
+    gained = Gains(gains, codes, groups)
+    discordance, gap = float(np.abs(gains).mean()), float(gains.mean())
+    effect = design_effect(gained)
     rows: list[_PartDifference] = []
     for number, part in enumerate(parts):
         value = float(whole.parts[0, number, b] - whole.parts[0, number, a])
@@ -349,7 +355,7 @@ def _pair(
             _PartDifference(
                 part,
                 int(part.inside.sum()),
-                _difference(value, drawn, codes, part.inside, gains),
+                difference(value, drawn, gained.part(part.inside)),
                 _test(gains, codes, part.inside)[1],
                 int(np.abs(gains[part.inside]).sum()),
             )
@@ -361,21 +367,23 @@ def _pair(
             per_class[str(row.part.value)] = ClassDifference(tested, row.difference)
         else:
             slices.append(SliceDifference(row.part.column, row.part.value, row.difference, tested))
+    moved = draws.accuracy[:, b] - draws.accuracy[:, a]
     f1 = float(whole.macro_f1[0, b] - whole.macro_f1[0, a])
     return Paired(
         n=n,
+        groups=groups,
         only_first=int((gains < 0).sum()),
         only_second=int((gains > 0).sum()),
         disagree=float((answers.predicted[a] != answers.predicted[b]).mean()),
-        accuracy=_difference(difference, draws.accuracy[:, b] - draws.accuracy[:, a], codes, everything, gains),
-        macro_f1=_difference(f1, draws.macro_f1[:, b] - draws.macro_f1[:, a], codes, everything, gains),
+        accuracy=difference(gap, moved, gained),
+        macro_f1=difference(f1, draws.macro_f1[:, b] - draws.macro_f1[:, a], gained, moved),
         test=test,
         p=p,
         p_holm=None,
         verdict="",
         reason=None,
         design_effect=effect,
-        photos_needed=photos_needed(discordance, difference, design_effect=effect, significance=level),
+        photos_needed=photos_needed(discordance, gap, design_effect=effect, significance=level),
         smallest_difference=smallest_difference(discordance, n, design_effect=effect, significance=level),
         per_class=per_class,
         slices=tuple(slices),
@@ -414,57 +422,6 @@ def _test(gains: Integers, codes: Integers | None, inside: Flags) -> tuple[str |
         return None, None
     if codes is None:
         return "mcnemar", mcnemar(int((part < 0).sum()), int((part > 0).sum()))
-    groups = _groups_inside(codes, inside)
-    if groups < FEWEST_RESAMPLED:
+    if len(np.unique(codes[inside])) < FEWEST_GROUPS:
         return None, None
     return "group_signs", group_signs(np.rint(np.bincount(codes[inside], weights=part)))
-
-
-def _groups_inside(codes: Integers, inside: Flags) -> int:
-    return len(np.unique(codes[inside]))
-
-
-def _difference(value: float, draws: Floats, codes: Integers | None, inside: Flags, gains: Integers) -> Quantity:
-    """The paired bootstrap interval of a difference; the photos' gains show how well groups determine its spread."""
-    n = int(inside.sum())
-    if not math.isfinite(value):
-        return undefined(n)
-    units = n if codes is None else _groups_inside(codes, inside)
-    if codes is not None and units < FEWEST_RESAMPLED:
-        return undefined(n, "too_few_groups", value)
-    defined = draws[~np.isnan(draws)]
-    if 2 * len(defined) < len(draws) or len(defined) == 0 or units < 2:
-        return undefined(n, "undefined", value)
-    if codes is None:
-        low, high = (float(end) for end in np.quantile(defined, expanded_percentiles(units)))
-    else:
-        # Resamples of few groups repeat what these happen to be; in simulations their percentiles were too narrow.
-        spread = float(defined.std()) * math.sqrt(units / (units - 1))
-        reach = student_quantile(_degrees(gains[inside], codes[inside])) * spread
-        low, high = max(-1.0, value - reach), min(1.0, value + reach)
-    if high - low < 1e-12:
-        return undefined(n, "no_variation", value)
-    return Quantity(value, low, high, "bootstrap" if codes is None else "grouped_bootstrap", n)
-
-
-def _degrees(gains: Integers, codes: Integers) -> float:
-    """How many independent groups the spread of the groups' gains rests on."""
-    _names, codes = np.unique(codes, return_inverse=True)
-    return degrees_of_freedom(np.bincount(codes, weights=gains - gains.mean()))
-
-
-def _design_effect(gains: Integers, codes: Integers | None) -> float:
-    """How many of these photos tell as much about the difference as an independent one; at least 1.
-
-    Source: as `intervals.effective_sample_size`, of the photos' differences.
-    """
-    if codes is None:
-        return 1.0
-    n = len(gains)
-    mean, variance = float(gains.mean()), float(gains.var())
-    sizes = np.bincount(codes).astype(np.float64)
-    if variance == 0 or len(sizes) < 2:
-        return float((sizes**2).sum() / n)
-    residuals = np.bincount(codes, weights=gains) - mean * sizes
-    between = len(sizes) / (len(sizes) - 1) * float((residuals**2).sum()) / n**2
-    return max(1.0, between / (variance / n))

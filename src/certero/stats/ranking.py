@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from certero.records.quantity import Quantity
 from certero.records.scores import Curve, Points
-from certero.stats.intervals import group_codes, linearised, undefined
+from certero.stats.class_means import Members, mean_over_classes
+from certero.stats.intervals import group_codes, undefined
+from certero.stats.linearised import Pulled, linearised
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -68,9 +70,7 @@ def rank(probabilities: ArrayLike, truth: ArrayLike, groups: ArrayLike | None = 
     n, k = scores.shape
     codes = group_codes(groups, n)
     found: list[Ranking] = []
-    pulls = np.zeros((2, n))
-    areas: list[tuple[float, float]] = []
-    fewest = n
+    means = _Means(n, codes)
     roc_grid = np.linspace(0, 1, _POINTS) ** 2  # the corner with few false alarms matters most
     recall_grid = np.linspace(0, 1, _POINTS)[1:]
     roc_mean, precision_mean = np.zeros(_POINTS), np.zeros(_POINTS - 1)
@@ -82,40 +82,61 @@ def rank(probabilities: ArrayLike, truth: ArrayLike, groups: ArrayLike | None = 
             found.append(Ranking(undefined(n_positive), undefined(n_positive), empty, empty))
             continue
         one = _rank_one(scores[:, index], positive)
-        rare = min(n_positive, n - n_positive)
-        roc_auc = linearised(one.roc_auc, one.roc_pull, rare, codes)
-        average_precision = linearised(one.average_precision, one.precision_pull, rare, codes)
-        found.append(Ranking(roc_auc, average_precision, _thin(one.roc, 2), _thin(one.precision_recall, 1)))
-        areas.append((one.roc_auc, one.average_precision))
-        pulls += np.stack([one.roc_pull, one.precision_pull])
-        fewest = min(fewest, rare)
+        areas = linearised(one.roc_auc, codes), linearised(one.average_precision, codes)
+        means.add(one, areas, positive)
+        found.append(Ranking(*areas, _thin(one.roc, 2), _thin(one.precision_recall, 1)))
         roc_mean += np.interp(roc_grid, one.roc[:, 0], one.roc[:, 1])
         reached = np.searchsorted(one.precision_recall[:, 0], recall_grid - 1e-12)
         precision_mean += one.precision_recall[reached, 1]
-    if not areas:
+    count = len(means.classes)
+    if not count:
         empty = np.zeros((0, 2))
         return Rankings(Ranking(undefined(n, "single_class"), undefined(n, "single_class"), empty, empty), found)
-    count = len(areas)
-    mean = np.mean(areas, axis=0)
     macro = Ranking(
-        linearised(float(mean[0]), pulls[0] / count, fewest, codes),
-        linearised(float(mean[1]), pulls[1] / count, fewest, codes),
+        means.area(0),
+        means.area(1),
         np.column_stack([roc_grid, roc_mean / count]),
         np.column_stack([recall_grid, precision_mean / count]),
     )
     return Rankings(macro, found)
 
 
+class _Means:
+    """Gathers the areas of classes, ROC first, for their mean."""
+
+    def __init__(self, n: int, codes: Integers | None) -> None:
+        self.classes: list[tuple[_One, Sequence[Quantity]]] = []
+        self._n, self._codes, self._photos = n, codes, list[Floats]()
+
+    def add(self, one: _One, areas: Sequence[Quantity], positive: Flags) -> None:
+        self.classes.append((one, areas))
+        if self._codes is not None:
+            self._photos.append(np.bincount(self._codes, weights=positive).astype(np.float64))
+
+    def area(self, place: int) -> Quantity:
+        pulled = [(one.roc_auc, one.average_precision)[place] for one, _areas in self.classes]
+        count = len(pulled)
+        if self._codes is None:
+            value = float(np.mean([one.value for one in pulled]))
+            influence = np.sum([one.influence for one in pulled], axis=0) / count
+            return linearised(Pulled(value, influence, min(one.n_rare for one in pulled), influence))
+        members = Members(
+            [areas[place] for _one, areas in self.classes],
+            np.full(count, 1 / count),
+            np.stack([np.bincount(self._codes, weights=one.influence) for one in pulled], axis=1),
+            np.stack(self._photos, axis=1),
+        )
+        return mean_over_classes(members, self._n)
+
+
 @dataclass(frozen=True, slots=True)
 class _One:
-    """Areas, curves with every step, and the influence of each photo (derivative of the areas by its weight)."""
+    """Areas, and curves with every step."""
 
-    roc_auc: float
-    average_precision: float
+    roc_auc: Pulled
+    average_precision: Pulled
     roc: Floats
     precision_recall: Floats
-    roc_pull: Floats
-    precision_pull: Floats
 
 
 def _rank_one(scores: Floats, positive: Flags) -> _One:
@@ -141,13 +162,15 @@ def _rank_one(scores: Floats, positive: Flags) -> _One:
     roc_pull, precision_pull = np.empty(len(scores)), np.empty(len(scores))
     roc_pull[order] = np.where(hit, (below[step] - roc_auc) / positives, (above[step] - roc_auc) / negatives)
     precision_pull[order] = np.where(hit, (precision[step] - average) / positives + gain[step], -loss[step])
+    # Both areas are means over the photos of the class: of the share of others outranked, and of the precision there.
+    outranked, precise = np.full(len(scores), np.nan), np.full(len(scores), np.nan)
+    outranked[order], precise[order] = np.where(hit, below[step], np.nan), np.where(hit, precision[step], np.nan)
+    rare = int(min(positives, negatives))
     return _One(
-        roc_auc,
-        average,
+        Pulled(roc_auc, roc_pull, rare, outranked),
+        Pulled(average, precision_pull, rare, precise),
         np.column_stack([np.append(0, false / negatives), np.append(0, true / positives)]),
         np.column_stack([true / positives, precision]),
-        roc_pull,
-        precision_pull,
     )
 
 

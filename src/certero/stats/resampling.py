@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -250,15 +250,6 @@ def quantity(value: float, values: NDArray[np.float64] | None, sample: Sample, t
     if found[1] - found[0] <= 1e-12 * max(1.0, abs(value)):
         return Quantity(value, None, None, "no_variation", n)
     return Quantity(value, min(found[0], value), max(found[1], value), method, n)
-
-
-def transformed(base: Quantity, change: Callable[[float], float]) -> Quantity:
-    """A figure that is a rising function of another, with its interval."""
-
-    def at(value: float | None) -> float | None:
-        return None if value is None else change(value)
-
-    return Quantity(at(base.value), at(base.low), at(base.high), base.method, base.n)
 
 
 def divided(above: NDArray[np.float64], below: NDArray[np.float64], otherwise: float = math.nan) -> NDArray[np.float64]:

@@ -13,14 +13,17 @@ from certero.records.quantity import Quantity
 from certero.records.scores import Averages, BeforeCalibration, ClassScores, Confusion, Curves, Scores
 from certero.stats.abstention import measure_abstention
 from certero.stats.calibration import confidence_bins, expected_calibration_error, reliability, uncalibrated
+from certero.stats.class_means import Members, class_f1, counts_by_group, mean_over_classes
 from certero.stats.intervals import (
     effective_sample_size,
     group_codes,
     percentile_interval,
     proportion,
     resample,
+    transformed,
     undefined,
 )
+from certero.stats.linearised import mean_loss
 from certero.stats.ranking import Rankings, rank
 from certero.stats.weakest import weakest_class
 
@@ -262,11 +265,7 @@ def _answers(
 
 
 def _per_class(answers: _Answers, codes: Integers | None, count: int | None) -> dict[str, dict[str, Quantity]]:
-    """Precision, recall and F1 of each class; null (`undefined`) for 0/0: never predicted, or not there.
-
-    F1 = 2J/(1 + J) rises with J = hits / (photos that are, or were called, this class), a share of photos, so
-    the ends of J's Wilson interval give F1's, also where F1 is 1 and a bootstrap would see no variation.
-    """
+    """Precision, recall and F1 of each class; null (`undefined`) for 0/0: never predicted, or not there."""
     hit = answers.hit
 
     def share(successes: Flags, photos: Integers | Flags) -> Quantity:
@@ -278,13 +277,10 @@ def _per_class(answers: _Answers, codes: Integers | None, count: int | None) -> 
         is_called = np.zeros(len(answers.truth), dtype=bool)
         is_called[answers.photo[called]] = True
         is_class = answers.truth == index
-        either = is_class | is_called
-        jaccard = share((is_class & is_called)[either], either)
-        value, low, high = (None if x is None else 2 * x / (1 + x) for x in (jaccard.value, jaccard.low, jaccard.high))
         table[name] = {
             "precision": share(hit[called], answers.photo[called]),
             "recall": share(is_called[is_class], is_class),
-            "f1": Quantity(value, low, high, jaccard.method, jaccard.n),
+            "f1": class_f1(is_class, is_called, codes, count),
         }
     return table
 
@@ -328,8 +324,10 @@ def _averages(
     share = 1.0 if answers.one_label else occurring / k
     whole = _figures(sums(np.ones(n))[None], k, share)
     draws = _figures(resample(sums, n, codes, n_resamples=resamples.count, seed=resamples.seed), k, share)
-    found = {}
+    found = {} if codes is None else _grouped_averages(answers, codes, per_class)
     for (row, figure), value in whole.items():
+        if (row, figure) in found:
+            continue
         quantity = percentile_interval(
             float(value[0]), draws[row, figure], n, codes, mirrored=(row, figure) == ("ece", "")
         )
@@ -387,19 +385,61 @@ def _without_variation(
     if row in ("micro", "samples"):
         count = None if codes is None else int(codes.max()) + 1
         return proportion(np.full(len(answers.truth), value), codes, all_groups=count)
-    true = np.bincount(answers.truth, minlength=len(answers.classes)).astype(np.float64)
-    called = np.bincount(answers.label, minlength=len(answers.classes))
-    counts = true if row == "weighted" else (true > 0) if row == "balanced" else (true + called) > 0
-    weight = np.asarray(counts, dtype=np.float64)
-    if row == "macro" and not answers.one_label:
-        weight /= len(answers.classes)
-    else:
-        weight /= weight.sum()
+    weight = _class_weights(row, answers)
     quantities = [found[figure] for found in per_class.values()]
     low = np.array([0.0 if q.low is None else q.low for q in quantities])
     high = np.array([1.0 if q.high is None else q.high for q in quantities])
     ends = min(value, float(weight @ low)), max(value, min(1.0, float(weight @ high)))
     return Quantity(value, *ends, "class_intervals", quantity.n)
+
+
+def _class_weights(row: str, answers: _Answers) -> Floats:
+    """Of each class in the averages of a row, float [K]."""
+    true = np.bincount(answers.truth, minlength=len(answers.classes)).astype(np.float64)
+    called = np.bincount(answers.label, minlength=len(answers.classes))
+    counts = true if row == "weighted" else (true > 0) if row == "balanced" else (true + called) > 0
+    weight = np.asarray(counts, dtype=np.float64)
+    total = len(answers.classes) if row == "macro" and not answers.one_label else weight.sum()
+    weights: Floats = weight / total
+    return weights
+
+
+def _grouped_averages(
+    answers: _Answers, codes: Integers, per_class: dict[str, dict[str, Quantity]]
+) -> dict[tuple[str, str], Quantity]:
+    """The averages of dependent photos: over classes from the classes' intervals, over photos as shares of photos."""
+    n, k = len(answers.truth), len(answers.classes)
+    groups = int(codes.max()) + 1
+    shape = groups, k
+    hits = counts_by_group(codes[answers.photo[answers.hit]], answers.label[answers.hit], shape)
+    called = counts_by_group(codes[answers.photo], answers.label, shape)
+    true = counts_by_group(codes, answers.truth, shape)
+    sizes = np.bincount(codes)[:, None]
+    pairs = {"precision": (hits, called), "recall": (hits, true), "f1": (2 * hits, called + true)}
+    found = {}
+    for figure, (above, below) in pairs.items():
+        quantities = [row[figure] for row in per_class.values()]
+        value = np.array([quantity.value or 0.0 for quantity in quantities])
+        pulls = (above - value * below) / np.maximum(below.sum(axis=0), 1)
+        for row in ("macro", "weighted", *(["balanced"] if figure == "recall" else [])):
+            weights = _class_weights(row, answers)
+            composition = (true - sizes * weights) @ value / n if row == "weighted" else None
+            found[row, figure] = mean_over_classes(Members(quantities, weights, pulls, below), n, composition)
+    given = answers.labels_given
+    each = {"precision": answers.found / np.maximum(given, 1), "f1": 2 * answers.found / (given + 1)}
+    for figure, share in each.items():
+        found["samples", figure] = proportion(share, codes, all_groups=groups)
+    found["log_loss", ""] = mean_loss(-np.log(answers.probability_of_truth), codes)
+    found["micro", "precision"] = proportion(answers.hit, codes[answers.photo], all_groups=groups)
+    # Every label given, and every true one that was not: F1 rises with the share of hits among them.
+    missed = codes[~answers.found]
+    union = proportion(
+        np.r_[answers.hit, np.zeros(len(missed), dtype=bool)],
+        np.r_[codes[answers.photo], missed],
+        all_groups=groups,
+    )
+    found["micro", "f1"] = transformed(union, lambda share: 2 * share / (1 + share))
+    return found
 
 
 def _null_single_class(
