@@ -451,3 +451,18 @@ except MissingExtra as error:
     assert done.stdout.count("\n") == 1
     assert "pip install 'certero[report]'" in done.stdout
     assert not output.exists()
+
+
+def test_a_part_of_a_few_photos_is_counted_and_not_drawn() -> None:
+    metrics = beds()
+    metrics["test"]["slices"] += [
+        {"slice": "lighting", "value": "glare", "n": 1, "accuracy": quantity(0.0, None, 1, "too_few_groups")},
+        {"slice": "hour", "value": "05:00", "n": 2, "accuracy": quantity(0.5, None, 2, "too_few_groups")},
+    ]
+    page = render(metrics, {}, [])
+    parse(page)
+    text = text_of(page)
+    assert "Too few photos to say anything: glare (1)." in text
+    assert "Too few photos to say anything: 05:00 (2)." in text
+    assert "night 96 75 %" in text
+    assert "glare 1 0 %" not in text

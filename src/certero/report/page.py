@@ -196,7 +196,7 @@ def _view_figures(body: Scores, metrics: Metrics) -> dict[str, object]:
         "sureness": charts.sureness_chart(body.abstention.curve),
         "ranking": charts.ranking_chart(body.curves),
         "worst_slice": figures.worst_slice_sentence(body.worst_slice),
-        "slices": [(name, _slice_dots(rows), rows) for name, rows in figures.group_slices(body.slices)],
+        "slices": [_view_slice(name, rows) for name, rows in figures.group_slices(body.slices)],
         "class_rows": class_rows,
         "class_dots": charts.class_dots(class_rows),
         "heat_rows": figures.heat_rows(body.confusion),
@@ -204,5 +204,11 @@ def _view_figures(body: Scores, metrics: Metrics) -> dict[str, object]:
     }
 
 
-def _slice_dots(rows: Sequence[Slice]) -> list[charts.Dot]:
-    return [charts.Dot(figures.slice_words(row.slice, row.value)[1], row.accuracy, row.n) for row in rows]
+def _view_slice(name: str, rows: Sequence[Slice]) -> tuple[str, list[charts.Dot], list[Slice], str]:
+    """What divides the photos, the parts to draw, and those of too few photos, counted."""
+    drawn = [row for row in rows if row.n >= figures.FEWEST_IN_PART]
+    few = [
+        f"{figures.slice_words(row.slice, row.value)[1]} ({figures.number(row.n)})" for row in rows if row not in drawn
+    ]
+    dots = [charts.Dot(figures.slice_words(row.slice, row.value)[1], row.accuracy, row.n) for row in drawn]
+    return name, dots, drawn, ", ".join(few)
