@@ -47,7 +47,9 @@ def test_both_figures_are_there_and_the_shares_are_near_the_truth(adapted: dict[
         assert found["value"] == pytest.approx(truth, abs=0.15)
         assert abs(found["value"] - truth) <= abs(shares["before"][name] - truth) + 0.05
     assert sum(share["value"] for share in shares["now"].values()) == pytest.approx(1)
-    assert shares["adapted"]["accuracy"]["value"] >= adapted["test"]["accuracy"]["value"] - 0.02
+    # More of the standing cows are found; that all photos together gain is not promised for another barn.
+    recalls = [scores["per_class"]["standing"]["recall"]["value"] for scores in (adapted["test"], shares["adapted"])]
+    assert recalls[1] >= recalls[0]
 
 
 def test_labels_are_never_used(small_run: Run, standing_day: Path, tmp_path: Path, adapted: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ from certero.config.settings import TrainSettings
 from certero.data.table import SCHEMA
 from certero.findings.findings import KINDS
 from certero.pipelines.train import Run
-from certero.records.prediction import Prediction
+from certero.records.prediction import AsTrained, Prediction
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BENCHMARK_PAGES = sorted((ROOT / "benchmarks").glob("*.md"))
@@ -158,7 +158,9 @@ def test_every_interval_method_met_is_documented(small_run: Run) -> None:
 
 def test_columns_and_fields_are_documented() -> None:
     assert set(SCHEMA) <= documented_keys("data.parquet")
-    assert {field.name for field in dataclasses.fields(Prediction)} == documented_keys("predict --json")
+    fields = {field.name for field in dataclasses.fields(Prediction)} - {"as_trained"}
+    fields |= {f"as_trained.{field.name}" for field in dataclasses.fields(AsTrained)}
+    assert fields == documented_keys("predict --json")
     assert {field.name for field in dataclasses.fields(TrainSettings)} == documented_keys("Recipes")
 
 
