@@ -20,11 +20,13 @@ from certero.errors import ConfigError, DataError
 from certero.interchange import Json
 from certero.language import use_language
 from certero.machine.files import read_file
+from certero.records.dependence import ONLY_IF, is_unknown, marked
 from certero.records.photos import SPLITS
 from certero.records.protocols import Progress, no_progress
 from certero.report.comparison import write_comparison
+from certero.runs.model import find_model
 from certero.runs.openings import check_log, open_test_set
-from certero.runs.stored import find_common, note_common, read_run
+from certero.runs.stored import find_common, note_common, read_metrics, read_run
 from certero.runtime.inference import Photo, require_all
 from certero.sentences import Sentence, sentence, sentences
 from certero.stages.contenders import Contender, open_contenders
@@ -59,12 +61,14 @@ class Judged:
         files: where the photos are; empty where only stored answers are compared.
         seen: for each model bool [photos before those that any model has seen were left out], near copies included;
             None where unknown.
+        known_apart: whether the units tell which photos depend on each other.
     """
 
     table: pl.DataFrame
     named: list[list[str]]
     files: list[Path]
     seen: list[NDArray[np.bool_] | None]
+    known_apart: bool
 
 
 def compare(
@@ -280,7 +284,7 @@ def _judge_data(
             if contender.fingerprints is None
         ),
     ]
-    return Judged(table, named, photos.paths(table), seen)
+    return Judged(table, named, photos.paths(table), seen, separation.speaks_of != "unknown")
 
 
 def _answer(
@@ -332,7 +336,10 @@ def _join_runs(contenders: Sequence[Contender], classes: Sequence[str], answer: 
     answer["evaluation"] = "stored"
     unit = tables[common.grouped_by]["unit"][rows[common.grouped_by]]
     named = [table["named"][each].to_list() for table, each in zip(tables, rows, strict=True)]
-    return Judged(tables[0].drop("named")[rows[0]].with_columns(unit), named, [], [None] * len(contenders))
+    run = find_model(contenders[common.grouped_by].model).parent
+    known_apart = not is_unknown(read_metrics(run).separation)
+    table = tables[0].drop("named")[rows[0]].with_columns(unit)
+    return Judged(table, named, [], [None] * len(contenders), known_apart)
 
 
 def _stored_answers(contender: Contender, answer: Json) -> pl.DataFrame:
@@ -365,12 +372,18 @@ def _fill(contenders: Sequence[Contender], classes: Sequence[str], judged: Judge
         **{name: table[name].cast(pl.String).to_list() for name in table.columns if name not in SCHEMA},
     }
     models, pairs = compare_answers(Answers(truth, predicted, names, len(classes), units, columns))
+    if not judged.known_apart:
+        models, pairs = [marked(each) for each in models], [marked(each) for each in pairs]
+        answer["notes"].append(sentence("ranges and verdicts hold %(condition)s", condition=ONLY_IF))
     codes = group_codes(units, len(truth))
     answer["n"], answer["groups"] = len(truth), None if codes is None else int(codes.max()) + 1
     for row, figures, given, seen in zip(answer["models"], models, predicted, judged.seen, strict=True):
         row |= figures.to_json() | {
             "n": len(truth),
-            "slices": [row.to_json() for row in slice_rows(given == truth, units, columns)],
+            "slices": [
+                (each if judged.known_apart else marked(each)).to_json()
+                for each in slice_rows(given == truth, units, columns)
+            ],
             "seen": None if seen is None else int(seen.sum()),
         }
     letters = [contender.letter for contender in contenders]

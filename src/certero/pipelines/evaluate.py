@@ -23,6 +23,7 @@ from certero.errors import ConfigError, DataError
 from certero.interchange import Json
 from certero.language import use_language
 from certero.photos.listing import typed
+from certero.records.dependence import is_unknown, marked
 from certero.records.metrics import Calibration, Metrics, Model, Seen, Unknown, headline
 from certero.records.photo_counts import Counts
 from certero.records.photos import SPLITS
@@ -134,6 +135,8 @@ def evaluate(
         metrics = _measure(predictor, judged, separation, decide, data, wish)
         if strange is not None:
             metrics = dataclasses.replace(metrics, unknown=_refuse(predictor, strange, judged, tools, group_by, length))
+        if is_unknown(metrics.separation):
+            metrics = marked(metrics)
         metrics = dataclasses.replace(
             metrics,
             openings=opening.earlier,

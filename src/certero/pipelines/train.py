@@ -24,6 +24,7 @@ from certero.language import use_language
 from certero.machine.files import write_whole
 from certero.photos.listing import printable
 from certero.probe.probe import load_solver
+from certero.records.dependence import is_unknown, marked
 from certero.records.metrics import Folds, Metrics, Model, headline
 from certero.records.protocols import Progress, no_progress
 from certero.records.quantity import Quantity
@@ -169,6 +170,8 @@ def _train(
         if judged is not None:
             with tools.timed("score"):
                 metrics = _measure(metrics, prepared, fitter, fitted, judged, resolved)
+        if is_unknown(metrics.separation):
+            metrics = marked(metrics)
         bars = judge_all(requirements, headline(metrics).body)
         metrics = dataclasses.replace(metrics, requirements=bars)
         with tools.timed("fingerprints"):

@@ -22,6 +22,7 @@ from certero.errors import ConfigError, DataError
 from certero.interchange import Json
 from certero.language import use_language
 from certero.machine.files import write_whole
+from certero.records.dependence import ONLY_IF, mark
 from certero.records.protocols import Progress, no_progress
 from certero.report.value import add_to_report
 from certero.runs.model import find_model, load
@@ -97,6 +98,9 @@ def value(
             source_of_times = parse_times(times or "auto")
             candidates = _judge_on(paths, Path(data), split, group_by, length, source_of_times, workers, progress)
         resolved, judged, found = _value_models(resolved, candidates, threshold, per_class, save_threshold)
+        if not all(candidate.known_apart for candidate in candidates):
+            found = mark(found)
+            found["notes"].append(sentence("ranges and verdicts hold %(condition)s", condition=ONLY_IF))
     answer = {"schema": 1, "case": resolved.to_json(), **found}
     if report is not None:
         add_to_report(Path(report), answer, page_data(resolved, judged, answer))
@@ -277,7 +281,7 @@ def _judge_on(
     with open_tools(workers, progress) as tools:
         photos = look_at_photos(list_judged(data, classes, None, None), tools, times)
         photos = keep_known(photos, classes, split)
-        photos, _separation = separate_judged(photos, group_by, block)
+        photos, separation = separate_judged(photos, group_by, block)
         used = photos.used()
         open_test_set(used["pixel_hash"].to_list(), purpose="value", data=str(data), run=str(models[0]))
         files = photos.paths(used)
@@ -299,7 +303,16 @@ def _judge_on(
             )
             model = find_model(path)
             found.append(
-                Candidate(str(path), model, predictor.card, judged, table, _held_out(model, predictor.card), "data")
+                Candidate(
+                    str(path),
+                    model,
+                    predictor.card,
+                    judged,
+                    table,
+                    _held_out(model, predictor.card),
+                    "data",
+                    separation.speaks_of != "unknown",
+                )
             )
     return found
 

@@ -17,7 +17,8 @@ class Quantity(Record):
         low: lower end of the interval, None where no honest interval exists.
         high: upper end.
         method: how the interval was found: `wilson`, `wilson_effective_n`, `grouped_bootstrap`, `bootstrap`,
-            `too_few_groups`, `undefined`, ...; empty where a stored file lacks the figure.
+            `too_few_groups`, `undefined`, ...; `dependence_unknown` where nothing tells which photos depend on each
+            other, so that it holds only if no two show the same scene; empty where a stored file lacks the figure.
         n: number of photos behind the figure.
     """
 

@@ -12,6 +12,7 @@ from certero.errors import MissingExtra
 from certero.language import _, language, ngettext, translate
 from certero.machine.files import write_whole
 from certero.photos.listing import describe_passed_over
+from certero.records.dependence import ONLY_IF
 from certero.records.metrics import Metrics, headline
 from certero.records.scores import Scores, Slice
 from certero.report import answer, charts, figures, money
@@ -126,6 +127,7 @@ def environment() -> jinja2.Environment:
     }
     environment.tests |= {"known": figures.known, "with_interval": figures.has_interval, "weak_part": is_weak_part}
     environment.globals |= {
+        "only_if": ONLY_IF,
         "share_axis": charts.share_axis,
         "dots_axis": charts.dots_axis,
         "mark_words": charts.mark_words,

@@ -9,6 +9,7 @@ from typing import Literal
 from certero.language import _, ngettext, translate
 from certero.photos.listing import LOST_PHOTOS, describe_passed_over
 from certero.records.coverage import FEWEST_DAYS
+from certero.records.dependence import DEPENDENCE_UNKNOWN, ONLY_IF
 from certero.records.metrics import Headline, Metrics, Seen
 from certero.records.quantity import Quantity
 from certero.records.scores import ReliabilityBin, Scores
@@ -193,10 +194,11 @@ def _optimism(metrics: Metrics) -> Reason | None:
     claimed, optimism = metrics.random_split_accuracy, metrics.optimism_of_random_split
     if claimed is None or optimism is None or not known(claimed.value) or not known(optimism.value):
         return None
-    if speaks_of(metrics) == "unknown" and metrics.evaluation in ("split", "cv"):
-        return None  # it would be the same split
     difference, ends = optimism.value, optimism.interval
     unclear = ends is not None and ends[0] <= 0 <= ends[1]
+    only_copies = speaks_of(metrics) == "unknown" and metrics.evaluation in ("split", "cv")
+    if only_copies and (difference < 0.005 or unclear):
+        return None  # but for copies it is the same split: that they agree is no sign of anything
     values = {"points": points(difference), "claim": percent(claimed.value), "interval": _points_interval(optimism)}
     if abs(difference) < 0.005 or unclear:
         text = _(
@@ -210,6 +212,12 @@ def _optimism(metrics: Metrics) -> Reason | None:
             "are easier than a random share."
         )
         return Reason("note", _("A random split would have claimed less"), text % values)
+    if only_copies:
+        text = _(
+            "A random split would have claimed %(claim)s, %(points)s points more%(interval)s: it puts copies of one "
+            "photo on both sides. What else belongs together it parts as this figure does."
+        )
+        return Reason("good", _("The flattery of copies is not in the figure"), text % values)
     text = _(
         "A random split would have claimed %(claim)s, %(points)s points more%(interval)s, from as many photos. "
         "It puts photos taken together on both sides, and it asks only about times and places that it learnt from: in "
@@ -242,6 +250,16 @@ def _precise(metrics: Metrics, body: Scores) -> Reason | None:
         "low": percent(ends[0], unit=False),
         "high": percent(ends[1]),
     }
+    if body.accuracy.method == DEPENDENCE_UNKNOWN:
+        text = _(
+            "It holds %(condition)s. Name a column, folder or part of the name that tells them apart with --group-by, "
+            "or use photos that carry their time."
+        )
+        title = _("How far it may be off is not known: %(low)s to %(high)s at best") % {
+            "low": percent(ends[0], unit=False),
+            "high": percent(ends[1]),
+        }
+        return Reason("careful", title, text % {"condition": translate(ONLY_IF)})
     if body.groups is not None and known(body.effective_n):
         alike = _(
             "Photos taken together repeat each other: these %(photos)s, from %(groups)s %(units)s, tell as much as "
@@ -250,8 +268,6 @@ def _precise(metrics: Metrics, body: Scores) -> Reason | None:
         text += " " + alike % (values | {"photos": number(body.n), "effective": number(body.effective_n, 0)})
     if ends[1] - ends[0] > _WIDE:
         return Reason("careful", _("The interval is wide"), text)
-    if speaks_of(metrics) == "unknown":
-        return Reason("note", _("The interval is narrow, if no two photos show the same scene"), text)
     return Reason("good", _("The interval is narrow"), text)
 
 

@@ -17,6 +17,7 @@ from certero.data.labels import encode
 from certero.errors import DataError, ModelFileError, reason_of
 from certero.interchange import class_columns
 from certero.machine.files import read_file
+from certero.records.dependence import is_unknown
 from certero.records.metrics import Metrics
 from certero.runs.model import find_model
 from certero.runtime.card import Card
@@ -128,6 +129,7 @@ class Candidate:
         photos: rows of the same photos, in the same order, with the columns of `data.parquet`.
         held_out: outputs to choose a threshold on; None if the run stored none.
         evaluation: how the photos were held back: `test`, `cv` or `data`.
+        known_apart: whether anything tells which of the photos depend on each other.
     """
 
     name: str
@@ -137,6 +139,7 @@ class Candidate:
     photos: pl.DataFrame
     held_out: Outcomes | None
     evaluation: str
+    known_apart: bool
 
 
 def read_run(path: Path) -> Candidate:
@@ -183,7 +186,8 @@ def read_run(path: Path) -> Candidate:
     judged = tabled_outcomes(rows, card.classes, units)
     evaluation = "cv" if rows["split"][0].startswith("cv-") else "test"
     shown = photos[[place[name] for name in rows["path"]]].with_columns(rows["label"])
-    return Candidate(str(path), model, card, judged, shown, held_out, evaluation)
+    known_apart = not is_unknown(read_metrics(folder).separation)
+    return Candidate(str(path), model, card, judged, shown, held_out, evaluation, known_apart)
 
 
 def tabled_outcomes(rows: pl.DataFrame, classes: Sequence[str], units: Mapping[str, str | None]) -> Outcomes:

@@ -12,6 +12,7 @@ import polars as pl
 
 from certero.data.table import Photos
 from certero.errors import SplitError
+from certero.records.dependence import marked
 from certero.records.metrics import Unknown
 from certero.stages.look import separate_judged
 from certero.stats.intervals import proportion
@@ -64,15 +65,18 @@ def measure_refusal(
     threshold = (card.calibration.get("thresholds") or {}).get(f"{1 - REFUSED_SHARE:g}")
     if threshold is None:
         return found
+    known_apart = False
     try:
-        strange, _separation = separate_judged(strange, group_by, block)
+        strange, separation = separate_judged(strange, group_by, block)
+        known_apart = separation.speaks_of != "unknown"
     except SplitError:
         strange = strange.with_columns(pl.Series("unit", [str(row) for row in range(strange.table.height)]))
     own = strange.used()["unit"].to_list()
+    refused = proportion(answers.max(axis=1) < threshold, own)
     return dataclasses.replace(
         found,
         refused_share=REFUSED_SHARE,
         threshold=threshold,
-        refused=proportion(answers.max(axis=1) < threshold, own),
+        refused=refused if known_apart else marked(refused),
         known_refused=None if known is None else proportion(known.max(axis=1) < threshold, list(known_units)),
     )

@@ -13,12 +13,15 @@ from certero.language import _, ngettext, translate
 from certero.sentences import message
 
 if TYPE_CHECKING:
-    from certero.records.metrics import Metrics, Seen, Unknown
+    from certero.records.metrics import Judgement, Metrics, Seen, Unknown
     from certero.records.photo_counts import Counts
     from certero.records.quantity import Quantity
     from certero.records.scores import Scores
 
 _WORST = 5
+
+# `Quantity.method` of an interval that holds only if no two photos show the same scene; see `records.dependence`.
+_UNKNOWN = "dependence_unknown"
 
 _WORDS = {
     "met": message("met"),
@@ -61,7 +64,7 @@ def summarise(metrics: Metrics) -> list[str]:
     """The lines of `print_summary`."""
     # Here and not above: --help need not wait for the records.
     from certero.records.metrics import headline
-    from certero.report.answer import judged_by, reach, scope, speaks_of
+    from certero.report.answer import judged_by, reach, scope
 
     notes = [_("Note: %(note)s.") % {"note": translate(note)} for note in metrics.notes]
     lines = [*_left_out(metrics.counts), *notes]
@@ -82,15 +85,17 @@ def summarise(metrics: Metrics) -> list[str]:
     figure = interval(body.accuracy)
     lines.append(text % {"scope": scope(metrics), "figure": figure, "on": judged_by(metrics, body)})
     lines += [*reach(metrics, body, lambda share: f"{share:.1%}"), *_weakest(body)]
+    if body.accuracy.method == _UNKNOWN:
+        from certero.records.dependence import ONLY_IF
+
+        lines.append("* " + _("Ranges marked * hold %(condition)s.") % {"condition": translate(ONLY_IF)})
     if sum(scores.n > 0 for scores in body.per_class.values()) > 1:
         text = _("Always naming the commonest class: %(figure)s.")
         lines.append(text % {"figure": interval(body.majority_class_accuracy)})
-    # Where only copies are kept together, the split is a random one.
-    if speaks_of(metrics) != "unknown" or metrics.evaluation == "given":
-        lines += _flattery(metrics)
+    lines += _flattery(metrics)
     lines += _refused(metrics.unknown)
     for bar in metrics.requirements:
-        lines.append(_("Required %(bar)s: %(verdict)s.") % {"bar": bar.require, "verdict": _word(bar.verdict)})
+        lines.append(_("Required %(bar)s: %(verdict)s.") % {"bar": bar.require, "verdict": _say_verdict(bar)})
     if metrics.openings:
         text = ngettext(
             "These test photos had been opened once before: trust the figure less.",
@@ -118,9 +123,14 @@ def _taken_out(seen: Seen, photos: int) -> list[str]:
 
 def _flattery(metrics: Metrics) -> list[str]:
     """What a random split would have claimed."""
+    from certero.report.answer import speaks_of
+
     claim, gain = metrics.random_split_accuracy, metrics.optimism_of_random_split
     if claim is None or claim.value is None or gain is None or gain.value is None:
         return []
+    agree = gain.value < 0.005 or (gain.interval is not None and gain.interval[0] <= 0 <= gain.interval[1])
+    if agree and speaks_of(metrics) == "unknown" and metrics.evaluation != "given":
+        return []  # but for copies it is the same split: that they agree is no sign of anything
     text = _("A random split would have claimed %(claim)s: an optimism of %(points)s points%(interval)s.")
     between = ""
     if gain.interval is not None:
@@ -175,7 +185,17 @@ def interval(quantity: Quantity) -> str:
     if quantity.low == quantity.high:
         return value  # it follows from the case alone: no photo could change it
     ends = {"low": f"{100 * quantity.low:.1f}", "high": f"{100 * quantity.high:.1f}"}
+    if quantity.method == _UNKNOWN:
+        return _("%(value)s (%(low)s to %(high)s*)") % {"value": value, **ends}
     return _("%(value)s (%(low)s to %(high)s)") % {"value": value, **ends}
+
+
+def _say_verdict(bar: Judgement) -> str:
+    """The verdict on a bar, and what it rests on where nothing tells which photos depend on each other."""
+    word = _word(bar.verdict)
+    if bar.verdict == "cannot tell" or all(each.quantity.method != _UNKNOWN for each in bar.figures):
+        return word
+    return _("%(verdict)s, if no two photos show the same scene") % {"verdict": word}
 
 
 def check_strict(metrics: Metrics) -> None:
