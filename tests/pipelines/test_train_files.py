@@ -100,7 +100,8 @@ def test_metrics_json_has_every_key_of_the_contract(name: str, request: pytest.F
     left_out = test["confusion"].get("no_label", [0, 0, 0])
     assert (confusion.sum(axis=1) + left_out).tolist() == truth
     assert all(
-        set(row) == {"slice", "value", "n", "accuracy"} and set(row["accuracy"]) == QUANTITY for row in test["slices"]
+        set(row) == {"slice", "value", "n", "accuracy", "p", "worse"} and set(row["accuracy"]) == QUANTITY
+        for row in test["slices"]
     )
     assert {"scan", "features", "fit", "evaluate", "total"} <= set(metrics["seconds"])
     assert metrics["parameters"] > 3_000_000

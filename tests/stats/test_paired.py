@@ -12,13 +12,13 @@ pytest.importorskip("scipy", reason="comparing needs the [report] extra")
 
 from certero.interchange import Json
 from certero.stats.intervals import proportion
+from certero.stats.many_tests import holm
 from certero.stats.paired import (
     POWER,
     SIGNIFICANCE,
     Answers,
     compare_answers,
     group_signs,
-    holm,
     mcnemar,
     photos_needed,
     smallest_difference,

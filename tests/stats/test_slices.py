@@ -97,8 +97,50 @@ def test_one_bad_hour_does_not_condemn_a_camera() -> None:
 
 
 def test_too_few_groups_name_no_worst_part() -> None:
-    assert worst_slice(np.arange(90) % 4 > 0, np.arange(90) // 10, {"lighting": ["night"] * 40 + ["day"] * 50}) is None
+    assert worst_slice(np.arange(90) % 4 > 0, np.arange(90) // 45, {"lighting": ["night"] * 40 + ["day"] * 50}) is None
     assert worst_slice(np.ones(90), None, {"lighting": ["night"] * 40 + ["day"] * 50}) is None
+
+
+def test_one_photo_at_night_is_no_finding() -> None:
+    light = ["night"] + ["day"] * 1999
+    rows = slice_rows(np.arange(2000) > 0, None, {"lighting": light})
+    night = next(row for row in rows if row.value == "night")
+    assert (night.accuracy.value, night.p, night.worse) == (0.0, None, False)
+    many = slice_rows(np.arange(2000) > 5, None, {"lighting": ["night"] * 6 + ["day"] * 1994})
+    assert [row.worse for row in many] == [False, True]
+
+
+def test_every_part_that_is_worse_is_marked_and_the_worst_carries_the_same_p() -> None:
+    generator = np.random.default_rng(4)
+    camera = generator.choice(["a", "b", "c", "d"], 1200)
+    correct = generator.random(1200) < np.where(np.isin(camera, ["a", "b"]), 0.6, 0.95)
+    columns = {"camera": camera.tolist()}
+    rows = slice_rows(correct, None, columns)
+    assert [row.worse for row in rows] == [True, True, False, False]
+    worst = worst_slice(correct, None, columns)
+    assert worst is not None
+    assert worst.p == min(row.p for row in rows if row.p is not None)
+
+
+def test_nights_that_are_worse_on_each_of_a_few_days_are_found() -> None:
+    """Days hold both nights and days: what the days have in common falls out of their differences."""
+    generator = np.random.default_rng(8)
+    day = np.repeat(np.arange(8), 60)
+    night = np.arange(480) % 60 < 20
+    columns = {
+        "lighting": np.where(night, "night", "day").tolist(),
+        "camera": generator.choice(["a", "b"], 480).tolist(),
+    }
+    easy = generator.random(8)[day] * 0.1
+    found = worst_slice(generator.random(480) < np.where(night, 0.55, 0.9) + easy, day, columns)
+    assert found is not None
+    assert (found.part.value, found.worse) == ("night", True)
+    called = 0
+    for _ in range(200):
+        days_differ = generator.beta(17, 3, 8)[day]
+        worst = worst_slice(generator.random(480) < days_differ, day, columns)
+        called += worst is not None and worst.worse
+    assert called / 200 < 0.09
 
 
 def test_a_part_that_is_one_group_is_named_and_not_tested() -> None:

@@ -131,18 +131,27 @@ class Slice(Record):
         value: of this part; None where it is unknown.
         n: photos of the part.
         accuracy: on them.
+        p: how often one of so many parts that are all alike would look so bad, at most; None where that cannot be
+            told: an unknown value, too few photos, photos of one group.
+        worse: whether the part surely is worse than the rest.
     """
 
     slice: str
     value: str | None
     n: int
     accuracy: Quantity
+    p: float | None = None
+    worse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Part(Slice):
+class Part(Record):
     """A slice beside the rest; `rest_accuracy` is the share of all other photos that was named rightly."""
 
+    slice: str
+    value: str | None
+    n: int
+    accuracy: Quantity
     rest_accuracy: float
 
 

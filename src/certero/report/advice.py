@@ -31,9 +31,8 @@ _WIDE = 0.1
 _MOST_CLASSES = 3
 # A pair of classes is worth a look from so many photos and this share of the class on.
 _PAIR_PHOTOS, _PAIR_SHARE, _MOST_PAIRS = 3, 0.1, 3
-# A part of the photos is weak if its whole interval lies below the accuracy, its value so far below, and it has so
-# many photos: among two dozen hours a handful of photos is bad by chance.
-_WEAK_PART, _WEAK_PART_PHOTOS, _MOST_PARTS = 0.05, 20, 3
+# A part that surely is worse than the rest is worth photos where it lies so far below the accuracy.
+_WEAK_PART, _MOST_PARTS = 0.05, 3
 _MANY_OPENINGS = 3
 _NEAR_CEILING, _FEW_MISTAKES = 0.97, 25
 _MISCALIBRATED = 0.05
@@ -170,7 +169,7 @@ def _parts(_metrics: Metrics, body: Scores) -> Iterator[Advice]:
     accuracy = body.accuracy.value
     if not known(accuracy):
         return
-    weak = [row for row in body.slices if is_weak_part(row.accuracy, accuracy)]
+    weak = [row for row in body.slices if row.worse and (row.accuracy.value or 0.0) <= accuracy - _WEAK_PART]
     weak.sort(key=lambda row: row.accuracy.value or 0.0)
     for row in weak[:_MOST_PARTS]:
         name, value = slice_words(row.slice, row.value)
@@ -188,13 +187,6 @@ def _parts(_metrics: Metrics, body: Scores) -> Iterator[Advice]:
             title = _("Add photos of %(part)s") % values
         text = _("Of its %(photos)s photos (%(part)s), %(share)s are named rightly, of all %(all)s.") % values
         yield Advice("weak_part", title, text)
-
-
-def is_weak_part(part: Quantity, accuracy: float) -> bool:
-    """Whether a part's whole interval lies below the accuracy on all photos, and its value clearly so."""
-    if part.interval is None or part.value is None or part.n < _WEAK_PART_PHOTOS:
-        return False
-    return part.interval[1] < accuracy and part.value <= accuracy - _WEAK_PART
 
 
 def _pairs(_metrics: Metrics, body: Scores) -> Iterator[Advice]:

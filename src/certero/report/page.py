@@ -16,7 +16,7 @@ from certero.records.dependence import ONLY_IF
 from certero.records.metrics import Metrics, headline
 from certero.records.scores import Scores, Slice
 from certero.report import answer, charts, figures, money
-from certero.report.advice import advise, is_weak_part
+from certero.report.advice import advise
 from certero.report.coverage import view_coverage
 from certero.report.pictures import Mistake
 from certero.report.training import view_training
@@ -125,7 +125,7 @@ def environment() -> jinja2.Environment:
         "said": lambda text: translate(text) if isinstance(text, str) else text,
         "passed_over": lambda counts: ", ".join(map(translate, describe_passed_over(counts))),
     }
-    environment.tests |= {"known": figures.known, "with_interval": figures.has_interval, "weak_part": is_weak_part}
+    environment.tests |= {"known": figures.known, "with_interval": figures.has_interval}
     environment.globals |= {
         "only_if": ONLY_IF,
         "share_axis": charts.share_axis,

@@ -31,6 +31,7 @@ from certero.stats.intervals import (
     proportion,
     resample,
 )
+from certero.stats.many_tests import holm
 from certero.stats.slices import MOST_VALUES
 
 Floats = NDArray[np.float64]
@@ -93,23 +94,6 @@ def group_signs(differences: ArrayLike) -> float:
         product *= np.cos(size * angles) ** int(count)
     chances = np.fft.fft(product).real / places  # of the sums 0, 1, ..., largest, -largest, ..., -1
     return float(np.clip(2 * chances[observed : largest + 1].sum(), 0.0, 1.0))
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Each p value adjusted for the number of tests made at once; None stays None and is not counted.
-
-    Source: S. Holm, Scandinavian Journal of Statistics 6 (1979), 65-70.
-
-    >>> holm([0.01, None, 0.04, 0.03])
-    [0.03, None, 0.06, 0.06]
-    """
-    asked = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
-    adjusted: list[float | None] = [None] * len(p_values)
-    highest = 0.0
-    for rank, (p, place) in enumerate(asked):
-        highest = max(highest, min(1.0, p * (len(asked) - rank)))
-        adjusted[place] = highest
-    return adjusted
 
 
 def photos_needed(
