@@ -67,6 +67,7 @@ def test_photos_of_one_day_claim_nothing_of_others() -> None:
         "photos of at least 3 days.",
     ]
     assert reasons_of(one_day())["All photos come from one day"].mark == "bad"
+    assert "Bring photos of other days. Days differ in weather" in text
     assert verdict_of(one_day()) == "For other days, no: this is the figure on other hours of this day only."
 
 
@@ -85,7 +86,7 @@ def test_days_that_were_not_kept_apart_are_no_other_days() -> None:
     metrics = one_day(other_half=None, covers={"judged": covered, "training": covered, "unknown": []})
     text, _terminal = shown(metrics)
     assert "On other days: not measured. Weakest" in text
-    assert "Bring photos" not in text
+    assert "Bring photos" not in text  # neither beside the figure nor as advice
     assert reasons_of(metrics)["It speaks of other hours of the same days"].mark == "careful"
 
 

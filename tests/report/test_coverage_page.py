@@ -35,6 +35,7 @@ UNKNOWN: list[Json] = [
     {"what": "seasons", "n": 1, "values": ["01"]},
     {"what": "darkness", "n": 0, "values": []},
     {"what": "class", "n": 15, "values": ["standing"]},
+    {"what": "class", "n": 0, "values": ["kid"]},
     {"what": "unreadable", "n": 2, "values": []},
     {"what": "passed_over", "n": 4, "values": ["(photo without a class folder)"]},
     {"what": "lost_class", "n": 1, "values": ["calf"]},
@@ -70,12 +71,13 @@ def test_the_page_says_what_nothing_is_known_of() -> None:
     text = shown()
     for words in (
         "Which photos belong together.",
-        "Other days. All of them are from 1 day.",
+        "Other days. All of them are from one day.",
         "Other places and cameras.",
-        "When the photos were taken.",
+        "Which days, hours and seasons they show. No photo carries a capture time.",
         "Other hours of the day: 18:00 to 05:00. No photo was taken then.",
         "Other seasons. All photos are from January.",
         "Darkness. No photo is dark.",
+        "Classes that no judged photo shows. kid.",
         "Classes with few photos.",
         "standing (15)",
         "2 photos that could not be read.",
@@ -103,6 +105,11 @@ def test_photos_that_were_judged_and_those_learnt_from_stand_side_by_side() -> N
     assert "learnt from Photos 3,000 Days 9" in sealed
 
 
+def test_photos_that_the_model_knows_cover_nothing() -> None:
+    seen = {"exact": 429, "near": 0, "reason": None, "unseen": None}
+    assert "What these photos cover" not in shown(seen=seen, evaluation="evaluate")
+
+
 def test_a_file_that_does_not_tell_shows_no_empty_list() -> None:
     text = shown(covers=None)
     assert "What these photos cover" not in text
@@ -127,5 +134,5 @@ def test_both_lists_are_said_in_spanish() -> None:
     use_language("es")
     text = shown()
     assert "Lo que abarcan estas fotos" in text
-    assert "Otros días. Todas son de 1 día." in text
+    assert "Otros días. Todas son de un solo día." in text
     assert "Todas las fotos son de enero." in text

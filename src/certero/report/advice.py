@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from certero.language import _, ngettext
+from certero.records.coverage import FEWEST_DAYS
 from certero.records.metrics import Headline, Metrics
 from certero.records.quantity import Quantity
 from certero.records.scores import Scores
+from certero.report.answer import days_covered, speaks_of
 from certero.report.figures import (
     known,
     number,
@@ -66,7 +68,18 @@ def advise(metrics: Metrics, headline: Headline) -> list[Advice]:
         text = _("Measure on photos of another week or place, which took no part in training.")
         found.append(Advice("contaminated", _("Bring photos that the model has not seen"), text))
     if body is not None:
-        for rule in (_guessing, _bars, _too_few_groups, _parts, _pairs, _classes, _wide, _probabilities, _ceiling):
+        for rule in (
+            _guessing,
+            _bars,
+            _days,
+            _too_few_groups,
+            _parts,
+            _pairs,
+            _classes,
+            _wide,
+            _probabilities,
+            _ceiling,
+        ):
             found += rule(metrics, body)
         found += _openings(metrics)
     found += _separation(metrics)
@@ -152,6 +165,17 @@ def _bars(metrics: Metrics, body: Scores) -> Iterator[Advice]:
                 "There is no interval to hold against the bar. It takes photos from more separate times or groups."
             )
         yield Advice("bar_open", _("%(bar)s cannot be told yet") % what, text)
+
+
+def _days(metrics: Metrics, _body: Scores) -> Iterator[Advice]:
+    days = days_covered(metrics)
+    if speaks_of(metrics) == "hours" and days is not None and days < FEWEST_DAYS:
+        text = _(
+            "Days differ in weather, light and who was there. From %(fewest)s days on, the figure speaks of other "
+            "days; a few photos of each class a day do more than many of one day."
+        )
+        title = _("Bring photos of other days")
+        yield Advice("days", title, text % {"fewest": number(FEWEST_DAYS)})
 
 
 def _too_few_groups(_metrics: Metrics, body: Scores) -> Iterator[Advice]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from certero.language import _, ngettext, translate
 from certero.photos.listing import describe_passed_over
 from certero.records.coverage import FEWEST_DAYS, Covered, Covers, NotKnown
-from certero.records.metrics import Metrics
+from certero.records.metrics import Metrics, headline
 from certero.report.figures import MISSING, NO_BREAK_SPACE, number, slice_words
 from certero.sentences import message
 
@@ -49,8 +49,8 @@ class CoverageView:
 
 
 def view_coverage(metrics: Metrics) -> CoverageView | None:
-    """What to show; None where the file does not tell."""
-    covers = metrics.covers
+    """What to show; None where the file does not tell, or where the model knows all photos, so that none is judged."""
+    covers = None if headline(metrics).contaminated else metrics.covers
     if covers is None or (covers.judged is None and covers.training is None):
         return None
     heads, columns = _columns(covers, metrics.evaluation)
@@ -83,7 +83,7 @@ def _cells(covered: Covered) -> dict[str, str]:
         if covered.timed < covered.photos:
             cells[_("Without a capture time")] = number(covered.photos - covered.timed)
     else:
-        cells[_("Days and hours")] = _("unknown: no photo has a capture time")
+        cells[_("Days and hours")] = _("unknown")
     if covered.groups is not None:
         cells[_("Groups")] = number(covered.groups)
     if covered.lighting:
@@ -105,7 +105,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 def _classes(classes: Mapping[str, int]) -> str:
     if len(classes) <= _MOST_NAMES:
-        return _listed(classes)
+        return _listed({label: n for label, n in classes.items() if n})
     text = _("%(classes)s, of %(fewest)s to %(most)s photos")
     values = sorted(classes.values())
     return text % {"classes": number(len(classes)), "fewest": number(values[0]), "most": number(values[-1])}
@@ -145,29 +145,23 @@ def _gaps(unknown: Sequence[NotKnown], metrics: Metrics) -> Iterator[Gap]:
     for item in unknown:
         if item.what in _GAPS:
             yield _GAPS[item.what](item, metrics)
-    few = [f"{label} ({number(item.n)})" for item in unknown if item.what == "class" for label in item.values]
-    if few:
+    classes = [(label, item.n or 0) for item in unknown if item.what == "class" for label in item.values]
+    if none := [label for label, n in classes if not n]:
+        yield Gap(_("Classes that no judged photo shows"), f"{_names(none)}.")
+    if few := [f"{label} ({number(n)})" for label, n in classes if n]:
         text = _("So few photos leave open how many of a class are found: %(classes)s.") % {"classes": _names(few)}
         yield Gap(_("Classes with few photos"), text)
 
 
 def _dependence(_item: NotKnown, _metrics: Metrics) -> Gap:
-    text = _(
-        "The photos carry no times and no groups were named. If photos of one scene lie on both sides, the figure is "
-        "too good, and its interval too narrow."
-    )
-    return Gap(_("Which photos belong together"), text)
+    return Gap(_("Which photos belong together"), _("They carry no times, and no groups were named."))
 
 
 def _other_days(item: NotKnown, _metrics: Metrics) -> Gap:
     if (item.n or 0) >= FEWEST_DAYS:
         text = _("Photos of one day were not kept together, so the figure speaks of other hours of the same days.")
         return Gap(_("Other days"), text)
-    text = ngettext(
-        "All of them are from %(days)s day. It takes photos of at least 3 days to see how much days differ.",
-        "All of them are from %(days)s days. It takes photos of at least 3 days to see how much days differ.",
-        item.n or 0,
-    )
+    text = ngettext("All of them are from one day.", "All of them are from %(days)s days.", item.n or 0)
     return Gap(_("Other days"), text % {"days": number(item.n)})
 
 
@@ -182,8 +176,7 @@ def _other_places(_item: NotKnown, metrics: Metrics) -> Gap:
 
 
 def _times(_item: NotKnown, _metrics: Metrics) -> Gap:
-    text = _("No photo carries a capture time, so nothing tells which days, hours and seasons the figure speaks of.")
-    return Gap(_("When the photos were taken"), text)
+    return Gap(_("Which days, hours and seasons they show"), _("No photo carries a capture time."))
 
 
 def _uncovered_hours(item: NotKnown, _metrics: Metrics) -> Gap:
