@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from places import SHARED_DATA
 
-from certero.data.scan import list_photos
-from certero.data.separation import default_block, duration, separate, similarity_decay
+from certero.data.decay import default_block, similarity_decay
+from certero.data.separation import duration, separate
 from certero.data.table import Photos, conform
 from certero.errors import SplitError
 from certero.likeness.clusters import join
+from certero.stages.look import scan
 
 START = datetime(2024, 1, 12, 5, 30)
 
@@ -146,19 +147,33 @@ def test_decay_and_default_block_follow_a_known_process(flip: float) -> None:
     assert baseline == pytest.approx(0.5, abs=0.03)
     for lag, likeness in curve[:8]:
         assert likeness == pytest.approx((1 + (1 - 2 * flip) ** (lag / 5)) / 2, abs=0.03)
-    block, _ = default_block(minutes, curve, baseline)
-    hours = np.array([1, 2, 3, 4, 6, 8, 12, 24])
-    expected = hours[np.argmax((1 - 2 * flip) ** (12 * hours - 1) < 0.2)]
+    block, _ = default_block(curve, baseline, lambda _hours: True)
+    hours = np.array([1, 2, 3, 4, 6, 8, 12])
+    faded = (1 - 2 * flip) ** (12 * hours - 1) < 0.2
+    expected = hours[np.argmax(faded) if faded.any() else -1]
     assert abs(list(hours).index(block.total_seconds() / 3600) - list(hours).index(expected)) <= 1
 
 
-def test_the_default_block_leaves_ten_blocks_and_is_never_under_an_hour() -> None:
-    minutes = np.arange(0, 16 * 60, 5.0)
-    slow = [(5.0, 1.0), (60.0, 0.9), (120.0, 0.8), (240.0, 0.7)]
-    assert default_block(minutes, slow, 0.5)[0] == timedelta(hours=1)
-    assert "shortened from 4h" in default_block(minutes, slow, 0.5)[1]
-    assert default_block(np.arange(0, 30 * 60, 5.0), slow, 0.5)[0] == timedelta(hours=3)
-    assert default_block(np.arange(0, 60, 5.0), [], None)[0] == timedelta(hours=1)
+def test_a_default_block_is_never_shortened_for_an_interval_and_says_so_where_a_split_needs_it() -> None:
+    slow = [(5.0, 1.0), (60.0, 0.9), (120.0, 0.8), (180.0, 0.75), (240.0, 0.55)]
+    block, reason = default_block(slow, 0.5, lambda _hours: True)
+    assert block == timedelta(hours=4)
+    assert reason == "similarity fades within 4h"
+    block, reason = default_block(slow, 0.5, lambda hours: hours <= 2)
+    assert block == timedelta(hours=2)
+    assert "flatters the figure" in reason
+    assert default_block([], None, lambda _hours: True)[0] == timedelta(hours=1)
+    assert default_block(slow, 0.5, lambda _hours: False)[0] == timedelta(hours=1)
+
+
+def test_blocks_of_one_day_are_as_long_as_it_takes_photos_to_differ_though_few_are_left() -> None:
+    count = 24 * 12
+    descriptors = [bytes(row) for row in _drifting(count, 0.0035)]
+    separation = separate(photos_of(captured_at=every(5, count), descriptor=descriptors), [])
+    assert separation.block is not None
+    assert separation.block >= timedelta(hours=6)
+    assert 3 <= separation.counts["units"] < 10
+    assert separation.speaks_of == "hours"
 
 
 def test_the_units_do_not_depend_on_the_order_of_the_rows() -> None:
@@ -178,12 +193,12 @@ def test_durations_read_as_the_command_line_takes_them(seconds: int, text: str) 
     assert duration(timedelta(seconds=seconds)) == text
 
 
-def test_the_real_barn_is_separated_by_time_into_ten_blocks() -> None:
+def test_the_real_barn_is_one_day_in_blocks_of_four_hours() -> None:
     if not SHARED_DATA.exists():
         pytest.skip("the real photos are not here")
-    photos = list_photos(SHARED_DATA / "caetec" / "beds.csv")
-    photos = photos.with_columns(pl.lit("ok").alias("status"))
-    separation = separate(photos, [])
+    photos = scan(SHARED_DATA / "caetec" / "beds.csv")
+    separation = separate(Photos(Path(), photos, "manifest"), [])
     assert separation.rule == "time"
-    assert separation.block == timedelta(hours=1)
-    assert separation.counts["units"] >= 10
+    assert separation.block == timedelta(hours=4)
+    assert separation.speaks_of == "hours"
+    assert "all photos come from one day (2024-01-12)" in separation.description

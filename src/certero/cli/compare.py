@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from certero.cli.terminal.options import (
     Block,
+    FigureFor,
     GroupBy,
     JsonFile,
     LabelLevel,
@@ -79,6 +80,7 @@ def command(
     label_level: LabelLevel = None,
     group_by: GroupBy = None,
     block: Block = None,
+    figure_for: FigureFor = None,
     times: Times = None,
     speed: Speed = True,
     report: Report = None,
@@ -104,6 +106,7 @@ def command(
             label_level=None if label_level is None else parse_label_level(label_level),
             group_by=group_by,
             block=block,
+            figure_for=figure_for,
             times=times,
             speed=speed,
             report=report,

@@ -9,6 +9,7 @@ from typing import Annotated
 from certero.cli.terminal.options import (
     Block,
     Decide,
+    FigureFor,
     GroupBy,
     JsonFile,
     LabelLevel,
@@ -54,6 +55,7 @@ def command(
     label_level: LabelLevel = None,
     group_by: GroupBy = None,
     block: Block = None,
+    figure_for: FigureFor = None,
     times: Times = None,
     decide: Decide = None,
     require: Require = None,
@@ -82,6 +84,7 @@ def command(
             group_by=group_by,
             times=times or "auto",
             block=block,
+            figure_for=figure_for,
             decide=decide,
             require=tuple(require or ()),
             unknown=unknown,

@@ -13,6 +13,9 @@ from certero.names import class_name
 #: Where capture times are taken from; `auto`: of each photo the manifest's, else EXIF's, else its name's.
 Times = Literal["auto", "ignore", "name", "exif", "manifest"]
 TIMES: tuple[Times, ...] = ("auto", "ignore", "name", "exif", "manifest")
+#: What the headline figure must speak of.
+FigureFor = Literal["hours", "days", "places"]
+FIGURE_FOR: tuple[FigureFor, ...] = ("hours", "days", "places")
 ClassWeights = Literal["none", "balanced"] | dict[str, float]
 #: Shares of classes that outputs are re-weighted to: found from the photos, or given for some of the classes.
 Shares = Literal["adapt"] | dict[str, float]
@@ -154,6 +157,14 @@ def parse_times(text: str) -> Times:
         if text == times:
             return times
     raise ConfigError("--times must be one of %(times)s; found %(text)r.", times=", ".join(TIMES), text=text)
+
+
+def parse_figure_for(text: str | None) -> FigureFor | None:
+    """One of the words of `FigureFor`, or nothing."""
+    for target in (None, *FIGURE_FOR):
+        if text == target:
+            return target
+    raise ConfigError("--for must be one of %(targets)s; found %(text)r.", targets=", ".join(FIGURE_FOR), text=text)
 
 
 def parse_label_level(text: str) -> int | Literal["leaf"]:

@@ -24,7 +24,7 @@ from certero.config.kinds import (
     Word,
 )
 from certero.config.panels import DATA, NETWORK, OUTPUT, SPLIT, TRAINING, WORK
-from certero.config.parsing import TIMES, ClassWeights, Times
+from certero.config.parsing import FIGURE_FOR, TIMES, ClassWeights, FigureFor, Times
 from certero.config.setting import NETWORKS, Among, Between, Fitting, Option, setting
 from certero.config.toml import to_toml
 from certero.sentences import message
@@ -112,7 +112,16 @@ class TrainSettings:
         Duration(),
         message("Photos taken within one such block of time stay together, e.g. 1h."),
         option=Option(SPLIT),
-        default_said=message("from the photos, at least 1h"),
+        default_said=message("whole days, else from the photos"),
+    )
+    figure_for: FigureFor | None = setting(
+        None,
+        Word(*FIGURE_FOR),
+        message("What the figure must speak of: other hours of the same days, other days, or other places."),
+        option=Option(SPLIT, name="--for"),
+        default_said=message("the most that the photos allow"),
+        more="Whole days are kept together for `days`, blocks of hours for `hours`, the groups of `--group-by` for "
+        "`places`; see [What a figure speaks of](#what-a-figure-speaks-of).",
     )
     gap: timedelta = setting(
         timedelta(minutes=10),

@@ -1,13 +1,12 @@
 """Which photos must never be split apart: one rule a run.
 
-Groups if the user names them, else blocks of time if the photos have times, else clusters of copies. Whatever the
-rule, copies of one photo share a unit.
+Groups if the user names them; else time, if the photos have times: whole calendar days where there are three, else
+blocks of hours; else clusters of copies. Whatever the rule, copies of one photo share a unit. What is kept apart
+decides what a figure speaks of: other hours of the same days, other days, other places.
 """
 
 from __future__ import annotations
 
-import posixpath
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,11 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from certero.data.patterns import match_all
-from certero.data.table import SCHEMA, Mask, Photos
+from certero.config.parsing import FigureFor
+from certero.data.days import DAY, day_of, day_start, why_no_given_days, why_not_days
+from certero.data.decay import default_block, similarity_decay
+from certero.data.groups import columns_that_group, groups_of
+from certero.data.table import Mask, Photos
 from certero.errors import SplitError
 from certero.likeness.clusters import join
-from certero.photos.listing import first_and_count
+from certero.records.coverage import FEWEST_DAYS
 from certero.sentences import Sentence, message, sentence
 
 Ints = npt.NDArray[np.int64]
@@ -29,18 +31,15 @@ SpeaksOf = Literal["hours", "days", "places", "groups", "unknown"]
 
 #: Share of the used photos that must have a capture time for the time rule.
 TIMED_SHARE = 0.9
-#: Default blocks, hours. All but the week divide a day or are whole days, so that blocks start at round times.
-BLOCK_HOURS = (1, 2, 3, 4, 6, 8, 12, 24, 48, 168)
-#: A default block leaves at least so many blocks, if blocks of an hour do.
-MIN_BLOCKS = 10
 
-_LAGS_MINUTES = (5, 10, 20, 30, *(60 * hours for hours in BLOCK_HOURS))
-_FADED_SHARE = 0.2
-_FLAT = 0.02
-_PAIRS_A_LAG = 2000
-_MIN_PAIRS = 8
-_BITS_SET = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
 _EPOCH = datetime(1970, 1, 1)
+# Blocks that a split needs: train, val and test, and as many groups as an interval.
+_FEWEST_BLOCKS = 3
+# Photos without a time may be of any day: they are one unit, not as many as they are.
+_NO_TIME = "no time"
+_TARGETS = {"hours": message("hours"), "days": message("days"), "places": message("places")}
+# Where a given split cuts the time within a block, train and test touch there: so few test photos do not count.
+_TOUCHING = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +49,17 @@ class Separation:
     Args:
         rule: `group`, `time` or `copies`.
         description: the rule in words.
-        block: length of a block under the time rule, else None.
+        block: length of a block under the time rule, a day where whole days are kept together; else None.
         gap: under the time rule, photos of two splits are further apart than this; zero under the others.
         unit: the unit's name for each row of the table, None for photos that are not used.
         counts: `photos`, `units`, `timed` (photos with a capture time), `joined` (groups merged, or photos moved to
-            another block, because of copies).
+            another day or block, because of copies).
         speaks_of: what a figure speaks of if these units are kept apart: other hours of the same days, other days,
             other places or groups; `unknown` where nothing tells which photos depend on each other.
         decay: under the time rule, (lag in minutes, share of equal descriptor bits of photos so far apart).
         group_by: the user's `--group-by`, else None.
+        day_start: what the clock shows when a day begins.
+        whole_days: whether calendar days are the units.
     """
 
     rule: Literal["group", "time", "copies"]
@@ -70,6 +71,29 @@ class Separation:
     speaks_of: SpeaksOf
     decay: list[tuple[float, float]] = field(default_factory=list)
     group_by: str | None = None
+    day_start: timedelta = timedelta(0)
+    whole_days: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be separated, and what the user asked for; see `separate`."""
+
+    photos: Photos
+    used: Mask
+    twins: Ints
+    counts: dict[str, int]
+    group_by: str | None
+    block: timedelta | None
+    gap: timedelta
+    figure_for: FigureFor | None
+    judged: bool
+
+    @property
+    def in_test(self) -> Mask | None:
+        """Bool [rows], the given test photos; None where none are given, or where all photos are judged."""
+        test = self.used & (self.photos.table["split"] == "test").fill_null(False).to_numpy()
+        return test if test.any() and not self.judged else None
 
 
 def separate(
@@ -79,6 +103,8 @@ def separate(
     group_by: str | None = None,
     block: timedelta | None = None,
     gap: timedelta = timedelta(minutes=10),
+    figure_for: FigureFor | None = None,
+    judged: bool = False,
 ) -> Separation:
     """The rule for these photos, and each photo's unit under it.
 
@@ -87,34 +113,35 @@ def separate(
         copies: pairs of rows of the table that are verified copies of each other.
         group_by: a column of the manifest, `parent` for the folder of the photo, or a regular expression over the
             path whose first capture group (or whole match) names the group.
-        block: length of the time blocks; default from how fast similarity decays, at least 1 h.
+        block: length of the time blocks; default whole days where there are three, else from how fast similarity
+            decays, at least 1 h.
         gap: how far photos of two splits must be apart under the time rule.
+        figure_for: what the figure must speak of; None takes the most that the photos allow.
+        judged: the photos are judged by a finished model: nothing is split, and given splits mean nothing.
 
     Raises:
-        SplitError: the rule cannot be applied to all photos.
+        SplitError: the rule cannot be applied to all photos, or the figure cannot speak of what is asked for.
     """
     used = photos.used_mask()
     twins = join(photos.table.height, ((a, b) for a, b in copies if used[a] and used[b]))
     timed = int((used & photos.table["captured_at"].is_not_null().to_numpy()).sum())
     counts = {"photos": int(used.sum()), "timed": timed}
-    if group_by is not None:
-        if block is not None:
-            raise SplitError("one rule separates the photos; found both --group-by and --block. Use one of the two.")
-        return _by_group(photos, used, twins, counts, group_by)
-    enough = timed > 0 and timed >= TIMED_SHARE * counts["photos"]
-    if block is not None and not enough:
-        share = f"{TIMED_SHARE:.0%}"
+    asked = _Asked(photos, used, twins, counts, group_by, block, gap, figure_for, judged)
+    _check_wishes(asked)
+    if group_by is not None and figure_for != "days":
+        return _by_group(asked, group_by)
+    if timed > 0 and timed >= TIMED_SHARE * counts["photos"]:
+        return _by_time(asked)
+    if block is not None or figure_for is not None:
         raise SplitError(
-            "--block needs a capture time on at least %(share)s of the photos; %(timed)s of "
+            "%(flag)s needs a capture time on at least %(share)s of the photos; %(timed)s of "
             "%(photos)s have one. Add a captured_at column, or separate with --group-by.",
-            share=share,
+            flag="--block" if block is not None else f"--for {figure_for}",
+            share=f"{TIMED_SHARE:.0%}",
             timed=timed,
             photos=counts["photos"],
         )
-    if enough:
-        return _by_time(photos, used, twins, counts, block, gap)
-    paths = photos.table["path"].to_list()
-    unit = _named(used, twins, paths)
+    unit = _named(used, twins, photos.table["path"].to_list())
     counts |= {"units": _count(unit), "joined": 0}
     description = sentence(
         "copies kept together: %(units)d different photos among %(photos)d",
@@ -122,6 +149,29 @@ def separate(
         photos=counts["photos"],
     )
     return Separation("copies", description, None, timedelta(0), unit, counts, "unknown")
+
+
+def _check_wishes(asked: _Asked) -> None:
+    """Raises where options contradict each other."""
+    wish = f"--for {asked.figure_for}"
+    if asked.group_by is not None and asked.block is not None:
+        raise SplitError("one rule separates the photos; found both --group-by and --block. Use one of the two.")
+    if asked.figure_for == "places" and asked.group_by is None:
+        columns = columns_that_group(asked.photos, asked.used)
+        raise SplitError(
+            "%(wish)s needs --group-by to tell which photos are of one place; columns that could: %(columns)s. Name "
+            "one, or a pattern over the path.",
+            wish=wish,
+            columns=", ".join(columns) or message("none"),
+        )
+    if asked.figure_for == "hours" and asked.group_by is not None:
+        raise SplitError("%(wish)s separates by time; found --group-by beside it. Use one of the two.", wish=wish)
+    if asked.figure_for == "days" and asked.block is not None and asked.block % DAY:
+        raise SplitError(
+            "%(wish)s keeps whole days together; found --block %(block)s beside it. Leave --block out.",
+            wish=wish,
+            block=duration(asked.block),
+        )
 
 
 def with_units(photos: Photos, separation: Separation) -> Photos:
@@ -137,89 +187,12 @@ def duration(length: timedelta) -> str:
     return "".join(parts) or "0m"
 
 
-def similarity_decay(
-    minutes: npt.NDArray[np.float64], groups: Sequence[str | None], descriptors: npt.NDArray[np.uint8]
-) -> tuple[list[tuple[float, float]], float | None]:
-    """How alike photos of one group are at growing lags, and how alike photos far apart are (the baseline).
-
-    Args:
-        minutes: [photos] capture times.
-        groups: [photos] camera or place; only photos of one group are compared.
-        descriptors: uint8 [photos, bytes]; likeness is the share of equal bits.
-
-    Returns:
-        (lag in minutes, mean likeness) for each lag with enough pairs (within a quarter of the lag), and the mean
-        likeness beyond half the time covered; None without enough such pairs.
-    """
-    members: dict[str | None, list[int]] = {}
-    for row, group in enumerate(groups):
-        members.setdefault(group, []).append(row)
-    likeness: dict[float, list[npt.NDArray[np.float64]]] = {}
-    far: list[npt.NDArray[np.float64]] = []
-    rng = np.random.default_rng(0)
-    span = float(np.ptp(minutes)) if len(minutes) else 0.0
-    for listed in members.values():
-        rows = np.array(listed)[np.argsort(minutes[listed], kind="stable")]
-        times = minutes[rows]
-        anchors = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _PAIRS_A_LAG)).astype(np.int64))
-        for lag in _LAGS_MINUTES:
-            wanted = times[anchors] + lag
-            after = np.clip(np.searchsorted(times, wanted), 1, max(len(rows) - 1, 1)) if len(rows) > 1 else None
-            if after is None:
-                continue
-            near = np.where(wanted - times[after - 1] < times[after] - wanted, after - 1, after)
-            fits = (np.abs(times[near] - wanted) <= lag / 4) & (near != anchors)
-            likeness.setdefault(lag, []).append(_equal_bits(descriptors, rows[anchors[fits]], rows[near[fits]]))
-        first_far = np.searchsorted(times, times[anchors] + span / 2)
-        some = first_far < len(rows)
-        partners = rng.integers(first_far[some], len(rows))
-        far.append(_equal_bits(descriptors, rows[anchors[some]], rows[partners]))
-    pooled = {lag: np.concatenate(values) for lag, values in likeness.items()}
-    curve = [(lag, float(values.mean())) for lag, values in pooled.items() if len(values) >= _MIN_PAIRS]
-    distant = np.concatenate(far) if far else np.empty(0)
-    return curve, float(distant.mean()) if len(distant) >= _MIN_PAIRS else None
-
-
-def default_block(
-    minutes: npt.NDArray[np.float64], decay: list[tuple[float, float]], baseline: float | None
-) -> tuple[timedelta, Sentence]:
-    """The smallest block after which likeness has faded, and how it was found.
-
-    Faded: the excess over the baseline is below a fifth of what it was at the shortest lag. Shortened so that at
-    least 10 blocks remain, but never below 1 h.
-    """
-    wanted, reason = 1, sentence("similarity fades within the hour")
-    if not decay or baseline is None:
-        reason = sentence("too few photos to measure how similarity fades")
-    elif (start := decay[0][1] - baseline) > _FLAT:
-        excess = {lag: value - baseline for lag, value in decay}
-        known = [hours for hours in BLOCK_HOURS if 60 * hours in excess]
-        faded = [hours for hours in known if excess[60 * hours] < _FADED_SHARE * start]
-        wanted = faded[0] if faded else max(known, default=1)
-        if wanted > 1 or not faded:
-            reason = (
-                sentence("similarity fades within %(hours)dh", hours=wanted)
-                if faded
-                else sentence("similarity fades more slowly than %(hours)dh", hours=wanted)
-            )
-    fitting = [hours for hours in BLOCK_HOURS if hours <= wanted]
-    enough = [hours for hours in fitting if len(np.unique(minutes // (60 * hours))) >= MIN_BLOCKS]
-    hours = max(enough, default=1)
-    if hours < wanted:
-        reason = sentence(
-            "%(reason)s, shortened from %(hours)dh to keep %(blocks)d blocks where possible",
-            reason=reason,
-            hours=wanted,
-            blocks=MIN_BLOCKS,
-        )
-    return timedelta(hours=hours), reason
-
-
-def _by_group(photos: Photos, used: Mask, twins: Ints, counts: dict[str, int], group_by: str) -> Separation:
-    groups = _groups(photos, used, group_by)
+def _by_group(asked: _Asked, group_by: str) -> Separation:
+    counts = asked.counts
+    groups = groups_of(asked.photos, asked.used, group_by)
     distinct = sorted({group for group in groups if group is not None})
     number = {name: index for index, name in enumerate(distinct)}
-    pairs = ((number[groups[row] or ""], number[groups[twin] or ""]) for row, twin in _copied(used, twins))
+    pairs = ((number[groups[row] or ""], number[groups[twin] or ""]) for row, twin in _copied(asked.used, asked.twins))
     merged = join(len(distinct), pairs)
     unit = tuple(None if group is None else distinct[merged[number[group]]] for group in groups)
     counts |= {"units": _count(unit), "joined": len(distinct) - _count(unit)}
@@ -228,92 +201,217 @@ def _by_group(photos: Photos, used: Mask, twins: Ints, counts: dict[str, int], g
         description = sentence(
             "%(rule)s (%(before)d before those that share copies were joined)", rule=description, before=len(distinct)
         )
-    return Separation("group", description, None, timedelta(0), unit, counts, "groups", group_by=group_by)
+    speaks_of: SpeaksOf = "places" if asked.figure_for == "places" else "groups"
+    if shared := _shared(asked, groups, group=True):
+        speaks_of, description = "unknown", _saying_shared(description, shared)
+    return Separation("group", description, None, timedelta(0), unit, counts, speaks_of, group_by=group_by)
 
 
-def _groups(photos: Photos, used: Mask, group_by: str) -> list[str | None]:
-    """Each used photo's group, None for the others."""
-    table = photos.table
-    columns = [name for name in table.columns if name not in SCHEMA or name in ("group", "captured_at")]
-    columns = [name for name in columns if table[name].null_count() < table.height]
-    if group_by in columns:
-        found = table[group_by].cast(pl.String).to_list()
-    elif group_by == "parent":
-        found = [posixpath.dirname(path) or "." for path in table["path"]]
-    elif re.fullmatch(r"\w*", group_by):
-        # A plain word would put all matching photos into one group, which no user wants.
+def _by_time(asked: _Asked) -> Separation:
+    times = asked.photos.table["captured_at"]
+    timed = asked.used & times.is_not_null().to_numpy()
+    start = day_start(times.to_numpy()[timed])
+    days = [day_of(time, start) for time in times.filter(pl.Series(timed)).to_list()]
+    why_not = _why_not_days(asked, days, timed)
+    if asked.figure_for == "days" and why_not is not None:
         raise SplitError(
-            "--group-by must be a column of the manifest, parent, or a regular expression over the "
-            "path; found '%(group_by)s' (columns: %(columns)s). Use one of them.",
-            group_by=group_by,
-            columns=", ".join(columns) or message("none"),
+            "--for days needs photos of at least %(fewest)d days, and most classes on 2 of them; %(found)s. Bring "
+            "photos of more days, or leave --for out.",
+            fewest=FEWEST_DAYS,
+            found=why_not,
         )
-    else:
-        found = match_all(group_by, table["path"].to_list())
-    groups = [group if use else None for group, use in zip(found, used, strict=True)]
-    without = [path for path, group, use in zip(table["path"], groups, used, strict=True) if use and not group]
-    if without:
-        raise SplitError(
-            "--group-by %(group_by)s must give every photo a group; it gives none to "
-            "%(first_and_count)s of %(photos)s. Use one that covers all.",
-            group_by=group_by,
-            first_and_count=first_and_count(without, "photo"),
-            photos=int(used.sum()),
-        )
-    return groups
-
-
-def _by_time(
-    photos: Photos, used: Mask, twins: Ints, counts: dict[str, int], block: timedelta | None, gap: timedelta
-) -> Separation:
-    table = photos.table
-    times = table["captured_at"]
-    timed = used & times.is_not_null().to_numpy()
-    minutes = times.to_physical().to_numpy()[timed].astype(np.float64) / 60e6
-    some = table.filter(timed)
-    known = some["descriptor"].is_not_null().to_numpy()
-    decay: list[tuple[float, float]] = []
-    baseline = None
-    if known.any():
-        bits = np.frombuffer(b"".join(some["descriptor"].drop_nulls()), dtype=np.uint8)
-        groups = some.filter(known)["group"].to_list()
-        decay, baseline = similarity_decay(minutes[known], groups, bits.reshape(int(known.sum()), -1))
-    reason = sentence("as asked")
+    whole_days = asked.block is None and why_not is None and asked.figure_for != "hours"
+    decay, baseline = _decay(asked.photos, timed)
+    block, reason = (DAY if whole_days else asked.block), sentence("as asked")
     if block is None:
-        block, reason = default_block(minutes, decay, baseline)
-    if gap < timedelta(0) or block <= gap:
+        block, reason = default_block(decay, baseline, lambda hours: _usable(asked, timed, timedelta(hours=hours)))
+    if asked.gap < timedelta(0) or block <= asked.gap:
         raise SplitError(
             "--block must be longer than --gap, and --gap not negative; found --block %(block)s "
             "and --gap %(total_seconds)gm. Use a longer block or a shorter gap.",
             block=duration(block),
-            total_seconds=gap.total_seconds() / 60,
+            total_seconds=asked.gap.total_seconds() / 60,
         )
-    names: list[str] = []
-    for path, time, use in zip(table["path"], times, used, strict=True):
-        start = None if time is None or not use else _EPOCH + (time - _EPOCH) // block * block
-        names.append(path if start is None else f"{start:%Y-%m-%dT%H:%M:%S}")
-    # Copies far apart in time (an empty bed at night) would chain block to block if they joined them: instead the
-    # later ones move to the unit of the earliest.
-    first = _earliest(used, twins, times.to_list(), table["path"].to_list())
-    unit = tuple(names[first[row]] if use else None for row, use in enumerate(used))
-    moved = sum(name is not None and name != own for name, own in zip(unit, names, strict=True))
-    counts |= {"units": _count(unit), "joined": moved}
-    description = sentence(
-        "blocks of %(block)s (%(reason)s), %(gap)s apart: %(units)d blocks",
-        block=duration(block),
-        reason=reason,
-        gap=duration(gap),
-        units=counts["units"],
+    own, unit = _time_units(asked, block, start if whole_days else None)
+    counts = asked.counts
+    counts |= {"units": _count(unit), "joined": sum(a != b for a, b in zip(own, unit, strict=True))}
+    if whole_days and asked.group_by is not None:
+        unit = _with_groups(asked, unit)
+        counts["units"] = _count(unit)
+    of_days = asked.figure_for != "hours" and not block % DAY and why_not is None
+    speaks_of: SpeaksOf = "days" if of_days else "hours"
+    description = _describe_time(asked, block, start if whole_days else None, reason)
+    if shared := _shared(asked, own, group=False):
+        speaks_of = "unknown"
+        description = _saying_shared(description, shared)
+    elif speaks_of == "hours" and why_not is not None:
+        description = sentence("%(rule)s; other days are not measured: %(why_not)s", rule=description, why_not=why_not)
+    return Separation(
+        "time",
+        description,
+        block,
+        asked.gap,
+        unit,
+        asked.counts,
+        speaks_of,
+        decay,
+        asked.group_by,
+        day_start=start,
+        whole_days=whole_days,
     )
-    if untimed := counts["photos"] - counts["timed"]:
-        description = sentence(
-            "%(rule)s; %(untimed)d photos without a time stand alone", rule=description, untimed=untimed
+
+
+def _time_units(
+    asked: _Asked, block: timedelta, day_from: timedelta | None
+) -> tuple[tuple[str | None, ...], tuple[str | None, ...]]:
+    """The name of each used photo's own block or day, and of its unit: copies are of the unit of the earliest.
+
+    Copies far apart in time (an empty bed at night) would chain block to block if they joined them.
+    """
+    table = asked.photos.table
+    times, paths = table["captured_at"].to_list(), table["path"].to_list()
+    names: list[str] = []
+    for path, time in zip(paths, times, strict=True):
+        if day_from is not None:
+            names.append(_NO_TIME if time is None else day_of(time, day_from))
+        else:
+            names.append(path if time is None else f"{_EPOCH + (time - _EPOCH) // block * block:%Y-%m-%dT%H:%M:%S}")
+    first = _earliest(asked.used, asked.twins, times, paths)
+    return (
+        tuple(name if use else None for name, use in zip(names, asked.used, strict=True)),
+        tuple(names[first[row]] if use else None for row, use in enumerate(asked.used)),
+    )
+
+
+def _why_not_days(asked: _Asked, days: Sequence[str], timed: Mask) -> Sentence | None:
+    stamps = asked.photos.table["captured_at"].to_numpy()[timed]
+    if asked.in_test is not None:
+        return why_no_given_days(days, stamps, asked.in_test[timed])
+    labels = () if asked.judged else asked.photos.table.filter(pl.Series(timed))["label"].to_list()
+    return why_not_days(days, stamps, labels)
+
+
+def _decay(photos: Photos, timed: Mask) -> tuple[list[tuple[float, float]], float | None]:
+    """See `similarity_decay`."""
+    some = photos.table.filter(pl.Series(timed)).filter(pl.col("descriptor").is_not_null())
+    if some.is_empty():
+        return [], None
+    minutes = some["captured_at"].to_physical().to_numpy().astype(np.float64) / 60e6
+    bits = np.frombuffer(b"".join(some["descriptor"]), dtype=np.uint8)
+    return similarity_decay(minutes, some["group"].to_list(), bits.reshape(some.height, -1))
+
+
+def _usable(asked: _Asked, timed: Mask, block: timedelta) -> bool:
+    """Whether blocks of this length are enough for a split, and hold two classes apart, or enough to judge by."""
+    rows = timed if asked.in_test is None else timed & asked.in_test
+    table = asked.photos.table.filter(pl.Series(rows))
+    # Both count from 1970-01-01T00:00, in microseconds.
+    number = table["captured_at"].to_physical() // (block // timedelta(microseconds=1))
+    if number.n_unique() < _FEWEST_BLOCKS:
+        return False
+    if asked.judged or asked.in_test is not None:
+        return True
+    spread = table.with_columns(number.alias("block")).group_by("label").agg(pl.col("block").n_unique())
+    return bool((spread["block"] > 1).sum() >= 2)
+
+
+def _shared(asked: _Asked, names: Sequence[str | None], *, group: bool) -> tuple[int, int] | None:
+    """Units of the given test photos that other photos come from, too, and of how many; None where there are none.
+
+    Raises:
+        SplitError: if there are some, and the figure must speak of others.
+    """
+    if asked.in_test is None:
+        return None
+    nothing = {None, _NO_TIME}
+    tested = [name for name, inside in zip(names, asked.in_test, strict=True) if inside]
+    test = set(tested) - nothing
+    others = {name for name, inside in zip(names, asked.in_test, strict=True) if not inside} - nothing
+    if sum(name in others for name in tested) <= (0 if group else _TOUCHING) * len(tested):
+        return None
+    if asked.figure_for is not None:
+        raise SplitError(
+            "--for %(target)s needs test photos of other %(target)s than train; %(shared)d of %(units)d have photos in "
+            "both. Leave --for out, or leave the splits to certero.",
+            target=_TARGETS[asked.figure_for],
+            shared=len(test & others),
+            units=len(test),
         )
-    if moved:
+    return len(test & others), len(test)
+
+
+def _saying_shared(rule: Sentence, shared: tuple[int, int]) -> Sentence:
+    return sentence(
+        "%(rule)s; training photos come from %(shared)d of the %(units)d blocks or groups of the test photos",
+        rule=rule,
+        shared=shared[0],
+        units=shared[1],
+    )
+
+
+def _with_groups(asked: _Asked, unit: Sequence[str | None]) -> tuple[str | None, ...]:
+    """Days joined where photos of one group lie on both.
+
+    Raises:
+        SplitError: if fewer than three sets of days are left.
+    """
+    group_by = asked.group_by or ""
+    groups = groups_of(asked.photos, asked.used, group_by)
+    first: dict[str, int] = {}
+    pairs = []
+    seen: dict[str, int] = {}
+    for row, (day, group) in enumerate(zip(unit, groups, strict=True)):
+        if day is None or group is None:
+            continue
+        pairs += [(row, first.setdefault(day, row)), (row, seen.setdefault(group, row))]
+    joined = _named(asked.used, join(len(unit), pairs), [day or "" for day in unit])
+    if _count(joined) < FEWEST_DAYS:
+        raise SplitError(
+            "--for days with --group-by %(group_by)s keeps days together that share a group: of %(days)d days %(left)d "
+            "separate sets are left, and %(fewest)d are needed. Leave --group-by out, or take --for places.",
+            group_by=group_by,
+            days=_count(unit),
+            left=_count(joined),
+            fewest=FEWEST_DAYS,
+        )
+    return joined
+
+
+def _describe_time(asked: _Asked, block: timedelta, day_from: timedelta | None, reason: Sentence) -> Sentence:
+    """The time rule in words."""
+    counts, gap, whole_days = asked.counts, duration(asked.gap), day_from is not None
+    if whole_days:
+        description = sentence("whole days, %(gap)s apart: %(units)d days", gap=gap, units=counts["units"])
+        if day_from:
+            description = sentence(
+                "whole days from %(clock)s on, %(gap)s apart: %(units)d days",
+                clock=f"{day_from // timedelta(hours=1)}:00",
+                gap=gap,
+                units=counts["units"],
+            )
+        if asked.group_by is not None:
+            description = sentence(
+                "%(rule)s, those that share a group (%(group_by)s) as one", rule=description, group_by=asked.group_by
+            )
+    else:
         description = sentence(
+            "blocks of %(block)s (%(reason)s), %(gap)s apart: %(units)d blocks",
+            block=duration(block),
+            reason=reason,
+            gap=gap,
+            units=counts["units"],
+        )
+    if untimed := counts["photos"] - counts["timed"]:
+        alone = sentence("%(rule)s; %(untimed)d photos without a time stand alone", rule=description, untimed=untimed)
+        one = sentence("%(rule)s; %(untimed)d photos without a time are one of them", rule=description, untimed=untimed)
+        description = one if whole_days else alone
+    if moved := counts["joined"]:
+        to_day = sentence("%(rule)s; %(moved)d copies moved to the day of the earliest", rule=description, moved=moved)
+        to_block = sentence(
             "%(rule)s; %(moved)d copies moved to the block of the earliest", rule=description, moved=moved
         )
-    return Separation("time", description, block, gap, unit, counts, "hours", decay)
+        description = to_day if whole_days else to_block
+    return description
 
 
 def _earliest(used: Mask, twins: Ints, times: list[datetime | None], paths: list[str]) -> dict[int, int]:
@@ -339,11 +437,6 @@ def _named(used: Mask, twins: Ints, names: list[str]) -> tuple[str | None, ...]:
         root = int(twins[row])
         first[root] = min(first.get(root, names[row]), names[row])
     return tuple(first[int(root)] if use else None for root, use in zip(twins, used, strict=True))
-
-
-def _equal_bits(descriptors: npt.NDArray[np.uint8], a: Ints, b: Ints) -> npt.NDArray[np.float64]:
-    different = _BITS_SET[descriptors[a] ^ descriptors[b]].sum(axis=1, dtype=np.int64)
-    return np.asarray(1.0 - different / (8.0 * max(descriptors.shape[1], 1)), dtype=np.float64)
 
 
 def _count(unit: Sequence[str | None]) -> int:

@@ -25,8 +25,11 @@ FRACTIONS = (0.70, 0.15, 0.15)
 #: Below these, a class's figure on one test split says little, and cross-validation is the default.
 MIN_TEST_PHOTOS = 20
 MIN_TEST_UNITS = 3
-#: With fewer groups in test there is no interval (stats.intervals); cross-validation tests on all groups.
+#: With fewer separated units in test its interval is several times as wide as that of cross-validation, which tests on
+#: all units.
 MIN_INTERVAL_UNITS = 10
+#: With fewer in all there is no interval either way (stats.intervals.FEWEST_GROUPS).
+_FEWEST_UNITS = 3
 
 
 def assign(
@@ -111,7 +114,7 @@ def needs_cv(photos: Photos) -> Sentence | None:
     small = {label: sizes.get(label, (0, 0)) for label in photos.classes()}
     small = {label: size for label, size in small.items() if size[0] < MIN_TEST_PHOTOS or size[1] < MIN_TEST_UNITS}
     if not small:
-        return _no_interval(photos)
+        return _wide_interval(photos)
     label, (size, units) = min(small.items(), key=lambda item: (item[1], item[0]))
     return sentence(
         "%(small)d of %(classes)d classes would have under %(photos)d test photos or under %(units)d separated units "
@@ -126,19 +129,17 @@ def needs_cv(photos: Photos) -> Sentence | None:
     )
 
 
-def _no_interval(photos: Photos) -> Sentence | None:
-    """Why no figure on the test split could have an interval although the data have enough groups for one."""
+def _wide_interval(photos: Photos) -> Sentence | None:
+    """Why the test split would leave a figure nearly unknown, or without an interval, where all units would not."""
     used = photos.used()
     test = used.filter(pl.col("split") == "test")
     in_test, in_all = test["unit"].n_unique(), used["unit"].n_unique()
-    if in_test == test.height or in_test >= MIN_INTERVAL_UNITS or in_all < MIN_INTERVAL_UNITS:
+    if in_test == test.height or in_test >= MIN_INTERVAL_UNITS or in_all < _FEWEST_UNITS:
         return None
     return sentence(
-        "test would hold %(in_test)d of %(in_all)d separated units, and no interval can be given on fewer than "
-        "%(fewest)d",
+        "test would hold %(in_test)d of %(in_all)d separated units, which leaves a wide interval or none",
         in_test=in_test,
         in_all=in_all,
-        fewest=MIN_INTERVAL_UNITS,
     )
 
 
@@ -173,9 +174,14 @@ def near_in_time(times: npt.NDArray[np.datetime64], others: npt.NDArray[np.datet
 
 _UNIT_WORDS = {
     "group": (message("group"), message("groups")),
+    "days": (message("day"), message("days")),
     "time": (message("block"), message("blocks")),
     "copies": (message("set of copies"), message("units")),
 }
+
+
+def _kind(separation: Separation) -> str:
+    return "days" if separation.whole_days else separation.rule
 
 
 def _check_spread(table: pl.DataFrame, separation: Separation) -> list[Sentence]:
@@ -190,7 +196,7 @@ def _check_spread(table: pl.DataFrame, separation: Separation) -> list[Sentence]
     """
     spread = dict(table.group_by("label").agg(pl.col("unit").n_unique()).iter_rows())
     alone = sorted(label for label, units in spread.items() if units < 2)
-    one, _many = _UNIT_WORDS[separation.rule]
+    one, _many = _UNIT_WORDS[_kind(separation)]
     # `_too_few` says more about a single unit.
     if len(spread) - len(alone) < 2 and table["unit"].n_unique() > 1:
         raise _one_unit_a_class(separation, alone, len(spread))
@@ -217,7 +223,7 @@ def _follow_each_other(table: pl.DataFrame) -> bool:
 
 
 def _one_unit_a_class(separation: Separation, alone: list[str], classes: int) -> SplitError:
-    one, _many = _UNIT_WORDS[separation.rule]
+    one, _many = _UNIT_WORDS[_kind(separation)]
     which = (
         message("each class lies")
         if len(alone) == classes
@@ -226,6 +232,8 @@ def _one_unit_a_class(separation: Separation, alone: list[str], classes: int) ->
     if separation.rule == "group":
         unit: Message = sentence("group of --group-by %(group_by)s", group_by=separation.group_by)
         mend = message("Group by camera, animal or place instead")
+    elif separation.whole_days:
+        unit, mend = one, message("Photograph every class on several days, or take --for hours")
     elif separation.rule == "time":
         unit = sentence("block of %(length)s", length=duration(separation.block)) if separation.block else one
         mend = message("Photograph every class at several times, use a shorter --block, or separate with --group-by")
@@ -431,6 +439,10 @@ _MORE_UNITS = {
         message("use a shorter --block (and --gap), separate with --group-by, or leave times out with --times ignore"),
         message("Use a shorter --block (and --gap), separate with --group-by, or leave times out with --times ignore"),
     ),
+    "days": (
+        message("bring photos of more days, or take --for hours"),
+        message("Bring photos of more days, or take --for hours"),
+    ),
     "copies": (
         message("add photos that are no copies of each other"),
         message("Add photos that are no copies of each other"),
@@ -440,13 +452,15 @@ _MORE_UNITS = {
 
 def _too_few(separation: Separation, needed: int, need: Sentence, count: int | None = None) -> SplitError:
     count = separation.counts["units"] if count is None else count
-    word = _UNIT_WORDS[separation.rule][0 if count == 1 and separation.rule != "copies" else 1]
+    word = _UNIT_WORDS[_kind(separation)][0 if count == 1 and separation.rule != "copies" else 1]
     timed = separation.counts["timed"] >= 0.9 * separation.counts["photos"]
-    following, alone = _MORE_UNITS["timed" if separation.rule == "group" and timed else separation.rule]
+    following, alone = _MORE_UNITS["timed" if separation.rule == "group" and timed else _kind(separation)]
     few = 2 <= count < needed
     advice = sentence("Use --cv %(count)d, or %(other)s", count=count, other=following) if few else alone
     if separation.rule == "group":
         rule = sentence("--group-by %(group_by)s", group_by=separation.group_by)
+    elif separation.whole_days:
+        rule = sentence("keeping whole days together")
     elif separation.rule == "time":
         # Does not name an option: usually none was given.
         length = duration(separation.block) if separation.block else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from certero.config.parsing import Times, parse_duration, parse_times
+from certero.config.parsing import FigureFor, Times, parse_duration, parse_figure_for, parse_times
 from certero.data.labels import encode
 from certero.data.layout import LabelLevel
 from certero.data.table import SCHEMA
@@ -80,6 +80,7 @@ def compare(
     label_level: LabelLevel | None = None,
     group_by: str | None = None,
     block: str | timedelta | None = None,
+    figure_for: str | None = None,
     times: str | None = None,
     speed: bool = True,
     report: str | Path | None = None,
@@ -101,6 +102,7 @@ def compare(
         group_by: which photos of the data are not independent; see `TrainSettings`.
         times: where capture times of the data are taken from; see `TrainSettings`.
         block: length of a time block of the data.
+        figure_for: what the figures must speak of: `hours`, `days` or `places`; see `TrainSettings`.
         speed: measure latency and throughput on this machine.
         report: HTML file to write.
         workers: threads; every core by default.
@@ -117,9 +119,9 @@ def compare(
     use_language(lang)
     if split is not None and split not in SPLITS:
         raise ConfigError("--split must be one of %(splits)s; found %(split)r.", splits=", ".join(SPLITS), split=split)
-    if data is None and (split, label, label_level, group_by, block, times) != (None,) * 6:
+    if data is None and (split, label, label_level, group_by, block, times, figure_for) != (None,) * 7:
         raise ConfigError(
-            "--split, --label, --label-level, --group-by, --block and --times speak of --data; name the photos."
+            "--split, --label, --label-level, --group-by, --block, --for and --times speak of --data; name the photos."
         )
     length = parse_duration(block, "--block") if isinstance(block, str) else block
     with open_tools(workers, progress) as tools:
@@ -133,7 +135,15 @@ def compare(
                 contenders,
                 classes,
                 Path(data),
-                (split, label, label_level, group_by, length, parse_times(times or "auto")),
+                (
+                    split,
+                    label,
+                    label_level,
+                    group_by,
+                    length,
+                    parse_figure_for(figure_for),
+                    parse_times(times or "auto"),
+                ),
                 tools,
                 answer,
             )
@@ -233,17 +243,17 @@ def _judge_data(
     contenders: Sequence[Contender],
     classes: Sequence[str],
     data: Path,
-    asked: tuple[str | None, str | None, LabelLevel | None, str | None, timedelta | None, Times],
+    asked: tuple[str | None, str | None, LabelLevel | None, str | None, timedelta | None, FigureFor | None, Times],
     tools: Tools,
     answer: Json,
 ) -> Judged:
     """Every model on the labelled photos, without those that any of them was trained on."""
-    split, label, label_level, group_by, block, times = asked
+    split, label, label_level, group_by, block, figure_for, times = asked
     check_log()
     photos = look_at_photos(list_judged(data, classes, label, label_level), tools, times)
     photos = keep_known(photos, classes, split)
     with tools.timed("separate"):
-        photos, separation = separate_judged(photos, group_by, block)
+        photos, separation = separate_judged(photos, group_by, block, figure_for)
     used = photos.used()
     opening = open_test_set(
         used["pixel_hash"].to_list(), purpose="compare", data=str(data), run=" ".join(c.name for c in contenders)

@@ -12,6 +12,8 @@ from certero.pipelines.train import Run, train
 from certero.records.protocols import Progress, no_progress
 from certero.runs.folder import first_free
 
+_DAYS, _INTERVAL_MINUTES = 12, 20
+
 
 def demo(
     folder: str | Path = "demo",
@@ -38,7 +40,10 @@ def demo(
     use_language(lang)
     folder = Path(folder)
     barn = folder / "barn"
-    render_barn(barn, seed=seed, progress=progress, map=Threads(workers).map)
+    # Days are what separates the photos, and every figure needs some of them for its interval.
+    render_barn(
+        barn, days=_DAYS, interval_minutes=_INTERVAL_MINUTES, seed=seed, progress=progress, map=Threads(workers).map
+    )
     return train(
         barn / "beds.csv",
         output=first_free(folder, "run"),

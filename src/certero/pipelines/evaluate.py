@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from certero.config.parsing import Shares, parse_duration, parse_shares, parse_times
+from certero.config.parsing import Shares, parse_duration, parse_figure_for, parse_shares, parse_times
 from certero.data.labels import encode
 from certero.data.layout import LabelLevel
 from certero.data.scan import list_photos
@@ -58,6 +58,7 @@ def evaluate(
     label_level: LabelLevel | None = None,
     group_by: str | None = None,
     block: str | timedelta | None = None,
+    figure_for: str | None = None,
     times: str = "auto",
     decide: float | None = None,
     require: Sequence[str] = (),
@@ -79,6 +80,7 @@ def evaluate(
         label_level: which folder names the class.
         group_by: which photos are not independent; see `TrainSettings`.
         block: length of a time block.
+        figure_for: what the figure must speak of: `hours`, `days` or `places`; see `TrainSettings`.
         times: where capture times are taken from; see `TrainSettings`.
         decide: probability a photo needs to get a label; default: the model's own threshold.
         require: bars such as `precision>=0.85`.
@@ -107,6 +109,7 @@ def evaluate(
     source_of_times = parse_times(times)
     length = parse_duration(block, "--block") if isinstance(block, str) else block
     wish = None if shares is None else parse_shares(shares)
+    target = parse_figure_for(figure_for)
     if unknown:
         _check_alone(
             {"--label": label, "--decide": decide, "--require": require or None, "--report": report, "--shares": wish}
@@ -122,7 +125,7 @@ def evaluate(
         photos = keep_known(listed, predictor.classes, split)
         strange = keep_unknown(listed, predictor.classes, split)
         with tools.timed("separate"):
-            photos, separation = separate_judged(photos, group_by, length)
+            photos, separation = separate_judged(photos, group_by, length, target)
         opening = open_test_set(
             photos.used()["pixel_hash"].to_list(), purpose="evaluate", data=str(data), run=str(model)
         )
@@ -249,7 +252,9 @@ def _measure(
     def scores(rows: NDArray[np.bool_]) -> Scores:
         taken = None if accepted is None else accepted[rows]
         table = used.filter(pl.Series(rows))
-        return score_photos(table, truth[rows], probabilities[rows], classes, decide, taken, beforehand)
+        return score_photos(
+            table, truth[rows], probabilities[rows], classes, decide, taken, beforehand, separation.speaks_of
+        )
 
     unseen = scores(fresh) if fresh.any() and not fresh.all() else None
     described = describe_photos(photos, data, classes)

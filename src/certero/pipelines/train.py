@@ -26,6 +26,7 @@ from certero.photos.listing import printable
 from certero.probe.probe import load_solver
 from certero.records.dependence import is_unknown, marked
 from certero.records.metrics import Folds, Metrics, Model, headline
+from certero.records.other_half import OtherHalf
 from certero.records.protocols import Progress, no_progress
 from certero.records.quantity import Quantity
 from certero.report.page import write_report
@@ -55,8 +56,9 @@ from certero.stages.describe import (
     write_predictions,
 )
 from certero.stages.evaluation import Judged, fit_and_judge
-from certero.stages.fitted import Fitted
+from certero.stages.fitted import Everything, Fitted
 from certero.stages.fitter import Fitter, loading_fitter
+from certero.stages.other_half import measure_other_half
 from certero.stages.prepare import Prepared, prepare
 from certero.stages.random_split import units_to_draw
 from certero.stages.recognise import remember_photos
@@ -215,10 +217,11 @@ def _measure(
         prepared.classes,
         settings.decide,
         beforehand=Beforehand(judged.temperatures, fitted.calibration.thresholds, judged.offsets),
+        speaks_of=prepared.separation.speaks_of,
     )
     random_split = gain = Quantity(None, None, None, "not_measured", 0)
+    everything = judged.with_development(prepared, fitted)
     if settings.random_splits:
-        everything = judged.with_development(prepared, fitted)
         claims = fitter.claim_at_random(everything, prepared.classes)
         table = everything.table
         # The judged photos are the last ones; without cross-validation those of development come before them.
@@ -233,9 +236,18 @@ def _measure(
         test=test,
         covers=describe_coverage(judged_photos, learnt_from, prepared.separation, metrics.counts),
         random_split_accuracy=random_split,
+        other_half=_ask_other_half(prepared, fitter, everything),
         optimism_of_random_split=gain,
         openings=judged.opened.opening.earlier,
     )
+
+
+def _ask_other_half(prepared: Prepared, fitter: Fitter, everything: Everything) -> OtherHalf | None:
+    """What half of the time says of the other half, where one or two days are all there is."""
+    classes, separation = prepared.classes, prepared.separation
+    truth = encode(everything.table["label"], classes)
+    ask = partial(fitter.ask_probes, everything, classes, separation.gap)
+    return measure_other_half(everything.table, truth, classes, separation, ask)
 
 
 def _remember(prepared: Prepared, fitted: Fitted, tools: Tools) -> Fingerprints:

@@ -25,12 +25,14 @@ from certero.records.scores import Scores
 from certero.report.page import MOST_PICTURES
 from certero.report.pictures import Mistake, thumbnail
 from certero.sentences import stored
+from certero.stats.new_group import predict_new_group
 from certero.stats.scores import NOTHING_SET, Beforehand, score
 from certero.stats.slices import hour, lighting, slice_rows, worst_slice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_OF_OTHERS = ("days", "places", "groups")
 _LISTED = ("unreadable", "damaged", "leaked", "purged")
 
 
@@ -42,6 +44,7 @@ def score_photos(
     decide: float | None,
     accepted: NDArray[np.bool_] | None = None,
     beforehand: Beforehand = NOTHING_SET,
+    speaks_of: str | None = None,
 ) -> Scores:
     """The figures on held-out photos, slices included.
 
@@ -53,6 +56,7 @@ def score_photos(
         decide: see `TrainSettings`.
         accepted: bool [n], photos that the model's own threshold gives their likeliest label.
         beforehand: temperature and thresholds of the calibration.
+        speaks_of: what kept the photos apart; days, places and groups have a range for one new of them.
     """
     units = table["unit"].to_list()
     scores = score(probabilities, truth, classes, units, decide=decide, accepted=accepted, beforehand=beforehand)
@@ -70,7 +74,10 @@ def score_photos(
     # Further columns of a manifest are slices too.
     columns |= {name: table[name].cast(pl.String).to_list() for name in table.columns if name not in SCHEMA}
     return dataclasses.replace(
-        scores, slices=slice_rows(correct, units, columns), worst_slice=worst_slice(correct, units, columns)
+        scores,
+        slices=slice_rows(correct, units, columns),
+        worst_slice=worst_slice(correct, units, columns),
+        new_unit=predict_new_group(correct, units) if speaks_of in _OF_OTHERS else None,
     )
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from certero.config.settings import TrainSettings
 from certero.data.labels import encode
+from certero.engine.blas import one_blas_thread
 from certero.probe.export import attach_head, count_parameters, head_alone
 from certero.probe.features import Embedder
-from certero.probe.probe import weigh_classes
+from certero.probe.probe import fit_head, weigh_classes
 from certero.records.metrics import Export
 from certero.records.stages import Stage
 from certero.runs.seal import Development
@@ -34,6 +37,9 @@ from certero.stages.random_split import claim_at_random
 from certero.stages.tools import Tools
 from certero.stats.calibration import softmax
 from certero.stats.random_split import Claims, draw_splits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Photos on which an 8-bit network is held against the exact one.
 _COMPARED = 64
@@ -96,6 +102,27 @@ class ProbeFitter:
             tools.map,
             tools.progress,
         )
+
+    def ask_probes(
+        self,
+        everything: Everything,
+        classes: Sequence[str],
+        gap: timedelta,  # noqa: ARG002 (nothing is chosen on a part: no photos of it are held out)
+        parts: Sequence[NDArray[np.bool_]],
+    ) -> list[NDArray[np.int64]]:
+        """What a probe fitted on each part, with the strength that the run chose, names every photo."""
+        assert everything.fitted.probe is not None
+        settings, strength = self._settings, everything.fitted.probe.strength
+        truth = encode(everything.table["label"], classes)
+        features = np.concatenate(everything.embeddings)
+        weights = weigh_classes(truth, classes, settings.class_weights)
+        named = []
+        with one_blas_thread():
+            for inside in parts:
+                known = truth[inside]
+                head = fit_head(features[inside], known, len(classes), strength, weights[known])
+                named.append(np.asarray(head.logits(features).argmax(axis=1), dtype=np.int64))
+        return named
 
     def _train(self, part: Part, classes: Sequence[str]) -> TrainedProbe:
         return train_probe(part, classes, self._embedder, self._settings, self._tools)

@@ -108,6 +108,11 @@ class Everything:
         """Where the photos are on disk."""
         return [*([] if self.development is None else self.development.paths()), *self.opened.paths()]
 
+    def within(self, inside: NDArray[np.bool_]) -> Development:
+        """Some of the photos, bool [n], to fit on with their units and times."""
+        rows = np.flatnonzero(inside).tolist()
+        return Development(self.table[rows].with_columns(pl.lit("train").alias("split")), self.opened.root)
+
     def at_random(self, inside: NDArray[np.bool_]) -> Development:
         """Some of the photos, bool [n], to fit on as if nothing kept them together.
 

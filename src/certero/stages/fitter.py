@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from certero.config.settings import TrainSettings
 from certero.machine.libraries import require_library
@@ -20,6 +21,10 @@ from certero.stages.model_outputs import Outputs
 from certero.stages.prepare import Prepared
 from certero.stages.tools import Tools
 from certero.stats.random_split import Claims
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Fitter(Protocol):
@@ -53,6 +58,22 @@ class Fitter(Protocol):
 
     def claim_at_random(self, everything: Everything, classes: Sequence[str]) -> Claims:
         """What throw-away models claim on random splits of all photos; called after the headline is known."""
+        ...
+
+    def ask_probes(
+        self, everything: Everything, classes: Sequence[str], gap: timedelta, parts: Sequence[NDArray[np.bool_]]
+    ) -> list[NDArray[np.int64]] | None:
+        """What a throw-away probe fitted on each part names every photo; called after the headline is known.
+
+        Args:
+            everything: all n photos.
+            classes: names in the order of the outputs.
+            gap: least time between photos that are fitted on and held out.
+            parts: bool [n], photos to fit on.
+
+        Returns:
+            Class indices [n] for each part; None where no backbone is at hand.
+        """
         ...
 
 

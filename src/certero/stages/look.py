@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from certero.config.parsing import Times, parse_times
+from certero.config.parsing import FigureFor, Times, parse_times
 from certero.data.layout import LabelLevel
 from certero.data.scan import list_photos
 from certero.data.scan import scan as scan_listed
@@ -102,9 +102,12 @@ def _why_nothing_is_remembered(folder: Path) -> Sentence:
     )
 
 
-def separate_judged(photos: Photos, group_by: str | None, block: timedelta | None) -> tuple[Photos, Separation]:
+def separate_judged(
+    photos: Photos, group_by: str | None, block: timedelta | None, figure_for: FigureFor | None = None
+) -> tuple[Photos, Separation]:
     """Photos to judge a model on with `unit` filled, and the rule that says which of them are not independent."""
-    separation = separate(photos, find_copies(photos), group_by=group_by, block=block)
+    copies = find_copies(photos)
+    separation = separate(photos, copies, group_by=group_by, block=block, figure_for=figure_for, judged=True)
     return with_units(photos, separation), separation
 
 

@@ -156,7 +156,14 @@ def split_photos(data: Path, settings: TrainSettings, tools: Tools, *, planned: 
     with tools.timed("separate"):
         copies = find_copies(photos)
         photos = photos.noted(note_conflicts(photos.table, copies))
-    separation = separate(photos, copies, group_by=settings.group_by, block=settings.block, gap=settings.gap)
+    separation = separate(
+        photos,
+        copies,
+        group_by=settings.group_by,
+        block=settings.block,
+        gap=settings.gap,
+        figure_for=settings.figure_for,
+    )
     links = link_copies(photos.table, copies)
     if separation.rule == "copies" or _given(photos):
         links, notes = (links, [_LATER]) if planned else link_sources(photos, copies, tools)

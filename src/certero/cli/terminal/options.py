@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from certero.config.panels import DATA, OUTPUT, WORK
-from certero.config.parsing import TIMES
+from certero.config.parsing import FIGURE_FOR, TIMES
 from certero.sentences import message
 
 
@@ -106,7 +106,17 @@ Block = Annotated[
         help=message("Photos taken within one such block of time depend on each other, e.g. 1h."),
         panel=DATA,
         metavar="TIME",
-        default=message("from the photos, at least 1h"),
+        default=message("whole days, else from the photos"),
+    ),
+]
+FigureFor = Annotated[
+    str | None,
+    option(
+        "--for",
+        help=message("What the figure must speak of: other hours of the same days, other days, or other places."),
+        panel=DATA,
+        default=message("the most that the photos allow"),
+        **one_of(*FIGURE_FOR),
     ),
 ]
 Times = Annotated[
