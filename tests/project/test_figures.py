@@ -43,7 +43,8 @@ def test_the_readme_shows_what_the_barn_gave() -> None:
     assert block[:-2] == [
         f"Accuracy on other hours of this day: {_shown(BEDS['accuracy'])}, on {BEDS['n']} photos, each judged by a "
         "model that had not seen it.",
-        "On other days: not measured. Bring photos of at least 3 days.",
+        "On other days: not measured. Trained on one half of the day and asked about the other: "
+        f"{_percent(BEDS['later'])}% and {_percent(BEDS['earlier'])}%. Bring photos of at least 3 days.",
         "Weakest classes (share of their photos that was found):",
         *(
             f"  {label}: {_shown(recall)} of {recall['n']}"
@@ -161,6 +162,9 @@ def _figures(metrics: Json) -> Json:
         "random_split_accuracy": _quantity(metrics["random_split_accuracy"]),
         "optimism_of_random_split": _quantity(metrics["optimism_of_random_split"]),
     }
+    if metrics["other_half"] is not None:
+        halves = ("later", "earlier")
+        figures |= {half: {"value": round(metrics["other_half"][half]["accuracy"]["value"], 6)} for half in halves}
     if len(classes) > 3:  # no page quotes single classes of so many
         return figures
     return figures | {
