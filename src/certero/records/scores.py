@@ -76,6 +76,27 @@ class BeforeCalibration(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ClassCalibration(Record):
+    """Whether the probabilities of one class mean what they say.
+
+    Args:
+        named: photos that got its name.
+        said: mean probability of the class on these; None without any.
+        right: the share of these that show it.
+        expected_share: mean probability of the class over all photos.
+        share: the share of all photos that show it.
+        verdict: `calibrated`, `off` or `too_few`; None where nothing could be tested.
+    """
+
+    named: int
+    said: float | None
+    right: Quantity
+    expected_share: float
+    share: Quantity
+    verdict: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Curve(Record):
     """ROC (false against true positive rate) and precision-recall (recall, precision), thinned out for a chart."""
 
@@ -239,8 +260,11 @@ class Scores(Record):
         per_class: by name of the class.
         confusion: what is taken for what.
         ece: expected calibration error.
+        ece_perfect: that of perfectly calibrated probabilities on these photos: mean, and the ends that 19 of 20 such
+            sets of photos stay above and below.
+        calibration_by_class: by name of the class; empty in older files.
         reliability: the table behind a reliability diagram, by rising confidence.
-        before_calibration: the same without the temperature; None where it is not known.
+        before_calibration: the same without temperature and offsets; None where it is not known.
         curves: ROC and precision-recall.
         abstention: what it is worth to answer only where the model is sure.
         slices: accuracy on parts of the photos.
@@ -268,6 +292,8 @@ class Scores(Record):
     per_class: Mapping[str, ClassScores]
     confusion: Confusion
     ece: Quantity
+    ece_perfect: Quantity
+    calibration_by_class: Mapping[str, ClassCalibration]
     reliability: tuple[ReliabilityBin, ...]
     before_calibration: BeforeCalibration | None
     curves: Curves

@@ -294,14 +294,14 @@ def _wide(metrics: Metrics, body: Scores) -> Iterator[Advice]:
 
 
 def _probabilities(_metrics: Metrics, body: Scores) -> Iterator[Advice]:
-    ends = body.ece.interval
-    if ends is not None and ends[0] > _MISCALIBRATED:
+    error, chance = body.ece.value, body.ece_perfect.high
+    if known(error) and known(chance) and error > max(chance, _MISCALIBRATED):
         text = _(
             "They are off by %(points)s points on average. Set no threshold on them before the model is trained again "
             "with more photos like these."
         )
         title = _("Do not rely on the probabilities")
-        yield Advice("probabilities", title, text % {"points": points(body.ece.value)})
+        yield Advice("probabilities", title, text % {"points": points(error)})
 
 
 def _ceiling(_metrics: Metrics, body: Scores) -> Iterator[Advice]:

@@ -15,7 +15,7 @@ from certero.photos.listing import describe_passed_over
 from certero.records.dependence import ONLY_IF
 from certero.records.metrics import Metrics, headline
 from certero.records.scores import Scores, Slice
-from certero.report import answer, charts, figures, money
+from certero.report import answer, calibration, charts, figures, money
 from certero.report.advice import advise
 from certero.report.coverage import view_coverage
 from certero.report.pictures import Mistake
@@ -178,6 +178,7 @@ _NO_FIGURES: Mapping[str, object] = {
     "slices": [],
     "class_rows": [],
     "class_dots": [],
+    "calibration_rows": [],
     "heat_rows": [],
     "confusions": [],
 }
@@ -201,6 +202,7 @@ def _view_figures(body: Scores, metrics: Metrics) -> dict[str, object]:
         "slices": [_view_slice(name, rows) for name, rows in figures.group_slices(body.slices)],
         "class_rows": class_rows,
         "class_dots": charts.class_dots(class_rows),
+        "calibration_rows": calibration.class_rows(body),
         "heat_rows": figures.heat_rows(body.confusion),
         "confusions": figures.top_confusions(body.confusion),
     }

@@ -14,9 +14,9 @@ from certero.records.metrics import Headline, Metrics, Seen
 from certero.records.quantity import Quantity
 from certero.records.scores import ReliabilityBin, Scores
 from certero.report.answer import days_covered, scope, speaks_of, units
+from certero.report.calibration import classes_astray, classes_untold
 from certero.report.charts import lag_words
 from certero.report.figures import MISSING, known, number, percent, points
-from certero.stats.calibration import error_by_chance
 from certero.stats.intervals import FEWEST_GROUPS
 
 Mark = Literal["good", "note", "careful", "bad"]
@@ -25,8 +25,9 @@ Mark = Literal["good", "note", "careful", "bad"]
 _WIDE = 0.1
 # Likewise of the share of a class that was found; so many such classes are named.
 _WIDE_CLASS, _MOST_CLASSES = 0.2, 5
-# Calibration off by more than this on average misleads whoever acts on a probability.
-_MISCALIBRATED = 0.05
+# Calibration off by more than this on average misleads whoever acts on a probability; by less than that, whether it is
+# chance or not, nobody would act otherwise.
+_MISCALIBRATED, _NOTICEABLE = 0.05, 0.02
 # Fewer photos, all named rightly, would pass for calibrated whatever the probabilities; and so much more than before
 # calibration is no luck of the draw.
 _FEWEST_PHOTOS, _CLEARLY_WORSE = 100, 0.01
@@ -324,25 +325,29 @@ def _calibrated(body: Scores) -> Reason | None:
     error = body.ece.value
     if sure is None or not known(error):
         return None
+    chance = body.ece_perfect.high
     off = _("On average the two differ by %(points)s points.") % {"points": points(error)}
+    if known(chance):
+        text = _(
+            "On average the two differ by %(points)s points; on so many photos, probabilities that mean exactly what "
+            "they say may differ by %(chance)s."
+        )
+        off = text % {"points": points(error), "chance": points(chance)}
+    sure = f"{sure} {off}"
     before = None if body.before_calibration is None else body.before_calibration.ece
     if known(before) and error > max(before + _CLEARLY_WORSE, 2 * before):
         text = _("Before they were calibrated they differed by %(points)s points.") % {"points": points(before)}
-        return Reason("careful", _("Calibration made the probabilities worse"), f"{sure} {off} {text}")
+        return Reason("careful", _("Calibration made the probabilities worse"), f"{sure} {text}")
     photos = sum(row.n for row in body.reliability)
-    effect = body.design_effect
-    chance = error_by_chance(body.reliability, effect if known(effect) else 1.0)
-    assert chance is not None  # there are photos, or there were no sentence
-    if photos < _FEWEST_PHOTOS or (error <= chance and chance > _MISCALIBRATED):
-        text = _(
-            "That is too little to tell: on so few photos, probabilities that mean what they say may differ by "
-            "%(points)s points."
-        )
-        few = text % {"points": points(chance)}
-        return Reason("careful", _("Whether the probabilities hold cannot be told"), f"{sure} {off} {few}")
-    if error > _MISCALIBRATED:
-        return Reason("careful", _("The probabilities are off"), f"{sure} {off}")
-    return Reason("good", _("The probabilities mean what they say"), f"{sure} {off}")
+    if not known(chance) or photos < _FEWEST_PHOTOS or (error <= chance and chance > _MISCALIBRATED):
+        text = _("These photos are too few, or from too few times or places, to tell more.")
+        return Reason("careful", _("Whether the probabilities hold cannot be told"), f"{sure} {text}")
+    if error > max(chance, _NOTICEABLE):
+        return Reason("careful", _("The probabilities are off"), sure)
+    astray = classes_astray(body)
+    if astray:
+        return Reason("careful", _("The probabilities of some classes are off"), f"{sure} {' '.join(astray)}")
+    return Reason("good", _("The probabilities mean what they say"), f"{sure} {classes_untold(body)}".strip())
 
 
 def calibration_sentence(rows: Sequence[ReliabilityBin]) -> str | None:

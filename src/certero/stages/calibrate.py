@@ -13,7 +13,8 @@ from certero.interchange import Json
 from certero.probe.probe import weigh_classes
 from certero.records.metrics import Calibration
 from certero.stats.abstention import answer_thresholds
-from certero.stats.calibration import calibrate, expected_calibration_error, reliability, softmax
+from certero.stats.calibration import calibrate, softmax
+from certero.stats.reliability import expected_calibration_error, reliability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,18 +1,16 @@
-"""Whether probabilities mean what they say, and how to make them do so."""
+"""How to make probabilities mean what they say."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import DataError
-from certero.records.scores import ReliabilityBin
 from certero.sentences import Sentence, sentence
-from certero.stats.intervals import LEVEL, group_codes, proportion
+from certero.stats.intervals import group_codes
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -23,8 +21,6 @@ TEMPERATURES = (0.05, 20.0)
 ABSENT = -1e4
 #: A temperature fitted on fewer photos harms about as often as it helps (docs/decisions/0030).
 FEWEST_PHOTOS = 50
-#: The usual number of bins (Guo et al. 2017).
-BINS = 15
 _FOLDS = 5
 # What is known of the offsets before a photo is seen. Class weights move the logits by the logarithm of the weights
 # where classes overlap and many photos tell, and not at all where the training photos lie apart: by half of it, give or
@@ -302,95 +298,3 @@ def uncalibrated(probabilities: ArrayLike, temperature: ArrayLike, offsets: Arra
     temperatures = np.broadcast_to(np.asarray(temperature, dtype=np.float64), len(given))
     moved = np.log(np.maximum(given, np.finfo(np.float32).tiny)) - (0.0 if offsets is None else np.asarray(offsets))
     return softmax(moved * temperatures[:, None])
-
-
-def confidence_bins(confidence: Floats, bins: int = BINS) -> tuple[Integers, Floats]:
-    """The bin of each photo, int [n], and the edges, float [bins + 1 or fewer], of bins of equal mass.
-
-    Equal confidences share a bin, whatever the order of the photos; a bin ends at its upper edge, included.
-    """
-    edges = np.unique(np.quantile(confidence, np.linspace(0, 1, bins + 1)))
-    return np.searchsorted(edges[1:-1], confidence).astype(np.int64), edges
-
-
-def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, bins: int = BINS) -> float | None:
-    """Mean difference between confidence and accuracy over photos: 0 is perfect; None without photos.
-
-    For the likeliest class only. Bins of equal mass, because a good classifier puts nearly all photos into the last of
-    bins of equal width, and because the estimate has less bias.
-
-    Args:
-        probabilities: float [n, K].
-        truth: int [n], index of the class.
-        bins: number of bins.
-
-    Source: Guo et al., ICML 2017, section 2, with the bins of R. Roelofs et al., Mitigating Bias in
-    Calibration Error Estimation, AISTATS 2022 (ECE, equal mass).
-    """
-    scores = np.asarray(probabilities, dtype=np.float64)
-    if len(scores) == 0:
-        return None
-    confidence = scores.max(axis=1)
-    gaps = (scores.argmax(axis=1) == np.asarray(truth)) - confidence
-    bin_of, _ = confidence_bins(confidence, bins)
-    return float(np.abs(np.bincount(bin_of, weights=gaps)).sum() / len(scores))
-
-
-def reliability(
-    probabilities: ArrayLike, truth: ArrayLike, bins: int = BINS, groups: ArrayLike | None = None
-) -> tuple[ReliabilityBin, ...]:
-    """The table behind a reliability diagram, over the bins of `expected_calibration_error`.
-
-    Args:
-        probabilities: float [n, K].
-        truth: int [n], index of the class.
-        bins: number of bins.
-        groups: int or str [n], the group of each photo; None for independent photos.
-
-    Returns:
-        The bins, by rising confidence.
-    """
-    scores = np.asarray(probabilities, dtype=np.float64)
-    if len(scores) == 0:
-        return ()
-    confidence = scores.max(axis=1)
-    correct = scores.argmax(axis=1) == np.asarray(truth)
-    bin_of, edges = confidence_bins(confidence, bins)
-    codes = group_codes(groups, len(scores))
-    count = None if codes is None else int(codes.max()) + 1
-    rows = []
-    for index in np.unique(bin_of):
-        inside = bin_of == index
-        accuracy = proportion(correct[inside], None if codes is None else codes[inside], all_groups=count)
-        rows.append(
-            ReliabilityBin(
-                start=float(edges[index]),
-                end=float(edges[min(index + 1, len(edges) - 1)]),
-                n=int(inside.sum()),
-                confidence=float(confidence[inside].mean()),
-                accuracy=accuracy,
-            )
-        )
-    return tuple(rows)
-
-
-def error_by_chance(rows: Sequence[ReliabilityBin], design_effect: float = 1.0) -> float | None:
-    """The calibration error that well calibrated probabilities stay below in 19 of 20 such sets of photos.
-
-    Args:
-        rows: of `reliability`; `n` and `confidence` count.
-        design_effect: number of photos over the number of independent ones that tell as much.
-
-    Returns:
-        None without photos.
-
-    Source: resampling what is right from the confidences, J. Bröcker, L. A. Smith, Increasing the reliability of
-    reliability diagrams, Weather and Forecasting 22 (2007), 651-661.
-    """
-    n = np.array([row.n for row in rows], dtype=np.float64)
-    if not n.sum():
-        return None
-    alike = np.maximum(1, np.round(n / max(1.0, design_effect))).astype(np.int64)
-    sure = np.clip([row.confidence for row in rows], 0.0, 1.0)
-    drawn = np.random.default_rng(0).binomial(alike, sure, size=(2000, len(n))) / alike
-    return float(np.quantile((n * np.abs(drawn - sure)).sum(axis=1) / n.sum(), LEVEL))

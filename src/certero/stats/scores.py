@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ from certero.errors import ConfigError, DataError
 from certero.records.quantity import Quantity
 from certero.records.scores import Averages, BeforeCalibration, ClassScores, Confusion, Curves, Scores
 from certero.stats.abstention import measure_abstention
-from certero.stats.calibration import confidence_bins, expected_calibration_error, reliability, uncalibrated
+from certero.stats.calibration import uncalibrated
+from certero.stats.calibration_check import check_calibration
 from certero.stats.class_means import Members, class_f1, counts_by_group, mean_over_classes
 from certero.stats.intervals import (
     effective_sample_size,
@@ -25,6 +27,7 @@ from certero.stats.intervals import (
 )
 from certero.stats.linearised import mean_loss
 from certero.stats.ranking import Rankings, rank
+from certero.stats.reliability import confidence_bins, expected_calibration_error, reliability
 from certero.stats.weakest import weakest_class
 
 Floats = NDArray[np.float64]
@@ -146,6 +149,9 @@ def score(
     recall = proportion(answers.found, codes, all_groups=count)
     figures |= {(row, "recall"): recall for row in ("micro", "weighted", "samples")}
     ranking = rank(probabilities, answers.truth, codes)
+    check = check_calibration(
+        np.asarray(probabilities), answers.truth, answers.classes, codes, answers.photo, answers.label
+    )
     if len(np.unique(answers.truth)) == 1:
         _null_single_class(figures, per_class, answers.classes[majority])
     return Scores(
@@ -168,13 +174,26 @@ def score(
         samples=_row("samples", figures),
         per_class=_class_scores(per_class, ranking),
         confusion=_confusion(answers),
-        ece=figures["ece", ""],
+        ece=_with_perfect(figures["ece", ""], check.perfect),
+        ece_perfect=check.perfect,
+        calibration_by_class=check.by_class,
         reliability=reliability(probabilities, truth, groups=codes),
         before_calibration=_before_calibration(probabilities, truth, codes, beforehand),
         curves=_curves(answers.classes, ranking),
         abstention=measure_abstention(answers.confidence, answers.top_correct, codes, beforehand.thresholds),
         weakest_class=weakest_class({name: found["recall"] for name, found in per_class.items()}),
     )
+
+
+def _with_perfect(error: Quantity, perfect: Quantity) -> Quantity:
+    """The calibration error with an interval that holds 0 where perfect calibration would show as much.
+
+    Its resamples alone hold 0 in some half of perfectly calibrated sets: a mean of absolute differences is never 0.
+    """
+    high = perfect.high
+    if error.value is None or error.low is None or high is None or error.value > high:
+        return error
+    return dataclasses.replace(error, low=0.0)
 
 
 def _in_top(k: int, answers: _Answers, codes: Integers | None) -> Quantity:
