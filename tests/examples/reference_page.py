@@ -17,6 +17,7 @@ REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
 # Keys below these are names of classes, stages, libraries and so on; the reference writes one word for them.
 _NAMED = {
     "test.per_class": "CLASS",
+    "test.calibration_by_class": "CLASS",
     "test.curves.per_class": "CLASS",
     "other_half.later.per_class": "CLASS",
     "other_half.earlier.per_class": "CLASS",

@@ -275,8 +275,8 @@ def _sure(photos: int, confidence: float, right: float, before: float | None = N
     body = {
         "reliability": [{"from": 0.0, "to": 1.0, "n": photos, "confidence": confidence, "accuracy": accuracy}],
         "ece": {"value": abs(confidence - right), "low": None, "high": None, "method": "bootstrap", "n": photos},
+        "ece_perfect": {"value": 0.0, "low": 0.0, "high": 1.96 * (confidence * (1 - confidence) / photos) ** 0.5},
         "before_calibration": None if before is None else {"ece": before, "reliability": []},
-        "design_effect": 1.0,
     }
     found = _calibrated(Scores.from_json(body))
     assert found is not None
@@ -292,6 +292,8 @@ def _sure(photos: int, confidence: float, right: float, before: float | None = N
         (60, 0.9, 0.9, 0.1, "careful", "cannot be told"),
         (1000, 0.9, 0.86, 0.004, "careful", "made the probabilities worse"),
         (1000, 0.9, 0.89, 0.05, "good", "mean what they say"),
+        (10_000, 0.9, 0.89, 0.05, "good", "mean what they say"),  # no chance, but of no consequence
+        (1000, 0.9, 0.87, 0.05, "careful", "are off"),
         (1000, 0.9, 0.82, 0.05, "careful", "are off"),
         (429, 0.48, 0.92, 0.05, "careful", "made the probabilities worse"),
     ],

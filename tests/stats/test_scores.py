@@ -12,7 +12,8 @@ import pytest
 from certero.errors import ConfigError, DataError
 from certero.interchange import Json
 from certero.stats import scores
-from certero.stats.calibration import expected_calibration_error, softmax
+from certero.stats.calibration import softmax
+from certero.stats.reliability import expected_calibration_error
 from certero.stats.scores import Beforehand, Resamples
 
 CLASSES = [f"class {index}" for index in range(7)]

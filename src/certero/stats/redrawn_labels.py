@@ -28,26 +28,35 @@ def likeness(confidence: Floats, correct: Flags, codes: Integers | None) -> floa
     Returns:
         0 to 0.95; 0 for independent photos.
 
-    Source: the moment estimator of an intra-class correlation, products of residuals of one group over those of their
-    standard deviations; less what the fitted line takes from them, and (G + 1)/(G - 1), because few groups show less
-    than there is. benchmarks/calibration.py measures how often the band that rests on it raises a false alarm.
+    Source: the moment estimator of an intra-class correlation, products of residuals of one group over the most that
+    they could be; less what the fitted line takes from them, and (G + 1)/(G - 1), because few groups show less than
+    there is. benchmarks/calibration.py measures how often the band that rests on it raises a false alarm.
     """
     if codes is None:
         return 0.0
     sizes = np.bincount(codes).astype(np.float64)
     if len(sizes) < 2:
         return _MOST_ALIKE
-    deviation = np.sqrt(confidence * (1 - confidence))
     line = np.stack([np.ones(len(confidence)), confidence], axis=1)
     gaps = correct - confidence
-    rest = gaps - line @ np.linalg.lstsq(line, gaps, rcond=None)[0]
+    fitted = line @ np.linalg.lstsq(line, gaps, rcond=None)[0]
+    rest, straight = gaps - fitted, np.clip(confidence + fitted, 0.0, 1.0)
     products = float((np.bincount(codes, weights=rest) ** 2).sum() - (rest**2).sum())
-    by_chance = -1.5 * float((deviation**2).mean() * (sizes * (sizes - 1)).sum()) / len(confidence)
-    most = float((np.bincount(codes, weights=deviation) ** 2).sum() - (deviation**2).sum())
+    by_chance = -1.5 * float((straight * (1 - straight)).mean() * (sizes * (sizes - 1)).sum()) / len(confidence)
+    most = _most_alike(straight, codes, sizes)
     if most <= 0:
         return 0.0
     few = (len(sizes) + 1) / (len(sizes) - 1)
     return float(np.clip(few * (products - by_chance) / most, 0.0, _MOST_ALIKE))
+
+
+def _most_alike(confidence: Floats, codes: Integers, sizes: Floats) -> float:
+    """The sum of the covariances of all pairs of one group if all of it shared one luck: min(c, d) - cd for each."""
+    order = np.lexsort((confidence, codes))
+    rising = confidence[order]
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes.astype(np.int64))
+    lesser = 2 * float((rising * (sizes[codes[order]] - 1 - rank)).sum())
+    return lesser - float((np.bincount(codes, weights=confidence) ** 2).sum() - (confidence**2).sum())
 
 
 def redraw(
