@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from certero.records.quantity import Quantity
 from certero.records.scores import ClassCalibration
@@ -40,7 +40,7 @@ class CalibrationCheck:
 
 
 def check_calibration(
-    probabilities: NDArray[np.floating],
+    probabilities: ArrayLike,
     truth: Integers,
     classes: Sequence[str],
     codes: Integers | None,
@@ -66,7 +66,7 @@ def check_calibration(
     P. H. Westfall, S. S. Young, Resampling-based multiple testing, Wiley 1993.
     """
     n, k = len(truth), len(classes)
-    given = probabilities.astype(np.float64)
+    given = np.array(probabilities, dtype=np.float64)
     groups = None if codes is None else int(codes.max()) + 1
     named = np.bincount(label, minlength=k)
     said = np.bincount(label, weights=given[photo, label], minlength=k)

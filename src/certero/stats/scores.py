@@ -142,16 +142,9 @@ def score(
     effective_n = effective_sample_size(exact, codes)
     majority = int(np.bincount(answers.truth).argmax())
     per_class = _per_class(answers, codes, count)
-    figures = _averages(answers, codes, per_class, resamples)
-    if answers.one_label:  # the same number must not carry two intervals
-        alike = [("micro", f) for f in FIGURES] + [("samples", f) for f in FIGURES]
-        figures |= dict.fromkeys(alike, accuracy)
-    recall = proportion(answers.found, codes, all_groups=count)
-    figures |= {(row, "recall"): recall for row in ("micro", "weighted", "samples")}
+    figures = _averages(answers, codes, per_class, resamples) | _shares(answers, codes, count, accuracy)
     ranking = rank(probabilities, answers.truth, codes)
-    check = check_calibration(
-        np.asarray(probabilities), answers.truth, answers.classes, codes, answers.photo, answers.label
-    )
+    check = check_calibration(probabilities, answers.truth, answers.classes, codes, answers.photo, answers.label)
     if len(np.unique(answers.truth)) == 1:
         _null_single_class(figures, per_class, answers.classes[majority])
     return Scores(
@@ -183,6 +176,17 @@ def score(
         abstention=measure_abstention(answers.confidence, answers.top_correct, codes, beforehand.thresholds),
         weakest_class=weakest_class({name: found["recall"] for name, found in per_class.items()}),
     )
+
+
+def _shares(
+    answers: _Answers, codes: Integers | None, count: int | None, accuracy: Quantity
+) -> dict[tuple[str, str], Quantity]:
+    """The averaged figures that are shares of photos: the same number must not carry two intervals."""
+    found: dict[tuple[str, str], Quantity] = {}
+    if answers.one_label:
+        found |= dict.fromkeys([(row, figure) for row in ("micro", "samples") for figure in FIGURES], accuracy)
+    recall = proportion(answers.found, codes, all_groups=count)
+    return found | {(row, "recall"): recall for row in ("micro", "weighted", "samples")}
 
 
 def _with_perfect(error: Quantity, perfect: Quantity) -> Quantity:
