@@ -104,7 +104,7 @@ def test_the_answer_comes_first_with_its_interval_and_the_plain_guess() -> None:
         "On other hours of these days, about 88 of every 100 photos are named rightly in the long run "
         "(95 % interval 83 to 92)."
     ) in text
-    assert "Weakest class: of 15 photos of standing, 33 % were found (no interval)." in text
+    assert "Weakest of 3 classes: standing. Of its 15 photos 33 % were found (no interval)." in text
     assert "Always guessing the most frequent class (empty) gives 67.6 %." in text
     assert text.index("of every 100 photos") < text.index("A random split would claim 97.4 %")
     assert "Which of 36 classes does a photo show?" in text_of(render(shop(), CONFIG, []))

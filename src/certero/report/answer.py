@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from certero.language import _, ngettext
 from certero.records.coverage import FEWEST_DAYS
 from certero.records.metrics import Metrics
-from certero.records.quantity import Quantity
-from certero.records.scores import Scores
+from certero.records.scores import Scores, WeakClass
 from certero.report.figures import known, number, of_many, percent
 from certero.stats.intervals import FEWEST_GROUPS
+
+_MOST_WEAK = 5
 
 #: How a share is written: `98.1 %` on the page, `98.1%` on the terminal.
 Share = Callable[[float], str]
@@ -131,17 +132,8 @@ def reach(metrics: Metrics, body: Scores, share: Share) -> Iterator[str]:
     """What the figure does not speak of, and how far a single new day or place may lie from it."""
     if speaks_of(metrics) == "hours":
         yield " ".join(_other_days(metrics, share))
-    elif speaks_of(metrics) == "unknown":
-        yield (
-            _(
-                "Nothing tells which photos belong together. If photos of the same scene were learnt from and asked "
-                "about, the figure is too good."
-            )
-            if metrics.evaluation in ("split", "cv")
-            else _(
-                "Nothing tells which photos belong together. If some show the same scene, the interval is too narrow."
-            )
-        )
+    elif speaks_of(metrics) == "unknown" and metrics.evaluation in ("split", "cv"):
+        yield _("If photos of the same scene were learnt from and asked about, the figure is too good.")
     ends = None if body.new_unit is None else body.new_unit.interval
     if ends is not None:
         text = {
@@ -169,27 +161,65 @@ def _other_days(metrics: Metrics, share: Share) -> Iterator[str]:
 
 
 def _weakest(body: Scores) -> Iterator[str]:
-    found = weakest(body)
-    if found is None:
+    """One sentence about the weakest class; none below two classes with photos."""
+    found = weak_classes(body)
+    if not found:
         return
-    label, recall, photos = found
+    weak, classes = found[0], sum(bool(scores.n) for scores in body.per_class.values())
+    values = {
+        "label": weak.name,
+        "classes": number(classes),
+        "share": percent(weak.found, 0),
+        "photos": number(weak.n),
+    }
+    if (ends := weak.recall.interval) is None:
+        text = ngettext(
+            "Weakest of %(classes)s classes: %(label)s. Of its %(photos)s photo %(share)s was found (no interval).",
+            "Weakest of %(classes)s classes: %(label)s. Of its %(photos)s photos %(share)s were found (no interval).",
+            weak.n,
+        )
+        yield text % values
+        return
     text = ngettext(
-        "Weakest class: of %(photos)s photo of %(label)s, %(share)s was found (%(between)s).",
-        "Weakest class: of %(photos)s photos of %(label)s, %(share)s were found (%(between)s).",
-        photos,
+        "Weakest of %(classes)s classes: %(label)s. Of its %(photos)s photo %(share)s was found; expect %(expected)s "
+        "(%(low)s to %(high)s).",
+        "Weakest of %(classes)s classes: %(label)s. Of its %(photos)s photos %(share)s were found; expect %(expected)s "
+        "(%(low)s to %(high)s).",
+        weak.n,
     )
-    between = _("no interval")
-    if (ends := recall.interval) is not None:
-        low, high = (percent(end, 0, unit=False) for end in ends)
-        between = _("%(low)s to %(high)s") % {"low": low, "high": high}
-    values = {"label": label, "share": percent(recall.value, 0), "photos": number(photos), "between": between}
-    yield text % values
+    low, high = (percent(end, 0, unit=False) for end in ends)
+    yield text % (values | {"expected": percent(weak.recall.value, 0), "low": low, "high": high})
 
 
-def weakest(body: Scores) -> tuple[str, Quantity, int] | None:
-    """The class of which the smallest share was found: name, share, photos; None below two classes with photos."""
-    shown = [(scores.recall, name, scores.n) for name, scores in body.per_class.items() if known(scores.recall.value)]
-    if len(shown) < 2:
+def weaker_than_others(body: Scores) -> str | None:
+    """Whether the weakest class surely is weaker than the others; None where that cannot be told."""
+    weak = body.weakest_class
+    if weak is None or not known(weak.by_chance):
         return None
-    recall, name, n = min(shown, key=lambda item: (item[0].value or 0.0, -item[2], item[1]))
-    return name, recall, n
+    text = (
+        _(
+            "%(label)s is weaker than the others: of %(classes)s classes that are all alike, the lowest shows about "
+            "%(chance)s by chance."
+        )
+        if weak.worse
+        else _(
+            "No class is surely weaker than the others: of %(classes)s classes that are all alike, the lowest shows "
+            "about %(chance)s by chance."
+        )
+    )
+    return text % {"label": weak.name, "classes": number(weak.of), "chance": percent(weak.by_chance, 0)}
+
+
+def weak_classes(body: Scores) -> list[WeakClass]:
+    """The weakest classes, five at most, the weakest first; none below two classes with photos.
+
+    What to expect of each allows for its having been picked; in files made before that was told it is its own share.
+    """
+    if body.weakest_class is not None:
+        return [body.weakest_class, *body.weakest_class.next]
+    shown = [
+        WeakClass(name, scores.n, scores.recall.value, scores.recall)
+        for name, scores in body.per_class.items()
+        if known(scores.recall.value)
+    ]
+    return sorted(shown, key=lambda weak: (weak.found, -weak.n, weak.name))[:_MOST_WEAK] if len(shown) > 1 else []

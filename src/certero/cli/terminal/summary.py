@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from certero.records.metrics import Judgement, Metrics, Seen, Unknown
     from certero.records.photo_counts import Counts
     from certero.records.quantity import Quantity
-    from certero.records.scores import Scores
-
-_WORST = 5
+    from certero.records.scores import Scores, WeakClass
 
 # `Quantity.method` of an interval that holds only if no two photos show the same scene; see `records.dependence`.
 _UNKNOWN = "dependence_unknown"
@@ -163,16 +161,22 @@ def _refused(unknown: Unknown | None) -> list[str]:
 
 
 def _weakest(body: Scores) -> list[str]:
-    classes = [(scores.recall.value, name, scores) for name, scores in body.per_class.items() if scores.n]
-    classes.sort(key=lambda item: (item[0] is None, item[0], item[1]))
-    text = _("%(label)s: %(figure)s of %(photos)d")
-    return [
-        _("Weakest classes (share of their photos that was found):"),
-        *(
-            "  " + text % {"label": name, "figure": interval(scores.recall), "photos": scores.n}
-            for _value, name, scores in classes[:_WORST]
-        ),
-    ]
+    from certero.report.answer import weak_classes
+
+    found = weak_classes(body)
+    if not found:
+        return []
+    shown = sum(bool(scores.n) for scores in body.per_class.values())
+    text = _("Weakest of %(classes)d classes (share of their photos that was found, and what to expect of it):")
+    return [text % {"classes": shown}, *("  " + _weak(weak) for weak in found)]
+
+
+def _weak(weak: WeakClass) -> str:
+    """`standing: 80.0% of 15, expect 80.3% (46.3 to 94.9)`."""
+    values = {"label": weak.name, "found": f"{weak.found:.1%}", "photos": weak.n, "figure": interval(weak.recall)}
+    if weak.recall.interval is None:
+        return _("%(label)s: %(figure)s of %(photos)d") % values
+    return _("%(label)s: %(found)s of %(photos)d, expect %(figure)s") % values
 
 
 def interval(quantity: Quantity) -> str:
