@@ -50,6 +50,8 @@ def body_of(counts: np.ndarray[Any, Any], classes: list[str], method: str, width
     }
     accuracy = share(int(right.sum()), total, width)
     row = {"precision": accuracy, "recall": accuracy, "f1": accuracy}
+    gain = (int(right.sum()) - int(shown.max())) / total
+    ends = (None, None) if width is None else (gain - width, gain + width)
     return {
         "n": total,
         "accuracy": accuracy,
@@ -67,6 +69,8 @@ def body_of(counts: np.ndarray[Any, Any], classes: list[str], method: str, width
         "effective_n": None,
         "design_effect": None,
         "majority_class_accuracy": share(shown.max(), total, width),
+        "majority_class": None,
+        "gain_over_majority": {"value": gain, "low": ends[0], "high": ends[1], "method": method, "n": total},
         "slices": [],
     }
 

@@ -245,7 +245,13 @@ def _measure(
     used = photos.used()
     truth = encode(used["label"], classes)
     calibration = Calibration.from_json(card.calibration)
-    beforehand = Beforehand(calibration.temperature, calibration.thresholds, calibration.offsets_of(classes))
+    guess = max(card.shares, key=card.shares.__getitem__) if card.shares else None
+    beforehand = Beforehand(
+        calibration.temperature,
+        calibration.thresholds,
+        calibration.offsets_of(classes),
+        None if guess is None else classes.index(guess),
+    )
     accepted = accept(card, probabilities) if decide is None and card.threshold is not None else None
     everything, fresh = np.ones(len(truth), dtype=bool), judged.fresh
 

@@ -66,7 +66,6 @@ from certero.stages.tools import Tools, open_tools
 from certero.stats.intervals import proportion
 from certero.stats.random_split import compare_splits
 from certero.stats.requirements import Requirement, judge_all, parse_requirement
-from certero.stats.scores import Beforehand
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -216,7 +215,7 @@ def _measure(
         judged.probabilities,
         prepared.classes,
         settings.decide,
-        beforehand=Beforehand(judged.temperatures, fitted.calibration.thresholds, judged.offsets),
+        beforehand=judged.beforehand,
         speaks_of=prepared.separation.speaks_of,
     )
     random_split = gain = Quantity(None, None, None, "not_measured", 0)

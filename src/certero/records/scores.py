@@ -252,7 +252,7 @@ class Scores(Record):
         top_5: likewise of five.
         roc_auc: mean area under the ROC curves of the classes.
         average_precision: mean area under their precision-recall curves.
-        majority_class_accuracy: share of the most frequent class.
+        majority_class_accuracy: share right of always naming the commonest class of the training.
         micro: averages over photos.
         macro: averages over classes.
         weighted: averages over classes by their photos.
@@ -269,6 +269,8 @@ class Scores(Record):
         abstention: what it is worth to answer only where the model is sure.
         slices: accuracy on parts of the photos.
         worst_slice: the part that is most surely worse; None where nothing can be compared.
+        majority_class: that class; None where folds would name different ones, or where it is not known.
+        gain_over_majority: the accuracy minus that of naming it always, on the same photos.
         weakest_class: the class that is most likely the weakest; None with fewer than two classes.
     """
 
@@ -301,4 +303,6 @@ class Scores(Record):
     slices: tuple[Slice, ...] = ()
     worst_slice: WorstSlice | None = None
     new_unit: Quantity | None = None
+    majority_class: str | None = None
+    gain_over_majority: Quantity | None = None
     weakest_class: WeakestClass | None = None

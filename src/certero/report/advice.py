@@ -13,6 +13,7 @@ from certero.records.quantity import Quantity
 from certero.records.scores import Scores
 from certero.report.answer import days_covered, speaks_of
 from certero.report.figures import (
+    better_than_guessing,
     known,
     number,
     percent,
@@ -126,11 +127,9 @@ def _dependent(body: Scores) -> str:
 
 
 def _guessing(_metrics: Metrics, body: Scores) -> Iterator[Advice]:
-    ends, guess = body.accuracy.interval, body.majority_class_accuracy.value
-    shown = sum(bool(scores.n) for scores in body.per_class.values())
-    if known(guess) and ends is not None and ends[0] <= guess and shown > 1:
+    if better_than_guessing(body) is False:
         text = _(
-            "The interval reaches down to what always naming the most frequent class gives. Check the labels, look "
+            "It may be no better than always naming the commonest class of its training. Check the labels, look "
             "whether a person can tell the classes apart in these photos, and collect more of the rare classes."
         )
         yield Advice("guessing", _("Do not use the model yet"), text)

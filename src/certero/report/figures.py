@@ -185,11 +185,24 @@ def decisive_first(figures: Sequence[JudgedFigure]) -> list[JudgedFigure]:
 
 def most_frequent_class(body: Scores) -> str | None:
     """The class that `majority_class_accuracy` speaks of; None where it cannot be told."""
+    if body.majority_class is not None:
+        return body.majority_class
     share = body.majority_class_accuracy.value
     if not known(share) or not body.n:
         return None
     matching = [name for name, scores in body.per_class.items() if abs(scores.n / body.n - share) < 1e-9]
     return matching[0] if len(matching) == 1 else None
+
+
+def better_than_guessing(body: Scores) -> bool | None:
+    """Whether the model is surely better than always naming one class; None where that cannot be told at all."""
+    gain = body.gain_over_majority
+    if gain is None or not known(gain.value) or sum(bool(scores.n) for scores in body.per_class.values()) < 2:
+        return None
+    if gain.interval is not None:
+        return gain.interval[0] > 0
+    # Without variation it gains, or loses, the same on every photo.
+    return gain.value > 0 if gain.method == "no_variation" or gain.value <= 0 else None
 
 
 def interval_methods(*parts: object) -> list[str]:

@@ -16,7 +16,7 @@ from certero.records.scores import ReliabilityBin, Scores
 from certero.report.answer import days_covered, scope, speaks_of, units
 from certero.report.calibration import classes_astray, classes_untold
 from certero.report.charts import lag_words
-from certero.report.figures import MISSING, known, number, percent, points
+from certero.report.figures import MISSING, better_than_guessing, known, number, percent, points
 from certero.stats.intervals import FEWEST_GROUPS
 
 Mark = Literal["good", "note", "careful", "bad"]
@@ -65,7 +65,7 @@ def reasons(metrics: Metrics, headline: Headline) -> list[Reason]:
             _optimism(metrics),
             _precise(metrics, body),
             _classes(body),
-            _better_than_guessing(body),
+            _guessed(body),
             _calibrated(body),
         ]
     found.append(_complete(metrics))
@@ -307,16 +307,28 @@ def _found(label: str, recall: Quantity) -> str:
     return text % {"label": label, "share": percent(recall.value, 0), "low": low, "high": high}
 
 
-def _better_than_guessing(body: Scores) -> Reason | None:
-    ends, guess = body.accuracy.interval, body.majority_class_accuracy.value
-    shown = sum(bool(scores.n) for scores in body.per_class.values())
-    if not known(guess) or ends is None or shown < 2:
+def _guessed(body: Scores) -> Reason | None:
+    better, gain, guess = (
+        better_than_guessing(body),
+        body.gain_over_majority,
+        body.majority_class_accuracy.value,
+    )
+    if better is None or gain is None or not known(gain.value) or not known(guess):
         return None
-    values = {"guess": percent(guess)}
-    if ends[0] > guess:
-        text = _("Always naming the most frequent class gives %(guess)s, which lies below the interval.")
+    values = {"guess": percent(guess), "interval": "", "points": points(gain.value)}
+    if gain.interval is not None:
+        low, high = (("−" if end < 0 else "") + points(end) for end in gain.interval)
+        values["interval"] = _(" (%(low)s to %(high)s)") % {"low": low, "high": high}
+    if better:
+        text = _(
+            "Always naming the commonest class of the training gives %(guess)s on these photos; the model is right "
+            "%(points)s points more often%(interval)s."
+        )
         return Reason("good", _("It is better than guessing"), text % values)
-    text = _("Always naming the most frequent class gives %(guess)s, which does not lie below the interval.")
+    text = _(
+        "Always naming the commonest class of the training gives %(guess)s on these photos; that the model is right "
+        "more often may be chance."
+    )
     return Reason("bad", _("It may be no better than guessing"), text % values)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from certero.stages.fitted import Everything, Fitted, Part
 from certero.stages.fitter import Fitter
 from certero.stages.prepare import Prepared
 from certero.stages.tools import Tools
+from certero.stats.scores import Beforehand
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +40,7 @@ class Judged:
         training_counts: photos of each class [K] in training; one entry a fold.
         temperatures: float64 [n], of the model that judged the photo.
         offsets: float64 [n, K], of that model, by class; 0 where it has none.
+        thresholds: from which confidence on that model answers a share of photos, float64 [n], by the share as text.
     """
 
     opened: Opened
@@ -48,6 +50,17 @@ class Judged:
     training_counts: list[NDArray[np.int64]]
     temperatures: NDArray[np.float64]
     offsets: NDArray[np.float64]
+    thresholds: Mapping[str, NDArray[np.float64]]
+
+    @property
+    def beforehand(self) -> Beforehand:
+        """What each photo's model had set, none of it on that photo."""
+        each = self.training_counts
+        if len(each) == 1:
+            guess = np.full(len(self.truth), each[0].argmax())
+        else:
+            guess = np.array([counts.argmax() for counts in each])[self.table["fold"].to_numpy()]
+        return Beforehand(self.temperatures, self.thresholds, self.offsets, guess)
 
     @property
     def table(self) -> pl.DataFrame:
@@ -123,7 +136,13 @@ def _cross_validate(
         [counts for fold in folds for counts in fold.training_counts],
         np.concatenate([fold.temperatures for fold in folds]),
         np.concatenate([fold.offsets for fold in folds]),
+        {share: np.concatenate([fold.thresholds[share] for fold in folds]) for share in _shared(folds)},
     )
+
+
+def _shared(folds: list[Judged]) -> list[str]:
+    """The shares for which each fold has a threshold."""
+    return [share for share in folds[0].thresholds if all(share in fold.thresholds for fold in folds)]
 
 
 def _judge(
@@ -147,4 +166,5 @@ def _judge(
         [np.bincount(encode(fitted_on.table["label"], classes), minlength=len(classes))],
         np.full(table.height, fitted.calibration.divisor),
         np.tile(fitted.calibration.offsets_of(classes) or np.zeros(len(classes)), (table.height, 1)),
+        {share: np.full(table.height, least) for share, least in fitted.calibration.thresholds.items()},
     )

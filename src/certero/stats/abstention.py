@@ -42,7 +42,7 @@ def measure_abstention(
     confidence: ArrayLike,
     correct: ArrayLike,
     groups: ArrayLike | None = None,
-    thresholds: Mapping[str, float] | None = None,
+    thresholds: Mapping[str, ArrayLike] | None = None,
 ) -> Abstention:
     """The risk-coverage curve, and the accuracy with 80, 90 and 95 % of the photos labelled.
 
@@ -50,7 +50,8 @@ def measure_abstention(
         confidence: float [n], probability of the likeliest class; n above 0.
         correct: bool [n], whether that class is the true one.
         groups: int or str [n], the group of each photo; None for independent photos.
-        thresholds: from `answer_thresholds` of held-out photos; their effect on these photos is measured too.
+        thresholds: from `answer_thresholds` of held-out photos; their effect on these photos is measured too. Float, or
+            float [n] where folds have thresholds of their own, each set without the photos that it is measured on.
 
     Returns:
         The curve has up to 41 points: share labelled, accuracy and threshold, rising.
@@ -71,7 +72,8 @@ def measure_abstention(
     for coverage in COVERAGES:
         threshold = answer_threshold(sure, coverage)
         answered = sure >= (threshold or 0.0)
-        beforehand = (thresholds or {}).get(f"{coverage:g}")
+        given = (thresholds or {}).get(f"{coverage:g}")
+        beforehand = None if given is None else np.asarray(given, dtype=np.float64)
         reached = None if beforehand is None else sure >= beforehand
         rows.append(
             Answered(
@@ -79,7 +81,7 @@ def measure_abstention(
                 threshold=threshold,
                 n=int(answered.sum()),
                 accuracy=accuracy(answered),
-                set_threshold=beforehand,
+                set_threshold=None if beforehand is None else float(beforehand.mean()),
                 answered=None if reached is None else proportion(reached, codes, all_groups=count),
                 accuracy_answered=None if reached is None else accuracy(reached),
             )

@@ -16,6 +16,7 @@ from certero.stats.abstention import measure_abstention
 from certero.stats.calibration import uncalibrated
 from certero.stats.calibration_check import check_calibration
 from certero.stats.class_means import Members, class_f1, counts_by_group, mean_over_classes
+from certero.stats.guessing import compare_with_guess
 from certero.stats.intervals import (
     effective_sample_size,
     group_codes,
@@ -78,11 +79,13 @@ class Beforehand:
         temperature: float or float [n], what the logits were divided by; None to leave that out.
         thresholds: see `measure_abstention`.
         offsets: float [K] or float [n, K], what was added to the divided logits; None for none.
+        guess: see `compare_with_guess`.
     """
 
     temperature: ArrayLike | None = None
-    thresholds: Mapping[str, float] | None = None
+    thresholds: Mapping[str, ArrayLike] | None = None
     offsets: ArrayLike | None = None
+    guess: ArrayLike | None = None
 
 
 NOTHING_SET = Beforehand()
@@ -140,13 +143,13 @@ def score(
     exact = answers.found & (answers.labels_given == 1)
     accuracy = proportion(exact, codes, all_groups=count)
     effective_n = effective_sample_size(exact, codes)
-    majority = int(np.bincount(answers.truth).argmax())
+    guessing = compare_with_guess(exact, answers.truth, beforehand.guess, answers.classes, codes)
     per_class = _per_class(answers, codes, count)
     figures = _averages(answers, codes, per_class, resamples) | _shares(answers, codes, count, accuracy)
     ranking = rank(probabilities, answers.truth, codes)
     check = check_calibration(probabilities, answers.truth, answers.classes, codes, answers.photo, answers.label)
     if len(np.unique(answers.truth)) == 1:
-        _null_single_class(figures, per_class, answers.classes[majority])
+        _null_single_class(figures, per_class, answers.classes[answers.truth[0]])
     return Scores(
         n=n,
         groups=count,
@@ -160,7 +163,7 @@ def score(
         top_5=_in_top(5, answers, codes),
         roc_auc=ranking.macro.roc_auc,
         average_precision=ranking.macro.average_precision,
-        majority_class_accuracy=proportion(answers.truth == majority, codes, all_groups=count),
+        majority_class_accuracy=guessing.accuracy,
         micro=_row("micro", figures),
         macro=_row("macro", figures),
         weighted=_row("weighted", figures),
@@ -174,6 +177,8 @@ def score(
         before_calibration=_before_calibration(probabilities, truth, codes, beforehand),
         curves=_curves(answers.classes, ranking),
         abstention=measure_abstention(answers.confidence, answers.top_correct, codes, beforehand.thresholds),
+        majority_class=guessing.name,
+        gain_over_majority=guessing.gain,
         weakest_class=weakest_class({name: found["recall"] for name, found in per_class.items()}),
     )
 
