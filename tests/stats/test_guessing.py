@@ -55,10 +55,10 @@ def test_a_model_that_only_guesses_is_seldom_called_better(groups: int | None) -
 def test_a_difference_is_seen_where_the_intervals_of_the_two_accuracies_overlap() -> None:
     """Hours differ much for both alike: the paired difference knows it, the accuracy beside the guess does not."""
     generator = np.random.default_rng(9)
-    codes = np.repeat(np.arange(12), 40)
-    share = np.repeat(generator.beta(2, 2, 12), 40)
-    truth = np.where(generator.random(480) < share, 0, 1)
-    right = (truth == 0) | (generator.random(480) < 0.35)
+    codes = np.repeat(np.arange(20), 30)
+    share = np.repeat(generator.beta(0.7, 0.7, 20), 30)
+    truth = np.where(generator.random(600) < share, 0, 1)
+    right = (truth == 0) | (generator.random(600) < 0.25)
     found = compare_with_guess(right, truth, 0, CLASSES, codes)
     alone = proportion(right, codes)
     assert alone.low is not None
