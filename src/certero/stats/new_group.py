@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from certero.records.quantity import Quantity
+from certero.stats.beta_binomial import posterior_interval
 from certero.stats.intervals import group_codes, student_quantile, undefined
 
 # From two groups alone nothing can be said of the next: k - 2 degrees of freedom.
@@ -19,7 +20,8 @@ def predict_new_group(successes: ArrayLike, groups: ArrayLike) -> Quantity:
 
     The mean of several days is known better than any one day: this interval does not shrink to nothing as days are
     added. It is about what the day would show with very many photos: on a few, chance adds its own spread. Groups count
-    alike, whatever their size. The value is the middle of the range.
+    alike, whatever their size. The value is the middle of the range, which is never narrower than what is known of the
+    mean: that of the beta-binomial posterior.
 
     Args:
         successes: bool or float 0 to 1 [n].
@@ -53,4 +55,6 @@ def predict_new_group(successes: ArrayLike, groups: ArrayLike) -> Quantity:
     middle = float(logits.mean())
     half = student_quantile(max(1, count - 2)) * float(logits.std(ddof=1)) * math.sqrt(1 + 1 / count)
     value, low, high = (1 / (1 + math.exp(-logit)) for logit in (middle, middle - half, middle + half))
-    return Quantity(value, low, high, "new_group", n)
+    # Days that all agree leave no spread, and one day is never known better than their mean.
+    lower, higher = posterior_interval(right, sizes)
+    return Quantity(value, min(low, lower), max(high, higher), "new_group", n)
