@@ -12,7 +12,7 @@ import pytest
 
 from certero.data.days import day_start
 from certero.data.separation import separate
-from certero.data.split import assign, assign_folds, fold_training_mask, needs_cv
+from certero.data.split import assign, assign_folds, fold_training_mask, needs_cv, units_to_fold
 from certero.data.table import Photos, conform
 from certero.errors import SplitError
 
@@ -222,3 +222,12 @@ def test_a_given_split_speaks_of_no_more_than_it_keeps_apart(split: list[str], s
 def test_cameras_that_never_ran_together_are_still_days() -> None:
     photos = photos_at(daily(4), group=["north"] * 72 + ["south"] * 72)
     assert separate(photos, []).counts["units"] == 4
+
+
+def test_folds_within_one_day_keep_its_hours_together() -> None:
+    day = photos_at(daily(1)).table.with_columns(pl.lit("2024-01-08").alias("unit"))
+    assert len(set(units_to_fold(day))) == 9
+    two = day.with_columns(pl.Series("unit", ["a", "b"] * 18))
+    assert units_to_fold(two) == ["a", "b"] * 18
+    untimed = day.with_columns(pl.lit(None, dtype=pl.Datetime("us")).alias("captured_at"))
+    assert len(set(units_to_fold(untimed))) == 36

@@ -157,6 +157,21 @@ def fold_training_mask(table: pl.DataFrame, fold: int, gap: timedelta) -> Mask:
     return np.asarray((folds >= 0) & (folds != fold) & ~near, dtype=np.bool_)
 
 
+def units_to_fold(table: pl.DataFrame) -> list[str]:
+    """What folds within some photos keep together: their units; of a single unit its hours, or else its photos.
+
+    Photos of one hour are too much alike to choose by, and all there is where nothing tells them apart.
+    """
+    units: list[str] = table["unit"].to_list()
+    if len(set(units)) > 1:
+        return units
+    if table["captured_at"].null_count() == 0:
+        hours: list[str] = table["captured_at"].dt.truncate("1h").cast(pl.String).to_list()
+        if len(set(hours)) > 1:
+            return hours
+    return [str(row) for row in range(len(units))]
+
+
 def near_in_time(times: npt.NDArray[np.datetime64], others: npt.NDArray[np.datetime64], gap: timedelta) -> Mask:
     """Boolean [times]: within the gap of any of the others. False without a time, and everywhere if the gap is zero."""
     others = np.sort(others[~np.isnat(others)])

@@ -15,7 +15,7 @@ import polars as pl
 
 from certero.config.settings import TrainSettings
 from certero.data.labels import encode
-from certero.data.split import near_in_time, split_units
+from certero.data.split import near_in_time, split_units, units_to_fold
 from certero.engine.threads import count_cores
 from certero.errors import ConfigError, DataError
 from certero.learn.augment import Augmentation, read_augmentation
@@ -338,10 +338,7 @@ def hold_back(
     is_val = (development["split"] == "val").to_numpy()
     if is_val.any():
         return np.flatnonzero(~is_val), np.flatnonzero(is_val)
-    units = development["unit"].to_list()
-    if len(set(units)) < 2:
-        # One group is all there is: photos within it are too much alike, and there are no others.
-        units = [str(row) for row in range(len(units))]
+    units = units_to_fold(development)
     parts = split_units(truth.tolist(), units, (1 - _VAL_SHARE, _VAL_SHARE), settings.split_seed)
     val = parts == 1
     times = development["captured_at"].to_numpy()

@@ -11,7 +11,7 @@ import numpy as np
 
 from certero.config.settings import TrainSettings
 from certero.data.labels import encode
-from certero.data.split import near_in_time, split_units
+from certero.data.split import near_in_time, split_units, units_to_fold
 from certero.probe.features import Embedder
 from certero.probe.probe import Fold, Probe, fit_probe, weigh_classes
 from certero.runs.seal import Development
@@ -97,10 +97,7 @@ def choose_folds(
     every_class = set(truth[is_val].tolist()) == set(truth.tolist())
     if given_val and every_class and int(is_val.sum()) >= _VAL_PHOTOS:
         return [(~is_val, is_val)], "val"
-    units = table["unit"].to_list()
-    if len(set(units)) < 2:
-        # One group is left to fit on: folds within it are too easy, and all there is.
-        units = [str(row) for row in range(len(units))]
+    units = units_to_fold(table)
     n_folds = min(_FOLDS, len(set(units)))
     numbers = split_units(truth.tolist(), units, n_folds, settings.split_seed)
     times = table["captured_at"].to_numpy()

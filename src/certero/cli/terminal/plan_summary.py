@@ -28,6 +28,7 @@ def show(plan: Plan) -> list[str]:
     lines += _row(_("Photos"), _photos(plan))
     lines += _row(_("Left out"), _left_out(plan))
     lines += _row(_("Together"), [translate(plan.separation["description"])])
+    lines += _row(_("Speaks of"), _speaks_of(plan))
     lines += _row(_("Judged"), _judged(plan))
     lines += _row(_("Splits"), _splits(plan))
     lines += _row(_("Network"), _network(plan))
@@ -65,6 +66,18 @@ def _left_out(plan: Plan) -> list[str]:
         others = ", ".join(map(translate, describe_passed_over(plan.counts["passed_over"])))
         found.append(_("files that are no photos of the data: {list}").format(list=others))
     return found
+
+
+def _speaks_of(plan: Plan) -> list[str]:
+    """What the figure will speak of."""
+    words = {
+        "hours": _("other hours of the same days; of other days it says nothing"),
+        "days": _("other days"),
+        "places": _("other places"),
+        "groups": _("other groups"),
+        "unknown": _("nothing that is certain: photos of one scene may lie on both sides"),
+    }
+    return [words[plan.separation["speaks_of"]]]
 
 
 def _judged(plan: Plan) -> list[str]:

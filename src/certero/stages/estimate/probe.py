@@ -14,6 +14,7 @@ from certero.probe.features import Embedder
 from certero.runs.seal import Development
 from certero.stages.estimate.plan import Estimate, count_table_bytes
 from certero.stages.estimate.speed import Speed, measure_speed, remembered
+from certero.stages.other_half import may_ask_other_half
 from certero.stages.prepare import Prepared
 from certero.stages.probe_training import choose_folds
 from certero.stages.tools import Tools
@@ -144,7 +145,8 @@ def _count_work(prepared: Prepared, settings: TrainSettings) -> _Work:
         models += prepared.folds if judged else 0
     truth = encode(rows.table["label"], prepared.classes)
     inner, _source = choose_folds(rows, truth, prepared.given_val, gap, settings)
-    fits = models * (len(inner) * len(settings.strengths) + 1) + (settings.random_splits if judged else 0)
+    halves = 2 if may_ask_other_half(prepared.separation) else 0
+    fits = models * (len(inner) * len(settings.strengths) + 1) + (settings.random_splits + halves if judged else 0)
     return _Work(models, len(inner), fits, largest, judged)
 
 
