@@ -55,6 +55,16 @@ class World:
     following: float
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Photos: features [n, D], classes [n], times [n] and the number of the day [n]."""
+
+    features: Floats
+    truth: Ints
+    times: list[datetime]
+    day: Ints
+
+
 WORLDS = tuple(
     World(days, day, 0.5, following) for day, following in ((0.7, 0.0), (0.7, 0.8), (0.0, 0.8)) for days in (3, 5, 10)
 )
@@ -62,11 +72,12 @@ WORLDS = tuple(
 
 @dataclass(frozen=True)
 class Held:
-    """Of one set of days: whether each interval holds the truth, and how wide it is."""
+    """Of one set of days: whether each interval holds the truth, its width, the figure and the truth."""
 
-    mean: bool
-    width: float
+    days: bool
+    hours: bool
     new_day: float
+    width: float
     figure: float
     truth: float
 
@@ -81,55 +92,56 @@ def main() -> None:
     )
     print("| --- " * 9 + "|")
     for world in WORLDS:
-        days = coverage(world, "days", runs)
-        hours = coverage(world, "hours", runs)
-        shown = [
-            f"{world.days}",
-            f"{world.day:g}",
-            f"{world.following:g}",
-            *(f"{100 * np.mean([getattr(each, name) for each in days]):.1f} %" for name in ("figure", "truth", "mean")),
-            f"{np.mean([each.width for each in days]):.2f}",
-            f"{100 * np.mean([each.mean for each in hours]):.1f} %",
-            f"{100 * np.mean([each.new_day for each in days]):.1f} %",
-        ]
-        print(f"| {' | '.join(shown)} |", flush=True)
+        found = coverage(world, runs)
+        mean = {name: float(np.mean([getattr(each, name) for each in found])) for name in Held.__annotations__}
+        shares = [f"{100 * mean[name]:.1f} %" for name in ("figure", "truth", "days", "hours", "new_day")]
+        shown = [f"{world.days}", f"{world.day:g}", f"{world.following:g}", *shares[:3], f"{mean['width']:.2f}"]
+        print(f"| {' | '.join([*shown, *shares[3:]])} |", flush=True)
 
 
-def coverage(world: World, figure_for: Literal["hours", "days"], runs: int, seed: int = 0) -> list[Held]:
+def coverage(world: World, runs: int, seed: int = 0) -> list[Held]:
     """What the intervals of so many sets of days hold."""
     rng = np.random.default_rng([seed, world.days, round(100 * world.day), round(100 * world.following)])
+    new = draw(world, NEW_DAYS, rng)
     with one_blas_thread():
-        return [_one(world, figure_for, rng) for _ in range(runs)]
+        return [_one(world, new, rng) for _ in range(runs)]
 
 
-def _one(world: World, figure_for: Literal["hours", "days"], rng: np.random.Generator) -> Held:
-    features, truth, times, _days = draw(world, world.days, rng)
-    photos = _photos(truth, times)
-    separation = separate(photos, [], figure_for=figure_for)
-    table = assign_folds(photos, separation, min(5, separation.counts["units"])).table
-    folds, right = table["fold"].to_numpy(), np.zeros(len(truth), dtype=bool)
-    for fold in range(int(folds.max()) + 1):
-        inside, outside = fold_training_mask(table, fold, separation.gap), folds == fold
-        right[outside] = _named(_fit(features[inside], truth[inside]), features[outside]) == truth[outside]
-    units = table["unit"].to_list()
+def _one(world: World, new: Drawn, rng: np.random.Generator) -> Held:
+    drawn = draw(world, world.days, rng)
+    right, units = _cross_validate(drawn, "days")
     figure, new_day = proportion(right, units), predict_new_group(right, units)
-    model = _fit(features, truth)
-    new_features, new_truth, _times, new_days = draw(world, NEW_DAYS, rng)
-    hits = _named(model, new_features) == new_truth
-    by_day = np.bincount(new_days, weights=hits) / np.bincount(new_days)
+    by_hours = proportion(*_cross_validate(drawn, "hours"))
+    hits = _named(_fit(drawn.features, drawn.truth), new.features) == new.truth
+    truth, by_day = float(hits.mean()), np.bincount(new.day, weights=hits) / np.bincount(new.day)
     low, high = figure.interval or (0.0, 1.0)
-    least, most = new_day.interval or (0.0, 1.0)
+    least, most = by_hours.interval or (0.0, 1.0)
+    bottom, top = new_day.interval or (0.0, 1.0)
     return Held(
-        low <= hits.mean() <= high,
+        low <= truth <= high,
+        least <= truth <= most,
+        float(((bottom <= by_day) & (by_day <= top)).mean()),
         high - low,
-        float(((least <= by_day) & (by_day <= most)).mean()),
         figure.value or 0.0,
-        float(hits.mean()),
+        truth,
     )
 
 
-def draw(world: World, days: int, rng: np.random.Generator) -> tuple[Floats, Ints, list[datetime], Ints]:
-    """Photos of so many days: features [n, D], classes [n], times [n] and the number of the day [n]."""
+def _cross_validate(drawn: Drawn, figure_for: Literal["hours", "days"]) -> tuple[NDArray[np.bool_], list[str]]:
+    """Which photos were named rightly by a probe that was not fitted on their fold, and their units."""
+    photos = _photos(drawn)
+    separation = separate(photos, [], figure_for=figure_for)
+    table = assign_folds(photos, separation, min(5, separation.counts["units"])).table
+    folds, right = table["fold"].to_numpy(), np.zeros(len(drawn.truth), dtype=bool)
+    for fold in range(int(folds.max()) + 1):
+        inside, outside = fold_training_mask(table, fold, separation.gap), folds == fold
+        head = _fit(drawn.features[inside], drawn.truth[inside])
+        right[outside] = _named(head, drawn.features[outside]) == drawn.truth[outside]
+    return right, table["unit"].to_list()
+
+
+def draw(world: World, days: int, rng: np.random.Generator) -> Drawn:
+    """Photos of so many days."""
     day = np.repeat(np.arange(days), HOURS * PHOTOS_AN_HOUR)
     hour = np.repeat(np.arange(days * HOURS), PHOTOS_AN_HOUR)
     of_day = rng.normal(0, world.day, (days, CLASSES, WIDTH))
@@ -144,15 +156,15 @@ def draw(world: World, days: int, rng: np.random.Generator) -> tuple[Floats, Int
     step = timedelta(hours=1) / PHOTOS_AN_HOUR
     clock = [timedelta(hours=number) + step * photo for number in range(HOURS) for photo in range(PHOTOS_AN_HOUR)]
     times = [_START + timedelta(days=each) + time for each in range(days) for time in clock]
-    return moved + rng.standard_normal(moved.shape), truth, times, day
+    return Drawn(moved + rng.standard_normal(moved.shape), truth, times, day)
 
 
-def _photos(truth: Ints, times: list[datetime]) -> Photos:
+def _photos(drawn: Drawn) -> Photos:
     columns = {
-        "path": [f"{number:06}.jpg" for number in range(len(truth))],
-        "label": [str(label) for label in truth],
-        "status": ["ok"] * len(truth),
-        "captured_at": times,
+        "path": [f"{number:06}.jpg" for number in range(len(drawn.truth))],
+        "label": [str(label) for label in drawn.truth],
+        "status": ["ok"] * len(drawn.truth),
+        "captured_at": drawn.times,
     }
     return Photos(Path(), conform(pl.DataFrame(columns)), "folders")
 

@@ -111,12 +111,21 @@ def test_copies_move_to_the_day_of_the_earliest() -> None:
     assert "2 copies moved to the day of the earliest" in separation.description
 
 
-def test_photos_without_a_time_are_one_unit_beside_days() -> None:
+def test_photos_without_a_time_may_be_of_a_test_day_and_are_left_out() -> None:
     times: list[object] = [*daily(4)]
     times[5] = times[77] = times[78] = None
-    separation = separate(photos_at(times), [])
-    assert separation.counts["units"] == 5
-    assert len({separation.unit[row] for row in (5, 77, 78)}) == 1
+    photos = photos_at(times)
+    separation = separate(photos, [(5, 6)])
+    assert separation.unit[5] == "2024-01-08"  # a copy of a photo whose day is known
+    assert separation.counts["units"] == 4
+    assert "3 photos without a time are left out" in separation.description
+    for split in (assign(photos, separation), assign_folds(photos, separation, 4)):
+        assert split.table["status"].to_list().count("purged") >= 2
+        assert split.table["status"][77] == split.table["status"][78] == "purged"
+        assert "2 photos purged: no capture time tells which day they are of" in split.notes
+    judged = separate(photos, [], judged=True)
+    assert judged.counts["units"] == 5
+    assert len({judged.unit[row] for row in (5, 77, 78)}) == 1
 
 
 def test_three_days_are_three_folds_by_day_and_ten_days_five_of_whole_days() -> None:

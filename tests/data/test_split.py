@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import SHARED_DATA
 
+from certero.data.left_out import near_in_time
 from certero.data.scan import list_photos
 from certero.data.separation import separate
-from certero.data.split import assign, assign_folds, fold_training_mask, near_in_time, needs_cv
+from certero.data.split import assign, assign_folds, fold_training_mask, needs_cv
 from certero.data.strata import split_units
 from certero.data.table import Photos, conform, development, held_out
 from certero.errors import DataError, SplitError

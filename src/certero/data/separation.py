@@ -35,8 +35,8 @@ TIMED_SHARE = 0.9
 _EPOCH = datetime(1970, 1, 1)
 # Blocks that a split needs: train, val and test, and as many groups as an interval.
 _FEWEST_BLOCKS = 3
-# Photos without a time may be of any day: they are one unit, not as many as they are.
-_NO_TIME = "no time"
+#: Unit of photos without a time beside whole days: they may be of any day, so they are one, not as many as they are.
+NO_TIME = "no time"
 _TARGETS = {"hours": message("hours"), "days": message("days"), "places": message("places")}
 # Where a given split cuts the time within a block, train and test touch there: so few test photos do not count.
 _TOUCHING = 0.1
@@ -88,6 +88,11 @@ class _Asked:
     gap: timedelta
     figure_for: FigureFor | None
     judged: bool
+
+    @property
+    def splits(self) -> bool:
+        """Whether certero cuts the test photos itself."""
+        return not self.judged and self.in_test is None
 
     @property
     def in_test(self) -> Mask | None:
@@ -234,10 +239,15 @@ def _by_time(asked: _Asked) -> Separation:
         )
     own, unit = _time_units(asked, block, start if whole_days else None)
     counts = asked.counts
-    counts |= {"units": _count(unit), "joined": sum(a != b for a, b in zip(own, unit, strict=True))}
+    # An own split leaves them out.
+    nowhere = {NO_TIME} if asked.splits else set()
+    counts |= {
+        "units": len(set(unit) - {None} - nowhere),
+        "joined": sum(a != b for a, b in zip(own, unit, strict=True)),
+    }
     if whole_days and asked.group_by is not None:
         unit = _with_groups(asked, unit)
-        counts["units"] = _count(unit)
+        counts["units"] = len(set(unit) - {None} - nowhere)
     of_days = asked.figure_for != "hours" and not block % DAY and why_not is None
     speaks_of: SpeaksOf = "days" if of_days else "hours"
     description = _describe_time(asked, block, start if whole_days else None, reason)
@@ -273,7 +283,7 @@ def _time_units(
     names: list[str] = []
     for path, time in zip(paths, times, strict=True):
         if day_from is not None:
-            names.append(_NO_TIME if time is None else day_of(time, day_from))
+            names.append(NO_TIME if time is None else day_of(time, day_from))
         else:
             names.append(path if time is None else f"{_EPOCH + (time - _EPOCH) // block * block:%Y-%m-%dT%H:%M:%S}")
     first = _earliest(asked.used, asked.twins, times, paths)
@@ -323,7 +333,7 @@ def _shared(asked: _Asked, names: Sequence[str | None], *, group: bool) -> tuple
     """
     if asked.in_test is None:
         return None
-    nothing = {None, _NO_TIME}
+    nothing = {None, NO_TIME}
     tested = [name for name, inside in zip(names, asked.in_test, strict=True) if inside]
     test = set(tested) - nothing
     others = {name for name, inside in zip(names, asked.in_test, strict=True) if not inside} - nothing
@@ -404,7 +414,8 @@ def _describe_time(asked: _Asked, block: timedelta, day_from: timedelta | None, 
     if untimed := counts["photos"] - counts["timed"]:
         alone = sentence("%(rule)s; %(untimed)d photos without a time stand alone", rule=description, untimed=untimed)
         one = sentence("%(rule)s; %(untimed)d photos without a time are one of them", rule=description, untimed=untimed)
-        description = one if whole_days else alone
+        out = sentence("%(rule)s; %(untimed)d photos without a time are left out", rule=description, untimed=untimed)
+        description = alone if not whole_days else out if asked.splits else one
     if moved := counts["joined"]:
         to_day = sentence("%(rule)s; %(moved)d copies moved to the day of the earliest", rule=description, moved=moved)
         to_block = sentence(

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from certero.data.left_out import leave_out_leaks, leave_out_untimed, near_in_time, purge
 from certero.data.separation import Separation, duration, with_units
 from certero.data.strata import split_units as split_units
 from certero.data.table import Mask, Photos, check_classes
 from certero.errors import SplitError
-from certero.likeness.sets import VERIFIED, Link, across, gather, links_by_row
+from certero.likeness.sets import Link
 from certero.records.photos import SPLITS
 from certero.sentences import Message, Sentence, first_names, message, sentence, sentences
 
@@ -74,6 +74,8 @@ def assign(
             )
         return assign_folds(photos, separation, cv, split_seed)
     photos = with_units(photos, separation)
+    if not (photos.table["split"] == "test").any():
+        photos = leave_out_untimed(photos, separation)
     old_test = _old_test(photos, split_from)
     if not given.any():
         return _own_split(photos, separation, split_seed, old_test)
@@ -91,7 +93,7 @@ def assign_folds(photos: Photos, separation: Separation, folds: int, split_seed:
     if folds < 2:
         raise SplitError("--cv must be at least 2 folds; found %(folds)s. Use --cv 5.", folds=folds)
     count = separation.counts["units"]
-    photos = with_units(photos, separation)
+    photos = leave_out_untimed(with_units(photos, separation), separation)
     used = photos.used()
     alone = _check_spread(used, separation)
     if count < folds:
@@ -170,21 +172,6 @@ def units_to_fold(table: pl.DataFrame) -> list[str]:
         if len(set(hours)) > 1:
             return hours
     return [str(row) for row in range(len(units))]
-
-
-def near_in_time(times: npt.NDArray[np.datetime64], others: npt.NDArray[np.datetime64], gap: timedelta) -> Mask:
-    """Boolean [times]: within the gap of any of the others. False without a time, and everywhere if the gap is zero."""
-    others = np.sort(others[~np.isnat(others)])
-    near = np.zeros(len(times), dtype=np.bool_)
-    if gap <= timedelta(0) or not len(others):
-        return near
-    timed = ~np.isnat(times)
-    after = np.searchsorted(others, times[timed])
-    width = np.timedelta64(gap)
-    to_next = np.abs(others[np.minimum(after, len(others) - 1)] - times[timed]) <= width
-    to_last = np.abs(times[timed] - others[np.maximum(after - 1, 0)]) <= width
-    near[timed] = to_next | to_last
-    return near
 
 
 _UNIT_WORDS = {
@@ -268,7 +255,7 @@ def _one_unit_a_class(separation: Separation, alone: list[str], classes: int) ->
 def _own_split(photos: Photos, separation: Separation, seed: int, old_test: Mask) -> Photos:
     photos = _cut(photos, separation, photos.used_mask(), FRACTIONS, seed, old_test)
     photos = dataclasses.replace(photos, split_source="own")
-    return _finish(_purge(photos, separation.gap, ("val", "test")), separation, list(SPLITS))
+    return _finish(purge(photos, separation.gap, ("val", "test")), separation, list(SPLITS))
 
 
 def _given_split(
@@ -301,7 +288,7 @@ def _given_split(
             "Leave --split-from out, or correct the given splits."
         )
     if not keep_leaks:
-        photos = _leave_out_leaks(photos, leaks)
+        photos = leave_out_leaks(photos, leaks)
     train, val, test = FRACTIONS
     cut_val = val if needs_val and "val" not in present else 0.0
     cut_test = test if "test" not in present else 0.0
@@ -311,9 +298,9 @@ def _given_split(
         pool = photos.used_mask() & (split == "train").to_numpy()
         photos = _cut(photos, separation, pool, (train, cut_val, cut_test), seed, old_test & pool)
         if not keep_leaks:
-            photos = _leave_out_leaks(photos, leaks)
+            photos = leave_out_leaks(photos, leaks)
     cut = tuple(name for name, share in (("val", cut_val), ("test", cut_test)) if share)
-    photos = _purge(photos, separation.gap, cut).noted(
+    photos = purge(photos, separation.gap, cut).noted(
         sentence("%(split)s was cut from train", split=message(name)) for name in cut
     )
     wanted = ["train", "val", "test"] if needs_val else ["train", "test"]
@@ -362,66 +349,6 @@ def _cut(
     for row, part in zip(np.flatnonzero(pool).tolist(), parts.tolist(), strict=True):
         split[row] = SPLITS[part]
     return photos.with_columns(pl.Series("split", split, dtype=pl.String)).noted(alone)
-
-
-def _leave_out_leaks(photos: Photos, leaks: list[Link]) -> Photos:
-    """Train and val photos with a copy in test, and train photos with a copy in val, marked `leaked`.
-
-    Copies of copies count: re-encoding twice is still the same photo, and so is what was altered twice.
-    """
-    verified = [link for link in leaks if link[2] in VERIFIED]
-    for links, reason in (
-        (verified, sentence("copies of photos of a later-opened split")),
-        (leaks, sentence("altered copies of photos of a later-opened split")),
-    ):
-        used = photos.used_mask()
-        split = np.array([SPLITS.index(name) if name in SPLITS else -1 for name in photos.table["split"]])
-        latest = split.copy()
-        here = [link for link in links if used[link[0]] and used[link[1]]]
-        names, by_row = photos.table["split"].to_list(), links_by_row(here)
-        # Not through look-alikes of look-alikes: each was aligned with the source of its set.
-        for each in gather(len(split), here):
-            rows = across(each, names, by_row) if each.between else each.rows
-            latest[rows] = np.maximum(latest[rows], split[rows].max(initial=-1))
-        photos = _mark(photos, used & (split < latest), "leaked", reason)
-    return photos
-
-
-def _purge(photos: Photos, gap: timedelta, cut: Sequence[str]) -> Photos:
-    """Marks photos within the gap of a split that certero cut `purged`: val near test first, then train near both."""
-    times = photos.table["captured_at"].to_numpy()
-    split = photos.table["split"].fill_null("").to_numpy()
-    used = photos.used_mask()
-    purged = np.zeros(len(used), dtype=np.bool_)
-    # Val first: a train photo near a val photo that is itself left out can stay.
-    for loser, winner in (("val", "test"), ("train", "test"), ("train", "val")):
-        if winner in cut:
-            kept = used & ~purged & (split == winner)
-            purged |= used & (split == loser) & near_in_time(times, times[kept], gap)
-    reason = sentence("within %(gap)s of a photo of another split", gap=duration(gap))
-    return _mark(photos, purged, "purged", reason)
-
-
-_STATUS_WORDS = {"leaked": message("leaked"), "purged": message("purged")}
-
-
-def _mark(photos: Photos, rows: Mask, status: str, reason: Sentence) -> Photos:
-    if not rows.any():
-        return photos
-    where = pl.Series(rows)
-    photos = photos.with_columns(
-        pl.when(where).then(pl.lit(status)).otherwise(pl.col("status")).alias("status"),
-        pl.when(where).then(pl.lit(str(reason))).otherwise(pl.col("problem")).alias("problem"),
-    )
-    photos = dataclasses.replace(photos, said={**photos.said, str(reason): reason})
-    counted = sentences(
-        "%(count)d photo %(status)s: %(reason)s",
-        "%(count)d photos %(status)s: %(reason)s",
-        count=int(rows.sum()),
-        status=_STATUS_WORDS[status],
-        reason=reason,
-    )
-    return photos.noted([counted])
 
 
 def _finish(photos: Photos, separation: Separation, wanted: Sequence[str]) -> Photos:

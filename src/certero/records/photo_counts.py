@@ -80,7 +80,7 @@ class Counts(Record):
         unreadable: never used.
         damaged: used, though the decoder complained.
         leaked: copies of val or test photos, left out of training.
-        purged: too close in time to another split.
+        purged: too close in time to another split, or of an unknown day where whole days separate.
         passed_over: files that are no photos, by kind.
         lost: classes that lost photos.
     """

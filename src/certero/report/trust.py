@@ -400,8 +400,8 @@ def _complete(metrics: Metrics) -> Reason | None:
         ),
         (
             counts.purged,
-            _("1 was too close in time to another split"),
-            _("%(count)s were too close in time to another split"),
+            _("1 was, or may have been, too close in time to another split"),
+            _("%(count)s were, or may have been, too close in time to another split"),
         ),
     ):
         if count:

@@ -15,7 +15,8 @@ import polars as pl
 
 from certero.config.settings import TrainSettings
 from certero.data.labels import encode
-from certero.data.split import near_in_time, split_units, units_to_fold
+from certero.data.left_out import near_in_time
+from certero.data.split import split_units, units_to_fold
 from certero.engine.threads import count_cores
 from certero.errors import ConfigError, DataError
 from certero.learn.augment import Augmentation, read_augmentation

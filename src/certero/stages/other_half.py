@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from certero.data.days import day_of
+from certero.data.left_out import near_in_time
 from certero.data.separation import Separation
-from certero.data.split import near_in_time
 from certero.records.comparison import ClassRecall
 from certero.records.other_half import Half, OtherHalf
 from certero.stats.intervals import proportion

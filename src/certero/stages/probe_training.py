@@ -11,7 +11,8 @@ import numpy as np
 
 from certero.config.settings import TrainSettings
 from certero.data.labels import encode
-from certero.data.split import near_in_time, split_units, units_to_fold
+from certero.data.left_out import near_in_time
+from certero.data.split import split_units, units_to_fold
 from certero.probe.features import Embedder
 from certero.probe.probe import Fold, Probe, fit_probe, weigh_classes
 from certero.runs.seal import Development

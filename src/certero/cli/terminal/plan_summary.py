@@ -59,7 +59,7 @@ def _left_out(plan: Plan) -> list[str]:
     reasons = {
         "unreadable": _("{n} cannot be read"),
         "leaked": _("{n} are copies of val or test photos"),
-        "purged": _("{n} were taken too close in time to a photo of another split"),
+        "purged": _("{n} were, or may have been, taken too close in time to a photo of another split"),
     }
     found = [text.format(n=count(plan.counts[name])) for name, text in reasons.items() if plan.counts[name]]
     if plan.counts["passed_over"]:
