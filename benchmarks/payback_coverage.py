@@ -13,6 +13,7 @@ import numpy as np
 from certero.business import outcomes as results
 from certero.business.case import parse_case
 from certero.business.worth import accept, measure
+from certero.stats import resampling
 
 CLASSES = ("a", "b", "c")
 CASE = {
@@ -38,6 +39,7 @@ class Kind:
         accuracy: of each class.
         correlation: of photos of one group, which are right or wrong together.
         sizes_vary: standard deviation of the logarithm of the sizes.
+        bad: share of groups in which 3 of 10 photos are right instead, whatever their class.
     """
 
     units: int
@@ -47,6 +49,7 @@ class Kind:
     accuracy: tuple[float, ...] = (0.9, 0.8, 0.7)
     correlation: float = 0.2
     sizes_vary: float = 0.0
+    bad: float = 0.0
 
 
 SURE = (0.9, 0.9, 0.9)
@@ -55,6 +58,11 @@ KINDS = {
     "200 independent": Kind(200),
     "400 independent, accuracy 95 %": Kind(400, accuracy=(0.95, 0.95, 0.95)),
     "300 independent, re-weighted": Kind(300, seen=(0.7, 0.2, 0.1), used=(0.2, 0.3, 0.5)),
+    "3 groups of 60": Kind(3, 60),
+    "5 groups of 40": Kind(5, 40),
+    "7 groups of 30": Kind(7, 30),
+    "5 groups of 40, re-weighted": Kind(5, 40, (0.4, 0.3, 0.3), (0.3, 0.3, 0.4)),
+    "5 groups of 40, one in 10 bad": Kind(5, 40, accuracy=(0.95,) * 3, bad=0.1, correlation=0.02),
     "10 groups of 20": Kind(10, 20),
     "12 groups of 20": Kind(12, 20),
     "14 groups of 20": Kind(14, 20),
@@ -68,6 +76,15 @@ KINDS = {
     "30 groups of 20, accuracy 90 %, correlation 0.3": Kind(30, 20, accuracy=SURE, correlation=0.3),
     "60 groups of 8, re-weighted": Kind(60, 8, (0.6, 0.25, 0.15), (0.4, 0.3, 0.3)),
     "20 groups of 8, re-weighted": Kind(20, 8, (0.6, 0.25, 0.15), (0.4, 0.3, 0.3)),
+    "10 groups of 20, one in 10 bad": Kind(10, 20, accuracy=(0.95,) * 3, bad=0.1, correlation=0.02),
+    "15 groups of 20, one in 10 bad": Kind(15, 20, accuracy=(0.95,) * 3, bad=0.1, correlation=0.02),
+    "30 groups of 20, one in 20 bad": Kind(30, 20, accuracy=(0.99,) * 3, bad=0.05, correlation=0.02),
+    "20 groups of 2 to 80, one in 20 bad": Kind(
+        20, 20, accuracy=(0.99,) * 3, bad=0.05, correlation=0.02, sizes_vary=0.8
+    ),
+    "15 groups of 20, one in 10 bad, re-weighted": Kind(
+        15, 20, (0.4, 0.3, 0.3), (0.3, 0.3, 0.4), (0.98,) * 3, bad=0.1, correlation=0.02
+    ),
     "12 groups of 20, re-weighted": Kind(12, 20, (0.4, 0.3, 0.3), (0.3, 0.3, 0.4)),
 }
 
@@ -91,10 +108,11 @@ def coverage(kind: Kind, runs: int) -> list[str]:
     Test sets that lack an expected class are refused by `certero value`, so others are drawn in their place. Those
     whose groups are all alike have no interval; they are counted apart.
     """
-    accuracy, random, tails = np.array(kind.accuracy), np.random.default_rng(0), results.tails()
+    accuracy, random, tails = np.array(kind.accuracy), np.random.default_rng(0), resampling.tails()
     shares = {} if kind.used is None else {"class_shares": dict(zip(CLASSES, kind.used, strict=True))}
     case = parse_case(CASE | shares)
-    gain = 3 - 6 * (1 - float(np.array(kind.used or kind.seen) @ accuracy))
+    usual = float(np.array(kind.used or kind.seen) @ accuracy)
+    gain = 3 - 6 * (1 - (usual + kind.bad * (0.3 - usual)))
     truth_months = 50 * 100 / (1000 * gain)
     hits, lows, highs = 0, [], []
     for _run in range(runs):
@@ -105,6 +123,7 @@ def coverage(kind: Kind, runs: int) -> list[str]:
         if kind.size > 1:
             spread = (1 - kind.correlation) / kind.correlation
             right = random.beta(right * spread, (1 - right) * spread)
+        right = np.where(random.random(kind.units) < kind.bad, 0.3, right)
         sizes = np.full(kind.units, kind.size)
         if kind.sizes_vary > 0:
             factors = random.lognormal(-(kind.sizes_vary**2) / 2, kind.sizes_vary, kind.units)

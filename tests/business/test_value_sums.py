@@ -17,9 +17,10 @@ import certero
 from certero.business.case import gains, parse_case
 from certero.business.outcomes import Outcomes, check_shares, outcomes_of_figures, outcomes_of_photos
 from certero.business.threshold import ALWAYS_ASK, best_threshold, best_thresholds_per_class, short_between
-from certero.business.worth import accept, gain_columns, measure, payback
+from certero.business.worth import accept, gain_columns, gain_figures, measure, payback
 from certero.stats import resampling
-from certero.stats.studentised import LEAST_ERROR
+from certero.stats.beta_binomial import posterior_interval
+from certero.stats.studentised import LEAST_ERROR, plausible
 
 # --- closed forms
 
@@ -189,7 +190,8 @@ def test_the_interval_of_payback_holds_the_truth_19_times_in_20(kind: str) -> No
         found = measure(case, accept(rows, None, check_shares(rows, case.class_shares)), tails)["payback_months"]
         hits += found["low"] <= truth_months and (found["high"] is None or truth_months <= found["high"])
     # 500 runs know the share to two standard errors of 2 points; benchmarks/payback_coverage.py measures it closer.
-    assert 0.93 <= hits / runs <= 0.98
+    # Few groups leave room for groups that were not met, which do not exist here: up to all of the intervals hold.
+    assert 0.93 <= hits / runs <= (1.0 if size > 1 else 0.98)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -226,14 +228,71 @@ def test_the_interval_of_groups_is_that_of_a_bootstrap_t_by_hand(weighted: bool)
         mean, own = mean_and_error({group: int(often) for group, often in enumerate(counts) if often}, money)
         ts.append((mean - value) / max(own, LEAST_ERROR * error))
     low, high = (value - float(t) * error for t in np.quantile(ts, [0.975, 0.025]))
-    found = measure(case, answers)["gain_per_item_money"]
-    assert found["value"] == pytest.approx(value, abs=1e-9)
+    drawn = plausible(rows, shares, gain_figures(case, answers))
+    assert drawn is not None, "there are groups to draw"
+    ends = np.quantile(drawn[:, 1], [0.025, 0.975])
     if weighted:  # wider by as much as few groups of a class leave fewer degrees of freedom; here every group has all
-        factor = (found["high"] - value) / (high - value)
+        factor = (ends[1] - value) / (high - value)
         assert 1 <= factor < 1.5
         low, high = value - factor * (value - low), value + factor * (high - value)
-    assert found["low"] == pytest.approx(low, abs=1e-9)
-    assert found["high"] == pytest.approx(min(high, 0.095), abs=1e-9)
+    assert ends == pytest.approx([low, min(high, 0.095)], abs=1e-9)
+    found = measure(case, answers)["gain_per_item_money"]
+    assert found["value"] == pytest.approx(value, abs=1e-9)
+    assert found["low"] <= low + 1e-9
+    assert found["high"] >= ends[1] - 1e-9
+
+
+@pytest.mark.parametrize("expected", [None, [0.5, 0.3, 0.2]])
+def test_groups_that_were_not_met_have_room_by_hand(expected: list[float] | None) -> None:
+    """Each class's posterior, added as standard errors are, wholly where classes come from the same groups."""
+    rows = some_outcomes(150, 4, units=15)
+    case = parse_case({**SHOP, "class_shares": dict(zip(BEDS, expected, strict=True))} if expected else SHOP)
+    shares = check_shares(rows, case.class_shares)
+    answers = accept(rows, None, shares)
+    assert rows.units is not None
+    right = answers.right.astype(float)
+    strata = [np.ones(150, bool)] if shares is None else [rows.truth == label for label in range(3)]
+    weights = [1.0] if shares is None else shares.tolist()
+    down, photos = [], []
+    for mine in strata:
+        sizes = np.bincount(rows.units[mine], minlength=15)
+        hits = np.bincount(rows.units[mine], weights=right[mine], minlength=15)
+        low, _high = posterior_interval(hits[sizes > 0], sizes[sizes > 0])
+        down.append(float(right[mine].mean()) - low)
+        photos.append(sizes)
+    total = sum(
+        a * b * p * q * float(m @ n) / math.sqrt(float(m @ m) * float(n @ n))
+        for a, p, m in zip(down, weights, photos, strict=True)
+        for b, q, n in zip(down, weights, photos, strict=True)
+    )
+    found = measure(case, answers)["right"]
+    # One more group of the usual size, with nothing right in it.
+    every = np.bincount(rows.units).astype(float)
+    down_all = math.sqrt(total) + found["value"] / (1 + every.sum() ** 2 / (every @ every))
+    assert found["low"] == pytest.approx(found["value"] - down_all, abs=1e-9)
+
+
+@pytest.mark.slow
+def test_payback_allows_for_rare_bad_groups() -> None:
+    """Three of ten right in one group of ten, 95 % elsewhere: the bootstrap alone held 80 %."""
+    random, tails, runs, hits = np.random.default_rng(8), resampling.tails(), 150, 0
+    case = parse_case({**SHOP, "error_minutes": 6})
+    truth_months = 2_400_000 / (1000 * (3 - 6 * (1 - 0.885)) * 10000 / 60)
+    for _run in range(runs):
+        label = np.repeat(random.choice(3, 12, p=[0.6, 0.3, 0.1]), 20)
+        sure = np.repeat(np.where(random.random(12) < 0.1, 0.3, 0.95), 20)
+        predicted = np.where(random.random(240) < sure, label, (label + 1) % 3)
+        units = [f"{row // 20:03d}" for row in range(240)]
+        rows = outcomes_of_photos(BEDS, label, np.eye(3)[predicted], units, [str(row) for row in range(240)])
+        found = measure(case, accept(rows, None, None), tails)["payback_months"]
+        hits += found["low"] <= truth_months and (found["high"] is None or truth_months <= found["high"])
+    assert hits / runs > 0.88, hits / runs
+
+
+def test_what_the_rule_alone_decides_has_no_room() -> None:
+    rows = some_outcomes(150, 4, units=15)
+    assert measure(parse_case(SHOP), accept(rows, None, None))["asked"]["value"] == 0
+    assert measure(parse_case(SHOP), accept(rows, None, None))["asked"]["method"] == "no_variation"
 
 
 def test_a_class_that_weighs_much_and_comes_in_few_groups_makes_the_interval_wide() -> None:
@@ -262,7 +321,7 @@ def test_groups_widen_the_interval_and_too_few_give_none() -> None:
     free = measure(case, accept(outcomes_of_photos(BEDS, label, probabilities, None, names), None, None))
     grouped = [f"{row // 5:02d}" for row in range(200)]
     bound = measure(case, accept(outcomes_of_photos(BEDS, label, probabilities, grouped, names), None, None))
-    few = [f"{row // 25:02d}" for row in range(200)]
+    few = [f"{row // 100:02d}" for row in range(200)]
     none = measure(case, accept(outcomes_of_photos(BEDS, label, probabilities, few, names), None, None))
     key = "gain_per_item_money"
     assert bound[key]["method"] == "grouped_bootstrap_t"

@@ -124,15 +124,16 @@ def measure(case: Case, decisions: Decisions, tails: list[float] | None = None) 
     rows = decisions.outcomes
     _minutes, money = gain_columns(case, decisions)
     right, accepted = decisions.right.astype(float), decisions.accepted.astype(float)
+    none_accepted = not decisions.accepted.any()
     found, values = measured(
         rows,
         decisions.shares,
         [
             *gain_figures(case, decisions),
-            Figure(right, None, 0, 1),
-            Figure(right, accepted, 0, 1),
-            Figure(accepted - right, None, 0, 1),
-            Figure(accepted, None, 0, 1),
+            Figure(right, None, 0, 1, none_accepted),
+            Figure(right, accepted, 0, 1, none_accepted),
+            Figure(accepted - right, None, 0, 1, none_accepted),
+            Figure(accepted, None, 0, 1, none_accepted or bool(decisions.accepted.all())),
         ],
         tails,
     )
@@ -176,9 +177,8 @@ def gain_figures(case: Case, decisions: Decisions) -> list[Figure]:
     for column, of_answers, of_asking in zip(
         columns, gains(case, decisions.outcomes.classes), gain_of_asking(case), strict=True
     ):
-        found.append(
-            Figure(column, None, min(float(of_answers.min()), of_asking), max(float(of_answers.max()), of_asking))
-        )
+        least, most = min(float(of_answers.min()), of_asking), max(float(of_answers.max()), of_asking)
+        found.append(Figure(column, None, least, most, settled=not decisions.accepted.any()))
     return found
 
 
@@ -270,7 +270,8 @@ def compare(case: Case, first: Decisions, other: Decisions, tails: list[float]) 
     differences = []
     for ours, theirs in zip(gain_figures(case, first), gain_figures(case, other), strict=True):
         span = ours.most - ours.least
-        differences.append(Figure(theirs.feature - ours.feature, None, -span, span))
+        # As a share of what it could be, a difference of nearly nothing would count as half of it.
+        differences.append(Figure(theirs.feature - ours.feature, None, -span, span, settled=True))
     per_item, _values = measured(first.outcomes, first.shares, differences, tails)
     monthly = transformed(per_item[1], lambda gain: case.volume_per_month * gain)
     verdict = "cannot tell"

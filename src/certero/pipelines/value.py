@@ -36,7 +36,7 @@ from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import recognise_each
 from certero.stages.tools import open_tools
 from certero.stats import resampling
-from certero.stats.intervals import LEVEL
+from certero.stats.intervals import FEWEST_TO_SEE_RARE, LEVEL
 from certero.stats.studentised import LEAST_ERROR
 
 Threshold = float | dict[str, float] | None
@@ -381,6 +381,7 @@ def page_data(case: Case, judged: Outcomes, answer: Json) -> Json:
         "tail": (1 - LEVEL) / 2,
         "quantiles": resampling.student_quantiles(),
         "least_error": LEAST_ERROR,
+        "fewest_to_see_rare": FEWEST_TO_SEE_RARE,
         "threshold": threshold.get("value"),
         "per_class": threshold.get("per_class"),
         "class_shares": answer["class_shares"],

@@ -5,10 +5,8 @@ from __future__ import annotations
 from certero.interchange import Json
 from certero.records.comparison import Paired
 from certero.sentences import Sentence, sentence
+from certero.stats.intervals import FEWEST_TO_SEE_RARE
 from certero.stats.paired import FEWEST_TESTED
-
-#: Of 29 groups, 95 of 100 samples hold one of those that come once in ten: 0.9^29 is 0.05.
-FEWEST_TO_SEE_RARE = 30
 
 
 def say(first: str, second: str, pair: Paired) -> Sentence:

@@ -12,9 +12,11 @@ from certero.records.quantity import Quantity
 from certero.stats.beta_binomial import posterior_interval
 from certero.stats.intervals import (
     FEWEST_GROUPS,
+    FEWEST_TO_SEE_RARE,
     LEVEL,
     degrees_of_freedom,
     expanded_percentiles,
+    one_more_group,
     proportion,
     student_quantile,
     undefined,
@@ -59,9 +61,10 @@ def difference(value: float, draws: Floats, gains: Gains, scale: Floats | None =
     """The paired interval of a difference of two figures.
 
     Independent photos: expanded percentiles of the resamples. Groups: Student's t times the standard error of the
-    resamples, with the degrees of freedom that the groups' gains leave; where one classifier fails in groups that are
-    rare, most samples hold none of those, so this is joined with what `proportion` leaves open of the two shares that
-    make up the difference: photos that only the one has right, and only the other.
+    resamples, with the degrees of freedom that the groups' gains leave. Where one classifier fails in groups that are
+    rare, many samples hold none of those. So this is joined with what `proportion` leaves open of the two shares that
+    make up the difference: photos that only the one has right, and only the other; and below FEWEST_TO_SEE_RARE groups
+    it allows for one more group, in which one classifier is right and the other wrong throughout.
 
     Args:
         value: the difference.
@@ -87,12 +90,18 @@ def difference(value: float, draws: Floats, gains: Gains, scale: Floats | None =
             return undefined(n, "no_variation", value)
         return Quantity(value, low, high, "bootstrap", n)
     spread = float(defined.std())
-    down = up = student_quantile(_degrees(gains)) * spread * math.sqrt(units / (units - 1))
+    reach = student_quantile(_degrees(gains)) * spread * math.sqrt(units / (units - 1))
     usual = spread if scale is None else float(np.nanstd(scale))
     stretch = max(1.0, spread / usual) if usual > 0 else 1.0
+    reach += stretch * _one_more_group(gains)
     fallen, risen = _room(gains)
-    down, up = max(down, stretch * fallen), max(up, stretch * risen)
+    down, up = max(reach, stretch * fallen), max(reach, stretch * risen)
     return Quantity(value, max(-1.0, value - down), min(1.0, value + up), "grouped_bootstrap", n)
+
+
+def _one_more_group(gains: Gains) -> float:
+    """By how much a further group, as large as these on average over photos, could move the difference."""
+    return 0.0 if gains.units >= FEWEST_TO_SEE_RARE else one_more_group(np.bincount(gains.numbered))
 
 
 def _room(gains: Gains) -> tuple[float, float]:

@@ -24,6 +24,8 @@ LEVEL = 0.95
 FEWEST_GROUPS = 3
 #: Figures that are no plain shares need more: below, their intervals miss the truth too often.
 FEWEST_RESAMPLED = 10
+#: Of 29 groups, 95 of 100 samples hold one of those that come once in ten: 0.9^29 is 0.05.
+FEWEST_TO_SEE_RARE = 30
 #: The z quantile of an interval of LEVEL, 1.96.
 NORMAL_QUANTILE = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
@@ -143,6 +145,19 @@ def effective_sample_size(successes: ArrayLike, groups: ArrayLike | None) -> flo
     variance = count / (count - 1) * float((residuals**2).sum()) / n**2
     design_effect = max(1.0, variance / (share * (1 - share) / n))
     return n / design_effect
+
+
+def one_more_group(sizes: ArrayLike) -> float:
+    """The share of all photos that one further group would have, as large as these are for an average photo.
+
+    Args:
+        sizes: int [groups], photos in each.
+
+    >>> one_more_group([10, 10, 10])
+    0.25
+    """
+    photos = np.asarray(sizes, dtype=np.float64)
+    return 1 / (1 + float(photos.sum() ** 2 / (photos**2).sum()))
 
 
 def degrees_of_freedom(residuals: ArrayLike) -> float:

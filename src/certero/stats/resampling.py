@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from certero.records.quantity import Quantity
-from certero.stats.intervals import FEWEST_RESAMPLED, LEVEL, NORMAL_QUANTILE
+from certero.stats.intervals import FEWEST_GROUPS, LEVEL, NORMAL_QUANTILE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -214,7 +214,7 @@ def why_no_interval(sample: Sample) -> str | None:
     """The method of a figure that can have no interval; None if it can."""
     if sample.photos is None:
         return "photos_unknown"
-    if sample.grouped and sample.n_units < FEWEST_RESAMPLED:
+    if sample.grouped and sample.n_units < FEWEST_GROUPS:
         return "too_few_groups"
     return None
 

@@ -27,6 +27,7 @@ from certero.stats.resampling import (
     student_quantiles,
     weighted_mean,
 )
+from certero.stats.unmet_groups import Grouped, make_room, room
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,12 +46,14 @@ class Figure:
         over: float64 [n], what the mean is divided by the mean of; None for a plain mean.
         least: lower bound of the figure.
         most: upper bound of the figure.
+        settled: follows from the rule alone, whatever groups come, if it does not vary here.
     """
 
     feature: NDArray[np.float64]
     over: NDArray[np.float64] | None = None
     least: float = -math.inf
     most: float = math.inf
+    settled: bool = False
 
 
 def plausible(
@@ -105,6 +108,8 @@ def measured(
 ) -> tuple[list[Quantity], NDArray[np.float64] | None]:
     """Each figure with its interval, and the plausible values behind it.
 
+    Those of groups leave room for groups that were not met: see `unmet_groups.room`.
+
     Args:
         sample: n rows.
         shares: expected share of each class.
@@ -113,6 +118,8 @@ def measured(
     """
     values = plausible(sample, shares, figures)
     found = []
+    if sample.grouped and values is not None:
+        _allow_for_unmet_groups(sample, shares, figures, values)
     for column, figure in enumerate(figures):
         over = 1.0 if figure.over is None else weighted_mean(sample, shares, figure.over)
         value = weighted_mean(sample, shares, figure.feature) / over if over > 0 else math.nan
@@ -123,6 +130,27 @@ def measured(
             tail, method = tails[min(degrees, len(tails)) - 1], "bootstrap"
         found.append(quantity(value, None if values is None else values[:, column], sample, tail, method))
     return found, values
+
+
+def _allow_for_unmet_groups(
+    sample: Sample, shares: NDArray[np.float64] | None, figures: list[Figure], values: NDArray[np.float64]
+) -> None:
+    """Spreads the plausible values [resamples, figures] where bad groups that are rare may not have been met."""
+    assert sample.units is not None
+    strata = _strata(sample, shares)
+    for column, figure in enumerate(figures):
+        if figure.settled:
+            continue
+        over = np.ones(len(sample.truth)) if figure.over is None else figure.over
+        below = weighted_mean(sample, shares, over)
+        if not below > 0:
+            continue
+        value = weighted_mean(sample, shares, figure.feature) / below
+        down, up = room(
+            Grouped(figure.feature, over, sample.units, strata.place, strata.share), figure.least, figure.most
+        )
+        spread = make_room(values[:, column], value, down, up)
+        values[:, column] = np.clip(spread, min(value, figure.least), max(value, figure.most))
 
 
 @dataclass(frozen=True, slots=True)

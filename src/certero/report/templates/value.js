@@ -287,6 +287,146 @@
     return { value, low: Math.min(low, value), high: Math.max(high, value) };
   }
 
+  // --- room for groups that were not met: src/certero/stats/unmet_groups.py and beta_binomial.py ----------------------
+
+  const CORRELATIONS = [0.002, ...Array.from({ length: 25 }, (_zero, i) => 0.02 + i * 0.04)];
+  const SOME_CORRELATIONS = [0, 1, 2, 4, 7, 12, 18, 25].map((place) => CORRELATIONS[place]);
+  const spaced = (from, to, count) => Array.from({ length: count }, (_zero, i) => (i === count - 1 ? to : from + i * (to - from) / (count - 1)));
+  const sigmoid = (logit) => 1 / (1 + Math.exp(-logit));
+  const logSigmoid = (logit) => (logit < 0 ? logit - Math.log1p(Math.exp(logit)) : -Math.log1p(Math.exp(-logit)));
+
+  // How many groups have each number of photos; half a hit is half a hit and half a miss.
+  function tally(counts) {
+    const often = new Float64Array(Math.floor(Math.max(0, ...counts) + 1e-9) + 2);
+    for (const count of counts) {
+      const whole = Math.floor(count + 1e-9), part = Math.max(count - whole, 0);
+      often[whole] += 1 - part;
+      often[whole + 1] += part;
+    }
+    return Array.from(often, (times, value) => [value, times]).filter(([value, times]) => value > 0 && times > 1e-9);
+  }
+
+  // Sum over groups of log(base (base + 1) ... (base + count - 1)).
+  function logRising(base, counts) {
+    let product = 1, done = 0, log = 0, total = 0;
+    for (const [value, times] of counts) {
+      while (done < value) {
+        const upto = Math.min(value, done + 50);
+        for (; done < upto; done++) product *= base + done;
+        log += Math.log(product);
+        product = 1;
+      }
+      total += times * log;
+    }
+    return total;
+  }
+
+  function cumulative(logits, [hits, misses, sizes], correlations) {
+    const rows = logits.map((logit) => {
+      const share = sigmoid(logit), prior = 0.5 * (logSigmoid(logit) + logSigmoid(-logit));
+      return correlations.map((correlation) => {
+        const strength = 1 / correlation - 1;
+        return prior + logRising(share * strength, hits) + logRising((1 - share) * strength, misses) - logRising(strength, sizes);
+      });
+    });
+    const most = Math.max(...rows.map((row) => Math.max(...row)));
+    const density = rows.map((row) => row.reduce((sum, log) => sum + Math.exp(log - most), 0));
+    const below = [0];
+    for (let i = 1; i < density.length; i++) below.push(below[i - 1] + (density[i] + density[i - 1]) / 2);
+    return below.map((sum) => sum / below[below.length - 1]);
+  }
+
+  function posteriorInterval(hits, sizes) {
+    const counts = [tally(hits), tally(hits.map((hit, group) => sizes[group] - hit)), tally(sizes)];
+    let logits = spaced(-16, 16, 41), below;
+    const place = (wanted) => {
+      const found = below.findIndex((sum) => sum >= wanted);
+      return found < 0 ? below.length : found;
+    };
+    for (const points of [41, 121]) {
+      below = cumulative(logits, counts, SOME_CORRELATIONS);
+      const first = Math.max(0, place(1e-7) - 1), last = Math.min(logits.length - 1, place(1 - 1e-7) + 1);
+      logits = spaced(logits[first], logits[last], points);
+    }
+    below = cumulative(logits, counts, CORRELATIONS);
+    return [0.025, 0.975].map((wanted) => {
+      // The last place at or below, as NumPy interpolates.
+      let at = 0;
+      while (at < below.length - 2 && below[at + 1] <= wanted) at++;
+      const step = below[at + 1] - below[at];
+      return sigmoid(step > 0 ? logits[at] + (logits[at + 1] - logits[at]) * (wanted - below[at]) / step : logits[at]);
+    });
+  }
+
+  // How far below and above a weighted mean the posteriors of the classes reach.
+  function room(table, columns, figure, shares, below) {
+    const share = shares === null ? [1] : shares, placeOf = (i) => (shares === null ? 0 : photos.truth[i]);
+    const overOf = (i) => (figure.over === null ? 1 : table[i * columns + figure.over]);
+    const featureOf = (i) => table[i * columns + figure.feature];
+    let { least, most } = figure, lowest = Infinity, highest = -Infinity;
+    const counts = new Float64Array(share.length);
+    for (let i = 0; i < rows; i++) {
+      if (!(share[placeOf(i)] > 0)) continue;
+      counts[placeOf(i)]++;
+      if (!(overOf(i) > 0)) continue;
+      const seen = featureOf(i) / overOf(i);
+      lowest = Math.min(lowest, seen);
+      highest = Math.max(highest, seen);
+    }
+    if (highest === -Infinity) return [0, 0];
+    if (highest - lowest > 1e-12 * Math.max(1, Math.abs(highest))) [least, most] = [lowest, highest];
+    const span = most - least;
+    if (!(span > 0)) return [0, 0];
+    const fallen = [], risen = [], sizesOf = [], all = new Float64Array(data.n_units);
+    let mean = 0;
+    for (let stratum = 0; stratum < share.length; stratum++) {
+      const hits = new Float64Array(data.n_units), sizes = new Float64Array(data.n_units);
+      for (let i = 0; i < rows; i++) {
+        if (placeOf(i) !== stratum) continue;
+        sizes[photos.units[i]] += overOf(i);
+        hits[photos.units[i]] += (featureOf(i) - least * overOf(i)) / span;
+      }
+      const there = Array.from(sizes.keys()).filter((unit) => sizes[unit] > 0);
+      if (!(share[stratum] > 0) || there.length === 0) continue;
+      const found = there.map((unit) => Math.min(Math.max(hits[unit], 0), sizes[unit]));
+      const total = there.reduce((sum, unit) => sum + sizes[unit], 0), hit = found.reduce((sum, one) => sum + one, 0);
+      const [low, high] = posteriorInterval(found, there.map((unit) => sizes[unit]));
+      const weight = share[stratum] * total / counts[stratum] / below * span;
+      mean += weight * hit / total;
+      sizes.forEach((size, unit) => { all[unit] += size; });
+      fallen.push(weight * Math.max(0, hit / total - low));
+      risen.push(weight * Math.max(0, high - hit / total));
+      const length = Math.sqrt(sizes.reduce((sum, size) => sum + size * size, 0));
+      sizesOf.push(sizes.map((size) => size / length));
+    }
+    // Below so many groups there is room for one more, with nothing but the least or the greatest in it.
+    const few = all.filter((size) => size > 0).length < data.fewest_to_see_rare;
+    const more = few ? 1 / (1 + all.reduce((sum, size) => sum + size, 0) ** 2 / all.reduce((sum, size) => sum + size * size, 0)) : 0;
+    return [fallen, risen].map((ends, side) => {
+      let sum = 0;
+      ends.forEach((one, j) => ends.forEach((other, k) => {
+        let together = 0;
+        for (let unit = 0; unit < data.n_units; unit++) together += sizesOf[j][unit] * sizesOf[k][unit];
+        sum += one * other * together;
+      }));
+      return Math.sqrt(sum) + more * (side === 0 ? mean : span - mean);
+    });
+  }
+
+  // Plausible values spread so that their percentiles reach the room on both sides.
+  function makeRoom(values, figure, [down, up]) {
+    const defined = values.filter((value) => !Number.isNaN(value)).sort(), n = defined.length;
+    if (n < 2 || !Number.isFinite(figure.value)) return values;
+    const out = new Float64Array(values.length).fill(NaN);
+    const least = Math.min(figure.least, figure.value), most = Math.max(figure.most, figure.value);
+    defined.forEach((value, place) => {
+      const rank = (place / (n - 1) - 0.5) / 0.475;
+      const spread = rank < 0 ? Math.min(value, figure.value + down * rank) : Math.max(value, figure.value + up * rank);
+      out[place] = Math.min(Math.max(spread, least), most);
+    });
+    return out;
+  }
+
   // --- the figures --------------------------------------------------------------------------------------------------
 
   const rate = Math.expm1(Math.log1p(start.discount_rate_per_year) / 12);
@@ -345,10 +485,13 @@
         tail: tailOf(degrees(table, COLUMNS, state.shares, column)),
       }));
     }
-    const wide = new Float64Array(rows * 4);
+    // Right predictions as they are, and less what the accuracy makes of the accepted ones.
+    const wide = new Float64Array(rows * 5);
+    let accepted = 0;
     for (let i = 0; i < rows; i++) {
       const row = table.subarray(i * COLUMNS, i * COLUMNS + 4);
-      wide.set([row[0], row[1], Number.isNaN(accuracy) ? 0 : row[2] - accuracy * row[3], row[3]], i * 4);
+      wide.set([row[0], row[1], Number.isNaN(accuracy) ? 0 : row[2] - accuracy * row[3], row[3], row[2]], i * 5);
+      accepted += row[3];
     }
     const gained = [gainOfAsking(state)];
     for (let truth = 0; truth < kinds; truth++) {
@@ -358,9 +501,13 @@
       ([least, most], gain) => [Math.min(least, gain), Math.max(most, gain)], [Infinity, -Infinity]);
     const figures = values.map((value, column) => {
       const [least, most] = column < 2 ? ends(column) : [0, 1];
-      return { value, least, most, rest: column, over: column === 2 ? 3 : null };
+      return { value, least, most, rest: column, feature: column === 2 ? 4 : column, over: column === 2 ? 3 : null };
     });
-    const found = plausible(wide, 4, figures, state.shares);
+    const found = plausible(wide, 5, figures, state.shares).map((values, column) => {
+      // What follows from the rule alone is certain: all accepted, or none.
+      if (accepted === 0 || (column === 3 && accepted === rows)) return values;
+      return makeRoom(values, figures[column], room(wide, 5, figures[column], state.shares, column === 2 ? point[3] : 1));
+    });
     return values.map((value, column) => ({ value, plausible: found[column], tail: data.tail }));
   }
 
