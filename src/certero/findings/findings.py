@@ -76,6 +76,13 @@ KINDS: dict[str, tuple[str, str]] = {
         message("Photos that are one photo altered"),
         message("Keep them in one split. certero keeps resaved and resized copies together by itself."),
     ),
+    "name_family": (
+        message("Names that tell which photos belong together"),
+        message(
+            "Look at a few: versions of one photo, frames of one film and photos of one visit must lie in one split, "
+            "or the figures are too good. Nothing is done about it unless --group-by names the groups."
+        ),
+    ),
     "damaged": (
         message("Damaged photos that can be used"),
         message("Copy them again if you still have them. All their pixels are there, so they are used."),

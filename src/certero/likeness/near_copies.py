@@ -134,8 +134,7 @@ def find_near_copies(
     found = align_pairs(pairs)
     _names, codes = np.unique(np.array([label or "" for label in labels]), return_inverse=True)
     other_label = codes[pairs[:, 0]] != codes[pairs[:, 1]]
-    seconds = np.abs((captured_at[pairs[:, 0]] - captured_at[pairs[:, 1]]) / np.timedelta64(1, "s"))
-    other_time = seconds > _SAME_EXPOSURE_SECONDS  # not so where one is NaT
+    other_time = _other_time(captured_at, pairs)
     threshold = _choose_threshold(n, pairs, found.score, other_label, other_time)
     if not copies and threshold > _LEAST_THRESHOLD:
         copies = _at_least_0(alter())
@@ -147,6 +146,8 @@ def find_near_copies(
         reason = sentence(
             "the photos chain: each is as alike to the next as an altered copy, as those of a fixed camera are"
         )
+    if search != THOROUGH:
+        kept &= ~other_time  # what is acted on is surely one exposure
     sample = max((len(score) for score in copies.values()), default=0)
     if reason is not None:
         kept[:] = False
@@ -156,6 +157,8 @@ def find_near_copies(
             laid = align_pairs(further)
             pairs, found = np.concatenate([pairs, further]), _joined(found, laid)
             kept = np.concatenate([kept, laid.score >= threshold])
+            if search != THOROUGH:
+                kept &= ~_other_time(captured_at, pairs)
     return NearCopies(
         pairs[kept],
         found.score[kept],
@@ -167,6 +170,12 @@ def find_near_copies(
         len(pairs),
         reason,
     )
+
+
+def _other_time(captured_at: npt.NDArray[np.datetime64], pairs: Ints) -> npt.NDArray[np.bool_]:
+    """Whether the photos of each pair [p, 2] are different exposures; not so where one has no time."""
+    seconds = np.abs((captured_at[pairs[:, 0]] - captured_at[pairs[:, 1]]) / np.timedelta64(1, "s"))
+    return np.asarray(seconds > _SAME_EXPOSURE_SECONDS)
 
 
 def _at_least_0(scores: dict[str, Floats]) -> dict[str, Floats]:

@@ -22,6 +22,7 @@ from certero.errors import DataError, MissingExtra
 from certero.findings.balance import conditions_of, judge_balance, judge_conditions, judge_losses, tabulate
 from certero.findings.cleaning import check_manifest_place, choose_rows, cleaned_manifest
 from certero.findings.duplicates import count_leaks, describe_copies
+from certero.findings.families import judge_names
 from certero.findings.files import judge_files
 from certero.findings.findings import Finding, count_kinds, rank
 from certero.findings.labels import fold_photos, judge_labels, stand_ins
@@ -35,13 +36,14 @@ from certero.likeness.near_copies import NearCopies, has_detail
 from certero.likeness.sets import Link
 from certero.machine.files import write_whole
 from certero.photos.views import Measures
+from certero.records.names import NameFamily
 from certero.records.protocols import Progress, no_progress
 from certero.report.audit import write_audit
 from certero.sentences import Sentence, sentence, sentences
 from certero.stages.closer_look import look_closer, view_key
 from certero.stages.describe import describe_photos, describe_separation
 from certero.stages.look import find_copies, look_at_photos
-from certero.stages.one_source import lay_on_each_other
+from certero.stages.one_source import lay_on_each_other, names_of
 from certero.stages.tools import Tools, open_tools
 from certero.stats.neighbours import reduced
 from certero.stats.shortcuts import Shortcut, load_trees
@@ -105,6 +107,8 @@ def audit(
             photos = with_units(photos, separation)
         compared = _compare(photos, copies, embed, tools)
         findings, shortcuts, unjudged = _judge(photos, compared, tools)
+        names = _look_at_names(compared) if separation.rule == "copies" else ()
+        findings = rank([*findings, *judge_names(compared.used, names)])
         why_not = [] if compared.embeddings is not None else [_NO_PARTS if network else _WITHOUT_NETWORK]
         answer = {
             "schema": 1,
@@ -112,6 +116,7 @@ def audit(
             "findings": [finding.to_json() for finding in findings],
             "leaks": count_leaks(findings, compared.used),
             "near_copies": _describe_near(compared.near),
+            "names": [family.to_json() for family in names],
             "shortcuts": [shortcut.to_json() for shortcut in shortcuts],
             "classes": tabulate(compared.used),
             "separation": describe_separation(separation).to_json(),
@@ -202,6 +207,13 @@ def _judge(photos: Photos, compared: _Compared, tools: Tools) -> tuple[list[Find
         shortcuts = look_for_shortcuts(used, conditions, links)
         findings += judge_shortcuts(shortcuts)
     return rank(findings), shortcuts, unjudged
+
+
+def _look_at_names(compared: _Compared) -> tuple[NameFamily, ...]:
+    """What the names tell of which photos belong together, where nothing else does; nothing without the network."""
+    if compared.embeddings is None:
+        return ()
+    return names_of(compared.used, reduced(compared.embeddings))
 
 
 _WITHOUT_NETWORK = sentence(

@@ -298,6 +298,7 @@ def _describe(prepared: Prepared, fitted: Fitted, settings: TrainSettings) -> Me
         training=fitted.training,
         versions=versions(),
         notes=(*map(stored, prepared.notes), *([reason] if reason else [])),
+        names=prepared.names,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from certero.interchange import Json
 from certero.records.coverage import Covers
+from certero.records.names import NameFamily
 from certero.records.other_half import OtherHalf
 from certero.records.photo_counts import Counts, Data, ListedPhoto, SeparationFacts
 from certero.records.quantity import Quantity
@@ -220,6 +221,7 @@ class Metrics(Record):
         training: how a network was trained; None for a probe.
         versions: of certero and the libraries it rests on.
         notes: what else a reader must know.
+        names: what the names of a training's photos tell of which belong together, where nothing else does.
     """
 
     schema: int = SCHEMA
@@ -251,6 +253,7 @@ class Metrics(Record):
     training: Training | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[Message, ...] = ()
+    names: tuple[NameFamily, ...] = ()
 
     def to_json(self) -> Json:
         """The keys of a training, of an evaluation, or of an evaluation on photos of unknown classes alone."""
@@ -265,7 +268,7 @@ class Metrics(Record):
         found["model"] = dict(sorted(found["model"].items())) | {"image_size": size}
         found["calibration"] = dict(sorted(found["calibration"].items()))
         last = ("openings", "requirements", "seconds")
-        measured = _without(found, "cv", "other_half", "parameters", "export", "training", *last)
+        measured = _without(found, "cv", "other_half", "parameters", "export", "training", "names", *last)
         return measured | {name: found[name] for name in last}
 
 

@@ -13,7 +13,9 @@ from certero.language import language
 from certero.machine.files import read_file, write_whole
 from certero.photos import pixels
 from certero.photos.listing import on_disk
+from certero.records.names import NameFamily
 from certero.records.quantity import Quantity
+from certero.report.names import draw_names
 from certero.report.page import SIZE_HERE, environment, restate_size
 from certero.report.pictures import picture_address, thumbnail
 
@@ -78,6 +80,7 @@ def write_audit(output: Path, answer: Json, root: Path, command: str) -> None:
         "answer": answer,
         "command": command,
         "sections": gather(answer["findings"], root),
+        "names": draw_names([NameFamily.from_json(row) for row in answer["names"]]),
         "shortcuts": [
             (row["from"], Quantity.from_json(row["accuracy"]), row["majority"]) for row in answer["shortcuts"] or ()
         ],

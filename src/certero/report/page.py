@@ -18,6 +18,7 @@ from certero.records.scores import Scores, Slice
 from certero.report import answer, calibration, charts, figures, money
 from certero.report.advice import advise
 from certero.report.coverage import view_coverage
+from certero.report.names import draw_names
 from certero.report.pictures import Mistake
 from certero.report.training import view_training
 from certero.report.trust import reasons, verdict
@@ -148,6 +149,7 @@ def _view(metrics: Metrics, config: Mapping[str, object], mistakes: Sequence[Mis
         "coverage": view_coverage(metrics),
         "advice": advise(metrics, found),
         "decay": charts.decay_chart(metrics.separation),
+        "names": draw_names(metrics.names),
         "MOST_DOTS": MOST_DOTS,
         "OPEN_PICTURES": OPEN_PICTURES,
         "metrics": metrics,

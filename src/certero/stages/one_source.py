@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,13 +19,16 @@ from certero.config.recipes import resolve
 from certero.data.table import Photos
 from certero.engine.blas import one_blas_thread
 from certero.errors import MissingExtra
+from certero.findings.families import say_family
 from certero.likeness.clusters import join
 from certero.likeness.copies import link_copies
 from certero.likeness.near_copies import QUICK, THOROUGH, NearCopies, Search, find_near_copies, has_detail
 from certero.likeness.sets import Link
+from certero.records.names import NameFamily
 from certero.sentences import Sentence, sentence, sentences
 from certero.stages.closer_look import RememberedAlignments, alter_sample, recall_small
 from certero.stages.embedder import embed_photos, loading_embedder
+from certero.stages.names import look_at_names
 from certero.stages.tools import Tools
 from certero.stats.neighbours import reduced
 
@@ -35,8 +39,23 @@ if TYPE_CHECKING:
 _PARTS = {"val": 1, "test": 2}
 
 
-def link_sources(photos: Photos, copies: Sequence[tuple[int, int]], tools: Tools) -> tuple[list[Link], list[Sentence]]:
-    """Links between rows of the table that show one source, verified copies first, and notes for people.
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Which photos show one source.
+
+    Args:
+        links: between rows of the table, verified copies first.
+        names: what the names tell beside them, and what the photos say to it; empty without the network.
+        notes: for people.
+    """
+
+    links: list[Link]
+    names: tuple[NameFamily, ...] = ()
+    notes: tuple[Sentence, ...] = ()
+
+
+def link_sources(photos: Photos, copies: Sequence[tuple[int, int]], tools: Tools) -> Sources:
+    """Which photos show one source, as far as certero can see it.
 
     Where splits are given only altered copies in two of them are looked for: certero moves no photo there.
 
@@ -62,7 +81,13 @@ def link_sources(photos: Photos, copies: Sequence[tuple[int, int]], tools: Tools
         near, altered = lay_on_each_other(photos, table, grey, known, tools, search=search, parts=parts)
     rows = used[single]
     links += [(int(rows[i]), int(rows[j]), how, score) for i, j, how, score in altered]
-    return links, _say(near)
+    names = () if known is None else names_of(table, known)
+    return Sources(links, names, (*_say(near), *(say_family(family) for family in names if family.related)))
+
+
+def names_of(table: pl.DataFrame, features: NDArray[np.float32]) -> tuple[NameFamily, ...]:
+    """What the names of rows [n] tell, held against reduced features [n, d]."""
+    return look_at_names(table["path"].to_list(), table["label"].to_list(), table["split"].to_list(), features)
 
 
 def lay_on_each_other(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from certero.likeness.copies import link_copies
 from certero.likeness.sets import Link, kept_together
 from certero.photos.listing import typed
 from certero.probe.probe import check_class_weights
+from certero.records.names import NameFamily
 from certero.records.photo_counts import Described
 from certero.runs.seal import Catalogue, Development, SealedTest, seal, seal_folds
 from certero.runs.stored import read_table
@@ -30,7 +32,7 @@ from certero.sentences import Sentence, sentence
 from certero.stages.closer_look import small_key
 from certero.stages.describe import describe_photos
 from certero.stages.look import find_copies, look_at_photos
-from certero.stages.one_source import link_sources
+from certero.stages.one_source import Sources, link_sources
 from certero.stages.tools import Tools
 from certero.stats.requirements import parse_requirement
 
@@ -54,6 +56,7 @@ class SplitPhotos:
         folds: number of outer folds, 0 without cross-validation.
         reason: why cross-validation was chosen, None where it was not or was asked for.
         given_val: whether the val split came with the data.
+        names: what the names tell of which photos belong together, where nothing else does.
     """
 
     photos: Photos
@@ -63,6 +66,7 @@ class SplitPhotos:
     folds: int
     reason: Sentence | None
     given_val: bool
+    names: tuple[NameFamily, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Prepared:
         reason: why cross-validation was chosen, None where it was not or was asked for.
         given_val: whether the val split came with the data.
         notes: what was found or done, for people.
+        names: what the names tell of which photos belong together, where nothing else does.
     """
 
     development: Development
@@ -97,6 +102,7 @@ class Prepared:
     reason: str | None
     given_val: bool
     notes: tuple[Sentence, ...]
+    names: tuple[NameFamily, ...]
 
     @property
     def cv(self) -> Json | None:
@@ -139,6 +145,7 @@ def prepare(data: Path, settings: TrainSettings, tools: Tools, *, planned: bool 
         reason=split.reason,
         given_val=split.given_val,
         notes=photos.notes,
+        names=split.names,
     )
 
 
@@ -164,14 +171,15 @@ def split_photos(data: Path, settings: TrainSettings, tools: Tools, *, planned: 
         gap=settings.gap,
         figure_for=settings.figure_for,
     )
-    links = link_copies(photos.table, copies)
+    found = Sources(link_copies(photos.table, copies))
     if separation.rule == "copies" or _given(photos):
-        links, notes = (links, [_LATER]) if planned else link_sources(photos, copies, tools)
-        photos = photos.noted(notes)
+        found = Sources(found.links, notes=(_LATER,)) if planned else link_sources(photos, copies, tools)
+        photos = photos.noted(found.notes)
         if separation.rule == "copies":
-            separation = separate(photos, kept_together(photos.table.height, links))
+            separation = separate(photos, kept_together(photos.table.height, found.links))
     with tools.timed("separate"):
-        return _split(photos, separation, copies, links, settings)
+        split = _split(photos, separation, copies, found.links, settings)
+    return dataclasses.replace(split, names=found.names)
 
 
 _LATER = sentence("altered copies of photos are looked for in the training itself: the split may differ by them")
