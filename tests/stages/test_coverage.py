@@ -79,6 +79,12 @@ def test_photos_of_a_whole_year_leave_out_places_alone() -> None:
     assert codes(covers_of(times, brightness=[0.1] * 48, speaks_of="hours")) == {"other_days", "other_places"}
 
 
+def test_a_night_is_one_day() -> None:
+    times = [datetime(2024, 1, 12 + index // 24, 20) + timedelta(minutes=25 * (index % 24)) for index in range(48)]
+    assert {time.date().day for time in times} == {12, 13, 14}
+    assert judged(covers_of(list(times))).days == 2
+
+
 @pytest.mark.parametrize(
     ("months", "missed"), [((1, 4, 7, 10), False), ((1, 4, 7), True), ((3, 6, 9, 12), False), ((11, 12, 1, 2), True)]
 )

@@ -20,7 +20,7 @@ class Covered(Record):
         timed: how many of them have a capture time; what follows up to `hours` rests on these.
         first: earliest capture time, local, as ISO 8601; None without times.
         last: latest capture time.
-        days: calendar days.
+        days: days, as the separation counts them; a night belongs to one.
         months: photos by month of the year, `01` to `12`.
         hours: photos by hour of the day, `00` to `23`.
         groups: groups that were kept apart, else values of the manifest's column `group`; None without either.

@@ -44,7 +44,7 @@ def cover(table: pl.DataFrame, classes: Sequence[str], separation: Separation) -
         timed=len(times),
         first=times.dt.strftime("%Y-%m-%dT%H:%M:%S").min() if timed else None,  # type: ignore[arg-type]
         last=times.dt.strftime("%Y-%m-%dT%H:%M:%S").max() if timed else None,  # type: ignore[arg-type]
-        days=times.dt.date().n_unique() if timed else None,
+        days=(times - separation.day_start).dt.date().n_unique() if timed else None,
         months=_count(times.dt.strftime("%m")),
         hours=_count(times.dt.strftime("%H")),
         groups=groups or None,
