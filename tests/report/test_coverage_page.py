@@ -86,6 +86,8 @@ def test_the_page_says_what_nothing_is_known_of() -> None:
     ):
         assert words in text, words
     assert "newer version" not in text
+    few = {"judged": COVERED, "training": COVERED, "unknown": [{"what": "darkness", "n": 3, "values": []}]}
+    assert "Darkness. Only 3 photos are dark." in shown(covers=few)
 
 
 def test_every_code_of_the_reference_has_words() -> None:

@@ -59,11 +59,11 @@ def judged(covers: Covers) -> Covered:
 
 
 def test_one_day_says_nothing_of_other_days_hours_and_seasons() -> None:
-    covers = covers_of(every(timedelta(minutes=10)), brightness=[0.1, *[0.5] * 46, 0.9])
+    covers = covers_of(every(timedelta(minutes=10)), brightness=[0.9, *[0.5] * 27, *[0.1] * 20])
     found = judged(covers)
     assert (found.days, found.first, found.last) == (1, "2024-01-12T06:00:00", "2024-01-12T13:50:00")
     assert found.hours == dict.fromkeys(("06", "07", "08", "09", "10", "11", "12", "13"), 6)
-    assert found.lighting == {"night": 1, "day": 46, "glare": 1}
+    assert found.lighting == {"night": 20, "day": 27, "glare": 1}
     assert codes(covers) == {"other_days", "other_places", "hours", "seasons"}
     hours = next(item for item in covers.unknown if item.what == "hours")
     assert hours.n == 16
@@ -99,6 +99,8 @@ def test_without_times_and_groups_nothing_tells_what_belongs_together() -> None:
     covers = covers_of()
     assert judged(covers).days is None
     assert {"dependence", "times", "other_places", "darkness"} == codes(covers)
+    dark = covers_of(brightness=[0.1] * 19 + [0.5] * 29)
+    assert next(item.n for item in dark.unknown if item.what == "darkness") == 19
 
 
 def test_groups_that_were_kept_apart_speak_of_other_places() -> None:

@@ -189,8 +189,11 @@ def _seasons(item: NotKnown, _metrics: Metrics) -> Gap:
     return Gap(_("Other seasons"), _("All photos are from %(months)s.") % {"months": ", ".join(names)})
 
 
-def _darkness(_item: NotKnown, _metrics: Metrics) -> Gap:
-    return Gap(_("Darkness"), _("No photo is dark."))
+def _darkness(item: NotKnown, _metrics: Metrics) -> Gap:
+    if not item.n:
+        return Gap(_("Darkness"), _("No photo is dark."))
+    text = ngettext("Only %(count)s photo is dark.", "Only %(count)s photos are dark.", item.n)
+    return Gap(_("Darkness"), text % {"count": number(item.n)})
 
 
 def _unreadable(item: NotKnown, _metrics: Metrics) -> Gap:

@@ -170,23 +170,19 @@ def _same_days(metrics: Metrics) -> Reason:
     return Reason("bad", title % {"days": number(days)}, text, "days")
 
 
-def _dependent(evaluation: str) -> Reason:
-    """Nothing tells which photos depend on each other."""
+def _dependent(evaluation: str) -> Reason | None:
+    """Nothing tells which photos depend on each other; what that does to the interval, `_precise` says."""
+    if evaluation == "evaluate":
+        return None
     if evaluation == "given":
         text = _(
             "Copies of test photos were kept out of training. Whether photos of the same scene lie on both sides, "
-            "only whoever divided the data can say. The interval counts each photo as if no two showed the same scene."
+            "only whoever divided the data can say."
         )
         return Reason("careful", _("The split is the one that came with the data"), text)
-    if evaluation == "evaluate":
-        text = _(
-            "They carry no times and no groups were named. The interval counts each photo as if no two showed the same "
-            "scene; if some do, it is too narrow."
-        )
-        return Reason("careful", _("Nothing tells which photos belong together"), text)
     text = _(
         "They carry no times and no groups were named, so only copies were kept together; beyond that this is a random "
-        "split. If photos of the same scene lie on both sides, the figure is too good and its interval too narrow."
+        "split. If photos of the same scene lie on both sides, the figure is too good."
     )
     return Reason("bad", _("Nothing tells which photos belong together"), text, "dependence")
 

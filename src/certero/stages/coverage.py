@@ -104,8 +104,8 @@ def _around(covered: Covered, separation: Separation) -> list[NotKnown]:
             found.append(NotKnown("hours", len(hours), tuple(hours)))
         if _misses_a_season(covered.months):
             found.append(NotKnown("seasons", len(covered.months), tuple(covered.months)))
-    if covered.lighting and not covered.lighting.get("night"):
-        found.append(NotKnown("darkness", 0, ()))
+    if covered.lighting and (dark := covered.lighting.get("night", 0)) < FEWEST_PHOTOS:
+        found.append(NotKnown("darkness", dark, ()))
     few = {label: n for label, n in covered.classes.items() if n < FEWEST_PHOTOS}
     return found + [NotKnown("class", n, (label,)) for label, n in sorted(few.items(), key=lambda item: item[::-1])]
 
