@@ -158,7 +158,12 @@ def test_thresholds_per_class_are_saved_and_obeyed(small_run: Run, small_barn: P
         best = max(row.probabilities, key=lambda name: row.probabilities[name])  # type: ignore[index]
         assert row.abstained == (row.probability < rule[best])
     again = certero.value(run, case=costly, threshold="model")
-    assert again["gain_per_item_money"]["value"] == pytest.approx(answer["gain_per_item_money"]["value"], abs=1e-12)
+    if small_run.metrics["evaluation"] == "cv":
+        # Judged on the photos that it was chosen on it looks better than it is, and certero says so.
+        assert again["gain_per_item_money"]["value"] >= answer["gain_per_item_money"]["value"]
+        assert any("then the figures are too good" in note for note in again["notes"])
+    else:
+        assert again["gain_per_item_money"]["value"] == pytest.approx(answer["gain_per_item_money"]["value"], abs=1e-12)
 
 
 def test_models_are_compared_on_the_same_photos_by_the_same_draws(small_run: Run, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from certero.business.case import Case, gain_of_asking
-from certero.business.outcomes import Outcomes
-from certero.business.worth import accept, gain_columns, gain_figures
+from certero.business.outcomes import NO_LABEL, Outcomes
+from certero.business.worth import Decisions, accept, gain_columns, gain_figures
 from certero.interchange import Json
 from certero.stats import resampling
 from certero.stats.intervals import transformed
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: A threshold that no probability reaches.
 ALWAYS_ASK = 1.01
 _CURVE_POINTS = 41
+# Into so many parts units are dealt to choose a threshold without the part that it is judged on.
+_MOST_PARTS = 10
 
 
 def best_threshold(case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None) -> tuple[float, float]:
@@ -40,13 +42,54 @@ def best_thresholds_per_class(
     The gain is a sum over predicted classes, so each threshold is chosen by itself. A class that was never predicted
     takes the common one.
     """
-    common, _gain = best_threshold(case, outcomes, shares)
-    chosen = {}
-    for index, name in enumerate(outcomes.classes):
-        rows = np.flatnonzero(outcomes.predicted == index)
-        chosen[name] = _best(case, outcomes, shares, rows)[0] if len(rows) else common
+    chosen = _by_class(case, outcomes, shares, np.arange(len(outcomes.truth)))
     _minutes, money = gain_columns(case, accept(outcomes, chosen, shares))
     return chosen, float(resampling.row_weights(outcomes, shares) @ money)
+
+
+def decide_apart(
+    case: Case, held_out: Outcomes, judged: Outcomes, shares: NDArray[np.float64] | None, *, per_class: bool
+) -> Decisions:
+    """What is accepted where photos are judged that thresholds are chosen on: each by one chosen without its unit.
+
+    A threshold looks better than it is on the photos that it was chosen on, however their outputs were made. Units are
+    dealt into at most 10 parts; the photos of each are judged by the threshold that earns most on the others.
+
+    Args:
+        case: the case.
+        held_out: outputs to choose on.
+        judged: outputs to judge; photos of the same path are the same.
+        shares: expected share of each class, None for the photos' own.
+        per_class: choose one threshold for each predicted class.
+
+    Source: S. Varma, R. Simon, BMC Bioinformatics 7 (2006), 91.
+    """
+    units = np.arange(len(judged.truth)) if judged.units is None else judged.units
+    part = units % min(_MOST_PARTS, int(units.max()) + 1)
+    part_of = dict(zip(judged.paths, part.tolist(), strict=True))
+    held_part = np.array([part_of.get(path, -1) for path in held_out.paths])
+    least = np.zeros(len(part))
+    for number in np.unique(part).tolist():
+        others, inside = np.flatnonzero(held_part != number), part == number
+        if per_class:
+            rules = _by_class(case, held_out, shares, others)
+            table = np.array([rules[name] for name in judged.classes])
+            least[inside] = table[np.maximum(judged.predicted[inside], 0)]
+        else:
+            least[inside] = _best(case, held_out, shares, others)[0]
+    return Decisions(judged, shares, (judged.predicted != NO_LABEL) & (judged.confidence >= least))
+
+
+def _by_class(
+    case: Case, outcomes: Outcomes, shares: NDArray[np.float64] | None, rows: NDArray[np.int64]
+) -> dict[str, float]:
+    """The most profitable threshold of each predicted class on these rows."""
+    common, _gain = _best(case, outcomes, shares, rows)
+    chosen = {}
+    for index, name in enumerate(outcomes.classes):
+        named = rows[outcomes.predicted[rows] == index]
+        chosen[name] = _best(case, outcomes, shares, named)[0] if len(named) else common
+    return chosen
 
 
 def _best(

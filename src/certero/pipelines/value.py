@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -14,8 +14,8 @@ import polars as pl
 from certero.business.case import Case, check_classes, read_case, spell_classes
 from certero.business.outcomes import Outcomes, check_shares, outcomes_of_figures, outcomes_of_photos
 from certero.business.sensitivity import analyse
-from certero.business.threshold import ALWAYS_ASK, best_threshold, best_thresholds_per_class, curve
-from certero.business.worth import accept, cash, compare, measure
+from certero.business.threshold import ALWAYS_ASK, best_threshold, best_thresholds_per_class, curve, decide_apart
+from certero.business.worth import Decisions, accept, cash, compare, measure
 from certero.config.parsing import Times, parse_duration, parse_times
 from certero.data.labels import encode
 from certero.errors import ConfigError, DataError
@@ -38,6 +38,9 @@ from certero.stages.tools import open_tools
 from certero.stats import resampling
 from certero.stats.intervals import FEWEST_TO_SEE_RARE, LEVEL
 from certero.stats.studentised import LEAST_ERROR
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Threshold = float | dict[str, float] | None
 
@@ -88,7 +91,8 @@ def value(
     _check_options(models, resolved, data, (split, group_by, block, times), threshold, per_class, save_threshold)
     if not models:
         judged = outcomes_of_figures(_figures_of(resolved))
-        found = _worth(resolved, None, judged, None, None) | {"models": [], "notes": _figure_notes(resolved)}
+        answers = accept(judged, None, check_shares(judged, resolved.class_shares))
+        found = _worth(resolved, None, answers, None) | {"models": [], "notes": _figure_notes(resolved)}
     else:
         paths = [Path(model) for model in models]
         if data is None:
@@ -97,20 +101,20 @@ def value(
             length = parse_duration(block, "--block") if isinstance(block, str) else block
             source_of_times = parse_times(times or "auto")
             candidates = _judge_on(paths, Path(data), split, group_by, length, source_of_times, workers, progress)
-        resolved, judged, found = _value_models(resolved, candidates, threshold, per_class, save_threshold)
+        resolved, answers, found = _value_models(resolved, candidates, threshold, per_class, save_threshold)
         if not all(candidate.known_apart for candidate in candidates):
             found = mark(found)
             found["notes"].append(sentence("ranges and verdicts hold %(condition)s", condition=ONLY_IF))
     answer = {"schema": 1, "case": resolved.to_json(), **found}
     if report is not None:
-        add_to_report(Path(report), answer, page_data(resolved, judged, answer))
+        add_to_report(Path(report), answer, page_data(resolved, answers.outcomes, answer, answers.accepted))
     return answer
 
 
 def _value_models(
     case: Case, candidates: list[Candidate], threshold: float | str, per_class: bool, save_threshold: bool
-) -> tuple[Case, Outcomes, Json]:
-    """The case in the models' spelling, the first model's outcomes, and its figures with the others beside them."""
+) -> tuple[Case, Decisions, Json]:
+    """The case in the models' spelling, the first model's answers, and its figures with the others beside them."""
     candidates, notes = _on_the_same_photos(candidates)
     if case.figures is not None:
         notes.append(sentence("the figures of the case are not used: the model's own take their place"))
@@ -119,9 +123,9 @@ def _value_models(
         case = spell_classes(case, candidate.judged.classes)
         check_classes(case, candidate.judged.classes)
         chosen = _choose(case, candidate, threshold, per_class, save_threshold, notes)
-        rows.append(_worth(case, candidate, candidate.judged, chosen["rule"], chosen))
-        shares = check_shares(candidate.judged, case.class_shares)
-        ruled.append(accept(candidate.judged, chosen["rule"], shares))
+        answers = _decide(case, candidate, chosen)
+        rows.append(_worth(case, candidate, answers, chosen))
+        ruled.append(answers)
     tails = resampling.tails()
     others = [
         row | {"compared": compare(case, ruled[0], answers, tails)}
@@ -131,7 +135,7 @@ def _value_models(
     if save_threshold:
         _save(candidates[0], rows[0]["threshold"])
         found["threshold"]["saved"] = True
-    return case, candidates[0].judged, found
+    return case, ruled[0], found
 
 
 def _check_options(
@@ -183,11 +187,19 @@ def _figure_notes(case: Case) -> list[Sentence]:
     return notes
 
 
-def _worth(case: Case, candidate: Candidate | None, judged: Outcomes, rule: Threshold, chosen: Json | None) -> Json:
-    """One model's keys."""
+def _decide(case: Case, candidate: Candidate, chosen: Json) -> Decisions:
+    """What is accepted: by the rule, or, on photos that it was chosen on, by rules chosen without the photo's unit."""
+    judged = candidate.judged
     shares = check_shares(judged, case.class_shares)
+    if chosen["source"] == "held_out" and candidate.evaluation == "cv" and candidate.held_out is not None:
+        return decide_apart(case, candidate.held_out, judged, shares, per_class=isinstance(chosen["rule"], dict))
+    return accept(judged, chosen["rule"], shares)
+
+
+def _worth(case: Case, candidate: Candidate | None, answers: Decisions, chosen: Json | None) -> Json:
+    """One model's keys."""
+    judged, shares = answers.outcomes, answers.shares
     tails = resampling.tails()
-    answers = accept(judged, rule, shares)
     figures = measure(case, answers, tails)
     weights = resampling.row_weights(judged, shares)
     by_class = np.bincount(judged.truth, weights=weights, minlength=len(judged.classes))
@@ -222,7 +234,10 @@ def _choose(
         source, chosen_on = "held_out", len(held.truth)
         if candidate.evaluation == "cv":
             notes.append(
-                sentence("the threshold was chosen and judged on the same photos, by outputs of different models")
+                sentence(
+                    "in the figures each photo is judged by a threshold that was chosen without the photos of its "
+                    "time or group; the threshold shown was chosen on all of them"
+                )
             )
     elif asked == "best" and (needed or per_class):
         raise DataError(
@@ -232,6 +247,13 @@ def _choose(
         )
     elif asked == "best" or asked == "model":
         rule, source = candidate.card.threshold, "none" if candidate.card.threshold is None else "model"
+        if rule is not None and candidate.evaluation == "cv":
+            notes.append(
+                sentence(
+                    "the model's threshold was set after its training, perhaps on these very photos; then the figures "
+                    "are too good"
+                )
+            )
         if asked == "best":
             notes.append(
                 sentence("no threshold was chosen: the folder of the model has no held_out.csv to choose it on")
@@ -359,8 +381,11 @@ def _on_the_same_photos(candidates: list[Candidate]) -> tuple[list[Candidate], l
     ], notes
 
 
-def page_data(case: Case, judged: Outcomes, answer: Json) -> Json:
-    """What the page's sliders compute from: the answers themselves and the constants of the resampling."""
+def page_data(case: Case, judged: Outcomes, answer: Json, accepted: NDArray[np.bool_] | None = None) -> Json:
+    """What the page's sliders compute from: the answers themselves and the constants of the resampling.
+
+    `accepted` are the answers that the case's own threshold accepts, which may be another one for each photo.
+    """
     threshold = answer["threshold"] or {}
     photos: Json = {
         "truth": judged.truth.tolist(),
@@ -368,6 +393,7 @@ def page_data(case: Case, judged: Outcomes, answer: Json) -> Json:
         "confidence": None if judged.counted else judged.confidence.tolist(),
         "weights": judged.weights.tolist() if judged.counted else None,
         "units": None if judged.units is None else judged.units.tolist(),
+        "accepted": None if judged.counted or accepted is None else accepted.astype(int).tolist(),
     }
     reason = resampling.why_no_interval(judged)
     return {

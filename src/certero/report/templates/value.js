@@ -35,13 +35,19 @@
   }
   const gainOfAsking = (state) => [-start.ask_minutes, -start.ask_minutes * state.hour_cost / 60 - start.ask_cost];
 
+  // Until the threshold is moved, an answer counts as the case counted it: by a threshold chosen without its photo.
+  function isAccepted(state, i, predicted) {
+    if (predicted < 0) return false;
+    if (photos.accepted && state.threshold === data.threshold) return photos.accepted[i] === 1;
+    return photos.confidence === null || photos.confidence[i] >= leastProbability(state, predicted);
+  }
+
   // Columns of each row: minutes, money, right, accepted, money of right, money of wrong.
   function columnsOf(state) {
     const table = new Float64Array(rows * COLUMNS), asked = gainOfAsking(state);
     for (let i = 0; i < rows; i++) {
       const truth = photos.truth[i], predicted = photos.predicted[i];
-      const accepted = predicted >= 0 &&
-        (photos.confidence === null || photos.confidence[i] >= leastProbability(state, predicted));
+      const accepted = isAccepted(state, i, predicted);
       const [minutes, money] = accepted ? gainOf(state, truth, predicted) : asked;
       const right = accepted && truth === predicted ? 1 : 0, at = i * COLUMNS;
       table[at] = minutes;
