@@ -36,7 +36,7 @@ from certero.runtime.predictor import Predictor
 from certero.sentences import both, stored
 from certero.stages.coverage import cover, describe_coverage, recalled
 from certero.stages.describe import collect_mistakes, describe_photos, describe_units, score_photos
-from certero.stages.judge import accept, answer_photos, keep_known, list_judged
+from certero.stages.judge import accept, answer_photos, keep_known, list_judged, without_known_units
 from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import recognise
 from certero.stages.refusal import keep_unknown, measure_refusal
@@ -135,6 +135,7 @@ def evaluate(
             known = predictor.card.fingerprints
             recognition = recognise(used, photos.paths(used), embeddings, known, tools.map)
         judged = _Judged(photos, probabilities, recognition.describe(None, used["path"].to_list()), ~recognition.seen)
+        separation = without_known_units(separation, used["unit"].to_list(), judged.fresh)
         metrics = _measure(predictor, judged, separation, decide, data, wish)
         if strange is not None:
             metrics = dataclasses.replace(metrics, unknown=_refuse(predictor, strange, judged, tools, group_by, length))

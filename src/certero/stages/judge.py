@@ -12,6 +12,7 @@ import polars as pl
 
 from certero.data.layout import LabelLevel, some, split_named, where_classes_are
 from certero.data.scan import list_photos
+from certero.data.separation import Separation, SpeaksOf
 from certero.data.table import Photos
 from certero.errors import ConfigError, DataError
 from certero.names import find_class
@@ -24,6 +25,9 @@ from certero.stages.tools import Tools
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+# So few photos of days that the model knows, among those that it does not, change nothing.
+_TOUCHING = 0.1
 
 
 def list_judged(data: Path, classes: Sequence[str], label: str | None, label_level: LabelLevel | None) -> Photos:
@@ -109,6 +113,25 @@ def keep_known(photos: Photos, classes: Sequence[str], split: str | None) -> Pho
             problem=kept.problem(first["problem"]),
         )
     return kept
+
+
+def without_known_units(separation: Separation, units: Sequence[str | None], fresh: NDArray[np.bool_]) -> Separation:
+    """The rule as it is for a model that learnt from some of these photos: its days are not other days to it.
+
+    Args:
+        separation: of the judged photos.
+        units: [n] unit of each of them.
+        fresh: bool [n], photos that the model was not trained on.
+    """
+    known = {unit for unit, new in zip(units, fresh.tolist(), strict=True) if not new}
+    shared = sum(new and unit in known for unit, new in zip(units, fresh.tolist(), strict=True))
+    if separation.speaks_of in ("hours", "unknown") or shared <= _TOUCHING * int(fresh.sum()):
+        return separation
+    description = sentence(
+        "%(rule)s; the model learnt from photos of %(known)d of them", rule=separation.description, known=len(known)
+    )
+    speaks_of: SpeaksOf = "hours" if separation.speaks_of == "days" else "unknown"
+    return dataclasses.replace(separation, description=description, speaks_of=speaks_of)
 
 
 def answer_photos(
