@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from certero.errors import ConfigError
 from certero.records.scores import Scores
+from certero.stats.intervals import proportion
 from certero.stats.requirements import FIGURES, judge, parse_requirement
 from certero.stats.scores import score
 
@@ -48,6 +50,26 @@ def test_recall_without_a_class_is_asked_of_every_class() -> None:
     assert judge(parse_requirement("recall:lying>=0.8"), metrics).verdict == "met"
     with pytest.raises(ConfigError, match="unknown class 'grazing'"):
         judge(parse_requirement("recall[grazing]>=0.8"), metrics)
+
+
+def test_many_classes_that_just_meet_a_bar_are_seldom_said_to_miss_it() -> None:
+    draw = np.random.default_rng(0)
+    bar, one, missed, missed_alone, found = parse_requirement("recall>=0.85"), "recall[7]>=0.85", 0, 0, 0
+    for _ in range(120):
+        hits = draw.binomial(30, np.full(36, 0.85))
+        missed += judge(bar, _recalls(hits)).verdict == "not met"
+        # One class that was named beforehand is asked for by itself.
+        missed_alone += judge(parse_requirement(one), _recalls(hits)).verdict == "not met"
+        hits[7] = draw.binomial(30, 0.45)
+        found += judge(bar, _recalls(hits)).verdict == "not met"
+    assert missed / 120 < 0.07
+    assert missed_alone / 120 < 0.07
+    assert found / 120 > 0.8
+
+
+def _recalls(hits: NDArray[np.int64]) -> Scores:
+    shares = {str(place): proportion(np.arange(30) < count).to_json() for place, count in enumerate(hits.tolist())}
+    return Scores.from_json({"per_class": {name: {"n": 30, "recall": recall} for name, recall in shares.items()}})
 
 
 def test_every_known_figure_is_found_among_the_scores() -> None:
