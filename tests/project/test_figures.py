@@ -80,6 +80,15 @@ def test_the_question_of_rare_classes_shows_what_the_barn_gave() -> None:
     ) in _text("docs/questions.md")
 
 
+def test_the_question_of_tomorrow_shows_what_the_barn_gave() -> None:
+    questions = _text("docs/questions.md")
+    assert f"Of one day's photos, {_percent(BEDS['accuracy'])} % were labelled correctly" in questions
+    assert (
+        f"it was right on {_percent(BEDS['later'])} and {_percent(BEDS['earlier'])} % (`{BEDS['command']}`)"
+        in questions
+    )
+
+
 def test_the_question_of_optimism_shows_what_the_groceries_gave() -> None:
     points = f"{100 * GROCERY['optimism_of_random_split']['value']:.0f}"
     assert f"On groceries it is [{points} points too high]" in _text("docs/questions.md")
