@@ -92,6 +92,8 @@ def keys_of(value: Any, path: str = "") -> set[str]:
         "covers.training",
         "test.before_calibration",
         "test.worst_slice",
+        "test.weakest_class",
+        "other_half",
     )
     keys = {path} if path in both else set()
     for key, item in value.items():

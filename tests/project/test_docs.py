@@ -82,6 +82,8 @@ def test_every_key_of_an_evaluation_is_documented(small_run: Run, small_barn: Pa
         "other_half.",
         "counts.passed_over.",
         "counts.lost.",
+        "names[].",
+        "calibration.offsets.",
         "covers.judged.columns.",
         "covers.training.columns.",
         "splits.",
