@@ -87,7 +87,9 @@ def _cells(covered: Covered) -> dict[str, str]:
     if covered.groups is not None:
         cells[_("Groups")] = number(covered.groups)
     if covered.lighting:
-        cells[_("Light")] = _listed({slice_words("lighting", name)[1]: n for name, n in covered.lighting.items()})
+        # A model file sorts its keys.
+        shown = {name: covered.lighting[name] for name in ("night", "day", "glare") if name in covered.lighting}
+        cells[_("Light")] = _listed({slice_words("lighting", name)[1]: n for name, n in shown.items()})
     for name, values in (covered.columns or {}).items():
         cells[name] = _listed(values) if len(values) <= _MOST_NAMES else number(len(values))
     cells[_("Classes")] = _classes(covered.classes)
