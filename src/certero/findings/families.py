@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 
 import polars as pl
@@ -24,13 +25,18 @@ def judge_names(table: pl.DataFrame, families: Sequence[NameFamily]) -> list[Fin
     """
     found: list[Finding] = []
     place = {path: row for row, path in enumerate(table["path"])}
-    for family in families:
-        if family.related:
-            strength = lift(family.alike, family.shuffled)
-            severity: Severity = "high" if family.parted and strength >= _STRONG else "medium"
-            rows = table[[place[path] for path in family.examples]]
-            found.append(concerning("name_family", severity, say_family(family), rows, round(strength, 4)))
+    for family in told_by_names(families):
+        strength = lift(family.alike, family.shuffled)
+        severity: Severity = "high" if family.parted and strength >= _STRONG else "medium"
+        rows = table[[place[path] for path in family.examples]]
+        found.append(concerning("name_family", severity, say_family(family), rows, round(strength, 4)))
     return found
+
+
+def told_by_names(families: Sequence[NameFamily]) -> list[NameFamily]:
+    """Those that the photos bear out; where names tell versions or things, their row tells nothing more."""
+    related = [family for family in families if family.related]
+    return [family for family in related if family.scheme != "sequence"] or related
 
 
 def say_family(family: NameFamily) -> Sentence:
@@ -38,7 +44,7 @@ def say_family(family: NameFamily) -> Sentence:
     values = {
         "photos": family.photos,
         "families": family.families,
-        "first": ", ".join(family.examples[:2]),
+        "first": ", ".join(map(posixpath.basename, family.examples[:2])),
         "alike": f"{family.alike:.2f}",
         "shuffled": f"{family.shuffled:.2f}",
     }

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from certero.findings.families import say_family
+from certero.findings.families import say_family, told_by_names
 from certero.language import translate
 from certero.records.names import NameFamily
 
@@ -33,17 +33,17 @@ class NameChart:
 
 
 def draw_names(families: Sequence[NameFamily]) -> list[NameChart]:
-    """Each way, those first that the photos bear out; of the others the sequences alone: a flat line says as much."""
+    """What the names tell, and where they tell nothing the row of numbers: a flat line says as much."""
+    told = told_by_names(families)
     return [
         NameChart(
             translate(say_family(family)),
-            family.related,
+            family in told,
             [(_place(distance), 100 * min(1.0, max(0.0, alike))) for distance, alike in family.curve],
             [(_place(distance), f"{distance:g}") for distance, _alike in family.curve],
             100 * min(1.0, max(0.0, family.shuffled)),
         )
-        for family in sorted(families, key=lambda family: not family.related)
-        if family.related or family.curve
+        for family in told or [family for family in families if family.curve]
     ]
 
 

@@ -19,7 +19,7 @@ from certero.config.recipes import resolve
 from certero.data.table import Photos
 from certero.engine.blas import one_blas_thread
 from certero.errors import MissingExtra
-from certero.findings.families import say_family
+from certero.findings.families import say_family, told_by_names
 from certero.likeness.clusters import join
 from certero.likeness.copies import link_copies
 from certero.likeness.near_copies import QUICK, THOROUGH, NearCopies, Search, find_near_copies, has_detail
@@ -82,7 +82,7 @@ def link_sources(photos: Photos, copies: Sequence[tuple[int, int]], tools: Tools
     rows = used[single]
     links += [(int(rows[i]), int(rows[j]), how, score) for i, j, how, score in altered]
     names = () if known is None else names_of(table, known)
-    return Sources(links, names, (*_say(near), *(say_family(family) for family in names if family.related)))
+    return Sources(links, names, (*_say(near), *map(say_family, told_by_names(names))))
 
 
 def names_of(table: pl.DataFrame, features: NDArray[np.float32]) -> tuple[NameFamily, ...]:
