@@ -106,7 +106,7 @@ def test_one_photo_at_night_is_no_finding() -> None:
     rows = slice_rows(np.arange(2000) > 0, None, {"lighting": light})
     night = next(row for row in rows if row.value == "night")
     assert (night.accuracy.value, night.p, night.worse) == (0.0, None, False)
-    many = slice_rows(np.arange(2000) > 5, None, {"lighting": ["night"] * 6 + ["day"] * 1994})
+    many = slice_rows(np.arange(2000) > 9, None, {"lighting": ["night"] * 10 + ["day"] * 1990})
     assert [row.worse for row in many] == [False, True]
 
 
@@ -145,9 +145,9 @@ def test_nights_that_are_worse_on_each_of_a_few_days_are_found() -> None:
 
 def test_a_part_that_is_one_group_is_named_and_not_tested() -> None:
     """All photos of one farm wrong, all others right: a bound cut at 1 was shown as "in 100 % of cases"."""
-    farm = [f"farm{number}" for number in range(13) for _ in range(6)]
+    farm = [f"farm{number}" for number in range(13) for _ in range(12)]
     correct = np.array([name != "farm12" for name in farm])
-    light = ["night", "day"] * 39
+    light = ["night", "day"] * 78
     alone = worst_slice(correct, farm, {"farm": farm})
     assert alone is not None
     assert (alone.p, alone.worse, alone.looked_at) == (None, False, 0)

@@ -18,8 +18,6 @@ from certero.stats.requirements import CANNOT_TELL, NOT_MET
 NO_BREAK_SPACE = "\u00a0"
 MISSING = "–"
 SHADES = 10
-#: A part of fewer photos is counted and not drawn: one photo at night, wrongly named, is no finding.
-FEWEST_IN_PART = 10
 # A chance, at most, from which on a part is no worse than one expects the lowest to be: more of a bound is no chance.
 _EASY_CHANCE = 0.5
 
@@ -249,7 +247,7 @@ def worst_slice_sentence(worst: WorstSlice | None) -> str | None:
     said: list[str] = []
     if worst.p is not None and known(worst.part.accuracy.value):
         said.append(_compared(worst, worst.p))
-    if worst.untested is not None and worst.untested.n >= FEWEST_IN_PART and known(worst.untested.accuracy.value):
+    if worst.untested is not None and known(worst.untested.accuracy.value):
         text = _(
             "%(part)s is one group, with %(accuracy)s right against %(rest)s on all other photos: whether it is worse "
             "or chance, nobody can tell."

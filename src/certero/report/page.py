@@ -22,6 +22,7 @@ from certero.report.names import draw_names
 from certero.report.pictures import Mistake
 from certero.report.training import view_training
 from certero.report.trust import reasons, verdict
+from certero.stats.slices import FEWEST_PHOTOS
 
 if TYPE_CHECKING:
     import jinja2
@@ -214,7 +215,7 @@ def _view_figures(body: Scores, metrics: Metrics) -> dict[str, object]:
 
 def _view_slice(name: str, rows: Sequence[Slice]) -> tuple[str, list[charts.Dot], list[Slice], str]:
     """What divides the photos, the parts to draw, and those of too few photos, counted."""
-    drawn = [row for row in rows if row.n >= figures.FEWEST_IN_PART]
+    drawn = [row for row in rows if row.n >= FEWEST_PHOTOS]
     few = [
         f"{figures.slice_words(row.slice, row.value)[1]} ({figures.number(row.n)})" for row in rows if row not in drawn
     ]

@@ -19,8 +19,8 @@ Flags = NDArray[np.bool_]
 
 #: A column with more values than hours in a day names photos rather than slices.
 MOST_VALUES = 24
-#: One photo at night, named wrongly, is no finding: parts of fewer photos are shown but not compared.
-FEWEST_PHOTOS = 5
+#: One photo at night, named wrongly, is no finding: parts of fewer photos are counted, not drawn and not compared.
+FEWEST_PHOTOS = 10
 
 # Mean luma of a real barn camera's bed crops (caetec, 429 crops of one day): at most 0.21 by lamp light
 # before dawn, 0.26 to 0.65 from nine to dusk, up to 0.98 while the low sun glares on the sand; shop photos:
