@@ -42,7 +42,7 @@ def class_worlds(draw: Random) -> Iterator[tuple[str, int, Floats]]:
 
 
 def classes(repeats: int) -> Iterator[Sequence[object]]:
-    """How far the lowest share is off, and how often its interval holds: the class's own, and as one that was picked."""
+    """How far the lowest share is off, and how often its interval holds: its own, and as that of a picked class."""
     yield (
         "classes",
         "photos each",

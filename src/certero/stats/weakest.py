@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from certero.records.quantity import Quantity
 from certero.records.scores import WeakClass, WeakestClass
-from certero.stats.intervals import LEVEL, trials_behind
+from certero.stats.intervals import LEVEL, effective_sample_size, trials_behind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ _NEGLIGIBLE = 1e-4
 _DRAWS, _SEED = 1000, 0
 
 
-def weakest_class(recalls: Mapping[str, Quantity]) -> WeakestClass | None:
+def weakest_class(recalls: Mapping[str, Quantity], effective: Mapping[str, float] | None = None) -> WeakestClass | None:
     """The class that is most likely the weakest, and what to expect of it, given that it was picked from so many.
 
     Of many classes that are all alike, the lowest lies far below its true share, and its own interval rarely holds it.
@@ -43,6 +43,8 @@ def weakest_class(recalls: Mapping[str, Quantity]) -> WeakestClass | None:
     Args:
         recalls: by class, the share of its photos that was found, with its interval; None values (no photos) are left
             out. A class without an interval (photos of one group) counts as a single photo.
+        effective: by class, how many independent photos would tell as much; default: what the interval's width says.
+            Whether classes differ is judged by the interval alone, which knows from how few groups that was estimated.
 
     Returns:
         None with fewer than two classes. Without any interval, the class with the lowest share as it is.
@@ -59,7 +61,8 @@ def weakest_class(recalls: Mapping[str, Quantity]) -> WeakestClass | None:
         order = sorted(names, key=lambda name: (shown[name].value, -shown[name].n, name))
         return _picked([_weak(name, shown[name], shown[name]) for name in order[:MOST_CLASSES]], len(names))
     shares = np.array([shown[name].value or 0.0 for name in names])
-    trials = np.array([trials_behind(shown[name]) or 1.0 for name in names])
+    surely = np.array([trials_behind(shown[name]) or 1.0 for name in names])
+    trials = surely if effective is None else np.array([_effective(shown[name], effective[name]) for name in names])
     posterior = _Posterior(shares * trials, trials)
     order = np.lexsort((-trials, posterior.means))[:MOST_CLASSES].tolist()
     listed = []
@@ -68,11 +71,19 @@ def weakest_class(recalls: Mapping[str, Quantity]) -> WeakestClass | None:
         low, high = posterior.interval(place)
         rivals = _might_be_lowest(own, [shown[name] for name in names])
         value = float(posterior.means[place])
-        ends = (min(low, value, *(own.interval or ())), max(high, value, _upper(posterior, place, rivals)))
+        ends = (
+            min(low, value, *(own.interval or ())),
+            max(high, *(own.interval or ()), _upper(posterior, place, rivals)),
+        )
         adjusted = Quantity(value, float(ends[0]), float(ends[1]), "picked", own.n)
         listed.append(_weak(names[place], own, adjusted))
-    p, by_chance = _by_chance(shares * trials, trials)
+    p, _share = _by_chance(shares * surely, surely)
+    _p, by_chance = _by_chance(shares * trials, trials)
     return _picked(listed, len(names), p, by_chance)
+
+
+def _effective(recall: Quantity, photos: float) -> float:
+    return 1.0 if recall.interval is None else max(1.0, photos)
 
 
 def _weak(name: str, own: Quantity, adjusted: Quantity) -> WeakClass:
@@ -94,19 +105,31 @@ def _picked(listed: list[WeakClass], of: int, p: float | None = None, by_chance:
     )
 
 
+def effective_sizes(
+    found: NDArray[np.bool_], truth: NDArray[np.int64], classes: Sequence[str], codes: NDArray[np.int64] | None
+) -> dict[str, float]:
+    """How many independent photos would tell the recall of each class that has photos as well as its own do."""
+    sizes = {}
+    for index, name in enumerate(classes):
+        inside = truth == index
+        if inside.any():
+            sizes[name] = effective_sample_size(found[inside], None if codes is None else codes[inside])
+    return sizes
+
+
+def _upper(posterior: _Posterior, place: int, rivals: int) -> float:
+    """The upper end of a share by its own photos, with H. Jeffreys' prior, adjusted for the number of rivals."""
+    from scipy.special import betaincinv
+
+    hits, trials = posterior.hits[place], posterior.trials[place]
+    return float(betaincinv(hits + 0.5, trials - hits + 0.5, 1 - (1 - LEVEL) / 2 / rivals))
+
+
 def _might_be_lowest(own: Quantity, every: list[Quantity]) -> int:
     """How many classes, this one included, have an interval that begins below the end of this one's."""
     if own.high is None:
         return len(every)
     return max(1, sum(recall.low is None or recall.low < own.high for recall in every))
-
-
-def _upper(posterior: _Posterior, place: int, rivals: int) -> float:
-    """The upper end of a share's own interval, with H. Jeffreys' prior, adjusted for the number of rivals."""
-    from scipy.special import betaincinv
-
-    hits, trials = posterior.hits[place], posterior.trials[place]
-    return float(betaincinv(hits + 0.5, trials - hits + 0.5, 1 - (1 - LEVEL) / 2 / rivals))
 
 
 @dataclass(frozen=True, slots=True)
