@@ -29,7 +29,7 @@ from certero.stats.intervals import (
 from certero.stats.linearised import mean_loss
 from certero.stats.ranking import Rankings, rank
 from certero.stats.reliability import confidence_bins, expected_calibration_error, reliability
-from certero.stats.weakest import effective_sizes, weakest_class
+from certero.stats.weakest import pick_weakest
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -179,10 +179,7 @@ def score(
         abstention=measure_abstention(answers.confidence, answers.top_correct, codes, beforehand.thresholds),
         majority_class=guessing.name,
         gain_over_majority=guessing.gain,
-        weakest_class=weakest_class(
-            {name: found["recall"] for name, found in per_class.items()},
-            effective_sizes(answers.found, answers.truth, answers.classes, codes),
-        ),
+        weakest_class=pick_weakest(answers.found, answers.truth, codes, per_class),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,28 @@ _STRAY = np.array([0.01, 0.03, 0.1, 0.3])
 _LOGITS = np.linspace(-10, 10, 201)
 _NEGLIGIBLE = 1e-4
 _DRAWS, _SEED = 1000, 0
+
+
+def pick_weakest(
+    found: NDArray[np.bool_],
+    truth: NDArray[np.int64],
+    codes: NDArray[np.int64] | None,
+    per_class: Mapping[str, Mapping[str, Quantity]],
+) -> WeakestClass | None:
+    """The `weakest_class` of n photos.
+
+    Args:
+        found: bool [n], photos that got their class's name.
+        truth: int [n], index of the class in `per_class`.
+        codes: int [n], group of each photo; None for independent photos.
+        per_class: figures of each class, `recall` among them.
+    """
+    effective = {}
+    for index, name in enumerate(per_class):
+        inside = truth == index
+        if inside.any():
+            effective[name] = effective_sample_size(found[inside], None if codes is None else codes[inside])
+    return weakest_class({name: figures["recall"] for name, figures in per_class.items()}, effective)
 
 
 def weakest_class(recalls: Mapping[str, Quantity], effective: Mapping[str, float] | None = None) -> WeakestClass | None:
@@ -103,18 +125,6 @@ def _picked(listed: list[WeakClass], of: int, p: float | None = None, by_chance:
         worse=p is not None and p < 1 - LEVEL,
         next=tuple(listed[1:]),
     )
-
-
-def effective_sizes(
-    found: NDArray[np.bool_], truth: NDArray[np.int64], classes: Sequence[str], codes: NDArray[np.int64] | None
-) -> dict[str, float]:
-    """How many independent photos would tell the recall of each class that has photos as well as its own do."""
-    sizes = {}
-    for index, name in enumerate(classes):
-        inside = truth == index
-        if inside.any():
-            sizes[name] = effective_sample_size(found[inside], None if codes is None else codes[inside])
-    return sizes
 
 
 def _upper(posterior: _Posterior, place: int, rivals: int) -> float:
