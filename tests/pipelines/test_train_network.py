@@ -146,7 +146,7 @@ def test_a_network_trained_after_the_test_photos_were_deleted_is_the_same_bit_fo
     def fit(name: str) -> Fitted:
         part = Part(prepared.development, False, prepared.separation.gap, "fitted on train", "final")
         with loading_fitter(settings, tools, tmp_path / name, "") as finish:
-            return finish().fit(part, prepared.classes)
+            return finish(0).fit(part, prepared.classes)
 
     before = fit("before")
     for photo in photos.paths(photos.used().filter(pl.col("split") == "test")):

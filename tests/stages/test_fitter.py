@@ -31,12 +31,12 @@ def _score_and_fit(data: Path, recipe: str, folder: Path) -> tuple[HeldOut, set[
         prepared = prepare(data, settings, tools)
         part = Part(prepared.development, prepared.given_val, prepared.separation.gap, "", "final")
         with loading_fitter(settings, tools, folder / "score", "") as finish:
-            fitter = finish()
+            fitter = finish(0)
             tools.seconds.clear()
             score = fitter.score(part, prepared.classes)
             took = set(tools.seconds)
         with loading_fitter(settings, tools, folder / "fit", "") as finish:
-            return score, took, finish().fit(part, prepared.classes)
+            return score, took, finish(0).fit(part, prepared.classes)
 
 
 @pytest.mark.parametrize("recipe", ["probe", pytest.param("cnn", marks=pytest.mark.networks)])

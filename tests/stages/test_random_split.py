@@ -156,3 +156,18 @@ def test_too_few_groups_have_no_interval_unless_their_hours_tell() -> None:
 def test_a_training_set_of_all_photos_leaves_nothing_to_claim() -> None:
     features, truth = _corners([5, 5])
     assert _claim(features, truth, [np.array([5, 5])]) == Quantity(None, None, None, "undefined", 0)
+
+
+def test_views_count_with_their_photo_and_the_photo_stands_in_where_there_are_none() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, 3, 90)
+    features = (rng.normal(size=(3, 6))[truth] + rng.normal(size=(90, 6))).astype(np.float32)
+    drawn = draw_splits(truth, [np.array([20, 20, 20])], 5, 0)
+    parts, weights, map = [features[:50], features[50:]], np.ones(3), Threads(2).map
+    plain = claim_at_random(parts, truth, drawn, STRENGTH, weights, map)
+    for known in (90, 50):
+        same = claim_at_random(parts, truth, drawn, STRENGTH, weights, map, views=[features[:known]])
+        assert np.mean(same.right != plain.right) < 0.02
+    noise = [rng.normal(size=(90, 6)).astype(np.float32) * 5]
+    other = claim_at_random(parts, truth, drawn, STRENGTH, weights, map, views=noise)
+    assert np.mean(other.right != plain.right) > 0.02

@@ -90,6 +90,17 @@ class TrainSettings:
         used_by=_PROBE,
         more="They are tried in rising order until one is worse than the one before.",
     )
+    views: int | None = setting(
+        None,
+        Whole(1, 8),
+        message("Views of each training photo that a probe learns from: the photo, and parts of it in other light."),
+        used_by=_PROBE,
+        option=Option(NETWORK, metavar="N"),
+        default_said=message("3 for up to 1,000 photos, else 1"),
+        more="The first is the photo, the second a part of it, mirrored or not, the third likewise in other light, and "
+        "so on in turn. A prediction looks at the photo alone.",
+        search=Among(1, 2, 3, 5),
+    )
     class_weights: ClassWeights = setting(
         "balanced",
         Weights(),

@@ -59,7 +59,7 @@ def plan(
     ):
         prepared = prepare(data, resolved, tools, planned=True)
         facts_remembered = tools.fingerprints.hits
-        fitter = finish_loading()
+        fitter = finish_loading(len(prepared.development))
         fitter.check(prepared.development.table.columns, prepared.classes)
         estimate = fitter.estimate(prepared)
     seconds = estimate.seconds | {"total": sum(estimate.seconds.values())}

@@ -164,7 +164,7 @@ def _train(
             check_data(folder, prepared.catalogue)
         elif resolved.fitting == "network":
             remember(folder, resolved, prepared.catalogue)
-        fitter = finish_loading()
+        fitter = finish_loading(len(prepared.development))
         fitter.check(prepared.development.table.columns, prepared.classes)
         fitted, judged = fit_and_judge(prepared, fitter, resolved, tools, partial(_open, folder, data))
         metrics = _describe(prepared, fitted, resolved)

@@ -12,6 +12,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from certero.machine.cache import BlobCache
 from certero.photos import pixels
+from certero.photos.retaken import VERSION, prepare_retaken
 from certero.probe.backbones import Backbone
 from certero.probe.backend import Backend
 from certero.records.preprocessing import Preprocessing
@@ -108,6 +110,7 @@ class Embedder:
         backend: what computes the embeddings.
         in_torch: embeds photos where torch computes: float32 [D] of each file, decoded by the map. None where ONNX
             Runtime runs the exported backbone.
+        view: which view of each photo is embedded; 0 is the photo itself.
     """
 
     backbone: Backbone
@@ -116,17 +119,24 @@ class Embedder:
     network_id: str
     backend: Backend
     in_torch: Callable[[Sequence[Path], Map], Iterator[NDArray[np.float32]]] | None = None
+    view: int = 0
 
     def as_shipped(self) -> Embedder:
         """The same, computed as the model file will compute it."""
         return dataclasses.replace(self, backend=Backend("cpu", self.backend.shipped_precision), in_torch=None)
+
+    def of_view(self, number: int) -> Embedder:
+        """The same of another view of each photo, see `photos.retaken`; as the model file computes it."""
+        shipped = self.as_shipped()
+        return dataclasses.replace(shipped, network_id=f"{self.network_id} view {VERSION}.{number}", view=number)
 
     def run(self, files: Sequence[Path], map: Map) -> Iterator[NDArray[np.float32]]:
         """Embeddings float32 [D] of photos, one after another, none of them remembered."""
         if self.in_torch is not None:
             yield from self.in_torch(files, map)
         elif files:
-            computed = infer(Network(self.onnx), self.preprocessing, files, ["embedding"], map)
+            prepare = partial(prepare_retaken, number=self.view) if self.view else pixels.prepare
+            computed = infer(Network(self.onnx), self.preprocessing, files, ["embedding"], map, prepare)
             for (embedding,) in require_all(files, computed):
                 yield np.asarray(embedding, np.float32)
 

@@ -110,6 +110,7 @@ def fit_probe(
     map: Map,
     progress: Progress = no_progress,
     judged: NDArray[np.float32] | None = None,
+    views: Sequence[NDArray[np.float32]] = (),
 ) -> Probe:
     """Chooses the strength by cross-validated log loss, then fits on every row.
 
@@ -124,17 +125,19 @@ def fit_probe(
         map: ordered parallel map; a fold at one strength is one item.
         progress: told how many fits are done.
         judged: float32 [n, D], the features that the shipped file computes, where those fitted on differ from them.
+        views: float32 [n, D] each, of other views of the same photos; all views of a photo together count as one.
     """
     judged, n_classes = features if judged is None else judged, len(weights)
-    row_weights = weights[truth]
+    row_weights, looks = weights[truth], (features, *views)
     heads: list[Head | None] = [None] * len(folds)
-    room = room_for_copies(max((int(inside.sum()) for inside, _outside in folds), default=0), features.shape[1])
+    largest = max((int(inside.sum()) for inside, _outside in folds), default=0)
+    room = room_for_copies(largest * len(looks), features.shape[1])
 
     def fit_fold(number: int, strength: float) -> tuple[Head, NDArray[np.float64]]:
         """Head and held-out logits; the fit starts from the one before, which is most of its way."""
         inside, outside = folds[number]
         with room:
-            rows, labels, weighed = features[inside], truth[inside], row_weights[inside]
+            rows, labels, weighed = from_views(looks, truth, row_weights, inside)
             head = fit_head(rows, labels, n_classes, strength, weighed, heads[number], overwrite=True)
             del rows
         return head, head.logits(judged[outside])
@@ -162,9 +165,31 @@ def fit_probe(
                 # Past the least loss weaker regularisation only fits more noise, and takes longest.
                 break
             best, best_oof, start = strength, oof, heads[-1] if heads else None
-        head = fit_head(features, truth, n_classes, best, row_weights, start)
+        if views:
+            rows, labels, weighed = from_views(looks, truth, row_weights, np.ones(len(truth), dtype=bool))
+            head = fit_head(rows, labels, n_classes, best, weighed, start, overwrite=True)
+        else:
+            head = fit_head(features, truth, n_classes, best, row_weights, start)
     progress("fit", fits, fits)
     return Probe(head, best, losses, best_oof, held_out)
+
+
+def from_views(
+    looks: Sequence[NDArray[np.float32]],
+    truth: NDArray[np.int64],
+    row_weights: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
+    """Rows to fit on, a copy: features, classes and weights of every look at the photos inside, bool [n].
+
+    Args:
+        looks: features of the photos and of their other views, float32 [n, D] each.
+        truth: class index [n].
+        row_weights: of each photo [n], which its looks share.
+    """
+    rows = looks[0][inside] if len(looks) == 1 else np.concatenate([look[inside] for look in looks])
+    n = len(looks)
+    return rows, np.tile(truth[inside], n), np.tile(row_weights[inside], n) / n
 
 
 def room_for_copies(rows: int, columns: int) -> AbstractContextManager[object]:

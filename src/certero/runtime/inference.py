@@ -37,6 +37,7 @@ def infer(
     photos: Sequence[Photo],
     outputs: Sequence[str],
     map: Map,
+    prepare: Callable[[bytes, Preprocessing], NDArray[np.uint8]] = pixels.prepare,
 ) -> Iterator[Outputs]:
     """Yields for each photo, in order, one row of each output, or the PhotoError that says why there is none.
 
@@ -45,6 +46,7 @@ def infer(
             transparency [H, W, 4], already upright), PIL images.
         outputs: names of the network's outputs.
         map: ordered parallel map.
+        prepare: makes the network's input of the bytes of a file.
     """
 
     def run(batch: Sequence[Photo]) -> list[Outputs]:
@@ -52,7 +54,7 @@ def infer(
         found: list[Outputs | None] = []
         for photo in batch:
             try:
-                images.append(_prepare(photo, preprocessing))
+                images.append(_prepare(photo, preprocessing, prepare))
                 found.append(None)
             except PhotoError as error:
                 found.append(error)
@@ -82,7 +84,9 @@ def require_all(names: Iterable[object], outputs: Iterable[Outputs]) -> Iterator
         yield row
 
 
-def _prepare(photo: Photo, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def _prepare(
+    photo: Photo, preprocessing: Preprocessing, prepare: Callable[[bytes, Preprocessing], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
     if isinstance(photo, np.ndarray):
         return pixels.fit(pixels.from_array(photo), preprocessing)
     if isinstance(photo, Path):
@@ -95,4 +99,4 @@ def _prepare(photo: Photo, preprocessing: Preprocessing) -> NDArray[np.uint8]:
         if data is None:
             return pixels.fit(pixels.from_picture(photo), preprocessing)
         photo = data
-    return pixels.prepare(photo, preprocessing)
+    return prepare(photo, preprocessing)

@@ -146,3 +146,18 @@ def in_full(embedder: Embedder, tools: Tools) -> Embedder:
 def embed_photos(paths: Sequence[Path], hashes: Sequence[str], embedder: Embedder, tools: Tools) -> NDArray[np.float32]:
     """Embeddings float32 [n, D] of photos, computed or remembered; see `probe.features.embed`."""
     return embed(paths, hashes, embedder, tools.features, tools.map, tools.progress)
+
+
+def embed_views(
+    paths: Sequence[Path], hashes: Sequence[str], embedder: Embedder, views: int, tools: Tools
+) -> list[NDArray[np.float32]]:
+    """Embeddings float32 [n, D] of each other view of photos, see `photos.retaken`.
+
+    Args:
+        paths: of the photos.
+        hashes: of their content.
+        embedder: of the photos themselves.
+        views: how many there are, the photo itself included.
+        tools: caches, cores and progress.
+    """
+    return [embed_photos(paths, hashes, embedder.of_view(number), tools) for number in range(1, views)]

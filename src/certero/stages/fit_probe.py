@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from certero.runtime.model_file import with_card
 from certero.runtime.network import Network as Runtime
 from certero.sentences import Sentence
 from certero.stages.calibrate import calibrate_outputs, weights_to_undo, without_tables
-from certero.stages.embedder import embed_photos, in_full
+from certero.stages.embedder import embed_photos, embed_views, in_full
 from certero.stages.estimate.plan import Estimate
 from certero.stages.estimate.probe import estimate_probe
 from certero.stages.fitted import Everything, Fitted, Part
@@ -41,8 +42,20 @@ from certero.stats.random_split import Claims, draw_splits
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# Up to so many photos as many views take some seconds, and spare errors (docs/decisions/0072).
+_FEW_PHOTOS, _VIEWS = 1000, 3
 # Photos on which an 8-bit network is held against the exact one.
 _COMPARED = 64
+
+
+def with_views(settings: TrainSettings, photos: int) -> TrainSettings:
+    """The settings with a number of views: more than the photo itself where they cost little and help most.
+
+    Args:
+        settings: of the run.
+        photos: of development; all models of a run learn from as many views.
+    """
+    return settings if settings.views else dataclasses.replace(settings, views=_VIEWS if photos <= _FEW_PHOTOS else 1)
 
 
 class ProbeFitter:
@@ -50,7 +63,7 @@ class ProbeFitter:
 
     Args:
         embedder: the backbone.
-        settings: of the run.
+        settings: of the run, see `with_views`.
         tools: cores, caches, progress.
     """
 
@@ -92,7 +105,11 @@ class ProbeFitter:
         """What throw-away probes claim on random splits of all photos, see `claim_at_random`."""
         assert everything.fitted.probe is not None
         settings, tools = self._settings, self._tools
-        truth = encode(everything.table["label"], classes)
+        table = everything.table
+        truth = encode(table["label"], classes)
+        # With cross-validation every photo was one of development; else the sealed ones were never seen otherwise.
+        learnt = table.height if everything.development is None else everything.development.table.height
+        known = everything.paths()[:learnt], table["content_hash"].to_list()[:learnt]
         return claim_at_random(
             everything.embeddings,
             truth,
@@ -101,6 +118,7 @@ class ProbeFitter:
             weigh_classes(truth, classes, settings.class_weights),
             tools.map,
             tools.progress,
+            embed_views(*known, self._embedder, settings.views or 1, tools),
         )
 
     def ask_probes(
@@ -149,6 +167,7 @@ class ProbeFitter:
                     "backbone": settings.backbone,
                     "strength": probe.strength,
                     "shipped": part.shipped,
+                    "views": settings.views,
                     "photos": n,
                 },
                 # Only of the shipped model, and once: the run puts them into its card.

@@ -14,7 +14,7 @@ from certero.records.stages import Stage
 from certero.sentences import Sentence
 from certero.stages.embedder import loading_embedder
 from certero.stages.estimate.plan import Estimate
-from certero.stages.fit_probe import ProbeFitter
+from certero.stages.fit_probe import ProbeFitter, with_views
 from certero.stages.fitted import Everything, Fitted, Part
 from certero.stages.held_out import HeldOut
 from certero.stages.model_outputs import Outputs
@@ -90,8 +90,8 @@ def require_torch(settings: TrainSettings) -> None:
 @contextlib.contextmanager
 def loading_fitter(
     settings: TrainSettings, tools: Tools, checkpoints: Path, resume_with: str
-) -> Iterator[Callable[[], Fitter]]:
-    """Starts what a recipe needs; the yielded function waits for it.
+) -> Iterator[Callable[[int], Fitter]]:
+    """Starts what a recipe needs; the yielded function waits for it, given the number of photos of development.
 
     Args:
         settings: of the run.
@@ -107,7 +107,7 @@ def loading_fitter(
         from certero.stages.fit_network import NetworkFitter
 
         fitter: Fitter = NetworkFitter(settings, tools, checkpoints, resume_with)
-        yield lambda: fitter
+        yield lambda _photos: fitter
         return
     with loading_embedder(settings, tools) as finish:
-        yield lambda: ProbeFitter(finish(), settings, tools)
+        yield lambda photos: ProbeFitter(finish(), with_views(settings, photos), tools)

@@ -16,7 +16,7 @@ from certero.data.split import split_units, units_to_fold
 from certero.probe.features import Embedder
 from certero.probe.probe import Fold, Probe, fit_probe, weigh_classes
 from certero.runs.seal import Development
-from certero.stages.embedder import embed_photos
+from certero.stages.embedder import embed_photos, embed_views
 from certero.stages.fitted import Part
 from certero.stages.held_out import HeldOut
 from certero.stages.tools import Tools
@@ -74,10 +74,12 @@ def train_probe(
         if embedder.backend.in_torch:
             # What ships is judged by what it computes itself, whatever sped up the fitting.
             embeddings = embed_photos(paths, hashes, embedder.as_shipped(), tools)
+        others = embed_views(paths, hashes, embedder, settings.views or 1, tools)
     weights = weigh_classes(truth, classes, settings.class_weights)
     folds, source = choose_folds(part.photos, truth, part.given_val, part.gap, settings)
     with tools.timed("fit"):
-        probe = fit_probe(fitted_on, truth, folds, settings.strengths, weights, tools.map, tools.progress, embeddings)
+        spread = tools.map, tools.progress
+        probe = fit_probe(fitted_on, truth, folds, settings.strengths, weights, *spread, embeddings, others)
     return TrainedProbe(probe, truth, fitted_on, embeddings, source)
 
 

@@ -26,6 +26,7 @@ def claim_at_random(
     weights: NDArray[np.float64],
     map: Map,
     progress: Progress = no_progress,
+    views: Sequence[NDArray[np.float32]] = (),
 ) -> Claims:
     """The predictions of throw-away probes on random splits of all the photos.
 
@@ -37,13 +38,18 @@ def claim_at_random(
         weights: weight of each class [K].
         map: ordered parallel map; a split is one item.
         progress: told how many splits are done.
+        views: float32 [m, D] each, of other views of the first m photos, which the honest run learnt from; of the
+            others the photo itself stands for them.
     """
-    room = room_for_copies(max((int(inside.sum()) for inside in drawn), default=0), features[0].shape[1])
+    width, looks = features[0].shape[1], 1 + len(views)
+    room = room_for_copies(max((int(inside.sum()) for inside in drawn), default=0) * looks, width)
 
     def judge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
         with room:
-            rows, weighed = _take(features, inside), weights[truth[inside]]
-            head = fit_head(rows, truth[inside], len(weights), strength, weighed, overwrite=True)
+            rows, weighed = _take(features, inside), np.tile(weights[truth[inside]], looks) / looks
+            if views:
+                rows = np.concatenate([rows, *(_take_views(view, features, inside) for view in views)])
+            head = fit_head(rows, np.tile(truth[inside], looks), len(weights), strength, weighed, overwrite=True)
             del rows
         return np.asarray(head.logits(_take(features, ~inside)).argmax(axis=1) == truth[~inside])
 
@@ -65,6 +71,14 @@ def _take(parts: Sequence[NDArray[np.float32]], chosen: NDArray[np.bool_]) -> ND
         taken[place : place + len(rows)] = rows
         start, place = start + len(part), place + len(rows)
     return taken
+
+
+def _take_views(
+    view: NDArray[np.float32], parts: Sequence[NDArray[np.float32]], chosen: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """The chosen rows of another view, and of the photo itself where there is none."""
+    seen = np.arange(len(chosen)) < len(view)
+    return np.concatenate([view[chosen[: len(view)]], _take(parts, chosen & ~seen)])
 
 
 def units_to_draw(table: pl.DataFrame) -> list[str]:

@@ -57,11 +57,12 @@ def estimate_probe(prepared: Prepared, embedder: Embedder, settings: TrainSettin
     work = _count_work(prepared, settings)
     classes, shown = prepared.classes, prepared.development
     workers = settings.workers or count_cores()
-    inner_rows = round(work.rows * work.share_fitted)
+    inner_rows = round(work.fitted_rows * work.share_fitted)
     speed = measure_speed(shown, inner_rows, len(classes), embedder, workers, tools)
     # Cross-validation shows every photo to the network as one to fit on.
     is_sealed = prepared.evaluation != "cv" and settings.open_test
-    ahead = _count_photos(shown, prepared.sealed.content_hashes() if is_sealed else [], embedder, tools)
+    judged = prepared.sealed.content_hashes() if is_sealed else []
+    ahead = _count_photos(shown, judged, embedder, settings.views or 1, tools)
     head_bytes = len(classes) * speed.width * 4
     return Estimate(
         model={
@@ -95,7 +96,7 @@ def estimate_probe(prepared: Prepared, embedder: Embedder, settings: TrainSettin
         seconds=_expect_seconds(prepared, settings, tools.seconds["separate"], work, ahead, speed),
         memory_bytes=_expect_memory(work, speed),
         run_bytes=len(embedder.onnx) + head_bytes + _REPORT_BYTES + count_table_bytes(prepared),
-        cache_bytes=(ahead.new_fast + ahead.new_shipped) * (speed.width * 4 + _BYTES_BESIDE_AN_ENTRY),
+        cache_bytes=(ahead.new_fast + ahead.new_views + ahead.new_shipped) * (speed.width * 4 + _BYTES_BESIDE_AN_ENTRY),
     )
 
 
@@ -108,6 +109,7 @@ class _Work:
         inner_folds: folds in which a model's strength is chosen.
         fits: of the probe, those of the random split included.
         rows: photos that the largest model is fitted on.
+        views: of each of them.
         judged: photos that the headline rests on; 0 with `--no-test`.
     """
 
@@ -115,7 +117,13 @@ class _Work:
     inner_folds: int
     fits: int
     rows: int
+    views: int
     judged: int
+
+    @property
+    def fitted_rows(self) -> int:
+        """Rows of features that the largest model is fitted on."""
+        return self.rows * self.views
 
     @property
     def share_fitted(self) -> float:
@@ -131,11 +139,13 @@ class _Photos:
         remembered: used photos whose features the model file needs not compute again.
         new_fast: photos to show to the backend that fits.
         new_shipped: further photos to show to the model file.
+        new_views: other views of photos to fit on, to show to the backend.
     """
 
     remembered: int
     new_fast: int
     new_shipped: int
+    new_views: int
 
 
 def _count_work(prepared: Prepared, settings: TrainSettings) -> _Work:
@@ -149,17 +159,20 @@ def _count_work(prepared: Prepared, settings: TrainSettings) -> _Work:
     inner, _source = choose_folds(rows, truth, prepared.given_val, gap, settings)
     halves = 2 if may_ask_other_half(prepared.separation) else 0
     fits = models * (len(inner) * len(settings.strengths) + 1) + (settings.random_splits + halves if judged else 0)
-    return _Work(models, len(inner), fits, largest, judged)
+    return _Work(models, len(inner), fits, largest, settings.views or 1, judged)
 
 
-def _count_photos(shown: Development, judged: Sequence[str], embedder: Embedder, tools: Tools) -> _Photos:
+def _count_photos(shown: Development, judged: Sequence[str], embedder: Embedder, views: int, tools: Tools) -> _Photos:
     """What is still to be computed of photos to fit on, and of others, given by their content."""
     fitted_on = shown.table["content_hash"].to_list()
     every = [*fitted_on, *judged]
     known = remembered(every, embedder.as_shipped(), tools)
     known_fast = remembered(fitted_on, embedder, tools)
     new_shipped = set(every) - known - (set() if embedder.backend.in_torch else set(fitted_on))
-    return _Photos(sum(key in known for key in every), len(set(fitted_on) - known_fast), len(new_shipped))
+    different = set(fitted_on)
+    known_views = [remembered(fitted_on, embedder.of_view(number), tools) for number in range(1, views)]
+    new_views = sum(len(different - each) for each in known_views)
+    return _Photos(sum(key in known for key in every), len(different - known_fast), len(new_shipped), new_views)
 
 
 def _expect_seconds(
@@ -175,8 +188,8 @@ def _expect_seconds(
     is_cv = prepared.evaluation == "cv"
     # Folds are fitted side by side, a core each; those left over wait for a round of their own.
     rounds = -(-work.inner_folds // speed.workers)
-    path = rounds * work.share_fitted * work.rows * step * _PATH_STEPS * len(settings.strengths) / 5
-    fits = work.models * (path + work.rows * step * _LAST_STEPS)
+    path = rounds * work.share_fitted * work.fitted_rows * step * _PATH_STEPS * len(settings.strengths) / 5
+    fits = work.models * (path + work.fitted_rows * step * _LAST_STEPS)
     random_rounds = -(-settings.random_splits // speed.workers)
     # Of cross-validation's models, the first judges new photos, the others remembered ones; of these a sample is shown
     # to the network again.
@@ -189,7 +202,7 @@ def _expect_seconds(
         "scan": len(prepared.catalogue) * speed.look_seconds,
         "separate": separating,
         "network": _NETWORK_SECONDS * slowness,
-        "features": (ahead.new_fast - first_judges) * speed.photo_seconds + opening,
+        "features": (ahead.new_fast + ahead.new_views - first_judges) * speed.photo_seconds + opening * work.views,
         "fit": fits + _LIBRARIES_SECONDS * slowness,
         "export": work.models * _MODEL_SECONDS * slowness,
     }
@@ -199,7 +212,7 @@ def _expect_seconds(
         shown = ahead.new_shipped + first_judges + checked
         bootstrap = work.judged * len(prepared.classes) * _BOOTSTRAP_SECONDS * slowness
         seconds["evaluate"] = shown * speed.photo_seconds + work.models * 2 * opening
-        seconds["score"] = random_rounds * work.rows * step * _COLD_STEPS + bootstrap + 0.1 * slowness
+        seconds["score"] = random_rounds * work.fitted_rows * step * _COLD_STEPS + bootstrap + 0.1 * slowness
     seconds["fingerprints"] = FINGERPRINTS_SECONDS * slowness
     seconds["report"] = _REPORT_SECONDS * slowness
     return seconds
@@ -207,5 +220,5 @@ def _expect_seconds(
 
 def _expect_memory(work: _Work, speed: Speed) -> int:
     """Peak of the run: what this process has needed so far, and the features that fits side by side copy."""
-    features = work.rows * speed.width * 4
+    features = work.fitted_rows * speed.width * 4
     return round(peak_memory() + _LIBRARIES_BYTES + features * (2 + 3 * min(speed.workers, work.inner_folds)))
