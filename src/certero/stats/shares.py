@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 #: Photos with the shares of training that count beside those that new shares are found from (docs/decisions/0071).
-PRIOR = 20.0
+PRIOR = 2.0
 _MOST_STEPS = 10_000
 _SETTLED = 1e-7
 _NEAR = 1e-4
