@@ -165,11 +165,8 @@ def fit_probe(
                 # Past the least loss weaker regularisation only fits more noise, and takes longest.
                 break
             best, best_oof, start = strength, oof, heads[-1] if heads else None
-        if views:
-            rows, labels, weighed = from_views(looks, truth, row_weights, np.ones(len(truth), dtype=bool))
-            head = fit_head(rows, labels, n_classes, best, weighed, start, overwrite=True)
-        else:
-            head = fit_head(features, truth, n_classes, best, row_weights, start)
+        rows, labels, weighed = from_views(looks, truth, row_weights, np.ones(len(truth), dtype=bool))
+        head = fit_head(rows, labels, n_classes, best, weighed, start, overwrite=True)
     progress("fit", fits, fits)
     return Probe(head, best, losses, best_oof, held_out)
 
