@@ -193,7 +193,7 @@ def test_views_that_are_the_photos_themselves_change_nothing() -> None:
     features, truth = _blobs(120, 3, 5)
     folds = _cut(np.arange(120) % 4)
     once = fit_probe(features, truth, folds, (0.01, 0.1), np.ones(3), map)
-    again = fit_probe(features, truth, folds, (0.01, 0.1), np.ones(3), map, views=[features.copy(), features.copy()])
+    again = fit_probe((features, features.copy(), features.copy()), truth, folds, (0.01, 0.1), np.ones(3), map)
     assert again.strength == once.strength
     assert again.losses == pytest.approx(once.losses, rel=1e-4)
     assert np.abs(softmax(again.oof_logits) - softmax(once.oof_logits)).max() < 0.01
@@ -204,9 +204,9 @@ def test_a_view_of_a_held_out_photo_is_held_out_too_and_only_the_photo_is_judged
     features, truth = _blobs(120, 3, 5)
     folds = _cut(np.arange(120) % 4)
     view = features + 0.5
-    plain = fit_probe(features, truth, folds, (0.1,), np.ones(3), map, views=[view])
+    plain = fit_probe((features, view), truth, folds, (0.1,), np.ones(3), map)
     view[:40] += 100.0 * np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
     only = [(np.arange(120) >= 40, np.arange(120) < 40)]
-    held = [fit_probe(features, truth, only, (0.1,), np.ones(3), map, views=[each]) for each in (features + 0.5, view)]
+    held = [fit_probe((features, each), truth, only, (0.1,), np.ones(3), map) for each in (features + 0.5, view)]
     assert np.array_equal(held[0].oof_logits[:40], held[1].oof_logits[:40])
     assert not np.array_equal(plain.head.coefficients, held[1].head.coefficients)

@@ -102,7 +102,7 @@ def load_solver() -> None:
 
 
 def fit_probe(
-    features: NDArray[np.float32],
+    features: NDArray[np.float32] | tuple[NDArray[np.float32], ...],
     truth: NDArray[np.int64],
     folds: Sequence[Fold],
     strengths: Sequence[float],
@@ -110,14 +110,14 @@ def fit_probe(
     map: Map,
     progress: Progress = no_progress,
     judged: NDArray[np.float32] | None = None,
-    views: Sequence[NDArray[np.float32]] = (),
 ) -> Probe:
     """Chooses the strength by cross-validated log loss, then fits on every row.
 
     The strengths are tried up to the first that is worse than the one before.
 
     Args:
-        features: float32 [n, D].
+        features: float32 [n, D] of the photos; or, after those, of other views of the same photos too, each as an
+            array: all views of a photo together count as one.
         truth: class index [n]; every class must occur.
         folds: which rows to fit on and which to hold out, several times; no row is held out twice.
         strengths: values of C to choose from, tried from the strongest regularisation on.
@@ -125,13 +125,12 @@ def fit_probe(
         map: ordered parallel map; a fold at one strength is one item.
         progress: told how many fits are done.
         judged: float32 [n, D], the features that the shipped file computes, where those fitted on differ from them.
-        views: float32 [n, D] each, of other views of the same photos; all views of a photo together count as one.
     """
-    judged, n_classes = features if judged is None else judged, len(weights)
-    row_weights, looks = weights[truth], (features, *views)
+    looks = features if isinstance(features, tuple) else (features,)
+    judged, n_classes, row_weights = looks[0] if judged is None else judged, len(weights), weights[truth]
     heads: list[Head | None] = [None] * len(folds)
     largest = max((int(inside.sum()) for inside, _outside in folds), default=0)
-    room = room_for_copies(largest * len(looks), features.shape[1])
+    room = room_for_copies(largest * len(looks), looks[0].shape[1])
 
     def fit_fold(number: int, strength: float) -> tuple[Head, NDArray[np.float64]]:
         """Head and held-out logits; the fit starts from the one before, which is most of its way."""

@@ -78,8 +78,8 @@ def train_probe(
     weights = weigh_classes(truth, classes, settings.class_weights)
     folds, source = choose_folds(part.photos, truth, part.given_val, part.gap, settings)
     with tools.timed("fit"):
-        spread = tools.map, tools.progress
-        probe = fit_probe(fitted_on, truth, folds, settings.strengths, weights, *spread, embeddings, others)
+        looks = (fitted_on, *others)
+        probe = fit_probe(looks, truth, folds, settings.strengths, weights, tools.map, tools.progress, embeddings)
     return TrainedProbe(probe, truth, fitted_on, embeddings, source)
 
 
