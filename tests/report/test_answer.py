@@ -232,3 +232,19 @@ def test_the_headline_is_said_in_spanish() -> None:
     assert "En otras horas de este día, a la larga se nombran bien unas 88 de cada 100 fotos" in text
     assert "En otros días: no se ha medido." in text
     assert "Exactitud en otras horas de este día: 87.9%" in terminal
+
+
+def test_of_few_days_no_count_of_photos_is_promised() -> None:
+    metrics = one_day(separation=DAYS, other_half=None, requirements=[])
+    metrics["test"] |= {"groups": 4, "accuracy": quantity(0.9, 0.08, 429)}
+    for scores in metrics["test"]["per_class"].values():
+        scores["recall"] = quantity(0.8, 0.15, scores["n"])
+    text, _terminal = shown(metrics)
+    advice = text[text.index("What to do next") : text.index("How it was measured")]
+    assert "more photos of the same days would hardly narrow that: there are only 4" in advice.replace("More", "more")
+    assert "Measure on photos of more days." in advice
+    assert "Add photos of standing." in advice  # of which there are 15
+    assert "Add photos of empty." not in advice
+    assert "To halve that takes" not in advice
+    metrics["test"]["groups"] = 12
+    assert "To halve that takes about" in shown(metrics)[0]

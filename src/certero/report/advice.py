@@ -11,7 +11,7 @@ from certero.records.coverage import FEWEST_DAYS
 from certero.records.metrics import Headline, Metrics
 from certero.records.quantity import Quantity
 from certero.records.scores import Scores
-from certero.report.answer import days_covered, speaks_of
+from certero.report.answer import days_covered, speaks_of, units
 from certero.report.figures import (
     better_than_guessing,
     known,
@@ -31,6 +31,10 @@ MOST_ADVICE = 8
 # A class whose interval is wider than this, in shares, has too few photos to be judged.
 _WIDE_CLASS = 0.2
 _WIDE = 0.1
+# Below so many days, blocks or groups their number sets how wide an interval is, not that of the photos.
+_FEW_UNITS = 10
+# A class with fewer photos needs more of its own all the same.
+_FEW_PHOTOS = 20
 _MOST_CLASSES = 3
 # A pair of classes is worth a look from so many photos and this share of the class on.
 _PAIR_PHOTOS, _PAIR_SHARE, _MOST_PAIRS = 3, 0.1, 3
@@ -154,11 +158,10 @@ def _bars(metrics: Metrics, body: Scores) -> Iterator[Advice]:
         counts = [_photos_to_halve(figure.quantity) for figure in decisive]
         known_counts = [count for count in counts if count is not None]
         if known_counts and len(known_counts) == len(counts):
-            more = {"more": _more(metrics, body, max(known_counts))}
-            text = _("The bar lies inside the interval. To halve it takes %(more)s.") % more
+            text = _("The bar lies inside the interval.")
             if names:
-                text = _("The bar lies inside the interval of %(classes)s. To halve it takes %(more)s.") % (what | more)
-            text += _dependent(body)
+                text = _("The bar lies inside the interval of %(classes)s.") % what
+            text = f"{text} {_to_narrow(metrics, body, max(known_counts))}"
         else:
             text = _(
                 "There is no interval to hold against the bar. It takes photos from more separate times or groups."
@@ -245,7 +248,9 @@ def _classes(metrics: Metrics, body: Scores) -> Iterator[Advice]:
         for row in rank_classes(body)
         if row.n and row.name not in asked and row.recall is not None and row.recall.interval is not None
     ]
-    wide = [item for item in wide if item[2][1] - item[2][0] > _WIDE_CLASS]
+    # With few units every class has a wide interval: those of many photos need other days, not photos of their own.
+    fewest = _FEW_PHOTOS if _has_few_units(body) else None
+    wide = [item for item in wide if item[2][1] - item[2][0] > _WIDE_CLASS and (fewest is None or item[0].n < fewest)]
     wide.sort(key=lambda item: item[2][0] - item[2][1])
     for row, recall, (low, high) in wide[:_MOST_CLASSES]:
         more = _photos_to_halve(recall)
@@ -256,17 +261,26 @@ def _classes(metrics: Metrics, body: Scores) -> Iterator[Advice]:
             "photos": number(row.n),
             "low": percent(low, 0, unit=False),
             "high": percent(high, 0),
-            "more": _more(metrics, body, more),
         }
         text = ngettext(
-            "Its share found rests on %(photos)s photo and may lie anywhere from %(low)s to %(high)s. To halve that "
-            "takes %(more)s.",
-            "Its share found rests on %(photos)s photos and may lie anywhere from %(low)s to %(high)s. To halve that "
-            "takes %(more)s.",
+            "Its share found rests on %(photos)s photo and may lie anywhere from %(low)s to %(high)s.",
+            "Its share found rests on %(photos)s photos and may lie anywhere from %(low)s to %(high)s.",
             row.n,
         )
         title = _("Add photos of %(label)s")
-        yield Advice("few_photos", title % values, text % values + _dependent(body))
+        yield Advice("few_photos", title % values, f"{text % values} {_to_narrow(metrics, body, more)}")
+
+
+def _has_few_units(body: Scores) -> bool:
+    return body.groups is not None and body.groups < _FEW_UNITS
+
+
+def _to_narrow(metrics: Metrics, body: Scores, more: int) -> str:
+    """What halves an interval: so many photos; where they come from few days or groups, others of these."""
+    if _has_few_units(body):
+        text = _("More photos of the same %(units)s would hardly narrow that: there are only %(groups)s.")
+        return text % {"units": units(metrics), "groups": number(body.groups)}
+    return _("To halve that takes %(more)s.") % {"more": _more(metrics, body, more)} + _dependent(body)
 
 
 def _asked_already(metrics: Metrics) -> set[str]:
@@ -285,11 +299,11 @@ def _wide(metrics: Metrics, body: Scores) -> Iterator[Advice]:
     if ends is None or ends[1] - ends[0] <= _WIDE:
         return
     more = _photos_to_halve(body.accuracy)
-    if more is None:
+    if more is None or any(_days(metrics, body)):
         return
-    text = _("The interval is %(points)s points wide. To halve it takes %(more)s.")
-    values = {"points": points(ends[1] - ends[0]), "more": _more(metrics, body, more)}
-    yield Advice("wide", _("Measure on more photos"), text % values + _dependent(body))
+    text = _("The interval is %(points)s points wide.") % {"points": points(ends[1] - ends[0])}
+    title = _("Measure on photos of more %(units)s") if _has_few_units(body) else _("Measure on more photos")
+    yield Advice("wide", title % {"units": units(metrics)}, f"{text} {_to_narrow(metrics, body, more)}")
 
 
 def _probabilities(_metrics: Metrics, body: Scores) -> Iterator[Advice]:
