@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from certero.errors import DataError
 from certero.sentences import Sentence, sentence
-from certero.stats.intervals import group_codes
+from certero.stats.intervals import LEVEL, group_codes
+from certero.stats.redrawn_labels import errors_by_chance
+from certero.stats.reliability import expected_calibration_error
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -83,7 +85,8 @@ def calibrate(
     """A temperature, with an offset a class or without; neither if that brings the probabilities no nearer the truth.
 
     Either must lower the log loss of the photos that it is fitted on, and that of held-out photos: what is fitted
-    without some of the units is tested on those units. Of the two, the better on held-out photos is taken.
+    without some of the units is tested on those units. The calibration error of the photos may not rise by more than
+    chance explains. Of the two, the better on held-out photos is taken.
 
     Args:
         logits: float [n, K] of photos that the classifier was not fitted on, K at least 2; see `ABSENT`.
@@ -127,9 +130,23 @@ def calibrate(
             without = _fit(scores[~outside], labels[~outside], weights)
             after += float(outside.mean()) * _log_loss(softmax(scores[outside], *without), labels[outside])
         assert best.log_loss_after is not None
-        if after < best.log_loss_after and _log_loss(softmax(scores, *whole), labels) < before:
+        calibrated = softmax(scores, *whole)
+        if (
+            after < best.log_loss_after
+            and _log_loss(calibrated, labels) < before
+            and not _further_off(calibrated, softmax(scores), labels, codes)
+        ):
             best = Calibration(*whole, before, after, None)
     return best
+
+
+def _further_off(calibrated: Floats, given: Floats, labels: Integers, codes: Integers | None) -> bool:
+    """Whether the calibration error rises above both what it was and what perfect calibration would show."""
+    error, earlier = (expected_calibration_error(found, labels) or 0.0 for found in (calibrated, given))
+    if error <= earlier:
+        return False
+    top = calibrated.argmax(axis=1)
+    return error > float(np.quantile(errors_by_chance(calibrated, top == labels, codes), LEVEL))
 
 
 def _fit(scores: Floats, labels: Integers, class_weights: ArrayLike | None) -> tuple[float, Floats | None]:
@@ -220,8 +237,9 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | No
 def fit_offsets(logits: ArrayLike, truth: ArrayLike, class_weights: ArrayLike) -> tuple[float, Floats]:
     """The temperature and the offset of each class [K] that are likeliest, a little drawn to what is known beforehand.
 
-    An offset is -u log(weight) + e: u is how much of the class weights the logits really hold, drawn to 1/2; e is drawn
-    to 0. The smoothed truth is that of `fit_temperature`. A class that none of the photos shows has the e of 0, and
+    An offset is -u log(weight) + e: u, from 0 to 1 and drawn to 1/2, is how much of the class weights the logits really
+    hold; e is drawn to 0. Photos that happen to show other shares of the classes than the training move it little. The
+    smoothed truth is that of `fit_temperature`. A class that none of the photos shows has the e of 0, and
     nothing else depends on its outputs. Offsets of the classes that are shown have the mean 0.
 
     Args:
@@ -275,7 +293,7 @@ def fit_offsets(logits: ArrayLike, truth: ArrayLike, class_weights: ArrayLike) -
 
     # Convex in 1/T, u and e together, so there is one minimum.
     start = np.concatenate([[size, _SHARE_UNDONE], np.zeros(k)])
-    bounds = [(size / TEMPERATURES[1], size / TEMPERATURES[0]), *[(None, None)] * (k + 1)]
+    bounds = [(size / TEMPERATURES[1], size / TEMPERATURES[0]), (0.0, 1.0), *[(None, None)] * k]
     options = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8}
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
     offsets: Floats = found[1] * weighed + found[2:]

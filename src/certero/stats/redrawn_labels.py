@@ -7,11 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from certero.stats.reliability import confidence_bins
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 _MOST_ALIKE = 0.95
+_DRAWS = 200
 
 
 def likeness(confidence: Floats, correct: Flags, codes: Integers | None) -> float:
@@ -57,6 +60,22 @@ def _most_alike(confidence: Floats, codes: Integers, sizes: Floats) -> float:
     rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes.astype(np.int64))
     lesser = 2 * float((rising * (sizes[codes[order]] - 1 - rank)).sum())
     return lesser - float((np.bincount(codes, weights=confidence) ** 2).sum() - (confidence**2).sum())
+
+
+def errors_by_chance(probabilities: Floats, correct: Flags, codes: Integers | None) -> Floats:
+    """Calibration errors that the probabilities would show if they were perfect, float [draws].
+
+    Args:
+        probabilities: float [n, K], rows that sum to 1.
+        correct: bool [n], whether the likeliest class is the true one.
+        codes: int [n], the group of each photo, 0 to G - 1; None for independent photos.
+    """
+    confidence, top = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    bin_of, _ = confidence_bins(confidence)
+    drawn = redraw(probabilities, codes, likeness(confidence, correct, codes), _DRAWS)
+    gaps = [np.bincount(bin_of, weights=(labels == top) - confidence) for labels in drawn]
+    errors: Floats = np.abs(gaps).sum(axis=1) / len(probabilities)
+    return errors
 
 
 def redraw(
