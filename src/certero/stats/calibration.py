@@ -85,8 +85,9 @@ def calibrate(
     """A temperature, with an offset a class or without; neither if that brings the probabilities no nearer the truth.
 
     Either must lower the log loss of the photos that it is fitted on, and that of held-out photos: what is fitted
-    without some of the units is tested on those units. The calibration error of the photos may not rise by more than
-    chance explains. Of the two, the better on held-out photos is taken.
+    without some of the units is tested on those units. Offsets must do so by more than a standard error of the gain:
+    there are many of them, and where they matter they help a lot. The calibration error of the photos may not rise by
+    more than chance explains.
 
     Args:
         logits: float [n, K] of photos that the classifier was not fitted on, K at least 2; see `ABSENT`.
@@ -120,24 +121,38 @@ def calibrate(
             least=fewest_units,
         )
         return Calibration(1.0, None, before, before, alike)
-    folds = _deal(codes, n)
-    best = Calibration(1.0, None, before, before, _USELESS)
+    given = softmax(scores)
+    best, least = Calibration(1.0, None, before, before, _USELESS), _losses(given, labels)
     for weights in (None,) if class_weights is None else (None, class_weights):
         whole = _fit(scores, labels, weights)
-        after = 0.0
-        for fold in range(int(folds.max()) + 1):
-            outside = folds == fold
-            without = _fit(scores[~outside], labels[~outside], weights)
-            after += float(outside.mean()) * _log_loss(softmax(scores[outside], *without), labels[outside])
-        assert best.log_loss_after is not None
-        calibrated = softmax(scores, *whole)
-        if (
-            after < best.log_loss_after
-            and _log_loss(calibrated, labels) < before
-            and not _further_off(calibrated, softmax(scores), labels, codes)
-        ):
-            best = Calibration(*whole, before, after, None)
+        calibrated, losses = softmax(scores, *whole), _held_out_losses(scores, labels, codes, weights)
+        gain = float((least - losses).mean())
+        enough = 0.0 if weights is None else _standard_error(least - losses, codes)
+        helps = gain > enough and _log_loss(calibrated, labels) < before
+        if helps and not _further_off(calibrated, given, labels, codes):
+            best, least = Calibration(*whole, before, float(losses.mean()), None), losses
     return best
+
+
+def _held_out_losses(
+    scores: Floats, labels: Integers, codes: Integers | None, class_weights: ArrayLike | None
+) -> Floats:
+    """The log loss of each photo, float [n], by calibrations that were fitted without its unit."""
+    folds = _deal(codes, len(labels))
+    losses = np.empty(len(labels))
+    for fold in range(int(folds.max()) + 1):
+        outside = folds == fold
+        without = _fit(scores[~outside], labels[~outside], class_weights)
+        losses[outside] = _losses(softmax(scores[outside], *without), labels[outside])
+    return losses
+
+
+def _standard_error(gains: Floats, codes: Integers | None) -> float:
+    """Of the mean of gains [n], whose units vary together."""
+    apart = gains - gains.mean()
+    sums = apart if codes is None else np.bincount(codes, weights=apart)
+    units = len(sums)
+    return math.sqrt(float((sums**2).sum()) * units / max(1, units - 1)) / len(gains)
 
 
 def _further_off(calibrated: Floats, given: Floats, labels: Integers, codes: Integers | None) -> bool:
@@ -187,8 +202,13 @@ def _told(scores: Floats, labels: Integers) -> NDArray[np.bool_]:
 
 
 def _log_loss(probabilities: Floats, labels: Integers) -> float:
+    return float(_losses(probabilities, labels).mean())
+
+
+def _losses(probabilities: Floats, labels: Integers) -> Floats:
     right = probabilities[np.arange(len(labels)), labels]
-    return -float(np.log(np.maximum(right, np.finfo(np.float64).tiny)).mean())
+    losses: Floats = -np.log(np.maximum(right, np.finfo(np.float64).tiny))
+    return losses
 
 
 def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None) -> float:
