@@ -216,7 +216,7 @@ def test_the_fit_of_offsets_is_the_least_of_the_plain_formula(seed: int) -> None
         log_t, undone, *rest = parameters
         moved = np.where(left > 0, logits / np.exp(log_t) - undone * np.log(weights) + rest, -1e30)
         told = -(shares * np.where(left > 0, log_softmax(moved, axis=1), 0.0)).sum()
-        return float(told) + ((undone - 0.5) / 0.5) ** 2 / 2 + sum((e / 0.2) ** 2 for e in rest) / 2
+        return float(told) + ((undone - 1.0) / 0.5) ** 2 / 2 + sum((e / 0.2) ** 2 for e in rest) / 2
 
     start, bounds = np.array([0.0, 0.5, 0.0, 0.0, 0.0]), [(-3, 3), (0, 1), *[(-5, 5)] * 3]
     best = minimize(loss, start, method="Powell", bounds=bounds, options={"xtol": 1e-8, "ftol": 1e-13}).x

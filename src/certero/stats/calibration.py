@@ -25,9 +25,9 @@ ABSENT = -1e4
 FEWEST_PHOTOS = 50
 _FOLDS = 5
 # What is known of the offsets before a photo is seen. Class weights move the logits by the logarithm of the weights
-# where classes overlap and many photos tell, and not at all where the training photos lie apart: by half of it, give or
-# take half. What is left of a class's offset is of this size (docs/decisions/0069).
-_SHARE_UNDONE, _SHARE_DEVIATION, _OFFSET_DEVIATION = 0.5, 0.5, 0.2
+# where classes overlap and many photos tell, and by less where the training photos lie apart: by all of it, or up to
+# half less. What is left of a class's offset is of the size 0.2 (docs/decisions/0069).
+_PART_UNDONE, _PART_DEVIATION, _OFFSET_DEVIATION = 1.0, 0.5, 0.2
 _USELESS = sentence(
     "the probabilities are left as they are: calibrated, they would be no nearer the truth on photos held out of it"
 )
@@ -257,7 +257,7 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | No
 def fit_offsets(logits: ArrayLike, truth: ArrayLike, class_weights: ArrayLike) -> tuple[float, Floats]:
     """The temperature and the offset of each class [K] that are likeliest, a little drawn to what is known beforehand.
 
-    An offset is -u log(weight) + e: u, from 0 to 1 and drawn to 1/2, is how much of the class weights the logits really
+    An offset is -u log(weight) + e: u, from 0 to 1 and drawn to 1, is how much of the class weights the logits really
     hold; e is drawn to 0. Photos that happen to show other shares of the classes than the training move it little. The
     smoothed truth is that of `fit_temperature`. A class that none of the photos shows has the e of 0, and
     nothing else depends on its outputs. Offsets of the classes that are shown have the mean 0.
@@ -300,19 +300,19 @@ def fit_offsets(logits: ArrayLike, truth: ArrayLike, class_weights: ArrayLike) -
         moved = np.where(known, given * inverse + undone * weighed + rest, -np.inf)
         logs = _log_softmax(moved)
         off = np.exp(logs) - target
-        share, own = (undone - _SHARE_UNDONE) / _SHARE_DEVIATION, rest / _OFFSET_DEVIATION
-        value = -float((target * np.where(known, logs, 0.0)).sum()) + (share**2 + float(own @ own)) / 2
+        part, own = (undone - _PART_UNDONE) / _PART_DEVIATION, rest / _OFFSET_DEVIATION
+        value = -float((target * np.where(known, logs, 0.0)).sum()) + (part**2 + float(own @ own)) / 2
         classes = off.sum(axis=0)
         slopes = np.concatenate(
             [
-                [float((off * given).sum()) / size, float(classes @ weighed) + share / _SHARE_DEVIATION],
+                [float((off * given).sum()) / size, float(classes @ weighed) + part / _PART_DEVIATION],
                 classes + own / _OFFSET_DEVIATION,
             ]
         )
         return value / n, slopes / n
 
     # Convex in 1/T, u and e together, so there is one minimum.
-    start = np.concatenate([[size, _SHARE_UNDONE], np.zeros(k)])
+    start = np.concatenate([[size, _PART_UNDONE], np.zeros(k)])
     bounds = [(size / TEMPERATURES[1], size / TEMPERATURES[0]), (0.0, 1.0), *[(None, None)] * k]
     options = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8}
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
