@@ -85,9 +85,8 @@ def calibrate(
     """A temperature, with an offset a class or without; neither if that brings the probabilities no nearer the truth.
 
     Either must lower the log loss of the photos that it is fitted on, and that of held-out photos: what is fitted
-    without some of the units is tested on those units. Offsets must do so by more than a standard error of the gain:
-    there are many of them, and where they matter they help a lot. The calibration error of the photos may not rise by
-    more than chance explains.
+    without some of the units is tested on those units. The calibration error of the photos may not rise by more than
+    chance explains. Of the two, the better on held-out photos is taken.
 
     Args:
         logits: float [n, K] of photos that the classifier was not fitted on, K at least 2; see `ABSENT`.
@@ -126,9 +125,7 @@ def calibrate(
     for weights in (None,) if class_weights is None else (None, class_weights):
         whole = _fit(scores, labels, weights)
         calibrated, losses = softmax(scores, *whole), _held_out_losses(scores, labels, codes, weights)
-        gain = float((least - losses).mean())
-        enough = 0.0 if weights is None else _standard_error(least - losses, codes)
-        helps = gain > enough and _log_loss(calibrated, labels) < before
+        helps = losses.mean() < least.mean() and _log_loss(calibrated, labels) < before
         if helps and not _further_off(calibrated, given, labels, codes):
             best, least = Calibration(*whole, before, float(losses.mean()), None), losses
     return best
@@ -145,14 +142,6 @@ def _held_out_losses(
         without = _fit(scores[~outside], labels[~outside], class_weights)
         losses[outside] = _losses(softmax(scores[outside], *without), labels[outside])
     return losses
-
-
-def _standard_error(gains: Floats, codes: Integers | None) -> float:
-    """Of the mean of gains [n], whose units vary together."""
-    apart = gains - gains.mean()
-    sums = apart if codes is None else np.bincount(codes, weights=apart)
-    units = len(sums)
-    return math.sqrt(float((sums**2).sum()) * units / max(1, units - 1)) / len(gains)
 
 
 def _further_off(calibrated: Floats, given: Floats, labels: Integers, codes: Integers | None) -> bool:
