@@ -106,6 +106,8 @@ def test_one_photo_at_night_is_no_finding() -> None:
     rows = slice_rows(np.arange(2000) > 0, None, {"lighting": light})
     night = next(row for row in rows if row.value == "night")
     assert (night.accuracy.value, night.p, night.worse) == (0.0, None, False)
+    # Nor is the day compared with that one photo.
+    assert worst_slice(np.arange(2000) > 0, None, {"lighting": light}) is None
     many = slice_rows(np.arange(2000) > 9, None, {"lighting": ["night"] * 10 + ["day"] * 1990})
     assert [row.worse for row in many] == [False, True]
 

@@ -92,10 +92,10 @@ def worst_slice(
 ) -> WorstSlice | None:
     """The slice of the photos that is most surely worse than the rest, given how many slices were compared.
 
-    Each slice of at least `FEWEST_PHOTOS` is compared with all other photos, one-sided: independent photos by Fisher's
-    exact test, dependent ones by Student's t on the `degrees_of_freedom` of the differences between groups; where
-    groups lie on one side each, by a score test, whose variance is that between all groups. Holm's correction over all
-    slices. `benchmarks/selection.py` simulates how often it names a part where none is worse.
+    Each slice is compared with all other photos, one-sided: independent photos by Fisher's exact test, dependent ones by
+    Student's t on the `degrees_of_freedom` of the differences between groups; where groups lie on one side each, by a
+    score test, whose variance is that between all groups. Holm's correction over all slices. Neither side may have
+    fewer than `FEWEST_PHOTOS`. `benchmarks/selection.py` simulates how often it names a part where none is worse.
 
     Args:
         correct: bool [n], whether the predicted label is the true one.
@@ -188,9 +188,9 @@ class _Photos:
 
     def test(self, part: _Part) -> _Part:
         """The part with its chance, or whether it is alone."""
-        if part.value is None or part.n < FEWEST_PHOTOS or not self.comparable:
-            return part
         hits, codes, size, n = self.hits, self.codes, part.n, len(self.hits)
+        if part.value is None or min(size, n - size) < FEWEST_PHOTOS or not self.comparable:
+            return part
         if codes is None:
             chance = _fisher(int(hits[part.inside].sum()), size, int(hits.sum()), n)
             return dataclasses.replace(part, chance=chance)
