@@ -92,9 +92,9 @@ def worst_slice(
 ) -> WorstSlice | None:
     """The slice of the photos that is most surely worse than the rest, given how many slices were compared.
 
-    Each slice is compared with all other photos, one-sided: independent photos by Fisher's exact test, dependent ones by
-    Student's t on the `degrees_of_freedom` of the differences between groups; where groups lie on one side each, by a
-    score test, whose variance is that between all groups. Holm's correction over all slices. Neither side may have
+    Each slice is compared with all other photos, one-sided: independent photos by Fisher's exact test, dependent ones
+    by Student's t on the `degrees_of_freedom` of the differences between groups; where groups lie on one side each, by
+    a score test, whose variance is that between all groups. Holm's correction over all slices. Neither side may have
     fewer than `FEWEST_PHOTOS`. `benchmarks/selection.py` simulates how often it names a part where none is worse.
 
     Args:
