@@ -248,3 +248,17 @@ def test_of_few_days_no_count_of_photos_is_promised() -> None:
     assert "To halve that takes" not in advice
     metrics["test"]["groups"] = 12
     assert "To halve that takes about" in shown(metrics)[0]
+
+
+def test_few_days_cannot_tell_a_model_from_guessing_and_say_so() -> None:
+    metrics = one_day(requirements=[])
+    metrics["test"] |= {"groups": 4, "gain_over_majority": quantity(0.28, 0.4, 429)}
+    reason = reasons_of(metrics)["It was better than guessing here"]
+    assert reason.mark == "careful"
+    assert "28.0 points more often" in reason.text
+    assert "4 blocks of time are too few to tell" in reason.text
+    assert "Do not use the model yet" not in shown(metrics)[0]
+    assert verdict_of(metrics).startswith("For other days, no")
+    metrics["test"]["groups"] = 40
+    assert reasons_of(metrics)["It may be no better than guessing"].mark == "bad"
+    assert "Do not use the model yet" in shown(metrics)[0]

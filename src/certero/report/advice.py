@@ -14,6 +14,7 @@ from certero.records.scores import Scores
 from certero.report.answer import days_covered, speaks_of, units
 from certero.report.figures import (
     better_than_guessing,
+    has_few_units,
     known,
     number,
     percent,
@@ -31,8 +32,6 @@ MOST_ADVICE = 8
 # A class whose interval is wider than this, in shares, has too few photos to be judged.
 _WIDE_CLASS = 0.2
 _WIDE = 0.1
-# Below so many days, blocks or groups their number sets how wide an interval is, not that of the photos.
-_FEW_UNITS = 10
 # A class with fewer photos needs more of its own all the same.
 _FEW_PHOTOS = 20
 _MOST_CLASSES = 3
@@ -131,7 +130,9 @@ def _dependent(body: Scores) -> str:
 
 
 def _guessing(_metrics: Metrics, body: Scores) -> Iterator[Advice]:
-    if better_than_guessing(body) is False:
+    gain = None if body.gain_over_majority is None else body.gain_over_majority.value
+    # Of few days or blocks hardly anything is sure: those need others first.
+    if better_than_guessing(body) is False and not (has_few_units(body) and known(gain) and gain > 0):
         text = _(
             "It may be no better than always naming the commonest class of its training. Check the labels, look "
             "whether a person can tell the classes apart in these photos, and collect more of the rare classes."
@@ -249,7 +250,7 @@ def _classes(metrics: Metrics, body: Scores) -> Iterator[Advice]:
         if row.n and row.name not in asked and row.recall is not None and row.recall.interval is not None
     ]
     # With few units every class has a wide interval: those of many photos need other days, not photos of their own.
-    fewest = _FEW_PHOTOS if _has_few_units(body) else None
+    fewest = _FEW_PHOTOS if has_few_units(body) else None
     wide = [item for item in wide if item[2][1] - item[2][0] > _WIDE_CLASS and (fewest is None or item[0].n < fewest)]
     wide.sort(key=lambda item: item[2][0] - item[2][1])
     for row, recall, (low, high) in wide[:_MOST_CLASSES]:
@@ -271,13 +272,9 @@ def _classes(metrics: Metrics, body: Scores) -> Iterator[Advice]:
         yield Advice("few_photos", title % values, f"{text % values} {_to_narrow(metrics, body, more)}")
 
 
-def _has_few_units(body: Scores) -> bool:
-    return body.groups is not None and body.groups < _FEW_UNITS
-
-
 def _to_narrow(metrics: Metrics, body: Scores, more: int) -> str:
     """What halves an interval: so many photos; where they come from few days or groups, others of these."""
-    if _has_few_units(body):
+    if has_few_units(body):
         text = _("More photos of the same %(units)s would hardly narrow that: there are only %(groups)s.")
         return text % {"units": units(metrics), "groups": number(body.groups)}
     return _("To halve that takes %(more)s.") % {"more": _more(metrics, body, more)} + _dependent(body)
@@ -302,7 +299,7 @@ def _wide(metrics: Metrics, body: Scores) -> Iterator[Advice]:
     if more is None or any(_days(metrics, body)):
         return
     text = _("The interval is %(points)s points wide.") % {"points": points(ends[1] - ends[0])}
-    title = _("Measure on photos of more %(units)s") if _has_few_units(body) else _("Measure on more photos")
+    title = _("Measure on photos of more %(units)s") if has_few_units(body) else _("Measure on more photos")
     yield Advice("wide", title % {"units": units(metrics)}, f"{text} {_to_narrow(metrics, body, more)}")
 
 

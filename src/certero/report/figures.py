@@ -18,6 +18,7 @@ from certero.stats.requirements import CANNOT_TELL, NOT_MET
 NO_BREAK_SPACE = "\u00a0"
 MISSING = "–"
 SHADES = 10
+_FEW_UNITS = 10
 # A chance, at most, from which on a part is no worse than one expects the lowest to be: more of a bound is no chance.
 _EASY_CHANCE = 0.5
 
@@ -190,6 +191,11 @@ def most_frequent_class(body: Scores) -> str | None:
         return None
     matching = [name for name, scores in body.per_class.items() if abs(scores.n / body.n - share) < 1e-9]
     return matching[0] if len(matching) == 1 else None
+
+
+def has_few_units(body: Scores) -> bool:
+    """Whether the number of days, blocks or groups sets how wide an interval is, not that of the photos."""
+    return body.groups is not None and body.groups < _FEW_UNITS
 
 
 def better_than_guessing(body: Scores) -> bool | None:

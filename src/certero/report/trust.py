@@ -16,7 +16,7 @@ from certero.records.scores import ReliabilityBin, Scores
 from certero.report.answer import days_covered, scope, speaks_of, units
 from certero.report.calibration import classes_astray, classes_untold
 from certero.report.charts import lag_words
-from certero.report.figures import MISSING, better_than_guessing, known, number, percent, points
+from certero.report.figures import MISSING, better_than_guessing, has_few_units, known, number, percent, points
 from certero.stats.intervals import FEWEST_GROUPS
 
 Mark = Literal["good", "note", "careful", "bad"]
@@ -65,7 +65,7 @@ def reasons(metrics: Metrics, headline: Headline) -> list[Reason]:
             _optimism(metrics),
             _precise(metrics, body),
             _classes(body),
-            _guessed(body),
+            _guessed(metrics, body),
             _calibrated(body),
         ]
     found.append(_complete(metrics))
@@ -303,7 +303,7 @@ def _found(label: str, recall: Quantity) -> str:
     return text % {"label": label, "share": percent(recall.value, 0), "low": low, "high": high}
 
 
-def _guessed(body: Scores) -> Reason | None:
+def _guessed(metrics: Metrics, body: Scores) -> Reason | None:
     better, gain, guess = (
         better_than_guessing(body),
         body.gain_over_majority,
@@ -321,6 +321,13 @@ def _guessed(body: Scores) -> Reason | None:
             "%(points)s points more often%(interval)s."
         )
         return Reason("good", _("It is better than guessing"), text % values)
+    if gain.value > 0 and has_few_units(body):
+        text = _(
+            "Always naming the commonest class of the training gives %(guess)s on these photos; the model is right "
+            "%(points)s points more often. Whether that holds elsewhere, %(groups)s %(units)s are too few to tell."
+        )
+        values |= {"groups": number(body.groups), "units": units(metrics)}
+        return Reason("careful", _("It was better than guessing here"), text % values)
     text = _(
         "Always naming the commonest class of the training gives %(guess)s on these photos; that the model is right "
         "more often may be chance."
