@@ -55,7 +55,7 @@ def test_the_report_the_summary_and_the_bars_judge_the_same_figures(case: str) -
         assert (bar.verdict, bar.figures) == ("cannot tell", ())
     else:
         assert f'<div class="figure">{100 * accuracy:.1f}\u00a0%</div>' in page
-        assert f"Accuracy: {100 * accuracy:.1f}%" in said
+        assert f": {100 * accuracy:.1f}%" in said
         assert bar.figures[0].quantity.value == pytest.approx(accuracy)
 
 
