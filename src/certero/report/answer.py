@@ -20,6 +20,9 @@ Share = Callable[[float], str]
 # What files made before it was told spoke of.
 _OF_RULE = {"time": "hours", "time_blocks": "hours", "group": "groups", "copies": "unknown"}
 
+# A range of more than this for one new day is no news.
+_SAYS_NOTHING = 0.9
+
 
 def speaks_of(metrics: Metrics) -> str:
     """What the figure speaks of: `hours`, `days`, `places`, `groups`, `unknown`; an older file tells it by its rule."""
@@ -135,7 +138,12 @@ def reach(metrics: Metrics, body: Scores, share: Share) -> Iterator[str]:
     elif speaks_of(metrics) == "unknown" and metrics.evaluation in ("split", "cv"):
         yield _("If photos of the same scene were learnt from and asked about, the figure is too good.")
     ends = None if body.new_unit is None else body.new_unit.interval
-    if ends is not None:
+    if ends is not None and ends[1] - ends[0] > _SAYS_NOTHING:
+        yield {
+            "days": _("What a single new day may give, so few days cannot tell."),
+            "places": _("What a single new place may give, so few places cannot tell."),
+        }.get(speaks_of(metrics)) or _("What a single new group may give, so few groups cannot tell.")
+    elif ends is not None:
         text = {
             "days": _("A single new day may give anything from %(low)s to %(high)s."),
             "places": _("A single new place may give anything from %(low)s to %(high)s."),
