@@ -109,7 +109,7 @@ def test_mostly_seen_photos_raise_a_warning_that_cannot_be_overlooked(
     html = (tmp_path / "report.html").read_text("utf-8")
     assert 'class="warning loud" role="alert"' in html
     assert "Most of these photos are known to the model" in html
-    assert "Not yet." in html
+    assert "Not yet" in html
     # Where only a program reads standard output, a person still reads the other one.
     assert main([*arguments, "--json", "-"]) == 0
     captured = capsys.readouterr()
