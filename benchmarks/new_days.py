@@ -36,7 +36,7 @@ CLASSES, WIDTH = 3, 16
 SHARES = np.array([0.65, 0.25, 0.10])
 HOURS, PHOTOS_AN_HOUR = 12, 12
 STRENGTH = 0.1
-NEW_DAYS = 120
+NEW_DAYS = 500
 _START = datetime(2024, 1, 8, 6)
 _CENTRES = np.random.default_rng(1).standard_normal((CLASSES, WIDTH))
 _CENTRES *= 3.4 / np.linalg.norm(_CENTRES, axis=1, keepdims=True)

@@ -196,7 +196,7 @@ def _worth(answer: Json) -> Json:
 
 
 def _quantity(quantity: Json) -> Json:
-    ends = {end: round(quantity[end], 6) for end in ("value", "low", "high")}
+    ends = {end: None if quantity[end] is None else round(quantity[end], 6) for end in ("value", "low", "high")}
     return ends | {"n": quantity["n"]}
 
 
@@ -217,6 +217,8 @@ def _compare(found: Json, stored: Json) -> None:
 
 
 def _numbers(value: Any, path: str = "") -> dict[str, float]:
+    if value is None:
+        return {}
     if isinstance(value, dict):
         return {key: n for name, item in value.items() for key, n in _numbers(item, f"{path}.{name}").items()}
     return {path: value}
@@ -256,7 +258,9 @@ def _points(quantity: Json) -> str:
 
 
 def _months(quantity: Json) -> str:
-    return f"{quantity['value']:.1f} months ({quantity['low']:.1f} to {quantity['high']:.1f})"
+    # A payback without an upper end may never come.
+    low, high = ("never" if quantity[end] is None else f"{quantity[end]:.1f}" for end in ("low", "high"))
+    return f"{quantity['value']:.1f} months ({low} to {high})"
 
 
 def _dollars(amount: float) -> str:

@@ -12,7 +12,7 @@ from certero.pipelines.train import Run, train
 from certero.records.protocols import Progress, no_progress
 from certero.runs.folder import first_free
 
-_DAYS, _INTERVAL_MINUTES = 12, 20
+_DAYS, _INTERVAL_MINUTES = 10, 10
 
 
 def demo(
