@@ -14,9 +14,12 @@ from barns import lay_out, without_times
 from PIL import Image
 from trainings import OWN_SPLIT, QUICK, read_predictions, split_up, used
 
+import certero
+from certero.cli.terminal.summary import summarise
 from certero.data.split import fold_training_mask
 from certero.errors import ConfigError
 from certero.pipelines.train import Run, train
+from certero.records.metrics import Metrics
 from certero.records.photos import SPLITS
 from certero.runtime.model_file import read_model
 
@@ -157,3 +160,38 @@ def test_given_splits_of_real_photos_are_respected(grocery: Path, tmp_path: Path
     assert run.metrics["test"]["accuracy"]["method"] == "dependence_unknown"
     assert run.metrics["test"]["accuracy"]["value"] > 0.6  # even at 64 pixels
     assert run.metrics["calibration"]["source"] == "oof"  # a val split this small decides nothing
+
+
+def test_without_times_and_groups_every_verb_says_that_ranges_rest_on_a_guess(
+    given_split: Run, given_data: Path
+) -> None:
+    assert given_split.metrics["separation"]["speaks_of"] == "unknown"
+    accuracy = given_split.metrics["test"]["accuracy"]
+    assert accuracy["method"] == "dependence_unknown"
+    assert accuracy["low"] is not None
+    assert not {"wilson", "wilson_effective_n", "bootstrap", "grouped_bootstrap"} & methods_in(given_split.metrics)
+    _bytes, card = read_model(given_split.model)
+    assert card.metrics is not None
+    assert card.metrics["accuracy"]["method"] == "dependence_unknown"
+    page = given_split.report.read_text("utf-8")
+    assert "separate times or groups" not in page
+    assert "no sign that it would flatter" not in page
+    judged = certero.evaluate(given_split.path, given_data, split="test", require=["accuracy>=0.05"])
+    compared = certero.compare(given_split.path, given_split.path, speed=False)
+    worth = certero.value(given_split.path, case="farm")
+    assert judged["test"]["accuracy"]["method"] == "dependence_unknown"
+    assert judged["requirements"][0]["verdict"] == "met"
+    assert compared["models"][0]["accuracy"]["method"] == worth["accuracy"]["method"] == "dependence_unknown"
+    for answer in (compared, worth):
+        assert any("only if no two photos show the same scene" in note for note in answer["notes"])
+    summary = " ".join(summarise(Metrics.from_json(given_split.metrics)))
+    assert f"{100 * accuracy['high']:.1f}*)" in summary
+    assert "met, if no two photos show the same scene" in summary
+
+
+def methods_in(value: object) -> set[str]:
+    """How every figure inside JSON that has an interval got it."""
+    if isinstance(value, dict):
+        own = {value["method"]} if {"method", "low"} <= value.keys() and value["low"] is not None else set()
+        return own.union(*map(methods_in, value.values()))
+    return set().union(*map(methods_in, value)) if isinstance(value, list) else set()
