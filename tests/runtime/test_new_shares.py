@@ -167,6 +167,8 @@ def test_the_command_line_writes_both_and_says_how_many_changed(
     assert [cell["label_as_trained"] for cell in cells] == [row["as_trained"]["label"] for row in rows]
     changed = sum(row["as_trained"]["label"] != "standing" for row in rows)
     assert f"{changed} of {len(rows)} photos are named otherwise" in captured.err
+    assert "in training > here: " in captured.err
+    assert "> 100.0%" in captured.err
 
 
 def test_adapting_to_too_few_photos_ends_with_exit_code_2_and_one_line(

@@ -61,5 +61,15 @@ def test_names_that_no_mixture_gives_are_refused() -> None:
     assert not fit.plausible
 
 
+def test_photos_that_are_named_as_a_mixture_but_never_surely_are_refused() -> None:
+    truth = np.arange(200) % 2
+    outcomes = Outcomes.of(np.eye(2)[truth] * 0.98 + 0.01, truth)
+    surely, hardly = (np.eye(2)[truth] * sure + (1 - sure) / 2 for sure in (0.98, 0.1))
+    for outputs, plausible in ((surely, True), (hardly, False)):
+        fit = compare_outputs(outcomes, outputs, np.array([0.5, 0.5]))
+        assert fit.elsewhere == 0
+        assert fit.plausible is plausible
+
+
 def test_what_another_version_counted_by_other_bins_is_not_compared() -> None:
     assert Outcomes.from_json({"sureness": [[1, 2], [3, 4]], "named": []}, 2) is None

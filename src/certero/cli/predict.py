@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from certero.cli.terminal.groups import Common, with_groups
 from certero.cli.terminal.options import SharesOption, argument, one_of, option
@@ -19,7 +19,12 @@ from certero.language import _, ngettext, translate, use_language
 from certero.records.prediction import Prediction
 from certero.sentences import in_a_row, message
 
+_MOST_SHARES = 10
 _CSV_FOR = ("programs", "spreadsheet")
+
+
+if TYPE_CHECKING:
+    from certero.runtime.new_shares import NewShares
 
 
 class UnreadablePhotos(UserError):
@@ -119,8 +124,9 @@ def command(
     as_they_come = as_jsonl == STDOUT
     predictions: list[Prediction] = []
     named = name_photos(images)
+    weighed: list[NewShares] = []
     with show_progress(common.quiet) as progress:
-        for prediction in predictor.stream(named, progress, shares=wish):
+        for prediction in predictor.stream(named, progress, shares=wish, told=weighed.append):
             predictions.append(prediction)
             if as_they_come:
                 write(_json_line(prediction), STDOUT)
@@ -133,6 +139,8 @@ def command(
     if not asked:
         _print_table(predictions)
     if wish is not None:
+        for shares_now in weighed:
+            tell(_say_shares(predictor.classes, shares_now))
         tell(_say_changed(predictions))
     if named.passed_over:
         tell(say_passed_over(named.passed_over))
@@ -158,6 +166,14 @@ def command(
 
 def _json_line(prediction: Prediction) -> str:
     return json_text(prediction.to_json()) + "\n"
+
+
+def _say_shares(classes: Sequence[str], weighed: NewShares) -> str:
+    """The shares in training and those that the outputs were weighed for; of many classes those that moved most."""
+    before, now = weighed.before.tolist(), weighed.reached.tolist()
+    moved = sorted(range(len(classes)), key=lambda number: -abs(now[number] - before[number]))
+    each = (f"{classes[number]} {before[number]:.1%} > {now[number]:.1%}" for number in sorted(moved[:_MOST_SHARES]))
+    return _("Shares of the classes, in training > here: %(shares)s") % {"shares": ", ".join(each)}
 
 
 def _say_changed(predictions: Sequence[Prediction]) -> str:

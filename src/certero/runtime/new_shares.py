@@ -45,6 +45,11 @@ class NewShares:
     reason: Sentence | None = None
     plausible: bool | None = None
 
+    @property
+    def reached(self) -> Floats:
+        """The shares that outputs end up with [K]: new ones, or those of before where none were found."""
+        return self.before if self.now is None else self.now
+
     def reweigh(self, probabilities: NDArray[np.floating]) -> Floats:
         """The outputs [n, K] with these shares; as they are where none were found."""
         given = np.asarray(probabilities, dtype=np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +71,7 @@ class Predictor:
         photos: Photos,
         progress: Progress = no_progress,
         *,
-        shares: str | Mapping[str, float] | NewShares | None = None,
+        shares: str | Mapping[str, float] | None = None,
     ) -> list[Prediction]:
         """One prediction per photo, in order; for a photo that cannot be read it holds the error.
 
@@ -109,15 +109,22 @@ class Predictor:
         photos: Photos,
         progress: Progress = no_progress,
         *,
-        shares: str | Mapping[str, float] | NewShares | None = None,
+        shares: str | Mapping[str, float] | None = None,
+        told: Callable[[NewShares], None] | None = None,
     ) -> Iterator[Prediction]:
         """As `predict`, but yields each answer while later photos are still being worked on.
 
         To find shares, all photos are looked at before the first answer.
+
+        Args:
+            photos: as in `predict`.
+            progress: likewise.
+            shares: likewise.
+            told: is given the shares once they are known, before the first answer.
         """
         named = name_photos(photos).photos
-        wish = None if shares is None or isinstance(shares, NewShares) else parse_shares(shares)
-        weighed = shares if isinstance(shares, NewShares) else None if wish is None else self.weigh(wish)
+        wish = None if shares is None else parse_shares(shares)
+        weighed = None if wish is None else self.weigh(wish)
         rows = self._rows([photo for _name, photo in named])
         if wish == "adapt":
             looked: list[NDArray[np.float32] | PhotoError] = []
@@ -127,6 +134,8 @@ class Predictor:
             read = [row for row in looked if isinstance(row, np.ndarray)]
             weighed = self.weigh(wish, np.array(read).reshape(len(read), len(self.classes)))
             rows = iter(looked)
+        if told is not None and weighed is not None:
+            told(weighed)
         for done, ((name, _photo), row) in enumerate(zip(named, rows, strict=True), start=1):
             yield self._answer(name, row, weighed)
             progress("predict", done, len(named))
