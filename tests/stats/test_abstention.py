@@ -68,3 +68,12 @@ def test_groups_widen_the_interval_of_answers() -> None:
     naive = measure_abstention(np.tile(confidence, 5), np.tile(correct, 5)).at_coverage[0].accuracy
     assert honest.method == "wilson_effective_n"
     assert honest.high - honest.low > 1.7 * (naive.high - naive.low)
+
+
+def test_thresholds_of_folds_are_each_measured_on_their_own_photos() -> None:
+    confidence = np.array([0.9, 0.7, 0.5, 0.9, 0.7, 0.5])
+    each = np.array([0.8, 0.8, 0.8, 0.6, 0.6, 0.6])
+    row = measure_abstention(confidence, confidence > 0.6, thresholds={"0.8": each}).at_coverage[0]
+    assert row.answered is not None
+    assert row.accuracy_answered is not None
+    assert (row.set_threshold, row.answered.value, row.accuracy_answered.value) == (pytest.approx(0.7), 0.5, 1.0)
