@@ -381,6 +381,13 @@ def test_json_is_english_and_the_same_in_spanish(small_run: Run, network_run: Ru
     assert json.dumps(answers[0]) == json.dumps(answers[1])
 
 
+def test_few_groups_are_said_beside_the_verdict(on_fresh: Json) -> None:
+    caution = str(on_fresh["pairs"][0]["caution"])
+    assert "from 10 separate groups or times: a model that fails in one group of ten" in caution
+    assert text_of(render_comparison(on_fresh)).count("a model that fails in one group of ten") == 1
+    assert on_fresh["pairs"][0]["groups"] == on_fresh["groups"] == 10
+
+
 def test_the_page_speaks_both_languages_and_is_small(on_fresh: Json) -> None:
     english = render_comparison(on_fresh)
     assert "Which model is better?" in text_of(english)

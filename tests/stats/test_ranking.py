@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from certero.stats.beta_binomial import posterior_interval
 from certero.stats.linearised import Pulled, linearised
 from certero.stats.ranking import rank
 
@@ -79,6 +80,26 @@ def test_groups_widen_the_interval_of_an_area() -> None:
     )
     few = rank(repeated, labels, groups % 2).macro.roc_auc
     assert (few.low, few.method) == (None, "too_few_groups")
+
+
+def test_the_area_of_a_class_in_few_groups_knows_how_few_they_are() -> None:
+    """Both areas are means over the photos of the class, so its groups alone bound them from below."""
+    generator = np.random.default_rng(3)
+    groups = np.repeat(np.arange(20), 15)
+    truth = ((groups < 3) & (np.arange(300) % 3 == 0)).astype(int)
+    scores = np.clip(0.3 * truth + generator.normal(0.4, 0.15, 300), 0.01, 0.99)
+    found = rank(np.column_stack([1 - scores, scores]), truth, groups).classes[1]
+    positive, negative = scores[truth == 1], scores[truth == 0]
+    outranked = (negative[None] < positive[:, None]).mean(axis=1)
+    falling = np.argsort(-scores)
+    precision_at = dict(zip(falling.tolist(), np.cumsum(truth[falling]) / (np.arange(300) + 1), strict=True))
+    precise = np.array([precision_at[photo] for photo in np.flatnonzero(truth == 1)])
+    for figure, parts in ((found.roc_auc, outranked), (found.average_precision, precise)):
+        hits = np.bincount(groups[truth == 1], weights=parts)
+        low, high = posterior_interval(hits, np.bincount(groups[truth == 1]))
+        assert figure.value == pytest.approx(parts.mean(), abs=1e-12)
+        assert figure.low <= low + 1e-9
+        assert figure.high >= high - 1e-9
 
 
 def test_a_perfect_ranking_of_few_photos_is_not_taken_for_certain() -> None:
