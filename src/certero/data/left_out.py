@@ -23,9 +23,11 @@ def leave_out_leaks(photos: Photos, leaks: list[Link]) -> Photos:
     Copies of copies count: re-encoding twice is still the same photo, and so is what was altered twice.
     """
     verified = [link for link in leaks if link[2] in VERIFIED]
+    altered = [link for link in leaks if link[2] != "partly"]
     for links, reason in (
         (verified, sentence("copies of photos of a later-opened split")),
-        (leaks, sentence("altered copies of photos of a later-opened split")),
+        (altered, sentence("altered copies of photos of a later-opened split")),
+        (leaks, sentence("equal in a part to photos of a later-opened split")),
     ):
         used = photos.used_mask()
         split = np.array([SPLITS.index(name) if name in SPLITS else -1 for name in photos.table["split"]])

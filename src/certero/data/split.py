@@ -57,7 +57,8 @@ def assign(
         cv: outer folds instead of three parts; see `assign_folds`.
         split_from: an earlier run's table: its test photos, with their whole units, go to test.
         keep_leaks: leave copies between given splits in use.
-        leaks: pairs of rows that are copies of each other, altered ones too; only pairs across splits matter.
+        leaks: pairs of rows that are copies of each other, altered ones and photos that are equal in a part too; only
+            pairs across splits matter.
 
     Raises:
         DataError: fewer than 2 classes, or a class of one photo.

@@ -20,6 +20,7 @@ UNREADABLE = message("cannot be read")
 CONFLICT = message("one photo under two labels")
 COPY = message("a copy of another photo")
 LEAK = message("an altered copy of a photo in another split")
+PARTLY = message("equal in a part to a photo in another split")
 
 # The photo stays in the split that is opened last.
 _KEPT_FIRST = {"test": 0, "val": 1, "train": 2}
@@ -30,7 +31,7 @@ def choose_rows(photos: Photos, links: Sequence[Link]) -> tuple[list[int], list[
 
     Left out: unreadable photos; of resaved, resized and equal photos all but one (that of test before val before train,
     then the largest); all of them where their labels differ; and training photos that are altered copies of val or test
-    photos, and val photos of test ones. Suspicious labels stay: they need a person.
+    photos, or equal to them in a part, and val photos of test ones. Suspicious labels stay: they need a person.
 
     Args:
         photos: scanned.
@@ -57,10 +58,11 @@ def choose_rows(photos: Photos, links: Sequence[Link]) -> tuple[list[int], list[
         for row in each.rows:
             if row != kept:
                 reasons.setdefault(row, CONFLICT if conflict else COPY)
-    for i, j, how, _score in links:
-        if how == "altered" and splits[i] and splits[j] and splits[i] != splits[j]:
+    for i, j, how, _score in sorted(links, key=lambda link: link[2] == "partly"):
+        reason = PARTLY if how == "partly" else LEAK
+        if how not in VERIFIED and splits[i] and splits[j] and splits[i] != splits[j]:
             # The split that is opened earlier loses its photo, as everywhere: train never thins test.
-            reasons.setdefault(max((i, j), key=lambda row: _KEPT_FIRST[splits[row] or "train"]), LEAK)
+            reasons.setdefault(max((i, j), key=lambda row: _KEPT_FIRST[splits[row] or "train"]), reason)
     return [row for row in range(table.height) if row not in reasons], sorted(reasons.items())
 
 

@@ -18,14 +18,15 @@ PLACEHOLDER = 10
 
 
 def describe_copies(table: pl.DataFrame, links: list[Link], flat: Collection[int] = ()) -> list[Finding]:
-    """Findings of the kinds exact_duplicate, near_duplicate, leakage and label_conflict, one a set.
+    """Findings of the kinds exact_duplicate, near_duplicate, leakage, label_conflict and partly_equal, one a set.
 
     Args:
         table: rows that the links speak of.
-        links: of `link_copies`, and of near copies with how `altered`.
+        links: of `link_copies`, and of near copies with how `altered`, and of photos equal in a part with how `partly`.
         flat: rows of photos that show nothing.
     """
-    findings: list[Finding] = []
+    findings: list[Finding] = [*_describe_parts(table, links)]
+    links = [link for link in links if link[2] != "partly"]
     for each in gather(table.height, [link for link in links if link[2] in EXACT]):
         said = sentences("%(count)d photo, the same", "%(count)d photos, all the same", count=len(each.rows))
         findings.append(
@@ -61,6 +62,24 @@ def describe_copies(table: pl.DataFrame, links: list[Link], flat: Collection[int
                 else sentences("%(count)d photo, saved anew", "%(count)d photos, one saved anew", count=count)
             )
             findings.append(concerning("near_duplicate", "low", said, table[each.rows], each.score, how=each.how))
+    return findings
+
+
+def _describe_parts(table: pl.DataFrame, links: list[Link]) -> list[Finding]:
+    """A finding for each set of photos that are equal in a part with one that they stand around."""
+    findings: list[Finding] = []
+    split_of, label_of = table["split"].to_list(), table["label"].to_list()
+    for each in gather(table.height, [link for link in links if link[2] == "partly"]):
+        splits = [name for name in SPLITS if name in {split_of[row] for row in each.rows}]
+        labels = sorted({label_of[row] for row in each.rows if label_of[row]})
+        said = sentence("equal in %(share)d %% of what both show", share=round(100 * each.score))
+        if len(splits) > 1:
+            said = sentence("%(said)s, in %(splits)s", said=said, splits=in_a_row(map(message, splits)))
+        if len(labels) > 1:
+            said = sentence("%(said)s, as %(labels)s", said=said, labels=", ".join(labels))
+        severity: Severity = "high" if len(splits) > 1 or len(labels) > 1 else "medium"
+        rows = _one_of_each_first(each.rows, split_of if len(splits) > 1 else label_of)
+        findings.append(concerning("partly_equal", severity, said, table[rows], each.score, how=each.how))
     return findings
 
 

@@ -83,6 +83,14 @@ KINDS: dict[str, tuple[str, str]] = {
             "or the figures are too good. Nothing is done about it unless --group-by names the groups."
         ),
     ),
+    "partly_equal": (
+        message("Photos that are equal in a part"),
+        message(
+            "They were made from one photo: something was pasted, drawn or put in the place of the rest. Keep them in "
+            "one split. certero train does where it makes the split without times and groups, and leaves such training "
+            "photos out where the split is given."
+        ),
+    ),
     "damaged": (
         message("Damaged photos that can be used"),
         message("Copy them again if you still have them. All their pixels are there, so they are used."),
@@ -131,7 +139,7 @@ class Finding:
         labels: classes it concerns.
         score: how marked it is, the higher the worse; what it measures depends on the kind. None where it is yes or no.
         suggested: for suspicious and doubtful labels, the likelier class.
-        how: for copies, `same_file`, `same_pixels`, `resaved` or `altered`.
+        how: for copies, `same_file`, `same_pixels`, `resaved`, `altered` or `partly`.
     """
 
     kind: str

@@ -20,17 +20,19 @@ Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 # Of 64 bits. Codes of one place in two altered copies differ in fewer.
-_ALIKE = 12
+_ALIKE = 10
 # Each order begins with other bits; in each, so many next codes are compared: bounded, however alike photos are.
-_ORDERS, _NEXT = 16, 4
+_ORDERS, _NEXT = 16, 3
 # Landmarks that must meet for a pair to be looked at, and the likest partners of a photo that are.
-_MEETINGS, _PARTNERS = 2, 12
+_MEETINGS, _PARTNERS = 2, 8
 _PAIRS_AT_ONCE = 512
 # Landmarks in common by which arrangements are tried, two at a time.
 _TRIED = 12
-# Pixels of the 128 that landmarks may lie beside their place, and that two must be apart to give an arrangement.
-_BESIDE, _BASE = 3.0, 12.0
+# Pixels of the 160 that landmarks may lie beside their place, and that two must be apart to give an arrangement.
+_BESIDE, _BASE = 3.5, 15.0
 _SCALES, _TURN = (0.7, 1.45), 0.4
+# Radians, and a share, by which landmarks place a copy wrongly at most that was not turned, or not resized.
+_UPRIGHT, _UNSCALED = 0.018, 0.03
 #: Landmarks that must lie as in the other photo.
 LEAST_COMMON = 4
 
@@ -51,6 +53,10 @@ class Arrangements:
     common: Ints
     mirrored: Mask
     warp: npt.NDArray[np.float64]
+
+    def take(self, chosen: Mask | Ints) -> Arrangements:
+        """Some of them."""
+        return Arrangements(self.pairs[chosen], self.common[chosen], self.mirrored[chosen], self.warp[chosen])
 
 
 def find_arrangements(landmarks: Sequence[Landmarks], widths: npt.NDArray[np.float64], wanted: Ints) -> Arrangements:
@@ -78,8 +84,15 @@ def find_arrangements(landmarks: Sequence[Landmarks], widths: npt.NDArray[np.flo
         return Arrangements(pairs, np.zeros(0, np.int64), mirrored, np.zeros((0, 2, 3)))
     common = np.concatenate([each[0] for each in found])
     warp = np.concatenate([each[1] for each in found])
-    kept = common >= LEAST_COMMON
+    kept = (common >= LEAST_COMMON) & _is_plain(warp)
     return Arrangements(pairs[kept], common[kept], mirrored[kept], warp[kept])
+
+
+def _is_plain(warp: npt.NDArray[np.float64]) -> Mask:
+    """Whether a map is one that people and programs apply to whole photos: cut out and resized, or turned about the
+    middle. Of two exposures of one place, photographed by hand, hardly one in three lies so."""
+    size, angle = np.hypot(warp[:, 0, 0], warp[:, 1, 0]), np.arctan2(warp[:, 1, 0], warp[:, 0, 0])
+    return np.asarray((np.abs(angle) <= _UPRIGHT) | (np.abs(size - 1) <= _UNSCALED))
 
 
 def _all_codes(landmarks: Sequence[Landmarks]) -> tuple[npt.NDArray[np.uint64], Ints]:
@@ -117,12 +130,19 @@ def _meet(codes: npt.NDArray[np.uint64], owners: Ints, count: int, wanted: Ints)
             low, high = np.minimum(first, second), np.maximum(first, second)
             own = number[np.where(first < second, one, two)]
             met.append(((low * count + high) * 2 + flip) * MOST + own)
-    distinct = np.unique(np.concatenate(met)) // MOST
-    code, votes = np.unique(distinct, return_counts=True)
+    code, votes = _count(np.concatenate(met))
     code, votes = code[votes >= _MEETINGS], votes[votes >= _MEETINGS]
     pair = np.stack(np.divmod(code // 2, count), axis=1)
     chosen = _foremost(pair, votes, count)
     return pair[chosen], (code[chosen] % 2).astype(np.bool_)
+
+
+def _count(met: Ints) -> tuple[Ints, Ints]:
+    """The pairs that met, and how many landmarks of each; sorting in place takes a tenth of np.unique."""
+    met.sort()
+    distinct = met[np.diff(met, prepend=-1) > 0] // MOST
+    start = np.flatnonzero(np.diff(distinct, prepend=-1) > 0)
+    return distinct[start], np.diff(start, append=len(distinct))
 
 
 def _foremost(pairs: Ints, votes: Ints, count: int) -> Ints:
@@ -151,13 +171,16 @@ def _arrange(
     nearest = apart.argmin(axis=2)
     least = np.take_along_axis(apart, nearest[:, :, None], axis=2)[:, :, 0]
     mutual = np.take_along_axis(apart.argmin(axis=1), nearest, axis=1) == np.arange(MOST)
-    least = np.where(mutual & (least <= _ALIKE + 2), least, 255)
-    ours = places[left] @ np.array([1, 1j], np.complex64)
+    least = np.where(mutual & (least <= _ALIKE + 4), least, 255)
+    counts, warp = np.zeros(len(pairs), np.int64), np.zeros((len(pairs), 2, 3))
+    some = np.flatnonzero((least < 255).sum(axis=1) >= LEAST_COMMON)
+    left, right, mirrored, nearest, least = left[some], right[some], mirrored[some], nearest[some], least[some]
+    ours = (places[left] @ np.array([1, 1j], np.complex64)).astype(np.complex64)
     theirs = np.take_along_axis(places[right], nearest[:, :, None], axis=1)
     across = np.where(mirrored[:, None], (widths[right] * SIDE)[:, None] - 1 - theirs[:, :, 0], theirs[:, :, 0])
     there = (across + 1j * theirs[:, :, 1]).astype(np.complex64)
     tried = np.argsort(least, axis=1, kind="stable")[:, :_TRIED]
-    rows = np.arange(len(pairs))[:, None]
+    rows = np.arange(len(some))[:, None]
     a, b = np.triu_indices(_TRIED, 1)
     one, two = tried[:, a], tried[:, b]
     base, image = ours[rows, two] - ours[rows, one], there[rows, two] - there[rows, one]
@@ -168,15 +191,13 @@ def _arrange(
     shift = there[rows, one] - factor * ours[rows, one]
     off = np.abs(factor[:, :, None] * ours[:, None, :] + shift[:, :, None] - there[:, None, :])
     lies = (off <= _BESIDE) & (least < 255)[:, None, :] & fits[:, :, None]
-    counts = lies.sum(axis=2)
-    best = counts.argmax(axis=1)
-    inside = lies[rows[:, 0], best]
-    return counts.max(axis=1).astype(np.int64), _fit(ours, there, inside)
+    common = lies.sum(axis=2)
+    inside = lies[rows[:, 0], common.argmax(axis=1)]
+    counts[some], warp[some] = common.max(axis=1), _fit(ours, there, inside)
+    return counts, warp
 
 
-def _fit(
-    ours: npt.NDArray[np.complex64], there: npt.NDArray[np.complex64], inside: Mask
-) -> npt.NDArray[np.float64]:
+def _fit(ours: npt.NDArray[np.complex64], there: npt.NDArray[np.complex64], inside: Mask) -> npt.NDArray[np.float64]:
     """Least squares of a similarity over the landmarks inside, [p, 2, 3], in shares of the side."""
     weight = inside.astype(np.float64)
     total = np.maximum(weight.sum(axis=1), 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from certero.likeness.clusters import Clusters
 
 #: How two photos are the same, the most certain first.
-HOW = ("same_file", "same_pixels", "resaved", "altered")
+HOW = ("same_file", "same_pixels", "resaved", "altered", "partly")
 #: Equal, and so alike in every comparison.
 EXACT = HOW[:2]
 #: What certero acts on by itself.
@@ -45,7 +45,8 @@ def gather(count: int, links: Sequence[Link]) -> list[OnePhoto]:
     """The sets that verified pairs make, by their first row.
 
     Equal photos are one. Around the photo with the most links those linked with it are a set, and so on with the
-    others; a link between two sets is a set of its own. Saved anew comes first, altered after it.
+    others; a link between two sets is a set of its own. Saved anew comes first, altered after it, and then what is
+    equal in a part.
 
     Args:
         count: rows.
@@ -187,8 +188,9 @@ def across(one: OnePhoto, values: Sequence[str | None], by_row: Mapping[int, Seq
     """
     inside = set(one.rows)
     links = [link for row in one.rows for link in by_row.get(row, ()) if link[1] in inside]
-    # Of altered photos those saved anew are the same; of those saved anew the equal ones.
-    alike = VERIFIED if one.how == "altered" else EXACT
+    # Of photos that are equal in a part those altered are the same; of altered ones those saved anew; of those the
+    # equal ones.
+    alike = HOW[: max(len(EXACT), HOW.index(one.how))]
     place = {row: number for number, row in enumerate(one.rows)}
     same = Clusters(len(one.rows))
     for i, j, how, _score in links:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,8 @@ from pathlib import Path
 from certero.errors import reason_of
 from certero.machine.files import read_file
 from certero.photos.fingerprints import fingerprint, hash_content
-from certero.photos.pixels import Decoded, UInt8, decode
+from certero.photos.landmarks import find_landmarks
+from certero.photos.pixels import Decoded, UInt8, decode, luma
 from certero.photos.scanned import read_scanned
 from certero.photos.turns import one_at_a_time
 from certero.photos.views import look
@@ -26,12 +27,14 @@ class Seen:
         size: of the file in bytes; None where it cannot be opened.
         view: `views.View` as bytes; None where it was not asked for or the photo cannot be read.
         small: the grey picture behind the hashes, uint8 [64, 64] as bytes; None likewise.
+        landmarks: `landmarks.Landmarks` as bytes; None likewise.
     """
 
     facts: PhotoFacts
     size: int | None
     view: bytes | None = None
     small: bytes | None = None
+    landmarks: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,8 @@ def identify(paths: Sequence[Path]) -> list[Identity | Seen]:
     return found
 
 
-def look_at(paths: Sequence[Path], *, closer: bool = False, small: bool = False) -> list[Seen]:
-    """Looks at files; closer if the view is wanted, too, and with the grey picture if that is."""
+def look_at(paths: Sequence[Path], *, closer: bool = False, small: bool = False, landmarks: bool = False) -> list[Seen]:
+    """Looks at files; closer if the view is wanted, too, and with the grey picture and the landmarks if those are."""
     found: list[Seen] = []
     for path in paths:
         try:
@@ -71,10 +74,11 @@ def look_at(paths: Sequence[Path], *, closer: bool = False, small: bool = False)
             continue
         views: list[bytes] = []
         greys: list[bytes] = []
-        show = partial(_keep_view, views) if closer else None
+        marks: list[bytes] = []
+        keepers = [partial(_keep_view, views)] * closer + [partial(_keep_landmarks, marks)] * landmarks
         keep = partial(_keep_small, greys) if small else None
-        facts = fingerprint(data, show, keep)
-        found.append(Seen(facts, len(data), next(iter(views), None), next(iter(greys), None)))
+        facts = fingerprint(data, partial(_show_all, keepers), keep)
+        found.append(Seen(facts, len(data), *(next(iter(each), None) for each in (views, greys, marks))))
     return found
 
 
@@ -98,6 +102,15 @@ def unreadable(error: OSError) -> Seen:
 
 def _keep_small(greys: list[bytes], grey: UInt8) -> None:
     greys.append(grey.tobytes())
+
+
+def _show_all(keepers: Sequence[Callable[[Decoded], None]], photo: Decoded) -> None:
+    for keep in keepers:
+        keep(photo)
+
+
+def _keep_landmarks(marks: list[bytes], photo: Decoded) -> None:
+    marks.append(find_landmarks(luma(photo.pixels)).to_blob())
 
 
 def _keep_view(views: list[bytes], photo: Decoded) -> None:

@@ -21,18 +21,20 @@ from certero.photos.resizing import resize
 Floats = npt.NDArray[np.float32]
 
 #: Longer side of the picture in which landmarks are looked for, pixels; tiny photos are enlarged to twice their size.
-SIDE = 128
+SIDE = 160
 #: At most so many of a photo, those that stand out most.
-MOST = 64
-# Half of a patch's side: 17 pixels fit beside an object that covers half of the photo.
-_RADIUS = 8
+MOST = 80
+# Half of a patch's side: 19 pixels fit beside an object that covers half of the photo.
+_RADIUS = 9
 # Landmarks are further apart than this, pixels.
-_APART = 5
+_APART = 6
 # Grey levels that a blob must stand out by; noise and JPEG stay below.
 _LEAST_CONTRAST = 4.0
 # Radii of the two means whose difference shows blobs.
 _NARROW, _WIDE = 1, 3
 _BITS = 64
+# Of a grey level: what is rounded to it adds up exactly, in whatever order.
+_FRACTION = np.float32(64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ def find_landmarks(grey: UInt8) -> Landmarks:
     if min(picture.shape) < 2 * _RADIUS + 2:
         return Landmarks(np.zeros((0, 2), np.uint8), np.zeros((0, 2), np.uint64))
     narrow = _mean(picture, _NARROW)
+    narrow = np.asarray(np.round(narrow * _FRACTION) / _FRACTION, np.float32)
     contrast = np.abs(narrow - _mean(narrow, _WIDE))
     stands_out = (contrast == _highest(contrast, _APART)) & (contrast > _LEAST_CONTRAST)
     inside = np.zeros_like(stands_out)
@@ -90,9 +93,14 @@ def find_landmarks(grey: UInt8) -> Landmarks:
 def _mean(picture: Floats, radius: int) -> Floats:
     """Mean of the square around each pixel, edges repeated."""
     side = 2 * radius + 1
-    sums = np.pad(picture, ((radius + 1, radius), (radius + 1, radius)), mode="edge").cumsum(axis=0).cumsum(axis=1)
-    total = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    return np.asarray(total / np.float32(side * side))
+    for _axis in range(2):
+        # Down, then turned so that the other direction is down; sums of whole numbers, alike in the mirrored photo.
+        rows = np.pad(picture, ((radius, radius), (0, 0)), mode="edge")
+        total = rows[: len(picture)].copy()
+        for step in range(1, side):
+            total += rows[step : step + len(picture)]
+        picture = np.ascontiguousarray(total.T)
+    return np.asarray(picture / np.float32(side * side), np.float32)
 
 
 def _highest(picture: Floats, radius: int) -> Floats:

@@ -42,6 +42,7 @@ from certero.report.audit import write_audit
 from certero.sentences import Sentence, sentence, sentences
 from certero.stages.closer_look import look_closer, view_key
 from certero.stages.describe import describe_photos, describe_separation
+from certero.stages.equal_parts import landmarks_key, link_equal_parts, say_equal_parts
 from certero.stages.look import find_copies, look_at_photos
 from certero.stages.one_source import lay_on_each_other, names_of
 from certero.stages.tools import Tools, open_tools
@@ -99,7 +100,7 @@ def audit(
         if fix is not None:
             check_manifest_place(Path(fix), listed.root)
         embed = _start_network(image_size, tools, stack) if network else None
-        photos = look_at_photos(listed, tools, source_of_times, view_key)
+        photos = look_at_photos(listed, tools, source_of_times, view_key, landmarks_key=landmarks_key)
         _check_readable(photos)
         with tools.timed("separate"):
             copies = find_copies(photos)
@@ -120,7 +121,7 @@ def audit(
             "shortcuts": [shortcut.to_json() for shortcut in shortcuts],
             "classes": tabulate(compared.used),
             "separation": describe_separation(separation).to_json(),
-            "notes": [*photos.notes, *_note_flat(compared.used, compared.flat), *why_not, *unjudged],
+            "notes": [*photos.notes, *_note_flat(compared.used, compared.flat), *compared.untold, *why_not, *unjudged],
             "fix": None if fix is None else _write_fix(Path(fix), photos, compared.links),
         }
         answer["seconds"] = {**tools.seconds, "total": round(sum(tools.seconds.values()), 3)}
@@ -139,7 +140,8 @@ class _Compared:
         flat: which show nothing, bool [n].
         embeddings: float32 [n, D]; None without the network.
         near: altered copies.
-        links: between copies, verified and altered, as pairs of the n rows.
+        links: between copies, verified and altered, and photos that are equal in a part, as pairs of the n rows.
+        untold: notes of what could not be told apart.
     """
 
     used: pl.DataFrame
@@ -148,6 +150,7 @@ class _Compared:
     embeddings: NDArray[np.float32] | None
     near: NearCopies
     links: list[Link]
+    untold: list[Sentence]
 
 
 def _check_readable(photos: Photos) -> None:
@@ -179,8 +182,8 @@ def _compare(photos: Photos, copies: Sequence[tuple[int, int]], embed: Embed | N
     single = np.unique(join(used.height, pairs))
     grey = grey[single]
     embeddings = None if embed is None else embed(photos.paths(used), used["content_hash"].to_list())
-    near, altered = _find_near(photos, used, single, grey, embeddings, tools)
-    return _Compared(used, measures, flat, embeddings, near, [*link_copies(used, pairs), *altered])
+    near, likely, untold = _find_near(photos, used, single, grey, embeddings, tools)
+    return _Compared(used, measures, flat, embeddings, near, [*link_copies(used, pairs), *likely], untold)
 
 
 def _judge(photos: Photos, compared: _Compared, tools: Tools) -> tuple[list[Finding], list[Shortcut], list[Sentence]]:
@@ -261,15 +264,17 @@ def _find_near(
     grey: NDArray[np.uint8],
     embeddings: NDArray[np.float32] | None,
     tools: Tools,
-) -> tuple[NearCopies, list[Link]]:
-    """Near copies among some rows of the used photos, whose grey views are given, as links between such rows."""
+) -> tuple[NearCopies, list[Link], list[Sentence]]:
+    """Near copies, and photos equal in a part, among some of the used rows, whose grey views are given, as links."""
     with tools.timed("near copies"), one_blas_thread():
         # scikit-learn takes a second or two to load, and the choice of pairs leaves most of a core to it.
         load_beside(load_trees)
-        near, links = lay_on_each_other(
-            photos, used[rows.tolist()], grey, None if embeddings is None else reduced(embeddings, rows), tools
-        )
-    return near, [(int(rows[i]), int(rows[j]), how, score) for i, j, how, score in links]
+        some = used[rows.tolist()]
+        features = None if embeddings is None else reduced(embeddings, rows)
+        near, links = lay_on_each_other(photos, some, grey, features, tools)
+        equal, partly = link_equal_parts(photos, some, links, tools)
+    links = [(int(rows[i]), int(rows[j]), how, score) for i, j, how, score in [*links, *partly]]
+    return near, links, say_equal_parts([], equal)
 
 
 def _quality(used: pl.DataFrame, measures: Sequence[Measures]) -> list[Finding]:

@@ -71,6 +71,7 @@ def look_at_photos(
     times: Times = "auto",
     view_key: Callable[[str], str] | None = None,
     small_key: Callable[[str], str] | None = None,
+    landmarks_key: Callable[[str], str] | None = None,
 ) -> Photos:
     """The listed photos with facts and fingerprints, computed or remembered by content.
 
@@ -80,9 +81,10 @@ def look_at_photos(
         times: where capture times are taken from.
         view_key: where to remember the views of photos that are decoded here; see `RememberedLook`.
         small_key: likewise their small grey pictures.
+        landmarks_key: likewise their landmarks.
     """
     with tools.timed("scan"):
-        look = RememberedLook(tools.fingerprints, tools.map, tools.heavy_map, view_key, small_key)
+        look = RememberedLook(tools.fingerprints, tools.map, tools.heavy_map, view_key, small_key, landmarks_key)
         try:
             seen = scan_listed(photos, look=look, times=times, progress=tools.progress)
         finally:
@@ -137,6 +139,7 @@ class RememberedLook:
         heavy_map: the same for looking at those that are not remembered.
         view_key: from content hash to the cache's key of the photo's view, which is then remembered, too.
         small_key: likewise of the small grey picture behind its hashes.
+        landmarks_key: likewise of its landmarks.
     """
 
     def __init__(
@@ -146,9 +149,10 @@ class RememberedLook:
         heavy_map: Map,
         view_key: Callable[[str], str] | None = None,
         small_key: Callable[[str], str] | None = None,
+        landmarks_key: Callable[[str], str] | None = None,
     ) -> None:
         self._cache, self._map, self._heavy_map = cache, map, heavy_map
-        self._view_key, self._small_key = view_key, small_key
+        self._view_key, self._small_key, self._landmarks_key = view_key, small_key, landmarks_key
         self._unsaved: dict[str, bytes] = {}
 
     def __call__(self, paths: Sequence[Path]) -> Iterator[Seen]:
@@ -189,7 +193,12 @@ class RememberedLook:
         for path, known in zip(paths, identified, strict=True):
             if isinstance(known, Identity) and known.content_hash not in facts:
                 missing.setdefault(known.content_hash, path)
-        look = partial(look_at, closer=self._view_key is not None, small=self._small_key is not None)
+        look = partial(
+            look_at,
+            closer=self._view_key is not None,
+            small=self._small_key is not None,
+            landmarks=self._landmarks_key is not None,
+        )
         fresh = map_several(self._heavy_map, look, list(missing.values()), _LOOKS_A_TASK)
         for known in identified:
             if isinstance(known, Seen):
@@ -210,6 +219,8 @@ class RememberedLook:
                 self._unsaved[self._view_key(content)] = seen.view
             if seen.small is not None and self._small_key is not None:
                 self._unsaved[self._small_key(content)] = seen.small
+            if seen.landmarks is not None and self._landmarks_key is not None:
+                self._unsaved[self._landmarks_key(content)] = seen.landmarks
         return seen.facts
 
 

@@ -1,7 +1,8 @@
 """Which photos show one exposure: the one place that gives a training the pairs that must not be kept apart.
 
 Verified copies (resaved, resized) come from `look.find_copies`. Here follow what looser likeness tells: altered copies,
-laid on each other on their pixels. The audit reports them; a training acts on them where nothing else separates.
+laid on each other on their pixels, and photos that are equal in a part. The audit reports them; a training acts on them
+where nothing else separates.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from certero.records.names import NameFamily
 from certero.sentences import Sentence, sentence, sentences
 from certero.stages.closer_look import RememberedAlignments, alter_sample, recall_small
 from certero.stages.embedder import embed_photos, loading_embedder
+from certero.stages.equal_parts import link_equal_parts, say_equal_parts
 from certero.stages.names import look_at_names
 from certero.stages.tools import Tools
 from certero.stats.neighbours import reduced
@@ -79,10 +81,11 @@ def link_sources(photos: Photos, copies: Sequence[tuple[int, int]], tools: Tools
         # together all the same; of a given split most of train would go.
         search = dataclasses.replace(QUICK, chained=parts is None)
         near, altered = lay_on_each_other(photos, table, grey, known, tools, search=search, parts=parts)
+        equal, partly = link_equal_parts(photos, table, altered, tools, parts)
     rows = used[single]
-    links += [(int(rows[i]), int(rows[j]), how, score) for i, j, how, score in altered]
+    links += [(int(rows[i]), int(rows[j]), how, score) for i, j, how, score in [*altered, *partly]]
     names = () if known is None else names_of(table, known)
-    return Sources(links, names, (*_say(near), *map(say_family, told_by_names(names))))
+    return Sources(links, names, (*_say(near), *say_equal_parts(partly, equal), *map(say_family, told_by_names(names))))
 
 
 def names_of(table: pl.DataFrame, features: NDArray[np.float32]) -> tuple[NameFamily, ...]:

@@ -31,6 +31,7 @@ from certero.runs.stored import read_table
 from certero.sentences import Sentence, sentence
 from certero.stages.closer_look import small_key
 from certero.stages.describe import describe_photos
+from certero.stages.equal_parts import landmarks_key
 from certero.stages.look import find_copies, look_at_photos
 from certero.stages.one_source import Sources, link_sources
 from certero.stages.tools import Tools
@@ -157,7 +158,7 @@ def split_photos(data: Path, settings: TrainSettings, tools: Tools, *, planned: 
         SplitError: if they cannot be separated as asked.
     """
     listed = list_photos(data, label_level=settings.label_level)
-    photos = look_at_photos(listed, tools, settings.times, small_key=small_key)
+    photos = look_at_photos(listed, tools, settings.times, small_key=small_key, landmarks_key=landmarks_key)
     if settings.min_photos is not None:
         photos = leave_out_rare(photos, settings.min_photos)
     with tools.timed("separate"):
