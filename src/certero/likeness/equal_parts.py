@@ -34,7 +34,7 @@ class EqualParts:
         pairs: int64 [p, 2], rows i < j.
         share: float64 [p], of the area that both show, 0 to 1.
         laid: pairs that were laid on each other.
-        one_camera: photos that hang together as those of a fixed camera do; no pairs of them are given.
+        one_camera: photos of pairs that are not given, for they hang together as those of a fixed camera do.
     """
 
     pairs: Ints
@@ -61,16 +61,22 @@ def find_equal_parts(
     timed = ~np.isnat(captured_at)
     wanted = arrangements.take(~(apart & timed[arrangements.pairs].all(axis=1)))
     laid = lay_pairs(wanted)
-    share: dict[tuple[int, int], tuple[float, bool]] = {}
-    for (i, j), warp, overlay in zip(wanted.pairs.tolist(), wanted.warp, laid, strict=True):
-        if overlay is not None and overlay.is_same:
+    share: dict[tuple[int, int], float] = {}
+    alike: dict[tuple[int, int], bool] = {}
+    for (i, j), mirrored, warp, overlay in zip(wanted.pairs.tolist(), wanted.mirrored, wanted.warp, laid, strict=True):
+        if overlay is None:
+            continue
+        unmoved = not mirrored and _is_unmoved(warp)
+        if overlay.is_alike:
+            alike[i, j] = alike.get((i, j), False) or unmoved
+        if overlay.is_same_unmoved if unmoved else overlay.is_same:
             # Plain and mirrored can both be laid; what is more alike counts.
-            share[i, j] = max(share.get((i, j), (0.0, False)), (overlay.share, _is_unmoved(warp)))
+            share[i, j] = max(share.get((i, j), 0.0), overlay.share)
+    camera = _of_one_camera(count, np.array(list(alike), np.int64).reshape(-1, 2), np.array(list(alike.values()), bool))
     pairs = np.array(sorted(share), np.int64).reshape(-1, 2)
-    camera = _of_one_camera(count, pairs, np.array([share[i, j][1] for i, j in pairs.tolist()], np.bool_))
     kept = ~camera[pairs].any(axis=1)
-    shares = np.array([share[i, j][0] for i, j in pairs.tolist()], np.float64)
-    return EqualParts(pairs[kept], shares[kept], len(laid), int(camera.sum()))
+    shares = np.array([share[i, j] for i, j in pairs.tolist()], np.float64)
+    return EqualParts(pairs[kept], shares[kept], len(laid), int(camera[np.unique(pairs)].sum()))
 
 
 def lay_finely(left: UInt8, right: UInt8, warp: npt.NDArray[np.float64], mirrored: bool) -> Overlay | None:

@@ -42,6 +42,8 @@ _LEAST_TILES, _LEAST_SHARE = 8, 0.22
 _LEAST_SKEW, _SKEW_A_TILE = 0.03, 1.2
 # Pixels off, and grey levels, for maps that do not turn and for others; cut off at white, light is kept worst.
 _UPRIGHT, _TURNED = (0.09, 2.0), (0.055, 0.6)
+# What nobody cropped or mirrored lies more exactly, and keeps its light unless all of it was changed.
+_UNMOVED_OFF, _UNMOVED_LIGHT, _UNLIT = 0.05, 0.4, 0.07
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Overlay:
         light: median distance of their means from what the others' light says, grey levels.
         skew: degrees by which the map turns or shears; 0 for one that moves, scales and stretches alone.
         detail: median correlation of these tiles.
+        gain: levels of the right photo for one of the left.
     """
 
     share: float
@@ -63,6 +66,12 @@ class Overlay:
     light: float
     skew: float
     detail: float
+    gain: float
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether the part in common is one place, perhaps seen twice."""
+        return self.tiles >= _LEAST_TILES and self.share >= _LEAST_SHARE and self.off <= 0.2 and self.light <= 3.0
 
     @property
     def is_same(self) -> bool:
@@ -72,6 +81,12 @@ class Overlay:
         upright = self.skew <= _LEAST_SKEW + _SKEW_A_TILE / self.tiles
         off, light = _UPRIGHT if upright else _TURNED
         return self.off <= off and self.light <= light
+
+    @property
+    def is_same_unmoved(self) -> bool:
+        """Likewise of photos that lie on each other as they are, which those of a fixed camera do, too."""
+        light = _UNMOVED_LIGHT if abs(self.gain - 1) < _UNLIT else _UPRIGHT[1]
+        return self.is_same and self.off <= _UNMOVED_OFF and self.light <= light
 
     @property
     def is_hopeful(self) -> bool:
@@ -125,6 +140,7 @@ def lay(left: UInt8, right: UInt8, warp: Doubles, mirrored: bool, side: int = SI
         light=light,
         skew=_skew(warp),
         detail=float(np.median(laid.correlation[same])),
+        gain=float(expected[1] + expected[2]) / 255,
     )
 
 

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Parts of the cache's keys: raise them when landmarks, candidates or an overlay change.
-_LANDMARKS_VERSION, _ARRANGED_VERSION, _OVERLAY_VERSION = 1, 1, 1
+_LANDMARKS_VERSION, _ARRANGED_VERSION, _OVERLAY_VERSION = 1, 1, 2
 _AT_ONCE = 1024
 # A process takes so many at once.
 _LOOKS_A_TASK, _PAIRS_A_TASK = 4, 8
 _OVERLAY = np.dtype("f8")
-_FIELDS = ("share", "tiles", "off", "light", "skew", "detail")
+_FIELDS = ("share", "tiles", "off", "light", "skew", "detail", "gain")
 #: Pairs of two photos, where they lie, the warp and whether one is mirrored.
 _Job = tuple[Path, Path, "NDArray[np.float64]", bool]
 
@@ -200,5 +200,5 @@ def _grey(path: Path) -> UInt8 | None:
 def _from_blob(blob: bytes) -> Overlay | None:
     if not blob:
         return None
-    share, tiles, off, light, skew, detail = np.frombuffer(blob, _OVERLAY).tolist()
-    return Overlay(share, int(tiles), off, light, skew, detail)
+    share, tiles, *rest = np.frombuffer(blob, _OVERLAY).tolist()
+    return Overlay(share, int(tiles), *rest)
