@@ -42,8 +42,8 @@ _LEAST_TILES, _LEAST_SHARE = 8, 0.22
 _LEAST_SKEW, _SKEW_A_TILE = 0.03, 1.2
 # Pixels off, and grey levels, for maps that do not turn and for others; cut off at white, light is kept worst.
 _UPRIGHT, _TURNED = (0.09, 2.0), (0.055, 0.6)
-# What nobody cropped or mirrored lies more exactly, and keeps its light unless all of it was changed.
-_UNMOVED_OFF, _UNMOVED_LIGHT, _UNLIT = 0.05, 0.4, 0.07
+# What nobody cropped or mirrored lies as exactly, and keeps its light unless that of the whole photo was changed.
+_UNMOVED_OFF, _UNMOVED_LIGHT, _UNLIT = 0.08, 0.35, 0.07
 
 
 @dataclass(frozen=True, slots=True)
