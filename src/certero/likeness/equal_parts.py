@@ -20,10 +20,10 @@ from certero.photos.photo import UInt8
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-# A fixed camera without times: so many photos that hang together, most of them lying on each other as they are.
-_CROWD, _UNMOVED_SHARE = 20, 0.5
+# A fixed camera without times, or a template: so many photos that hang together by so many landmarks that nobody moved.
+_CROWD, _COMMON_TO_ALL = 12, 6
 # Shares of a side by which two photos that nobody moved lie beside each other.
-_UNMOVED = 0.01
+_UNMOVED = 0.015
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +62,12 @@ def find_equal_parts(
     wanted = arrangements.take(~(apart & timed[arrangements.pairs].all(axis=1)))
     laid = lay_pairs(wanted)
     share: dict[tuple[int, int], float] = {}
-    alike: dict[tuple[int, int], bool] = {}
     for (i, j), mirrored, warp, overlay in zip(wanted.pairs.tolist(), wanted.mirrored, wanted.warp, laid, strict=True):
-        if overlay is None:
-            continue
         unmoved = not mirrored and _is_unmoved(warp)
-        if overlay.is_alike:
-            alike[i, j] = alike.get((i, j), False) or unmoved
-        if overlay.is_same_unmoved if unmoved else overlay.is_same:
+        if overlay is not None and (overlay.is_same_unmoved if unmoved else overlay.is_same):
             # Plain and mirrored can both be laid; what is more alike counts.
             share[i, j] = max(share.get((i, j), 0.0), overlay.share)
-    camera = _of_one_camera(count, np.array(list(alike), np.int64).reshape(-1, 2), np.array(list(alike.values()), bool))
+    camera = _of_one_camera(count, wanted)
     pairs = np.array(sorted(share), np.int64).reshape(-1, 2)
     kept = ~camera[pairs].any(axis=1)
     shares = np.array([share[i, j] for i, j in pairs.tolist()], np.float64)
@@ -91,11 +86,9 @@ def _is_unmoved(warp: npt.NDArray[np.float64]) -> bool:
     return bool(np.abs(warp - np.eye(3)[:2]).max() < _UNMOVED)
 
 
-def _of_one_camera(count: int, pairs: Ints, unmoved: Mask) -> Mask:
-    """Which photos hang together in a crowd whose pairs lie on each other unmoved, bool [count]."""
-    home = join(count, pairs.tolist())
-    size = np.bincount(home, minlength=count)
-    links = np.bincount(home[pairs[:, 0]], minlength=count)
-    still = np.bincount(home[pairs[:, 0]], weights=unmoved, minlength=count)
-    crowds = (size >= _CROWD) & (still >= _UNMOVED_SHARE * np.maximum(links, 1))
-    return np.asarray(crowds[home], np.bool_)
+def _of_one_camera(count: int, arrangements: Arrangements) -> Mask:
+    """Which photos hang together in a crowd by landmarks that lie where they lie in the other photo, bool [count]."""
+    unmoved = [_is_unmoved(warp) for warp in arrangements.warp]
+    chosen = np.array(unmoved, np.bool_) & ~arrangements.mirrored & (arrangements.common >= _COMMON_TO_ALL)
+    home = join(count, arrangements.pairs[chosen].tolist())
+    return np.asarray(np.bincount(home, minlength=count)[home] >= _CROWD, np.bool_)

@@ -69,11 +69,6 @@ class Overlay:
     gain: float
 
     @property
-    def is_alike(self) -> bool:
-        """Whether the part in common is one place, perhaps seen twice."""
-        return self.tiles >= _LEAST_TILES and self.share >= _LEAST_SHARE and self.off <= 0.2 and self.light <= 3.0
-
-    @property
     def is_same(self) -> bool:
         """Whether the part in common is one photograph and not the same place twice."""
         if self.tiles < _LEAST_TILES or self.share < _LEAST_SHARE:
@@ -92,7 +87,7 @@ class Overlay:
     def is_hopeful(self) -> bool:
         """Whether a finer look could find that it is the same."""
         upright = self.skew <= 2 * (_LEAST_SKEW + _SKEW_A_TILE / self.tiles)
-        off, light = (0.14, 2.5) if upright else (0.1, 1.2)
+        off, light = (0.28, 2.5) if upright else (0.2, 1.2)
         return self.tiles >= _LEAST_TILES - 3 and self.off <= off and self.light <= light and self.share > 0.1
 
 
@@ -132,7 +127,8 @@ def lay(left: UInt8, right: UInt8, warp: Doubles, mirrored: bool, side: int = SI
     expected, light = _light(laid, same)
     if expected is None:
         return None
-    off = float(np.median(np.hypot(*(laid.moved - board.centres).T)[same]))
+    # Smaller photos are laid as exactly in shares of their side, or look-alikes of thumbnails would pass.
+    off = float(np.median(np.hypot(*(laid.moved - board.centres).T)[same])) * SIDE / max(ours.shape)
     return Overlay(
         share=_share(board, laid, expected),
         tiles=int(same.sum()),
