@@ -180,8 +180,8 @@ def test_the_spanish_report_says_so_and_speaks_spanish() -> None:
     assert '<html lang="es">' in page
     text = text_of(page)
     assert "¿Qué muestra una foto: empty, lying, standing?" in text
-    assert "De 100 fotos nuevas se clasifican bien unas 88 (intervalo de 95 %: de 83 a 92)." in text
-    for heading in ("¿Se puede confiar, y por qué?", "Dónde falla", "Qué hacer ahora", "Cómo se midió"):
+    assert "a la larga se clasifican bien unas 88 de cada 100 fotos (intervalo del 95 %: de 83 a 92)." in text
+    for heading in ("¿Se puede confiar en esta cifra?", "Dónde falla", "Qué hacer ahora", "Cómo se midió"):
         assert heading in text
     use_language("en")
     assert "Where it fails" in render(Metrics.from_json(beds()), CONFIG, [])

@@ -229,7 +229,7 @@ def test_the_weakest_class_needs_two() -> None:
 def test_the_headline_is_said_in_spanish() -> None:
     use_language("es")
     text, terminal = shown(one_day())
-    assert "En otras horas de este día, a la larga se nombran bien unas 88 de cada 100 fotos" in text
+    assert "En otras horas de este día, a la larga se clasifican bien unas 88 de cada 100 fotos" in text
     assert "En otros días: no se ha medido." in text
     assert "Exactitud en otras horas de este día: 87.9%" in terminal
 

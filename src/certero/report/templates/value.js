@@ -35,7 +35,7 @@
   }
   const gainOfAsking = (state) => [-start.ask_minutes, -start.ask_minutes * state.hour_cost / 60 - start.ask_cost];
 
-  // Until the threshold is moved, an answer counts as the case counted it: by a threshold chosen without its photo.
+  // Until it is moved, an answer counts as the case counted it: by thresholds chosen without its photo.
   function isAccepted(state, i, predicted) {
     if (predicted < 0) return false;
     if (photos.accepted && state.threshold === data.threshold) return photos.accepted[i] === 1;
@@ -356,7 +356,7 @@
     }
     below = cumulative(logits, counts, CORRELATIONS);
     return [0.025, 0.975].map((wanted) => {
-      // The last place at or below, as NumPy interpolates.
+      // The last place not above it, as NumPy interpolates.
       let at = 0;
       while (at < below.length - 2 && below[at + 1] <= wanted) at++;
       const step = below[at + 1] - below[at];
