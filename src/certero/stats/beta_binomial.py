@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
+
+_Tally: TypeAlias = tuple[tuple[int, ...], tuple[float, ...]]
 
 # Correlation within groups, on which the prior is uniform: 0 would be independent photos, 1 groups that repeat one.
 _CORRELATIONS = np.r_[0.002, np.linspace(0.02, 0.98, 25)]
@@ -41,16 +43,16 @@ def posterior_interval(hits: ArrayLike, sizes: ArrayLike, level: float = 0.95) -
     >>> [round(end, 3) for end in posterior_interval([9, 10, 10], [10, 10, 10])]
     [0.533, 0.993]
     """
-    counted, there = np.asarray(hits, dtype=np.float64), np.asarray(sizes, dtype=np.int64)
-    # Groups that are alike, in whatever order, have one posterior: classes and thresholds repeat them.
-    order = np.lexsort((there, counted))
-    return _interval(tuple(counted[order].tolist()), tuple(there[order].tolist()), level)
+    counted, there = np.asarray(hits, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
+    return _interval(_tally(counted), _tally(there - counted), _tally(there), level)
 
 
-@functools.lru_cache(maxsize=4096)
-def _interval(hits: tuple[float, ...], sizes: tuple[int, ...], level: float) -> tuple[float, float]:
-    counted, there = _Counts.of(np.array(hits)), _Counts.of(np.array(sizes, dtype=np.float64))
-    missed = _Counts.of(np.array(sizes) - np.array(hits))
+# Classes, thresholds and slices repeat each other's groups, in whatever order.
+@functools.lru_cache(maxsize=1024)
+def _interval(hits: _Tally, misses: _Tally, sizes: _Tally, level: float) -> tuple[float, float]:
+    counted, missed, there = (
+        _Counts(np.array(values, dtype=np.int64), np.array(often)) for values, often in (hits, misses, sizes)
+    )
     logits = np.linspace(-_RANGE, _RANGE, _COARSE)
     for points in (_COARSE, _FINE):
         below = _cumulative(logits, (counted, missed, there), _SOME_CORRELATIONS)
@@ -70,15 +72,15 @@ class _Counts:
     values: Integers
     often: Floats
 
-    @classmethod
-    def of(cls, counts: Floats) -> _Counts:
-        """A part of a photo counts as a photo that is there that often: half a hit is half a hit and half a miss."""
-        whole = np.floor(counts + 1e-9)
-        part = np.maximum(counts - whole, 0.0)
-        often = np.bincount(whole.astype(np.int64), weights=1 - part, minlength=int(whole.max()) + 2)
-        often += np.bincount(whole.astype(np.int64) + 1, weights=part, minlength=len(often))
-        values = np.asarray(np.flatnonzero(often[1:] > 1e-9) + 1, dtype=np.int64)
-        return cls(values, often[values].astype(np.float64))
+
+def _tally(counts: Floats) -> _Tally:
+    """Distinct numbers and how often each stands; half a hit is a hit that is there half the time, half a miss."""
+    whole = np.floor(counts + 1e-9)
+    part = np.maximum(counts - whole, 0.0)
+    often = np.bincount(whole.astype(np.int64), weights=1 - part, minlength=int(whole.max()) + 2)
+    often += np.bincount(whole.astype(np.int64) + 1, weights=part, minlength=len(often))
+    values = np.flatnonzero(often[1:] > 1e-9) + 1
+    return tuple(values.tolist()), tuple(often[values].tolist())
 
 
 def _cumulative(logits: Floats, counts: tuple[_Counts, _Counts, _Counts], correlations: Floats) -> Floats:
