@@ -57,10 +57,8 @@ def main() -> None:
             print(f"\n{n} photos, class means {apart} apart:\n")
             print_table(columns, list(compare(n, apart, given.runs)))
         print()
-        rows = list(false_alarms(5 * given.runs))
-        print_table(
-            ("photos", "groups", "correlation", "error above its band", "a class off"), rows
-        )
+        rows = list(false_alarms(10 * given.runs))
+        print_table(("photos", "groups", "correlation", "error above its band", "a class off"), rows)
 
 
 def free(deviation: float, *, vector: bool = False, undo: bool = False) -> Method:
