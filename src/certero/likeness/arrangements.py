@@ -20,9 +20,9 @@ Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 # Of 64 bits. Codes of one place in two altered copies differ in fewer.
-_ALIKE = 10
+_ALIKE = 9
 # Each order begins with other bits; in each, so many next codes are compared: bounded, however alike photos are.
-_ORDERS, _NEXT = 16, 3
+_ORDERS, _NEXT = 11, 3
 # Landmarks that must meet for a pair to be looked at, and the likest partners of a photo that are.
 _MEETINGS, _PARTNERS = 2, 8
 _PAIRS_AT_ONCE = 512

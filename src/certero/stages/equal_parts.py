@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Parts of the cache's keys: raise them when landmarks, candidates or an overlay change.
-_LANDMARKS_VERSION, _ARRANGED_VERSION, _OVERLAY_VERSION = 1, 1, 3
+_LANDMARKS_VERSION, _ARRANGED_VERSION, _OVERLAY_VERSION = 1, 2, 3
 _AT_ONCE = 1024
 # A process takes so many at once.
 _LOOKS_A_TASK, _PAIRS_A_TASK = 4, 8
