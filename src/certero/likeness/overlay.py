@@ -42,6 +42,7 @@ _LEAST_TILES, _LEAST_SHARE = 8, 0.22
 _LEAST_SKEW, _SKEW_A_TILE = 0.03, 1.2
 # Pixels off, and grey levels, for maps that do not turn and for others; cut off at white, light is kept worst.
 _UPRIGHT, _TURNED = (0.09, 2.0), (0.055, 0.6)
+_RESIZED = (0.13, 0.25)
 # What nobody cropped or mirrored lies as exactly, and keeps its light unless that of the whole photo was changed.
 _UNMOVED_OFF, _UNMOVED_LIGHT, _UNLIT = 0.08, 0.35, 0.07
 
@@ -75,13 +76,18 @@ class Overlay:
             return False
         upright = self.skew <= _LEAST_SKEW + _SKEW_A_TILE / self.tiles
         off, light = _UPRIGHT if upright else _TURNED
-        return self.off <= off and self.light <= light
+        return (self.off <= off and self.light <= light) or (upright and self._keeps_light)
+
+    @property
+    def _keeps_light(self) -> bool:
+        """What was halved lies less exactly, but keeps its light as no second exposure does."""
+        return self.off <= _RESIZED[0] and self.light <= _RESIZED[1]
 
     @property
     def is_same_unmoved(self) -> bool:
         """Likewise of photos that lie on each other as they are, which those of a fixed camera do, too."""
         light = _UNMOVED_LIGHT if abs(self.gain - 1) < _UNLIT else _UPRIGHT[1]
-        return self.is_same and self.off <= _UNMOVED_OFF and self.light <= light
+        return self.is_same and ((self.off <= _UNMOVED_OFF and self.light <= light) or self._keeps_light)
 
     @property
     def is_hopeful(self) -> bool:
