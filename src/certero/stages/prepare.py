@@ -173,7 +173,8 @@ def split_photos(data: Path, settings: TrainSettings, tools: Tools, *, planned: 
         figure_for=settings.figure_for,
     )
     found = Sources(link_copies(photos.table, copies))
-    if separation.rule == "copies" or _given(photos):
+    # Where no photo can be read there is nothing to link; the split refuses and names the first.
+    if photos.used_mask().any() and (separation.rule == "copies" or _given(photos)):
         found = Sources(found.links, notes=(_LATER,)) if planned else link_sources(photos, copies, tools)
         photos = photos.noted(found.notes)
         if separation.rule == "copies":
