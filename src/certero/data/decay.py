@@ -8,6 +8,7 @@ from datetime import timedelta
 import numpy as np
 import numpy.typing as npt
 
+from certero.photos.fingerprints import popcount
 from certero.sentences import Sentence, sentence
 
 Ints = npt.NDArray[np.int64]
@@ -20,7 +21,6 @@ _FADED_SHARE = 0.2
 _FLAT = 0.02
 _PAIRS_A_LAG = 2000
 _MIN_PAIRS = 8
-_BITS_SET = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
 
 
 def similarity_decay(
@@ -104,5 +104,5 @@ def default_block(
 
 
 def _equal_bits(descriptors: npt.NDArray[np.uint8], a: Ints, b: Ints) -> npt.NDArray[np.float64]:
-    different = _BITS_SET[descriptors[a] ^ descriptors[b]].sum(axis=1, dtype=np.int64)
+    different = popcount(descriptors[a] ^ descriptors[b]).sum(axis=1, dtype=np.int64)
     return np.asarray(1.0 - different / (8.0 * max(descriptors.shape[1], 1)), dtype=np.float64)

@@ -127,7 +127,7 @@ def _popcount_by_table(words: npt.NDArray[np.uint64]) -> UInt8:
 
 _ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
 
-#: Ones in each uint64, as uint8.
+#: Ones in each element of unsigned integers, as uint8.
 popcount = getattr(np, "bitwise_count", _popcount_by_table)
 
 
