@@ -39,7 +39,7 @@ def search_space(fitting: Fitting, cls: type = TrainSettings) -> tuple[Dimension
         cls: a dataclass of settings.
 
     >>> [dimension.name for dimension in search_space("probe")]
-    ['image_size', 'fit', 'class_weights']
+    ['image_size', 'fit', 'views', 'class_weights']
     """
     return tuple(
         _dimension(each) for each in settings_of(cls).values() if each.search is not None and fitting in each.used_by

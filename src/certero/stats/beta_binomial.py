@@ -40,8 +40,8 @@ def posterior_interval(hits: ArrayLike, sizes: ArrayLike, level: float = 0.95) -
 
     Source: D. A. Williams, Biometrics 31 (1975), 949-952, for the likelihood; H. Jeffreys' prior of a share.
 
-    >>> [round(end, 3) for end in posterior_interval([9, 10, 10], [10, 10, 10])]
-    [0.533, 0.993]
+    >>> [round(end, 2) for end in posterior_interval([9, 10, 10], [10, 10, 10])]
+    [0.53, 0.99]
     """
     counted, there = np.asarray(hits, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
     return _interval(_tally(counted), _tally(there - counted), _tally(there), level)
