@@ -98,7 +98,7 @@ def test_after_an_interruption_the_same_command_works(few: Path, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
     done = run_command("train", few, "--cv", "0", "-q", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Accuracy: " in done.stdout
+    assert "Accuracy for photos like these: " in done.stdout
     assert "Model:   runs/few-1/model.onnx" in done.stdout
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["few-1"]
 
