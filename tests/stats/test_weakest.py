@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -131,3 +133,14 @@ def test_without_intervals_the_lowest_is_named_as_it_is() -> None:
 
 def test_one_class_has_no_weakest() -> None:
     assert weakest_class({"a": _recall(3, 9), "b": Quantity(None, None, None, "undefined", 0)}) is None
+
+
+def test_thousands_of_photos_a_class_are_counted_without_a_logarithm_of_nothing() -> None:
+    many = 6000
+    recalls = {name: _recall(many // 2, many) for name in "abc"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picked = weakest_class(recalls)
+    assert picked is not None
+    assert picked.recall.value == pytest.approx(0.5, abs=0.01)
+    assert not picked.worse

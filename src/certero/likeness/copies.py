@@ -114,17 +114,6 @@ def _around_sources(
     return found
 
 
-def same_exposure(left: UInt8, right: UInt8) -> bool:
-    """Whether two photos, uint8 [h, w, 3], are one exposure, re-encoded or resized; judged on pixels.
-
-    Both are brought to the smaller size, at most `COMPARED_SIDE`.
-    """
-    if not _same_shape(left.shape[:2], right.shape[:2]):
-        return False
-    height, width = _common_size((left.shape[0], left.shape[1]), (right.shape[0], right.shape[1]))
-    return _same_picture(shrink_grey(left, height, width), shrink_grey(right, height, width))
-
-
 def _packed(hashes: Sequence[int | None], descriptors: Sequence[bytes | None], chosen: list[int]) -> UInt8:
     return pack_hashes([hashes[i] or 0 for i in chosen], [descriptors[i] or b"" for i in chosen])
 

@@ -161,17 +161,6 @@ def check_folders(walk: Walk) -> None:
         )
 
 
-def find_photos(root: Path) -> list[Path]:
-    """Every photo below root, sorted by code point of the relative path.
-
-    Raises:
-        DataError: root is not a folder, or a folder below it cannot be opened.
-    """
-    walk = walk_photos(root)
-    check_folders(walk)
-    return [walk.root / name for name in walk.photos]
-
-
 # Of the kinds of pictures that are not read, those that are no proper name.
 _NAMES = {RAW: message("camera raw")}
 

@@ -168,17 +168,18 @@ class _Posterior:
         self.hits, self.trials = hits, trials
         cells = _Cells.all()
         # Of the classes by the cells; the binomial coefficient is common to both parts of the prior.
-        alike = np.exp(betaln(cells.a + hits[:, None], cells.b + (trials - hits)[:, None]) - betaln(cells.a, cells.b))
-        stray = np.exp(betaln(1 + hits, 1 + trials - hits))[:, None]
-        logs = np.stack([np.log((1 - e) * alike + e * stray).sum(axis=0) + cells.log_weight for e in _STRAY])
+        # In logs: thousands of photos a class are less likely than the smallest number above 0.
+        alike = betaln(cells.a + hits[:, None], cells.b + (trials - hits)[:, None]) - betaln(cells.a, cells.b)
+        stray = betaln(1 + hits, 1 + trials - hits)[:, None]
+        either = [np.logaddexp(np.log1p(-e) + alike, np.log(e) + stray) for e in _STRAY]
+        logs = np.stack([each.sum(axis=0) + cells.log_weight for each in either])
         weights = np.exp(logs - logs.max())
         weights /= weights.sum()
         self._alike = np.zeros_like(alike)
         self._stray = np.zeros(len(hits))
-        for e, weight in zip(_STRAY, weights, strict=True):
-            either = (1 - e) * alike + e * stray
-            self._alike += weight * (1 - e) * alike / either
-            self._stray += (weight * e * stray / either).sum(axis=1)
+        for e, weight, each in zip(_STRAY, weights, either, strict=True):
+            self._alike += weight * np.exp(np.log1p(-e) + alike - each)
+            self._stray += (weight * np.exp(np.log(e) + stray - each)).sum(axis=1)
         self._cells = cells
         drawn = (cells.a + hits[:, None]) / (cells.a + cells.b + trials[:, None])
         self.means: Floats = (self._alike * drawn).sum(axis=1) + self._stray * (hits + 1) / (trials + 2)
