@@ -24,7 +24,7 @@ from certero.language import use_language
 from certero.pipelines.train import Run
 from certero.pipelines.value import page_data
 from certero.report.money import figure_text
-from certero.report.value import BEGIN, END, add_to_report, nice_marks
+from certero.report.value import BEGIN, END, add_to_report, headline, nice_marks
 from certero.stats import resampling
 
 if TYPE_CHECKING:
@@ -53,12 +53,12 @@ FARM: dict[str, Any] = {
 }
 
 
-def beds(units: int | None) -> Outcomes:
+def beds(units: int | None, least: float = 0.5) -> Outcomes:
     random = np.random.default_rng(2)
     n = 240
     truth = np.repeat(random.choice(3, n // 4, p=[0.6, 0.3, 0.1]), 4)
     probabilities = random.dirichlet(np.ones(3), n)
-    probabilities[np.arange(n), truth] += random.uniform(0.5, 6, n)
+    probabilities[np.arange(n), truth] += random.uniform(least, 6, n)
     probabilities = (probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32).astype(float)
     groups = None if units is None else [f"{row * units // n:03d}" for row in range(n)]
     return outcomes_of_photos(BEDS, truth, probabilities, groups, [f"{row}.jpg" for row in range(n)])
@@ -247,6 +247,42 @@ def test_a_loss_is_said_as_it_is_computed(browser: Browser, tmp_path: Path) -> N
     move(page, {"slider-hour_cost": 1.0})
     assert page.inner_text("#value-headline").startswith("It does not pay back")
     assert shown(page)["payback_months"]["text"] == "never"
+    page.close()
+
+
+def test_no_payback_is_promised_while_the_interval_holds_a_loss() -> None:
+    random, heard = np.random.default_rng(0), set()
+    for _draw in range(24):
+        drawn = {"error_cost": random.uniform(0, 2), "development_hours": random.uniform(5, 200)}
+        answer = answer_of({**FARM, **drawn}, beds(24, -0.2), 0.0)
+        worth, said = answer["return_at_horizon"], headline(answer)
+        if answer["payback_months"]["value"] is None:
+            expected = "It does not pay back"
+        elif worth["low"] < 0 < worth["high"]:
+            expected = "These photos cannot tell whether it pays"
+        else:
+            expected = "It pays back after"
+            assert ("later than" in said) == (worth["value"] < 0)
+        assert said.startswith(expected)
+        heard.add(expected)
+    assert len(heard) == 3
+
+
+def test_the_page_says_like_the_command_that_photos_cannot_tell(browser: Browser, tmp_path: Path) -> None:
+    # Development costs what is gained by the horizon, so that the return lies around 0.
+    cheap = {**FARM, "error_cost": 0.5}
+    case = parse_case(cheap)
+    gained = case.horizon_months * answer_of(cheap, beds(24, -0.2), 0.0)["net_per_month"]["value"]
+    fields = {**cheap, "development_hours": gained / case.development_hour_cost}
+    said = headline(answer_of(fields, beds(24, -0.2), 0.0))
+    assert said.startswith("These photos cannot tell")
+    page, _complaints = opened(browser, written(tmp_path / "value.html", fields, beds(24, -0.2), 0.0))
+    assert page.inner_text("h1") == "Does it pay?"
+    assert page.inner_text("#value-headline") == said
+    move(page, {"slider-hour_cost": 1.0})
+    assert page.inner_text("#value-headline").startswith("It does not pay back")
+    move(page, {"slider-hour_cost": case.hour_cost})
+    assert page.inner_text("#value-headline") == said
     page.close()
 
 

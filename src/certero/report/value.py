@@ -50,7 +50,13 @@ def add_to_report(place: Path, answer: Json, page: Json) -> None:
         html = (
             environment()
             .get_template("value_page.html.jinja")
-            .render(section=section, language=language(), title=answer["case"]["title"], SHADES=SHADES)
+            .render(
+                section=section,
+                language=language(),
+                title=answer["case"]["title"],
+                model=answer["model"] or "",
+                SHADES=SHADES,
+            )
         )
         html = _allow(html, script)
     write_whole(place, html.encode("utf-8", "replace"))
@@ -111,10 +117,22 @@ def headline(answer: Json) -> str:
     case = answer["case"]
     if payback["value"] is None:
         return _("It does not pay back: a month costs more than it brings.")
+    worth = answer["return_at_horizon"]
+    if known(worth["low"]) and known(worth["high"]) and worth["low"] < 0 < worth["high"]:
+        ends = {end: money.money(worth[end], case) for end in ("low", "high")}
+        return _open_verdict() % (ends | {"horizon": f"{case['horizon_months']:g}"})
     values = {"months": money.rounded(payback["value"], 1), "horizon": f"{case['horizon_months']:g}"}
     if payback["value"] > case["horizon_months"]:
         return _("It pays back after %(months)s months, later than the %(horizon)s planned.") % values
     return _("It pays back after %(months)s months.") % values
+
+
+def _open_verdict() -> str:
+    """What is said while the interval of the return holds a loss and a gain."""
+    return _(
+        "These photos cannot tell whether it pays: after %(horizon)s months the return lies between %(low)s "
+        "and %(high)s."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +189,7 @@ def words(case: Json) -> Json:
         "never": _("never"),
         "to": _("%(low)s to %(high)s"),
         "not_at_all": _("It does not pay back: a month costs more than it brings."),
+        "cannot_tell": _open_verdict() % (horizon | {"low": "{low}", "high": "{high}"}),
         "late": _("It pays back after %(months)s months, later than the %(horizon)s planned.")
         % (horizon | {"months": "{months}"}),
         "in_time": _("It pays back after %(months)s months.") % {"months": "{months}"},

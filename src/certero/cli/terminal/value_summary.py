@@ -23,9 +23,11 @@ def summarise(answer: Json, report: Path | None) -> list[str]:
     """The lines, in the language in use."""
     # Here and not above: --help need not wait for the records.
     from certero.records.quantity import Quantity
+    from certero.report.value import headline
 
     case = answer["case"]
-    lines = [_("Note: %(note)s.") % {"note": translate(note)} for note in answer["notes"]]
+    lines = [headline(answer)]
+    lines += [_("Note: %(note)s.") % {"note": translate(note)} for note in answer["notes"]]
     lines.append(
         _("Gain an item: %(minutes)s minutes, %(money)s.")
         % {

@@ -600,9 +600,12 @@
       const shown = kind === "months" ? found.low !== null : found.low !== null && found.high !== null && low !== high;
       byId("interval-" + key).textContent = shown ? between(low, high) : "";
     }
-    const months = figures.payback_months.value;
-    const text = months === null ? words.not_at_all : months > start.horizon_months ? words.late : words.in_time;
-    byId("value-headline").textContent = text.replace("{months}", months === null ? "" : rounded(months, 1));
+    const months = figures.payback_months.value, worth = figures.return_at_horizon;
+    const open = worth.low !== null && worth.high !== null && worth.low < 0 && worth.high > 0;
+    const text = months === null ? words.not_at_all : open ? words.cannot_tell
+      : months > start.horizon_months ? words.late : words.in_time;
+    byId("value-headline").textContent = text.replace("{months}", () => months === null ? "" : rounded(months, 1))
+      .replace("{low}", () => moneyText(worth.low, false)).replace("{high}", () => moneyText(worth.high, false));
   }
 
   // --- charts ---------------------------------------------------------------------------------------------------------
