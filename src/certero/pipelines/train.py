@@ -52,6 +52,7 @@ from certero.stages.coverage import cover, describe_coverage, remembered
 from certero.stages.describe import (
     collect_mistakes,
     describe_separation,
+    photos_a_day,
     score_photos,
     write_predictions,
 )
@@ -209,6 +210,7 @@ def _measure(
     metrics: Metrics, prepared: Prepared, fitter: Fitter, fitted: Fitted, judged: Judged, settings: TrainSettings
 ) -> Metrics:
     """The honest figures, and after them what a random split would have claimed."""
+    everything = judged.with_development(prepared, fitted)
     test = score_photos(
         judged.table,
         judged.truth,
@@ -217,9 +219,9 @@ def _measure(
         settings.decide,
         beforehand=judged.beforehand,
         speaks_of=prepared.separation.speaks_of,
+        photos_a_day=photos_a_day(everything.table, prepared.separation.day_start),
     )
     random_split = gain = Quantity(None, None, None, "not_measured", 0)
-    everything = judged.with_development(prepared, fitted)
     if settings.random_splits:
         claims = fitter.claim_at_random(everything, prepared.classes)
         table = everything.table

@@ -234,6 +234,36 @@ class WeakestClass(WeakClass):
 
 
 @dataclass(frozen=True, slots=True)
+class ClassAlarms(Record):
+    """Of the photos of a day, those of one class that are missed, and those that wrongly get its name.
+
+    Args:
+        shown: photos that show the class.
+        missed: those of them that do not get its name.
+        false_alarms: photos that get its name and do not show it.
+    """
+
+    shown: float
+    missed: Quantity
+    false_alarms: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms(Record):
+    """What goes wrong among the photos of a day, with the classes in the shares of the judged photos.
+
+    Args:
+        per: `day`, or `hundred` photos where capture times do not tell how many a day brings.
+        photos: of a day, as the photos of the run have them on average; or 100.
+        per_class: by name of the class.
+    """
+
+    per: str
+    photos: float
+    per_class: Mapping[str, ClassAlarms]
+
+
+@dataclass(frozen=True, slots=True)
 class Scores(Record):
     """Every figure of a classifier on n held-out photos.
 
@@ -272,6 +302,7 @@ class Scores(Record):
         majority_class: that class; None where folds would name different ones, or where it is not known.
         gain_over_majority: the accuracy minus that of naming it always, on the same photos.
         weakest_class: the class that is most likely the weakest; None with fewer than two classes.
+        alarms: what is missed and what is called by a wrong name in a day; None in older files.
     """
 
     n: int
@@ -306,3 +337,4 @@ class Scores(Record):
     majority_class: str | None = None
     gain_over_majority: Quantity | None = None
     weakest_class: WeakestClass | None = None
+    alarms: Alarms | None = None

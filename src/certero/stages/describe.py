@@ -25,6 +25,7 @@ from certero.records.scores import Scores
 from certero.report.page import MOST_PICTURES
 from certero.report.pictures import Mistake, thumbnail
 from certero.sentences import stored
+from certero.stats.alarms import count_alarms, named_by
 from certero.stats.new_group import predict_new_group
 from certero.stats.scores import NOTHING_SET, Beforehand, score
 from certero.stats.slices import hour, lighting, slice_rows, worst_slice
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OF_OTHERS = ("days", "places", "groups")
+# Fewer times than this share of the photos do not tell what a day brings.
+_TIMED = 0.9
 _LISTED = ("unreadable", "damaged", "leaked", "purged")
 
 
@@ -45,6 +48,7 @@ def score_photos(
     accepted: NDArray[np.bool_] | None = None,
     beforehand: Beforehand = NOTHING_SET,
     speaks_of: str | None = None,
+    photos_a_day: float | None = None,
 ) -> Scores:
     """The figures on held-out photos, slices included.
 
@@ -57,6 +61,7 @@ def score_photos(
         accepted: bool [n], photos that the model's own threshold gives their likeliest label.
         beforehand: temperature and thresholds of the calibration.
         speaks_of: what kept the photos apart; days, places and groups have a range for one new of them.
+        photos_a_day: see `photos_a_day`.
     """
     units = table["unit"].to_list()
     scores = score(probabilities, truth, classes, units, decide=decide, accepted=accepted, beforehand=beforehand)
@@ -78,7 +83,21 @@ def score_photos(
         slices=slice_rows(correct, units, columns),
         worst_slice=worst_slice(correct, units, columns),
         new_unit=predict_new_group(correct, units) if speaks_of in _OF_OTHERS else None,
+        alarms=count_alarms(named_by(probabilities, decide, accepted), truth, classes, units, photos_a_day),
     )
+
+
+def photos_a_day(table: pl.DataFrame, day_start: timedelta) -> float | None:
+    """Photos of a calendar day on average, of the days that photos were taken on; None where times are missing.
+
+    Args:
+        table: rows of all used photos, whatever their split: a test split of some hours is no day.
+        day_start: time of day at which a day begins.
+    """
+    times = table["captured_at"].drop_nulls()
+    if len(times) < _TIMED * table.height or times.is_empty():
+        return None
+    return table.height / (times - day_start).dt.date().n_unique()
 
 
 def describe_photos(photos: Photos, data: Path, classes: Sequence[str]) -> Described:
