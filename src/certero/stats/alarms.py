@@ -28,9 +28,9 @@ def count_alarms(
 ) -> Alarms:
     """What is missed and what is called by a wrong name among the photos of a day, class by class.
 
-    A day is taken to bring the classes in the shares of these photos. Of a class, the share that did not get its name is
-    one less its recall; of all other photos, the share that got it is the false positive rate. Each is multiplied by how
-    many such photos a day brings, and so is its interval, see `proportion`.
+    A day is taken to bring the classes in the shares of these photos. Of a class, the share that did not get its name
+    is one less its recall; of all other photos, the share that got it is the false positive rate. Each is multiplied by
+    how many such photos a day brings, and so is its interval, see `proportion`.
 
     Args:
         named: bool [n, K], the labels that each photo got.
