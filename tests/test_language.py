@@ -184,7 +184,7 @@ def test_the_spanish_report_says_so_and_speaks_spanish() -> None:
     for heading in ("¿Se puede confiar en esta cifra?", "Dónde falla", "Qué hacer ahora", "Cómo se midió"):
         assert heading in text
     use_language("en")
-    assert "Where it fails" in render(Metrics.from_json(beds()), CONFIG, [])
+    assert "Where it fails" in render(Metrics.from_json(beds()), CONFIG)
 
 
 def test_every_stage_has_a_name_in_spanish() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from certero.interchange import Json
-from certero.report.pictures import Mistake, thumbnail
+from certero.report.pictures import Gallery, Mistake, thumbnail
 
 BEDS = ["empty", "lying", "standing"]
 SHOP = [f"Product-{index:02d}" for index in range(1, 37)]
@@ -256,7 +257,8 @@ def beds() -> Json:
     )
 
 
-def pictures(classes: list[str], count: int) -> list[Mistake]:
+def pictures(classes: list[str], count: int, right: int = 0) -> Gallery:
+    """So many mistakes, and as many right and unsure answers as asked for."""
     random = np.random.default_rng(0)
     found = []
     for index in range(count):
@@ -267,7 +269,8 @@ def pictures(classes: list[str], count: int) -> list[Mistake]:
         predicted = None if index == 3 else classes[(index + 1) % len(classes)]
         path = f"beds/{classes[index % len(classes)]}/2024-01-12-07-{index:02d}-04.jpg"
         found.append(Mistake(path, classes[index % len(classes)], predicted, 0.99 - index / 50, thumbnail(pixels)))
-    return found
+    good = [replace(each, predicted=each.label, path=f"right/{each.path}") for each in found[:right]]
+    return Gallery(found, good, [replace(each, path=f"unsure/{each.path}") for each in found[:right]])
 
 
 def nulls(part: Any) -> Any:

@@ -73,7 +73,7 @@ def test_small_data_are_cross_validated_with_a_reason_and_every_photo_is_judged_
     metrics = small_run.metrics
     assert metrics["evaluation"] == "cv"
     assert metrics["cv"]["folds"] == 5
-    assert "under 20 test photos or under 3 separated units" in metrics["cv"]["reason"]
+    assert "fewer than 20 test photos, or test photos from fewer than 3 separate" in metrics["cv"]["reason"]
     table = used(small_run.path)
     rows = read_predictions(small_run.path)
     assert sorted(row["path"] for row in rows) == sorted(table["path"])

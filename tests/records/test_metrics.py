@@ -45,7 +45,7 @@ def test_the_report_the_summary_and_the_bars_judge_the_same_figures(case: str) -
     stored, accuracy = CASES[case]
     metrics = Metrics.from_json(stored)
     found = headline(metrics)
-    page = render(metrics, {}, [])
+    page = render(metrics, {})
     said = " ".join(summarise(metrics))
     (bar,) = judge_all([parse_requirement("accuracy>=0.5")], found.body)
     if accuracy is None:
@@ -73,7 +73,7 @@ def test_what_is_read_back_and_stored_again_says_the_same(stored: Json) -> None:
     text = json_text(once.to_json())
     assert json_text(Metrics.from_json(json.loads(text)).to_json()) == text
     again = Metrics.from_json(json.loads(text))
-    assert render(again, {}, []) == render(once, {}, [])
+    assert render(again, {}) == render(once, {})
 
 
 def test_an_older_file_lacks_keys_and_they_are_unknown_not_0() -> None:

@@ -40,7 +40,7 @@ def one_day(**more: Any) -> Json:
 def shown(metrics: Json) -> tuple[str, str]:
     """The page's text, and the terminal's."""
     records = Metrics.from_json(metrics)
-    return text_of(page.render(records, {}, [])), "\n".join(summarise(records))
+    return text_of(page.render(records, {})), "\n".join(summarise(records))
 
 
 def reasons_of(metrics: Json) -> dict[str, Reason]:

@@ -76,7 +76,7 @@ def test_figures_of_an_older_version_get_no_tick_and_no_table(old: bool) -> None
 def test_the_page_shows_the_check_of_each_class(tmp_path: Path) -> None:
     body = _body(**CALIBRATED, standing=_row(12, 0.8, 0.75, "too_few"))
     page = tmp_path / "report.html"
-    write_report(page, metrics=Metrics.from_json(metrics_of(body, BEDS)), config=CONFIG, mistakes=[])
+    write_report(page, metrics=Metrics.from_json(metrics_of(body, BEDS)), config=CONFIG)
     text = page.read_text("utf-8")
     table = text[text.index("Do the probabilities of each class mean what they say?") :]
     table = table[: table.index("</details>")]

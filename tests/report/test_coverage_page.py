@@ -47,7 +47,7 @@ def shown(**more: Any) -> str:
     covers = {"judged": COVERED, "training": COVERED, "unknown": UNKNOWN}
     counts = beds()["counts"] | {"passed_over": {"(photo without a class folder)": 4}}
     metrics = beds() | {"covers": covers, "counts": counts} | more
-    return text_of(page.render(Metrics.from_json(metrics), {}, []))
+    return text_of(page.render(Metrics.from_json(metrics), {}))
 
 
 def test_the_page_says_what_the_photos_cover() -> None:

@@ -34,15 +34,16 @@ from certero.records.photo_counts import SeparationFacts
 from certero.records.quantity import Quantity
 from certero.records.scores import Confusion, Scores
 from certero.report import charts, figures, page
-from certero.report.page import MOST_PICTURES, write_report
-from certero.report.pictures import Mistake, thumbnail
+from certero.report.page import MOST_ON_PAPER, MOST_PICTURES, write_report
+from certero.report.pictures import NO_PICTURES, Gallery, thumbnail
+from certero.stats.reliability import spoken_levels
 from certero.stats.requirements import judge, parse_requirement
 from certero.stats.scores import Resamples, score
 
 
-def render(metrics: Json, config: Json, mistakes: list[Mistake]) -> str:
+def render(metrics: Json, config: Json, gallery: Gallery = NO_PICTURES) -> str:
     """The report on stored metrics."""
-    return page.render(Metrics.from_json(metrics), config, mistakes)
+    return page.render(Metrics.from_json(metrics), config, gallery)
 
 
 class Balance(html.parser.HTMLParser):
@@ -59,6 +60,8 @@ class Balance(html.parser.HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        # Places on the page itself are no addresses.
+        self.addresses = [address for address in self.addresses if not address.startswith("#")]
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -82,23 +85,24 @@ def parse(page: str) -> Balance:
 @pytest.mark.parametrize("metrics", [shop(), beds()], ids=["shop", "beds"])
 def test_the_report_is_one_well_formed_file_that_asks_for_nothing(metrics: Json, tmp_path: Path) -> None:
     output = tmp_path / "report.html"
-    write_report(output, metrics=Metrics.from_json(metrics), config=CONFIG, mistakes=pictures(BEDS, 30))
+    write_report(output, metrics=Metrics.from_json(metrics), config=CONFIG, gallery=pictures(BEDS, 30))
     page = output.read_text(encoding="utf-8")
     parsed = parse(page)
     assert "script" not in parsed.seen
     assert "link" not in parsed.seen
-    assert len(parsed.addresses) == MOST_PICTURES
+    # The first mistakes are shown again on the summary for paper.
+    assert len(parsed.addresses) == MOST_PICTURES + MOST_ON_PAPER
     assert all(address.startswith("data:image/jpeg;base64,") for address in parsed.addresses)
     assert "http://" not in page
     assert "https://" not in page
     assert "url(" not in page
     assert "default-src 'none'" in page
-    assert output.stat().st_size < 300_000
+    assert output.stat().st_size < 1_500_000
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_the_answer_comes_first_with_its_interval_and_the_plain_guess() -> None:
-    text = text_of(render(beds(), CONFIG, []))
+    text = text_of(render(beds(), CONFIG))
     assert "Which of empty, lying, standing does a photo show?" in text
     assert (
         "On other hours of these days, about 88 of every 100 photos are named rightly in the long run "
@@ -107,32 +111,38 @@ def test_the_answer_comes_first_with_its_interval_and_the_plain_guess() -> None:
     assert "Weakest of 3 classes: standing. Of its 15 photos 33 % were found (no interval)." in text
     assert "Always guessing the most frequent class (empty) gives 67.6 %." in text
     assert text.index("of every 100 photos") < text.index("A random split would claim 97.4 %")
-    assert "Which of 36 classes does a photo show?" in text_of(render(shop(), CONFIG, []))
+    assert "Which of 36 classes does a photo show?" in text_of(render(shop(), CONFIG))
 
 
 def test_the_report_answers_in_the_order_a_reader_asks() -> None:
     page = render(beds(), CONFIG, pictures(BEDS, 12))
     headings = re.findall(r"<h2>(.*?)</h2>", page)
-    assert headings == ["Can this figure be trusted?", "Where it fails", "What to do next", "How it was measured"]
+    assert headings == [
+        "What people ask",
+        "Can this figure be trusted?",
+        "Where it fails",
+        "What to do next",
+        "How it was measured",
+    ]
     text = text_of(page)
     order = [
         text.index(words)
-        for words in ("of every 100 photos", "Can this figure be trusted", "The worst mistakes", "Class by")
+        for words in ("of every 100 photos", "Can this figure be trusted", "What it gets wrong", "Class by")
     ]
     assert order == sorted(order)
 
 
 def test_the_optimism_of_a_random_split_is_said_in_points_and_only_when_clear() -> None:
-    flattering = text_of(render(beds(), {}, []))
+    flattering = text_of(render(beds(), {}))
     assert "would have claimed 97.4 %, 9.5 points more (difference 5.5 to 13.5 points)" in flattering
-    unclear = text_of(render(shop(), {}, []))
+    unclear = text_of(render(shop(), {}))
     assert "A random split makes no clear difference." in unclear
     assert "(difference −0.4 to 3.0 points)" in unclear
     assert "too much" not in unclear
     below = metrics_of(beds()["test"], BEDS, optimism_of_random_split=quantity(-0.03, None))
-    assert "3.0 points less" in text_of(render(below, {}, []))
+    assert "3.0 points less" in text_of(render(below, {}))
     absent = metrics_of(beds()["test"], BEDS, random_split_accuracy=None, optimism_of_random_split=None)
-    assert "random split" not in text_of(render(absent, {}, []))
+    assert "random split" not in text_of(render(absent, {}))
 
 
 def test_the_page_states_its_own_size() -> None:
@@ -146,7 +156,7 @@ def test_the_page_states_its_own_size() -> None:
 
 def test_every_figure_of_a_chart_is_drawn_where_it_lies() -> None:
     body = beds()["test"]
-    page = render(metrics_of(body, BEDS, random_split_accuracy=quantity(0.974, 0.01)), {}, [])
+    page = render(metrics_of(body, BEDS, random_split_accuracy=quantity(0.974, 0.01)), {})
     chart = page[page.index('class="dots"') :]
     axis = charts.dots_axis(charts.answer_dots(Scores.from_json(body), Quantity.from_json(quantity(0.974, 0.01))))
     assert axis.marks == (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -170,20 +180,58 @@ def test_the_reliability_diagram_shows_what_the_scorer_measured() -> None:
     probabilities = random.dirichlet([0.4, 0.4, 0.4], 300)
     truth = np.array([random.choice(3, p=row) for row in probabilities])
     body = score(probabilities, truth, BEDS, resamples=Resamples(50))
-    assert sum(row.n for row in body.reliability) == 300
-    chart = charts.reliability_chart(body.reliability)
-    assert chart is not None
-    assert len(chart.bins) == len(body.reliability)
-    page = render(metrics_of(body.to_json(), BEDS), {}, [])
-    assert page.count("<circle") == len(chart.bins)
+    assert sum(row.n for row in body.reliability) == sum(row.n for row in body.levels) == 300
+    dots = charts.level_dots(body.levels)
+    assert [dot.n for dot in dots] == [row.n for row in body.levels]
+    assert [dot.stated for dot in dots] == [row.confidence for row in body.levels]
+    page = render(metrics_of(body.to_json(), BEDS), {})
+    assert page.count('class="stated"') == len(dots)
     assert re.search(r"Where the model says about \d+ %, it is right in \d+ % \(\d+ photos\)", text_of(page))
-    assert charts.reliability_chart([]) is None
+    assert charts.level_dots([]) == []
+
+
+def test_of_an_accurate_model_the_check_of_its_percentages_is_drawn_large() -> None:
+    random = np.random.default_rng(6)
+    sure = random.uniform(0.97, 0.9999, 600)
+    truth = (random.random(600) > sure).astype(int)
+    levels = spoken_levels(np.stack([sure, 1 - sure], axis=1), truth)
+    dots = charts.level_dots(levels)
+    axis = charts.dots_axis(dots)
+    assert axis.low >= 0.9
+    assert all(row.n >= 20 for row in levels)
+    stated = [axis.place(dot.stated or 0.0) for dot in dots]
+    assert min(np.diff(stated)) > 3, "no two lie on each other"
+
+
+def test_what_was_not_calibrated_is_not_said_to_be() -> None:
+    metrics = beds()
+    metrics["calibration"] = {"reason": "too few photos", "temperature": 1.0}
+    assert "What it says was calibrated" not in text_of(render(metrics, {}))
+
+
+def test_the_curves_name_the_classes_with_the_least_area() -> None:
+    random = np.random.default_rng(7)
+    classes = [f"kind-{number}" for number in range(6)]
+    truth = random.integers(0, 6, 600)
+    skill = np.array([4.0, 4.0, 0.3, 4.0, 0.6, 4.0])
+    logits = random.normal(0, 1, (600, 6)) + np.eye(6)[truth] * skill[truth][:, None]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    body = score(probabilities, truth, classes, resamples=Resamples(50))
+    ranking = charts.ranking_chart(body)
+    assert ranking is not None
+    worst = sorted(classes, key=lambda name: body.per_class[name].average_precision.value or 0.0)[: charts.MOST_RANKED]
+    assert [one.name for one in ranking.precision_recall.weakest] == worst
+    assert {"kind-2", "kind-4"} <= set(worst)
+    page = render(metrics_of(body.to_json(), classes), {})
+    legends = re.findall(r'<span class="legend">(.*?)</span></figcaption>', page, re.DOTALL)
+    assert len(legends) == 2
+    assert all(name in legends[1] for name in worst)
 
 
 def test_the_fading_of_likeness_is_drawn_where_time_separates() -> None:
     decay = [[5, 0.86], [60, 0.72], [720, 0.54]]
     timed = beds()["separation"] | {"decay": decay}
-    page = render(beds() | {"separation": timed}, {}, [])
+    page = render(beds() | {"separation": timed}, {})
     assert page.count("<circle") == len(decay)
     assert "one block" in page
     chart = charts.decay_chart(SeparationFacts.from_json(timed))
@@ -192,28 +240,28 @@ def test_the_fading_of_likeness_is_drawn_where_time_separates() -> None:
     assert (chart.points[0][0], chart.points[-1][0]) == (0, 100)
     assert [words.replace("\u00a0", " ") for _x, words in chart.marks] == ["5 min", "30 min", "4 h", "12 h"]
     assert charts.decay_chart(SeparationFacts.from_json({"decay": decay[:1]})) is None
-    assert "how alike they are" not in render(shop(), {}, [])
+    assert "how alike they are" not in render(shop(), {})
 
 
 def test_training_accuracy_is_labelled_and_never_a_headline() -> None:
-    text = text_of(render(shop(), {}, []))
+    text = text_of(render(shop(), {}))
     assert text.count("99.8 %") == 1
     assert "On its own training photos 99.8 %: not a measure" in text
-    sealed = text_of(render(metrics_of(None, SHOP), {}, []))
+    sealed = text_of(render(metrics_of(None, SHOP), {}))
     assert "The test photos stay sealed: no figure yet." in sealed
     assert "On its own training photos 99.8 %: not a measure" in sealed
     assert "named rightly" not in sealed
 
 
 def test_earlier_openings_are_shown_beside_the_figure() -> None:
-    assert "These test photos had been opened 2 times before." in text_of(render(beds(), {}, []))
-    assert "had been opened" not in text_of(render(beds() | {"openings": 0}, {}, []))
+    assert "These test photos had been opened 2 times before." in text_of(render(beds(), {}))
+    assert "had been opened" not in text_of(render(beds() | {"openings": 0}, {}))
 
 
 def test_photos_seen_in_training_never_enter_the_headline() -> None:
     seen = {"exact": 300, "near": None, "reason": "fixed camera", "unseen": shop()["test"]}
     metrics = {"schema": 1, "test": beds()["test"], "seen": seen}
-    page = text_of(render(metrics, {}, []))
+    page = text_of(render(metrics, {}))
     assert "300 of these 429 photos were in the model's training." in page
     assert "about 81 of every 100 photos are named rightly" in page
     assert "With them the accuracy would have looked like 87.9 %." in page
@@ -235,7 +283,7 @@ def test_odd_class_names_and_paths_are_shown_not_obeyed(tmp_path: Path) -> None:
     metrics["notes"] = ["</ul><script>"]
     metrics["listed"]["unreadable"] = [{"path": "odd\udcff<b>.jpg", "problem": "</table>"}]
     output = tmp_path / "report.html"
-    write_report(output, metrics=Metrics.from_json(metrics), config={"<i>": "</html>"}, mistakes=pictures(odd, 6))
+    write_report(output, metrics=Metrics.from_json(metrics), config={"<i>": "</html>"}, gallery=pictures(odd, 6))
     page = output.read_text(encoding="utf-8")
     parsed = parse(page)
     assert "script" not in parsed.seen
@@ -249,7 +297,7 @@ def test_odd_class_names_and_paths_are_shown_not_obeyed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("metrics", [shop(), beds()], ids=["shop", "beds"])
 def test_undefined_figures_are_said_in_words(metrics: Json) -> None:
-    page = render(nulls(metrics), {}, [])
+    page = render(nulls(metrics), {})
     parse(page)
     text = text_of(page)
     assert "The accuracy cannot be told from these photos." in text
@@ -259,21 +307,21 @@ def test_undefined_figures_are_said_in_words(metrics: Json) -> None:
 def test_any_part_of_the_metrics_may_be_missing() -> None:
     whole = beds()
     for key in whole:
-        parse(render({k: v for k, v in whole.items() if k != key}, {}, []))
-        parse(render(whole | {key: None}, {}, []))
+        parse(render({k: v for k, v in whole.items() if k != key}, {}))
+        parse(render(whole | {key: None}, {}))
     for key in whole["test"]:
         metrics = copy.deepcopy(whole)
         metrics["test"][key] = None
-        parse(render(metrics, {}, []))
+        parse(render(metrics, {}))
         del metrics["test"][key]
-        parse(render(metrics, {}, []))
-    parse(render({"schema": 1, "test": None}, {}, []))
+        parse(render(metrics, {}))
+    parse(render({"schema": 1, "test": None}, {}))
 
 
 def test_a_missing_interval_is_explained_in_plain_words() -> None:
     metrics = beds()
     metrics["test"]["accuracy"] = quantity(0.88, None, 429, "too_few_groups")
-    text = text_of(render(metrics, {}, []))
+    text = text_of(render(metrics, {}))
     assert "How far that may be off cannot be said: it takes test photos from at least 3 blocks of time." in text
     assert "33 % too few groups for an interval" in text
     assert "too few separate groups to say honestly" in text
@@ -285,7 +333,7 @@ def test_classes_come_worst_first() -> None:
     f1 = [row.f1.value for row in rows if row.f1]
     assert len(f1) == 36
     assert f1 == sorted(f1)
-    text = text_of(render(beds(), {}, []))
+    text = text_of(render(beds(), {}))
     table = text[text.index("Class by class") :]
     assert table.index("standing 15") < table.index("lying 124") < table.index("empty 290")
 
@@ -295,7 +343,7 @@ def test_a_single_class_folder_shows_no_precision() -> None:
     body = body_of(counts, BEDS, "wilson", 0.1)
     for row in body["per_class"].values():
         row["precision"] = row["f1"] = None
-    text = text_of(render({"schema": 1, "test": body}, {}, []))
+    text = text_of(render({"schema": 1, "test": body}, {}))
     assert "lying 10 70 %" in text
     assert "Right when named" not in text
     assert "F1 is high" not in text
@@ -314,18 +362,18 @@ def test_the_confusions_account_for_every_photo() -> None:
 
 
 def test_many_classes_lead_with_the_top_confusions_and_fold_the_matrix() -> None:
-    page = render(shop(), {}, [])
+    page = render(shop(), {})
     assert "Product-05" in text_of(page).split("The most frequent mistakes.")[1][:60]
     assert page.index("The whole table, 36 by 36") < page.index('class="matrix scroll large"')
-    assert "The most frequent mistakes." not in render(beds(), {}, [])
+    assert "The most frequent mistakes." not in render(beds(), {})
     classes = [f"c{i}" for i in range(81)]
-    large = render(metrics_of(body_of(np.eye(81, dtype=int), classes, "wilson", 0.1), classes), {}, [])
+    large = render(metrics_of(body_of(np.eye(81, dtype=int), classes, "wilson", 0.1), classes), {})
     assert 'class="matrix' not in large
     assert "metrics.json" in large
 
 
 def test_requirements_show_their_verdict_and_figures() -> None:
-    text = text_of(render(beds(), {}, []))
+    text = text_of(render(beds(), {}))
     assert "accuracy>=0.85 ✓ met accuracy 0.900 (0.870 to 0.930)" in text
     assert "recall[standing]>=0.8 ? cannot tell standing 0.330 (too few groups for an interval)" in text
     assert "f1>=0.8 ✗ not met standing 0.340 (0.140 to 0.540), empty 0.930 (0.910 to 0.950)" in text
@@ -342,7 +390,7 @@ def test_what_the_scorer_measures_is_what_the_report_says(decide: float | None, 
     body = score(probabilities, truth, BEDS, units, decide=decide, resamples=Resamples(100))
     bars = ("accuracy>=0.5", "f1>=0.99", "recall[lying]>=0.8")
     bars = [judge(parse_requirement(bar), body).to_json() for bar in bars]
-    page = render(metrics_of(body.to_json(), BEDS, decide=decide, requirements=bars), {}, [])
+    page = render(metrics_of(body.to_json(), BEDS, decide=decide, requirements=bars), {})
     parse(page)
     text = text_of(page)
     names = probabilities > 0.5 if decide else np.eye(3, dtype=bool)[probabilities.argmax(axis=1)]
@@ -356,15 +404,15 @@ def test_what_the_scorer_measures_is_what_the_report_says(decide: float | None, 
 
 
 def test_photos_left_out_are_counted_and_named() -> None:
-    text = text_of(render(beds(), {}, []))
+    text = text_of(render(beds(), {}))
     assert "2 could not be read" in text
     assert "beds/lying/2024-01-12-07-05-04.jpg ends after 1,024 bytes" in text
     assert "14 left out between the splits" in text
     assert "3 .txt, 1 without a suffix" in text
-    assert "Nothing was left out: every photo was read and used." in text_of(render(shop(), {}, []))
+    assert "Nothing was left out: every photo was read and used." in text_of(render(shop(), {}))
     beside = shop()
     beside["counts"]["passed_over"] = {".xyz": 15}
-    said = text_of(render(beside, {}, []))
+    said = text_of(render(beside, {}))
     assert "Nothing was left out" not in said
     assert "Passed over, and not looked at as photos: 15 .xyz" in said
 
@@ -397,12 +445,12 @@ def test_the_most_frequent_class_is_named_only_when_it_is_the_one_counted() -> N
 
 def test_an_unwritable_place_leaves_the_earlier_report_and_no_fragment(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"report\.html must be writable"):
-        write_report(tmp_path / "missing" / "report.html", metrics=Metrics.from_json(beds()), config={}, mistakes=[])
+        write_report(tmp_path / "missing" / "report.html", metrics=Metrics.from_json(beds()), config={})
     taken = tmp_path / "report.html"
     taken.mkdir()
     (taken / "kept.txt").write_text("kept")
     with pytest.raises(OutputError):
-        write_report(taken, metrics=Metrics.from_json(beds()), config={}, mistakes=[])
+        write_report(taken, metrics=Metrics.from_json(beds()), config={})
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert (taken / "kept.txt").read_text() == "kept"
 
@@ -412,15 +460,15 @@ def test_a_thumbnail_keeps_the_whole_frame_in_few_bytes() -> None:
     noise[:, :640] = 0
     encoded = thumbnail(noise)
     with Image.open(io.BytesIO(encoded)) as picture:
-        assert (picture.format, picture.size) == ("JPEG", (160, 90))
+        assert (picture.format, picture.size) == ("JPEG", (320, 180))
         small = np.asarray(picture)
-    assert small[:, :70].mean() < 8
-    assert small[:, 90:].mean() > 100
-    assert len(encoded) < 6500
+    assert small[:, :140].mean() < 8
+    assert small[:, 180:].mean() > 100
+    assert len(encoded) < 17_000
     with Image.open(io.BytesIO(thumbnail(noise[:20, :30]))) as picture:
         assert picture.size == (30, 20)
     with Image.open(io.BytesIO(thumbnail(noise[:, :2]))) as picture:
-        assert picture.size[1] == 160
+        assert picture.size[1] == 320
     for wrong in (noise[:, :, 0], noise.astype(np.float32), noise[:0]):
         with pytest.raises(ValueError, match="uint8"):
             thumbnail(wrong)  # type: ignore[arg-type]
@@ -441,7 +489,7 @@ from certero.errors import MissingExtra
 from certero.records.metrics import Metrics
 from certero.report.page import write_report
 try:
-    write_report(Path(sys.argv[1]), metrics=Metrics.from_json({}), config={}, mistakes=[])
+    write_report(Path(sys.argv[1]), metrics=Metrics.from_json({}), config={})
 except MissingExtra as error:
     print(error)
 """
@@ -459,7 +507,7 @@ def test_a_part_of_a_few_photos_is_counted_and_not_drawn() -> None:
         {"slice": "lighting", "value": "glare", "n": 1, "accuracy": quantity(0.0, None, 1, "too_few_groups")},
         {"slice": "hour", "value": "05:00", "n": 2, "accuracy": quantity(0.5, None, 2, "too_few_groups")},
     ]
-    page = render(metrics, {}, [])
+    page = render(metrics, {})
     parse(page)
     text = text_of(page)
     assert "Too few photos to say anything: glare (1)." in text

@@ -13,6 +13,9 @@ from certero.language import use_language
 from certero.records.metrics import Metrics
 from certero.report.page import write_report
 
+# Height of what is printed on a sheet of US letter, at 96 pixels an inch, without margins of 13 mm.
+LETTER_PX = (279 - 26) / 25.4 * 96
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
@@ -26,7 +29,7 @@ def reports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     examples = {"beds": (beds() | {"separation": separation}, BEDS), "shop": (shop(), SHOP)}
     for name, (metrics, classes) in examples.items():
         page = folder / f"{name}.html"
-        write_report(page, metrics=Metrics.from_json(metrics), config=CONFIG, mistakes=pictures(classes, 24))
+        write_report(page, metrics=Metrics.from_json(metrics), config=CONFIG, gallery=pictures(classes, 24))
     use_language("en")
     return {name: folder / f"{name}.html" for name in examples}
 
@@ -83,7 +86,8 @@ def test_on_paper_nothing_is_cut_or_folded(
     page.emulate_media(media="print")
     assert page.evaluate("document.documentElement.scrollWidth") <= PAPER_PX
     heights = page.evaluate(
-        "[...document.querySelectorAll('details > :not(summary)')].map(e => e.getBoundingClientRect().height)"
+        "[...document.querySelectorAll('details:not(.not-on-paper) > :not(summary)')]"
+        ".map(e => e.getBoundingClientRect().height)"
     )
     assert heights
     assert all(height > 0 for height in heights)
@@ -99,8 +103,54 @@ def test_without_script_every_picture_and_chart_is_there(browser: Browser, repor
     page.goto(reports["beds"].as_uri())
     assert page.locator("svg.dot-plot").count() > 8
     assert page.locator("svg.chart polyline").count() == 1
-    for picture in page.locator(".pictures img").all()[:5]:
+    for picture in page.locator(".photo img").all()[:5]:
         box = picture.bounding_box()
         assert box is not None
         assert box["height"] > 40
     context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["beds", "shop"])
+def test_the_summary_fills_the_first_sheet_and_no_more(browser: Browser, reports: dict[str, Path], name: str) -> None:
+    page, _asked, _complaints = opened(browser, reports[name], PAPER_PX)
+    page.emulate_media(media="print")
+    summary = page.evaluate("document.querySelector('#trust').getBoundingClientRect().top")
+    assert 400 < summary <= LETTER_PX
+    assert page.locator(".only-print img").first.is_visible()
+    assert page.evaluate("getComputedStyle(document.querySelector('#trust')).breakBefore") == "page"
+    page.close()
+
+
+def test_a_picture_is_enlarged_and_put_back_without_script(browser: Browser, reports: dict[str, Path]) -> None:
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 1000, "height": 900})
+    page = context.new_page()
+    page.goto(reports["beds"].as_uri())
+    picture = page.locator("#wrong-0 img")
+    small = picture.bounding_box()
+    page.locator("#wrong-0 .open").focus()
+    page.keyboard.press("Enter")
+    large = picture.bounding_box()
+    assert small is not None
+    assert large is not None
+    assert large["width"] > 2 * small["width"]
+    page.locator("#wrong-0 .close").click()
+    back = picture.bounding_box()
+    assert back is not None
+    assert back["width"] == small["width"]
+    context.close()
+
+
+def test_a_cell_of_the_confusion_matrix_leads_to_its_photos(browser: Browser, reports: dict[str, Path]) -> None:
+    page, _asked, _complaints = opened(browser, reports["beds"], 1000)
+    links = page.locator(".matrix td a").all()
+    assert links
+    for link in links:
+        place = link.get_attribute("href")
+        assert place is not None
+        title = link.get_attribute("title") or ""
+        shown = page.locator(f"{place} figcaption b").all_inner_texts()
+        assert all(name in title for name in shown), (title, shown)
+    links[0].click()
+    assert page.locator(".place:target").count() == 1
+    page.close()

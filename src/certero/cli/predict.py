@@ -66,6 +66,14 @@ CsvFor = Annotated[
         **one_of(*_CSV_FOR),
     ),
 ]
+LeastSure = Annotated[
+    int | None,
+    option(
+        help=message("Give only the N photos of which the model is least sure, the least sure first: to label next."),
+        panel=OUTPUT,
+        metavar="N",
+    ),
+]
 Strict = Annotated[bool, option("--strict", help=message("Exit with 2 if any photo could not be read."), panel=OUTPUT)]
 
 
@@ -108,6 +116,7 @@ def command(
     targets: Targets,
     common: Common,
     shares: SharesOption = None,
+    least_sure: LeastSure = None,
     strict: Strict = False,
 ) -> None:
     """Runs `certero predict`; `ABOUT` says what it does."""
@@ -117,11 +126,14 @@ def command(
     check_targets(dict(asked), [*of_model(model), *images])
     from certero.config.parsing import parse_shares
     from certero.runs.model import load
+    from certero.runtime.least_sure import pick_least_sure
     from certero.runtime.predictor import name_photos
 
     wish = None if shares is None else parse_shares(shares)
     predictor = load(model, workers=common.workers)
-    as_they_come = as_jsonl == STDOUT
+    if least_sure is not None and least_sure < 1:
+        raise ConfigError("--least-sure must be a number of photos above 0; found %(found)s.", found=least_sure)
+    as_they_come = as_jsonl == STDOUT and least_sure is None
     predictions: list[Prediction] = []
     named = name_photos(images)
     weighed: list[NewShares] = []
@@ -130,6 +142,9 @@ def command(
             predictions.append(prediction)
             if as_they_come:
                 write(_json_line(prediction), STDOUT)
+    every = predictions
+    if least_sure is not None:
+        predictions = pick_least_sure(every, least_sure)
     if as_json:
         write(json_text([prediction.to_json() for prediction in predictions], indent=1) + "\n", as_json)
     if as_jsonl and not as_they_come:
@@ -141,10 +156,10 @@ def command(
     if wish is not None:
         for shares_now in weighed:
             tell(_say_shares(predictor.classes, shares_now))
-        tell(_say_changed(predictions))
+        tell(_say_changed(every))
     if named.passed_over:
         tell(say_passed_over(named.passed_over))
-    broken = [prediction for prediction in predictions if prediction.error is not None]
+    broken = [prediction for prediction in every if prediction.error is not None]
     if broken:
         first = in_a_row([broken[0].path, broken[0].error or ""], ": ")
         if strict:
@@ -152,10 +167,10 @@ def command(
                 "--strict needs every photo to be readable; %(n_broken)s of %(n_predictions)s "
                 "photos could not be read; first: %(first)s.",
                 n_broken=len(broken),
-                n_predictions=len(predictions),
+                n_predictions=len(every),
                 first=first,
             )
-        counts = {"broken": len(broken), "photos": len(predictions), "first": translate(first)}
+        counts = {"broken": len(broken), "photos": len(every), "first": translate(first)}
         text = ngettext(
             "%(broken)d of %(photos)d photos could not be read; first: %(first)s",
             "%(broken)d of %(photos)d photos could not be read; first: %(first)s",

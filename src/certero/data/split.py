@@ -120,8 +120,8 @@ def needs_cv(photos: Photos) -> Sentence | None:
         return _wide_interval(photos)
     label, (size, units) = min(small.items(), key=lambda item: (item[1], item[0]))
     return sentence(
-        "%(small)d of %(classes)d classes would have under %(photos)d test photos or under %(units)d separated units "
-        "in test (%(label)s: %(size)d in %(here)d)",
+        "%(small)d of %(classes)d classes would have fewer than %(photos)d test photos, or test photos from fewer than "
+        "%(units)d separate times or groups: %(label)s would have %(size)d from %(here)d",
         small=len(small),
         classes=len(photos.classes()),
         photos=MIN_TEST_PHOTOS,

@@ -35,7 +35,8 @@ from certero.runs.openings import check_log, open_test_set
 from certero.runtime.predictor import Predictor
 from certero.sentences import both, stored
 from certero.stages.coverage import cover, describe_coverage, recalled
-from certero.stages.describe import collect_mistakes, describe_photos, describe_units, photos_a_day, score_photos
+from certero.stages.describe import describe_photos, describe_units, photos_a_day, score_photos
+from certero.stages.gallery import collect_gallery
 from certero.stages.judge import accept, answer_photos, keep_known, list_judged, without_known_units
 from certero.stages.look import look_at_photos, separate_judged
 from certero.stages.recognise import recognise
@@ -310,6 +311,6 @@ def _write_report(
     photos, fresh = judged.photos, judged.fresh
     table = photos.used().filter(pl.Series(fresh))
     truth = encode(table["label"], predictor.classes)
-    mistakes = collect_mistakes(table, photos.paths(table), truth, judged.probabilities[fresh], predictor.classes)
+    gallery = collect_gallery(table, photos.paths(table), truth, judged.probabilities[fresh], predictor.classes)
     config = {"data": str(data), "command": shlex.join(command or ())}
-    write_report(output, metrics=metrics, config=config, mistakes=mistakes)
+    write_report(output, metrics=metrics, config=config, gallery=gallery)

@@ -30,7 +30,7 @@ from certero.records.other_half import OtherHalf
 from certero.records.protocols import Progress, no_progress
 from certero.records.quantity import Quantity
 from certero.report.page import write_report
-from certero.report.pictures import thumbnail
+from certero.report.pictures import Gallery, thumbnail
 from certero.runs.folder import RunFolder, name_of_run, resumed_folder, run_folder
 from certero.runs.openings import check_log
 from certero.runs.resume import (
@@ -50,7 +50,6 @@ from certero.runtime.model_file import with_card
 from certero.sentences import stored
 from certero.stages.coverage import cover, describe_coverage, remembered
 from certero.stages.describe import (
-    collect_mistakes,
     describe_separation,
     photos_a_day,
     score_photos,
@@ -59,6 +58,7 @@ from certero.stages.describe import (
 from certero.stages.evaluation import Judged, fit_and_judge
 from certero.stages.fitted import Everything, Fitted
 from certero.stages.fitter import Fitter, loading_fitter
+from certero.stages.gallery import collect_gallery
 from certero.stages.other_half import measure_other_half
 from certero.stages.prepare import Prepared, prepare
 from certero.stages.random_split import units_to_draw
@@ -189,12 +189,12 @@ def _train(
             write_whole(work / "model.onnx", model)
             _write_settings(work, metrics, resolved, data, command)
             _write_photos(work, prepared, fitted, judged, resolved)
-            mistakes = _mistakes(prepared.classes, judged)
+            gallery = _gallery(prepared.classes, judged)
         metrics = dataclasses.replace(metrics, seconds=tools.all_seconds())
         config = tomllib.loads(resolved.to_toml()) | {"data": str(data), "command": shlex.join(command or ())}
         answer = metrics.to_json()
         write_whole(work / "metrics.json", json_text(answer, indent=1) + "\n")
-        write_report(work / "report.html", metrics=metrics, config=config, mistakes=mistakes, augmented=_sheet(fitted))
+        write_report(work / "report.html", metrics=metrics, config=config, gallery=gallery, augmented=_sheet(fitted))
         forget(folder)
     return Run(folder.place, answer)
 
@@ -370,7 +370,7 @@ def _sheet(fitted: Fitted) -> bytes | None:
     return None if fitted.sheet is None else thumbnail(fitted.sheet, max(fitted.sheet.shape[:2]), limit_bytes=60_000)
 
 
-def _mistakes(classes: Sequence[str], judged: Judged | None) -> list[Any]:
+def _gallery(classes: Sequence[str], judged: Judged | None) -> Gallery:
     if judged is None:
-        return []
-    return collect_mistakes(judged.table, judged.opened.paths(), judged.truth, judged.probabilities, classes)
+        return Gallery()
+    return collect_gallery(judged.table, judged.opened.paths(), judged.truth, judged.probabilities, classes)

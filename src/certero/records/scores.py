@@ -303,6 +303,7 @@ class Scores(Record):
         gain_over_majority: the accuracy minus that of naming it always, on the same photos.
         weakest_class: the class that is most likely the weakest; None with fewer than two classes.
         alarms: what is missed and what is called by a wrong name in a day; None in older files.
+        levels: as `reliability`, over levels of confidence that people know; empty in older files.
     """
 
     n: int
@@ -338,3 +339,4 @@ class Scores(Record):
     gain_over_majority: Quantity | None = None
     weakest_class: WeakestClass | None = None
     alarms: Alarms | None = None
+    levels: tuple[ReliabilityBin, ...] = ()

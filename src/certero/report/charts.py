@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from certero.language import _
 from certero.records.photo_counts import SeparationFacts
 from certero.records.quantity import Quantity
-from certero.records.scores import Curves, Points, ReliabilityBin, Scores
+from certero.records.scores import ClassScores, Curve, Points, ReliabilityBin, Scores
 from certero.report.figures import ClassRow, known, percent
 
 # Where an axis of shares may begin, and the step between its marks.
@@ -57,19 +57,21 @@ class Dot:
         quantity: the figure.
         n: photos behind it, None where that says nothing.
         kind: how it is drawn: `own` (the model's), `claim` (what a random split would have claimed), `plain`.
+        stated: what it should be, marked on the line; None for nothing.
     """
 
     label: str
     quantity: Quantity
     n: int | None = None
     kind: str = "own"
+    stated: float | None = None
 
 
 def dots_axis(dots: Sequence[Dot], *others: float | None) -> Axis:
     """The axis on which these figures, the lower ends of their intervals, and other shares can be drawn."""
     shares = list(others)
     for dot in dots:
-        shares += [dot.quantity.value, dot.quantity.low]
+        shares += [dot.quantity.value, dot.quantity.low, dot.stated]
     return share_axis(shares)
 
 
@@ -88,40 +90,16 @@ def class_dots(rows: Sequence[ClassRow]) -> list[Dot]:
     return [Dot(name, recall, -less) for _value, less, name, recall in sorted(found, key=lambda item: item[:3])]
 
 
-@dataclass(frozen=True, slots=True)
-class Reliability:
-    """A reliability diagram.
-
-    Args:
-        axis: of both directions.
-        bins: for each bin x, y, and the ends of the whisker (None without interval), percent of the axes.
-    """
-
-    axis: Axis
-    bins: list[tuple[float, float, tuple[float, float] | None]]
-    before: list[tuple[float, float, tuple[float, float] | None]]
-
-
-def reliability_chart(rows: Sequence[ReliabilityBin], before: Sequence[ReliabilityBin] = ()) -> Reliability | None:
-    """The diagram, and beside it that before calibration; None where there is nothing to draw."""
-    usable, earlier = _usable_bins(rows), _usable_bins(before)
-    if not usable:
-        return None
-    axis = share_axis([share for row in usable + earlier for share in (row.confidence, row.accuracy.value)])
-    return Reliability(axis, _bins(usable, axis), _bins(earlier, axis))
-
-
-def _usable_bins(rows: Sequence[ReliabilityBin]) -> list[ReliabilityBin]:
-    return [row for row in rows if known(row.confidence) and known(row.accuracy.value)]
-
-
-def _bins(rows: Sequence[ReliabilityBin], axis: Axis) -> list[tuple[float, float, tuple[float, float] | None]]:
-    bins = []
-    for row in rows:
-        ends = row.accuracy.interval
-        whisker = None if ends is None else (axis.place(ends[0]), axis.place(ends[1]))
-        bins.append((axis.place(row.confidence), axis.place(row.accuracy.value or 0.0), whisker))
-    return bins
+def level_dots(levels: Sequence[ReliabilityBin]) -> list[Dot]:
+    """How often the model is right where it says so much, the surest last; what it says on average is marked."""
+    dots = []
+    for row in levels:
+        if known(row.confidence) and known(row.accuracy.value):
+            digits = 1 if any(round(1000 * end) % 10 for end in (row.start, row.end)) else 0
+            low, high = percent(row.start, digits, unit=False), percent(row.end, digits)
+            said = _("says up to %(high)s") if row.start == 0 else _("says %(low)s to %(high)s")
+            dots.append(Dot(said % {"low": low, "high": high}, row.accuracy, row.n, stated=row.confidence))
+    return dots
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +125,20 @@ def sureness_chart(curve: Points) -> Sureness | None:
 
 
 @dataclass(frozen=True, slots=True)
+class RankedClass:
+    """A class whose curve is drawn: its name, the area below the curve, and the points."""
+
+    name: str
+    area: Quantity
+    points: Points
+
+
+@dataclass(frozen=True, slots=True)
 class RankingLines:
-    """The points of a kind of curve: of the mean, and of each class."""
+    """A kind of curve: of the mean over classes, and of the classes with the least area, the least first."""
 
     macro: Points
-    classes: list[Points]
+    weakest: list[RankedClass]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +149,30 @@ class RankingCharts:
     precision_recall: RankingLines
 
 
-def ranking_chart(curves: Curves) -> RankingCharts | None:
+#: So many classes have a curve of their own, each with a dash of its own; more cannot be told apart.
+MOST_RANKED = 3
+
+
+def ranking_chart(body: Scores) -> RankingCharts | None:
     """The curves to draw; None where no class can be ranked."""
+    curves = body.curves
     if not curves.macro.roc:
         return None
-    classes = curves.per_class.values()
+
+    def weakest(area: Callable[[ClassScores], Quantity], points: Callable[[Curve], Points]) -> list[RankedClass]:
+        found = [
+            RankedClass(name, area(body.per_class[name]), points(curve))
+            for name, curve in curves.per_class.items()
+            if name in body.per_class and known(area(body.per_class[name]).value)
+        ]
+        return sorted(found, key=lambda ranked: (ranked.area.value or 0.0, ranked.name))[:MOST_RANKED]
+
     return RankingCharts(
-        RankingLines(curves.macro.roc, [one.roc for one in classes]),
-        RankingLines(curves.macro.precision_recall, [one.precision_recall for one in classes]),
+        RankingLines(curves.macro.roc, weakest(lambda one: one.roc_auc, lambda curve: curve.roc)),
+        RankingLines(
+            curves.macro.precision_recall,
+            weakest(lambda one: one.average_precision, lambda curve: curve.precision_recall),
+        ),
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from certero.config.setting import Fitting, settings_of
+from certero.config.settings import TrainSettings
 from certero.errors import MissingExtra
 from certero.language import _, language, ngettext, translate
 from certero.machine.files import write_whole
@@ -19,7 +21,8 @@ from certero.report import answer, calibration, charts, figures, money
 from certero.report.advice import advise
 from certero.report.coverage import view_coverage
 from certero.report.names import draw_names
-from certero.report.pictures import Mistake
+from certero.report.pictures import NO_PICTURES, Gallery, Mistake
+from certero.report.questions import answer_questions
 from certero.report.training import view_training
 from certero.report.trust import reasons, verdict
 from certero.stats.slices import FEWEST_PHOTOS
@@ -27,7 +30,10 @@ from certero.stats.slices import FEWEST_PHOTOS
 if TYPE_CHECKING:
     import jinja2
 
-MOST_PICTURES = 24
+#: Mistakes, right answers and least sure photos that a report shows.
+MOST_PICTURES, MOST_RIGHT, MOST_UNSURE = 25, 10, 5
+#: Mistakes on the summary that is printed.
+MOST_ON_PAPER = 10
 #: More than these are folded, so that the weak classes are not far below.
 OPEN_PICTURES = 10
 #: Up to this many classes the confusion matrix is shown at once, above it the top confusions lead.
@@ -45,7 +51,7 @@ def write_report(
     *,
     metrics: Metrics,
     config: Mapping[str, object],
-    mistakes: Sequence[Mistake],
+    gallery: Gallery = NO_PICTURES,
     augmented: bytes | None = None,
 ) -> None:
     """Write the report as one self-contained HTML file; an earlier file is replaced whole or not at all.
@@ -56,21 +62,24 @@ def write_report(
         output: the file to write; its folder exists.
         metrics: of a training or of an evaluation.
         config: every setting, resolved.
-        mistakes: the worst first; the first `MOST_PICTURES` are shown.
+        gallery: the photos to show; the first `MOST_PICTURES` mistakes are.
         augmented: a sheet of photos as training showed them, JPEG.
 
     Raises:
         MissingExtra: Jinja2 is not installed.
         OutputError: the file cannot be written.
     """
-    write_whole(output, _encode(render(metrics, config, mistakes, augmented)))
+    write_whole(output, _encode(render(metrics, config, gallery, augmented)))
 
 
 def render(
-    metrics: Metrics, config: Mapping[str, object], mistakes: Sequence[Mistake], augmented: bytes | None = None
+    metrics: Metrics,
+    config: Mapping[str, object],
+    gallery: Gallery = NO_PICTURES,
+    augmented: bytes | None = None,
 ) -> str:
     """The report's HTML; see `write_report`."""
-    view = _view(metrics, config, mistakes) | {"training": view_training(metrics.training, augmented)}
+    view = _view(metrics, config, gallery) | {"training": view_training(metrics.training, augmented)}
     return _state_size(environment().get_template("report.html.jinja").render(view))
 
 
@@ -137,35 +146,59 @@ def environment() -> jinja2.Environment:
     return environment
 
 
-def _view(metrics: Metrics, config: Mapping[str, object], mistakes: Sequence[Mistake]) -> dict[str, object]:
+def _view(metrics: Metrics, config: Mapping[str, object], gallery: Gallery) -> dict[str, object]:
     """What the templates speak about; `body` and what is made of it are None or empty without a headline."""
     found = headline(metrics)
     trust = reasons(metrics, found)
     body = found.body
+    coverage, advice = view_coverage(metrics), advise(metrics, found)
+    mistakes = list(gallery.mistakes)[:MOST_PICTURES] if body else []
     return {
         "language": language(),
         "SIZE_HERE": SIZE_HERE,
         "trust": trust,
         "verdict": verdict(trust, metrics, found),
-        "coverage": view_coverage(metrics),
-        "advice": advise(metrics, found),
+        "coverage": coverage,
+        "advice": advice,
+        "questions": answer_questions(metrics, found, trust, coverage, advice),
         "decay": charts.decay_chart(metrics.separation),
         "names": draw_names(metrics.names),
         "MOST_DOTS": MOST_DOTS,
         "OPEN_PICTURES": OPEN_PICTURES,
         "metrics": metrics,
-        "config": config,
+        "config": _looked_at(config),
         "headline": found,
         "body": body,
         "classes": metrics.data.classes or (() if body is None else body.confusion.classes),
         "splits": {name: counts for name, counts in metrics.splits.items() if counts},
         "methods": figures.interval_methods(body, metrics.random_split_accuracy),
-        "mistakes": list(mistakes)[:MOST_PICTURES] if body else [],
+        "mistakes": mistakes,
+        "right": list(gallery.right)[:MOST_RIGHT] if body else [],
+        "unsure": list(gallery.unsure)[:MOST_UNSURE] if body else [],
+        "places": _first_of_each(mistakes),
+        "MOST_ON_PAPER": MOST_ON_PAPER,
         "SHADES": figures.SHADES,
         "SMALL_MATRIX": SMALL_MATRIX,
         "LARGEST_MATRIX": LARGEST_MATRIX,
         **(_NO_FIGURES if body is None else _view_figures(body, metrics)),
     }
+
+
+def _looked_at(config: Mapping[str, object]) -> dict[str, object]:
+    """The settings without those that this way of fitting does not look at: a probe has no epochs."""
+    fitting: Fitting = (
+        "probe" if config.get("fitting") != "network" else "layers" if config.get("layers") else "backbone"
+    )
+    known = settings_of(TrainSettings)
+    return {name: value for name, value in config.items() if name not in known or fitting in known[name].used_by}
+
+
+def _first_of_each(mistakes: Sequence[Mistake]) -> dict[tuple[str, str | None], int]:
+    """The number of the first picture of each confusion: where a cell of the confusion matrix leads."""
+    places: dict[tuple[str, str | None], int] = {}
+    for number, mistake in enumerate(mistakes):
+        places.setdefault((mistake.label, mistake.predicted), number)
+    return places
 
 
 _NO_FIGURES: Mapping[str, object] = {
@@ -176,7 +209,7 @@ _NO_FIGURES: Mapping[str, object] = {
     "beside": [],
     "weaker_than_others": None,
     "most_frequent_class": None,
-    "reliability": None,
+    "level_dots": [],
     "sureness": None,
     "ranking": None,
     "worst_slice": None,
@@ -190,7 +223,6 @@ _NO_FIGURES: Mapping[str, object] = {
 
 
 def _view_figures(body: Scores, metrics: Metrics) -> dict[str, object]:
-    before = () if body.before_calibration is None else body.before_calibration.reliability
     class_rows = figures.rank_classes(body)
     # Where only copies are kept together, the split is a random one.
     claim_says_something = answer.speaks_of(metrics) != "unknown" or metrics.evaluation == "given"
@@ -202,9 +234,9 @@ def _view_figures(body: Scores, metrics: Metrics) -> dict[str, object]:
         "beside": answer.beside(metrics, body),
         "weaker_than_others": answer.weaker_than_others(body),
         "most_frequent_class": figures.most_frequent_class(body),
-        "reliability": charts.reliability_chart(body.reliability, before),
+        "level_dots": charts.level_dots(body.levels),
         "sureness": charts.sureness_chart(body.abstention.curve),
-        "ranking": charts.ranking_chart(body.curves),
+        "ranking": charts.ranking_chart(body),
         "worst_slice": figures.worst_slice_sentence(body.worst_slice),
         "slices": [_view_slice(name, rows) for name, rows in figures.group_slices(body.slices)],
         "class_rows": class_rows,

@@ -1,22 +1,25 @@
-"""The worst mistakes as small pictures."""
+"""Photos of a run as small pictures: mistakes, right answers, and those of which the model was least sure."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: A report with 24 pictures stays near 150 kB: small enough to mail.
-THUMBNAIL_BYTES = 6000
+#: Of a picture that is shown small and can be enlarged: a report with all of them stays below 1.5 MB.
+THUMBNAIL_BYTES = 16_000
+#: Longest side of such a picture, pixels.
+THUMBNAIL_SIDE = 320
 _QUALITIES = (82, 70, 55, 40, 25)
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One photo that the model named wrongly.
+    """One photo that the model judged, rightly or wrongly.
 
     Args:
         path: the photo, as the data names it.
@@ -38,12 +41,30 @@ class Mistake:
         return picture_address(self.thumbnail_jpeg)
 
 
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """The photos that a report shows.
+
+    Args:
+        mistakes: named wrongly: the most frequent confusions first, in each the surest first.
+        right: named rightly, of the classes of the mistakes first.
+        unsure: of which the model was least sure, named rightly or not.
+    """
+
+    mistakes: Sequence[Mistake] = ()
+    right: Sequence[Mistake] = ()
+    unsure: Sequence[Mistake] = ()
+
+
+NO_PICTURES = Gallery()
+
+
 def picture_address(jpeg: bytes) -> str:
     """A JPEG as an address that needs no other file."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
-def thumbnail(pixels: NDArray[np.uint8], side: int = 160, limit_bytes: int = THUMBNAIL_BYTES) -> bytes:
+def thumbnail(pixels: NDArray[np.uint8], side: int = THUMBNAIL_SIDE, limit_bytes: int = THUMBNAIL_BYTES) -> bytes:
     """The whole frame as a small JPEG, about `limit_bytes` or less.
 
     Args:

@@ -48,7 +48,7 @@ class Reason:
     mark: Mark
     title: str
     text: str
-    about: Literal["days", "dependence"] | None = None
+    about: Literal["days", "dependence", "calibration"] | None = None
 
 
 def reasons(metrics: Metrics, headline: Headline) -> list[Reason]:
@@ -352,17 +352,21 @@ def _calibrated(body: Scores) -> Reason | None:
     before = None if body.before_calibration is None else body.before_calibration.ece
     if known(before) and error > max(before + _CLEARLY_WORSE, 2 * before):
         text = _("Before they were calibrated they differed by %(points)s points.") % {"points": points(before)}
-        return Reason("careful", _("Calibration made the probabilities worse"), f"{sure} {text}")
+        return Reason("careful", _("Calibration made the probabilities worse"), f"{sure} {text}", "calibration")
     photos = sum(row.n for row in body.reliability)
     if not known(chance) or photos < _FEWEST_PHOTOS or (error <= chance and chance > _MISCALIBRATED):
         text = _("These photos are too few, or from too few times or places, to tell more.")
-        return Reason("careful", _("Whether the probabilities hold cannot be told"), f"{sure} {text}")
+        return Reason("careful", _("Whether the probabilities hold cannot be told"), f"{sure} {text}", "calibration")
     if error > max(chance, _NOTICEABLE):
-        return Reason("careful", _("The probabilities are off"), sure)
+        return Reason("careful", _("The probabilities are off"), sure, "calibration")
     astray = classes_astray(body)
     if astray:
-        return Reason("careful", _("The probabilities of some classes are off"), f"{sure} {' '.join(astray)}")
-    return Reason("good", _("The probabilities mean what they say"), f"{sure} {classes_untold(body)}".strip())
+        return Reason(
+            "careful", _("The probabilities of some classes are off"), f"{sure} {' '.join(astray)}", "calibration"
+        )
+    return Reason(
+        "good", _("The probabilities mean what they say"), f"{sure} {classes_untold(body)}".strip(), "calibration"
+    )
 
 
 def calibration_sentence(rows: Sequence[ReliabilityBin]) -> str | None:

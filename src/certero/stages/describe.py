@@ -14,16 +14,12 @@ import polars as pl
 from certero.data.lost_classes import count_lost
 from certero.data.separation import Separation
 from certero.data.table import SCHEMA, Photos
-from certero.errors import PhotoError
 from certero.interchange import class_columns, csv_text
-from certero.machine.files import read_file, write_whole
-from certero.photos import pixels
+from certero.machine.files import write_whole
 from certero.photos.listing import printable
 from certero.records.photo_counts import Counts, Data, Described, ListedPhoto, SeparationFacts
 from certero.records.photos import SPLITS
 from certero.records.scores import Scores
-from certero.report.page import MOST_PICTURES
-from certero.report.pictures import Mistake, thumbnail
 from certero.sentences import stored
 from certero.stats.alarms import count_alarms, named_by
 from certero.stats.new_group import predict_new_group
@@ -178,28 +174,6 @@ def write_predictions(
             where = split if fold is None else f"cv-{fold + 1}"
             rows.append([photo, where, label, predicted, f"{row[best]:.8g}", *(f"{p:.8g}" for p in row)])
     write_whole(path, csv_text(rows).encode("utf-8", "surrogateescape"))
-
-
-def collect_mistakes(
-    table: pl.DataFrame,
-    paths: Sequence[Path],
-    truth: NDArray[np.int64],
-    probabilities: NDArray[np.floating[Any]],
-    classes: Sequence[str],
-) -> list[Mistake]:
-    """The photos that were named wrongly with the greatest confidence, worst first."""
-    best = probabilities.argmax(axis=1)
-    confidence = probabilities.max(axis=1)
-    wrong = np.flatnonzero(best != truth)
-    mistakes: list[Mistake] = []
-    for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_PICTURES]:
-        try:
-            picture = thumbnail(pixels.decode(read_file(paths[row]), at_least=(160, 160)).pixels)
-        except (OSError, PhotoError):
-            continue
-        name, label, predicted = table["path"][int(row)], classes[truth[row]], classes[best[row]]
-        mistakes.append(Mistake(name, label, predicted, float(confidence[row]), picture))
-    return mistakes
 
 
 def minutes(length: timedelta | None) -> float | None:

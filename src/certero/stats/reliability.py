@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -13,6 +15,12 @@ Integers = NDArray[np.int64]
 
 #: The usual number of bins (Guo et al. 2017).
 BINS = 15
+
+
+#: What people say of a probability: the edges of `spoken_levels`.
+SPOKEN = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995, 1.0)
+# Fewer photos than these share a level with their neighbours.
+_FEWEST = 20
 
 
 def confidence_bins(confidence: Floats, bins: int = BINS) -> tuple[Integers, Floats]:
@@ -65,8 +73,41 @@ def reliability(
     if len(scores) == 0:
         return ()
     confidence = scores.max(axis=1)
-    correct = scores.argmax(axis=1) == np.asarray(truth)
     bin_of, edges = confidence_bins(confidence, bins)
+    return _table(scores, truth, bin_of, edges, groups)
+
+
+def spoken_levels(
+    probabilities: ArrayLike, truth: ArrayLike, groups: ArrayLike | None = None
+) -> tuple[ReliabilityBin, ...]:
+    """The same over levels that people know (50, 70, 80, 90, 95, 98, 99.5 %), for reading rather than for testing.
+
+    Levels with fewer than 20 photos are joined with the next one above, the last with the one below.
+
+    Args:
+        probabilities: float [n, K].
+        truth: int [n], index of the class.
+        groups: int or str [n], the group of each photo; None for independent photos.
+    """
+    scores = np.asarray(probabilities, dtype=np.float64)
+    if len(scores) == 0:
+        return ()
+    confidence = scores.max(axis=1)
+    edges = [SPOKEN[0]]
+    for edge in SPOKEN[1:-1]:
+        if np.count_nonzero((confidence >= edges[-1]) & (confidence < edge)) >= _FEWEST:
+            edges.append(edge)
+    if len(edges) > 1 and np.count_nonzero(confidence >= edges[-1]) < _FEWEST:
+        edges.pop()
+    bin_of = np.searchsorted(edges, confidence, side="right") - 1
+    return _table(scores, truth, bin_of, np.array([*edges, SPOKEN[-1]]), groups)
+
+
+def _table(
+    scores: Floats, truth: ArrayLike, bin_of: NDArray[np.integer[Any]], edges: Floats, groups: ArrayLike | None
+) -> tuple[ReliabilityBin, ...]:
+    confidence = scores.max(axis=1)
+    correct = scores.argmax(axis=1) == np.asarray(truth)
     codes = group_codes(groups, len(scores))
     count = None if codes is None else int(codes.max()) + 1
     rows = []

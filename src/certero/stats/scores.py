@@ -28,7 +28,7 @@ from certero.stats.intervals import (
 )
 from certero.stats.linearised import mean_loss
 from certero.stats.ranking import Rankings, rank
-from certero.stats.reliability import confidence_bins, expected_calibration_error, reliability
+from certero.stats.reliability import confidence_bins, expected_calibration_error, reliability, spoken_levels
 from certero.stats.weakest import pick_weakest
 
 Floats = NDArray[np.float64]
@@ -180,6 +180,7 @@ def score(
         majority_class=guessing.name,
         gain_over_majority=guessing.gain,
         weakest_class=pick_weakest(answers.found, answers.truth, codes, per_class),
+        levels=spoken_levels(probabilities, truth, codes),
     )
 
 
