@@ -35,7 +35,7 @@ from certero.runs.openings import check_log, open_test_set
 from certero.runtime.predictor import Predictor
 from certero.sentences import both, stored
 from certero.stages.coverage import cover, describe_coverage, recalled
-from certero.stages.describe import describe_photos, describe_units, photos_a_day, score_photos
+from certero.stages.describe import Around, describe_photos, describe_units, photos_a_day, score_photos
 from certero.stages.gallery import collect_gallery
 from certero.stages.judge import accept, answer_photos, keep_known, list_judged, without_known_units
 from certero.stages.look import look_at_photos, separate_judged
@@ -256,14 +256,12 @@ def _measure(
     )
     accepted = accept(card, probabilities) if decide is None and card.threshold is not None else None
     everything, fresh = np.ones(len(truth), dtype=bool), judged.fresh
-    a_day = photos_a_day(used, separation.day_start)
+    around = Around(separation.speaks_of, photos_a_day(used, separation.day_start))
 
     def scores(rows: NDArray[np.bool_]) -> Scores:
         taken = None if accepted is None else accepted[rows]
         table = used.filter(pl.Series(rows))
-        return score_photos(
-            table, truth[rows], probabilities[rows], classes, decide, taken, beforehand, separation.speaks_of, a_day
-        )
+        return score_photos(table, truth[rows], probabilities[rows], classes, decide, taken, beforehand, around)
 
     unseen = scores(fresh) if fresh.any() and not fresh.all() else None
     described = describe_photos(photos, data, classes)
@@ -271,7 +269,9 @@ def _measure(
     def score_weighed(adapted: NDArray[np.float64]) -> Scores:
         taken = None if accepted is None else accept(card, adapted)
         table = used.filter(pl.Series(fresh))
-        return score_photos(table, truth[fresh], adapted, classes, decide, taken, photos_a_day=a_day)
+        return score_photos(
+            table, truth[fresh], adapted, classes, decide, taken, around=Around(photos_a_day=around.photos_a_day)
+        )
 
     new = used.filter(pl.Series(fresh))["unit"].to_list()
     return Metrics(

@@ -50,6 +50,7 @@ from certero.runtime.model_file import with_card
 from certero.sentences import stored
 from certero.stages.coverage import cover, describe_coverage, remembered
 from certero.stages.describe import (
+    Around,
     describe_separation,
     photos_a_day,
     score_photos,
@@ -218,8 +219,7 @@ def _measure(
         prepared.classes,
         settings.decide,
         beforehand=judged.beforehand,
-        speaks_of=prepared.separation.speaks_of,
-        photos_a_day=photos_a_day(everything.table, prepared.separation.day_start),
+        around=Around(prepared.separation.speaks_of, photos_a_day(everything.table, prepared.separation.day_start)),
     )
     random_split = gain = Quantity(None, None, None, "not_measured", 0)
     if settings.random_splits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,22 @@ _TIMED = 0.9
 _LISTED = ("unreadable", "damaged", "leaked", "purged")
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is known of judged photos beside themselves.
+
+    Args:
+        speaks_of: what kept them apart; days, places and groups have a range for one new of them.
+        photos_a_day: how many a day brings, see `photos_a_day`; None where that is not known.
+    """
+
+    speaks_of: str | None = None
+    photos_a_day: float | None = None
+
+
+NOTHING_AROUND = Around()
+
+
 def score_photos(
     table: pl.DataFrame,
     truth: NDArray[np.int64],
@@ -43,8 +60,7 @@ def score_photos(
     decide: float | None,
     accepted: NDArray[np.bool_] | None = None,
     beforehand: Beforehand = NOTHING_SET,
-    speaks_of: str | None = None,
-    photos_a_day: float | None = None,
+    around: Around = NOTHING_AROUND,
 ) -> Scores:
     """The figures on held-out photos, slices included.
 
@@ -56,8 +72,7 @@ def score_photos(
         decide: see `TrainSettings`.
         accepted: bool [n], photos that the model's own threshold gives their likeliest label.
         beforehand: temperature and thresholds of the calibration.
-        speaks_of: what kept the photos apart; days, places and groups have a range for one new of them.
-        photos_a_day: see `photos_a_day`.
+        around: what is known of the photos beside themselves.
     """
     units = table["unit"].to_list()
     scores = score(probabilities, truth, classes, units, decide=decide, accepted=accepted, beforehand=beforehand)
@@ -78,8 +93,8 @@ def score_photos(
         scores,
         slices=slice_rows(correct, units, columns),
         worst_slice=worst_slice(correct, units, columns),
-        new_unit=predict_new_group(correct, units) if speaks_of in _OF_OTHERS else None,
-        alarms=count_alarms(named_by(probabilities, decide, accepted), truth, classes, units, photos_a_day),
+        new_unit=predict_new_group(correct, units) if around.speaks_of in _OF_OTHERS else None,
+        alarms=count_alarms(named_by(probabilities, decide, accepted), truth, classes, units, around.photos_a_day),
     )
 
 
