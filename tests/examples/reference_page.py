@@ -18,6 +18,7 @@ REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
 _NAMED = {
     "test.per_class": "CLASS",
     "test.calibration_by_class": "CLASS",
+    "test.alarms.per_class": "CLASS",
     "test.curves.per_class": "CLASS",
     "other_half.later.per_class": "CLASS",
     "other_half.earlier.per_class": "CLASS",
