@@ -51,8 +51,8 @@ def test_the_readme_shows_what_the_barn_gave() -> None:
             for label, expected in BEDS["weakest"].items()
         ),
         f"Always naming the commonest class: {_shown(BEDS['majority_class_accuracy'])}.",
-        f"A random split would have claimed {_percent(BEDS['random_split_accuracy'])}%: "
-        f"an optimism of {_points(BEDS['optimism_of_random_split'])}.",
+        f"A random split would have claimed {_percent(BEDS['random_split_accuracy'])}%, "
+        f"{_points(BEDS['optimism_of_random_split'])}.",
     ]
     assert [line.split(":")[0] for line in block[-2:]] == ["Report", "Model"]
     assert f"Only {BEDS['recall']['standing']['n']} of the photos show a standing cow" in _text("README.md")
@@ -253,8 +253,8 @@ def _shown(quantity: Json) -> str:
 
 
 def _points(quantity: Json) -> str:
-    value, low, high = (f"{100 * quantity[end]:+.1f}" for end in ("value", "low", "high"))
-    return f"{value} points ({low} to {high})"
+    value, low, high = (f"{100 * quantity[end]:.1f}" for end in ("value", "low", "high"))
+    return f"{value} points more than was measured ({low} to {high})"
 
 
 def _months(quantity: Json) -> str:
@@ -264,4 +264,4 @@ def _months(quantity: Json) -> str:
 
 
 def _dollars(amount: float) -> str:
-    return f"{'-' if amount < 0 else ''}${abs(amount):.4f}"
+    return f"{'−' if amount < 0 else ''}${abs(amount):.4f}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from certero.amounts import size
 from certero.interchange import Json
@@ -14,7 +13,7 @@ from certero.machine.files import write_whole
 from certero.records.comparison import ComparedModel, Comparison, Pair
 from certero.records.quantity import Quantity
 from certero.report.charts import Dot, dots_axis
-from certero.report.figures import MISSING, NO_BREAK_SPACE, SHADES, known, percent, slice_words
+from certero.report.figures import MINUS, MISSING, NO_BREAK_SPACE, SHADES, known, percent, signed, slice_words
 from certero.report.money import rounded
 from certero.report.page import environment
 
@@ -178,18 +177,6 @@ def _short(value: float) -> str:
     return rounded(value, 0 if value >= 100 else 1 if value >= 1 else 2)
 
 
-def signed(value: Any) -> str:
-    """A share as points with a sign; a difference that rounds to nothing has none.
-
-    >>> signed(0.0312), signed(-0.004), signed(0.0001)
-    ('+3.1', '−0.4', '0.0')
-    """
-    if not known(value):
-        return MISSING
-    text = f"{abs(100 * value):.1f}"
-    return text if text == "0.0" else ("+" if value > 0 else "−") + text
-
-
 def interval_points(quantity: Quantity) -> str:
     """`−0.4 to +2.1`, or why there is no interval."""
     if quantity.low is not None:
@@ -217,7 +204,7 @@ class SignedAxis:
         """Place and words of each mark."""
         steps = round(self.reach / self.step)
         return [
-            (self.place(k * self.step), f"{100 * k * self.step:+g}".replace("-", "−") if k else "0")
+            (self.place(k * self.step), f"{100 * k * self.step:+g}".replace("-", MINUS) if k else "0")
             for k in range(-steps, steps + 1)
         ]
 

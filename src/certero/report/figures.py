@@ -17,6 +17,8 @@ from certero.stats.requirements import CANNOT_TELL, NOT_MET
 
 NO_BREAK_SPACE = "\u00a0"
 MISSING = "–"
+#: What stands before a negative number that people read; programs read a hyphen.
+MINUS = "\u2212"
 SHADES = 10
 _FEW_UNITS = 10
 # A chance, at most, from which on a part is no worse than one expects the lowest to be: more of a bound is no chance.
@@ -57,6 +59,18 @@ def points(value: Any) -> str:
     return f"{abs(100 * value):.1f}" if known(value) else MISSING
 
 
+def signed(value: Any) -> str:
+    """A share as points with a sign; a difference that rounds to nothing has none.
+
+    >>> signed(0.0312), signed(-0.004), signed(0.0001)
+    ('+3.1', '−0.4', '0.0')
+    """
+    if not known(value):
+        return MISSING
+    text = f"{abs(100 * value):.1f}"
+    return text if text == "0.0" else ("+" if value > 0 else MINUS) + text
+
+
 def number(value: Any, digits: int = 3) -> str:
     """A count with thousands marked, or a figure rounded to `digits` decimals.
 
@@ -65,7 +79,7 @@ def number(value: Any, digits: int = 3) -> str:
     """
     if not known(value):
         return MISSING
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
+    return (f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}").replace("-", MINUS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from typing import Any
 
 from certero.interchange import Json
 from certero.language import _
-from certero.report.figures import MISSING, NO_BREAK_SPACE, known
+from certero.report.figures import MINUS, MISSING, NO_BREAK_SPACE, known
 
 
 def rounded(value: float, digits: int, thousands: str = ",", decimal: str = ".") -> str:
     """A figure with a fixed number of decimals; halves go away from 0, as in JavaScript's `toFixed`.
 
     >>> rounded(146666.6667, 2), rounded(-0.25, 1), rounded(-0.001, 1)
-    ('146,666.67', '-0.3', '0.0')
+    ('146,666.67', '−0.3', '0.0')
     """
     text = f"{Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP):f}"
     negative = text.startswith("-") and any(digit in "123456789" for digit in text)
@@ -23,7 +23,7 @@ def rounded(value: float, digits: int, thousands: str = ",", decimal: str = ".")
     while len(whole) > 3:
         groups.insert(0, whole[-3:])
         whole = whole[:-3]
-    return ("-" if negative else "") + thousands.join([whole, *groups]) + (decimal + rest if rest else "")
+    return (MINUS if negative else "") + thousands.join([whole, *groups]) + (decimal + rest if rest else "")
 
 
 def money(value: Any, case: Json, *, per_item: bool = False) -> str:
@@ -33,7 +33,7 @@ def money(value: Any, case: Json, *, per_item: bool = False) -> str:
     style = case["currency_format"]
     digits = item_digits(case)["money"] if per_item else style["decimals"]
     text = rounded(abs(value), digits, style["thousands"], style["decimal"])
-    sign = "-" if value < 0 and any(digit in "123456789" for digit in text) else ""
+    sign = MINUS if value < 0 and any(digit in "123456789" for digit in text) else ""
     symbol = style["symbol"]
     if symbol is None:
         return f"{sign}{text}{NO_BREAK_SPACE}{case['currency']}" if case["currency"] else sign + text

@@ -259,8 +259,8 @@ def _precise(metrics: Metrics, body: Scores) -> Reason | None:
         return Reason("careful", title, text % {"condition": translate(ONLY_IF)})
     if body.groups is not None and known(body.effective_n):
         alike = _(
-            "Photos taken together repeat each other: these %(photos)s, from %(groups)s %(units)s, tell as much as "
-            "%(effective)s independent ones. The interval takes account of that."
+            "Photos taken together repeat each other: these %(photos)s, from %(groups)s %(units)s, count like "
+            "%(effective)s photos of moments of their own. The interval takes account of that."
         )
         text += " " + alike % (values | {"photos": number(body.n), "effective": number(body.effective_n, 0)})
     if ends[1] - ends[0] > _WIDE:

@@ -353,7 +353,7 @@ def short_money(value: float) -> str:
     """An amount for an axis: 1,500 as `1.5 k`, 2,000,000 as `2 M`.
 
     >>> short_money(-1500), short_money(2e6), short_money(0.5)
-    ('-1.5\\xa0k', '2\\xa0M', '0.5')
+    ('−1.5\\xa0k', '2\\xa0M', '0.5')
     """
     size = abs(value)
     scale, unit = (1e9, "\u00a0G") if size >= 1e9 else (1e6, "\u00a0M") if size >= 1e6 else (1e3, "\u00a0k")

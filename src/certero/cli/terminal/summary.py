@@ -122,6 +122,7 @@ def _taken_out(seen: Seen, photos: int) -> list[str]:
 def _flattery(metrics: Metrics) -> list[str]:
     """What a random split would have claimed."""
     from certero.report.answer import speaks_of
+    from certero.report.figures import points, signed
 
     claim, gain = metrics.random_split_accuracy, metrics.optimism_of_random_split
     if claim is None or claim.value is None or gain is None or gain.value is None:
@@ -129,12 +130,29 @@ def _flattery(metrics: Metrics) -> list[str]:
     agree = gain.value < 0.005 or (gain.interval is not None and gain.interval[0] <= 0 <= gain.interval[1])
     if agree and speaks_of(metrics) == "unknown" and metrics.evaluation != "given":
         return []  # but for copies it is the same split: that they agree is no sign of anything
-    text = _("A random split would have claimed %(claim)s: an optimism of %(points)s points%(interval)s.")
-    between = ""
-    if gain.interval is not None:
-        low, high = (f"{100 * end:+.1f}" for end in gain.interval)
-        between = _(" (%(low)s to %(high)s)") % {"low": low, "high": high}
-    return [text % {"claim": f"{claim.value:.1%}", "points": f"{100 * gain.value:+.1f}", "interval": between}]
+    values = {"claim": f"{claim.value:.1%}", "points": points(gain.value)}
+    if gain.interval is None:
+        text = (
+            _("A random split would have claimed %(claim)s, %(points)s points more than was measured.")
+            if gain.value > 0
+            else _("A random split would have claimed %(claim)s, %(points)s points less than was measured.")
+        )
+        return [text % values]
+    # Ends on the other side of 0 carry a minus: no more, but less.
+    turned = 1 if gain.value > 0 else -1
+    low, high = sorted(turned * end for end in gain.interval)
+    text = (
+        _(
+            "A random split would have claimed %(claim)s, %(points)s points more than was measured (%(low)s to %(high)s)."
+        )
+        if gain.value > 0
+        else _(
+            "A random split would have claimed %(claim)s, %(points)s points less than was measured "
+            "(%(low)s to %(high)s)."
+        )
+    )
+    ends = (signed(end).removeprefix("+") for end in (low, high))
+    return [text % (values | dict(zip(("low", "high"), ends, strict=True)))]
 
 
 def _framed(warning: str) -> list[str]:

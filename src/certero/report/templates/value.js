@@ -568,13 +568,13 @@
     // toFixed turns to exponents from 1e21 on; no money gets there.
     const [whole, rest] = Math.abs(value).toFixed(digits).split(".");
     const text = whole.replace(/\B(?=(\d{3})+$)/g, () => thousands) + (rest ? decimal + rest : "");
-    return (value < 0 && /[1-9]/.test(text) ? "-" : "") + text;
+    return (value < 0 && /[1-9]/.test(text) ? "\u2212" : "") + text;
   }
 
   function moneyText(value, perItem) {
     const style = start.currency_format;
     const text = rounded(Math.abs(value), perItem ? data.item_digits.money : style.decimals, style.thousands, style.decimal);
-    const sign = value < 0 && /[1-9]/.test(text) ? "-" : "";
+    const sign = value < 0 && /[1-9]/.test(text) ? "\u2212" : "";
     if (style.symbol === null) return sign + text + (start.currency ? "\u00a0" + start.currency : "");
     return sign + (style.symbol_after ? text + "\u00a0" + style.symbol : style.symbol + text);
   }
