@@ -254,7 +254,7 @@ def _shown(quantity: Json) -> str:
 
 def _points(quantity: Json) -> str:
     value, low, high = (f"{100 * quantity[end]:.1f}" for end in ("value", "low", "high"))
-    return f"{value} points more than was measured ({low} to {high})"
+    return f"{value} points more than measured ({low} to {high})"
 
 
 def _months(quantity: Json) -> str:

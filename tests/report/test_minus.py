@@ -18,7 +18,7 @@ _HYPHEN = re.compile(r"(?<![\w-])-[$€]?\d")
 
 
 def _below() -> Metrics:
-    """A random split that claims less than was measured."""
+    """A random split that claims less than measured."""
     metrics = beds()
     metrics["random_split_accuracy"] = quantity(0.85)
     metrics["optimism_of_random_split"] = {"value": -0.031, "low": -0.06, "high": -0.01, "method": "paired", "n": 96}
@@ -40,4 +40,4 @@ def test_the_homes_of_numbers_write_it() -> None:
 
 def test_the_terminal_says_how_much_a_random_split_is_off_in_a_sentence() -> None:
     lines = [line for line in summarise(_below()) if "random split" in line]
-    assert lines == ["A random split would have claimed 85.0%, 3.1 points less than was measured (1.0 to 6.0)."]
+    assert lines == ["A random split would have claimed 85.0%, 3.1 points less than measured (1.0 to 6.0)."]

@@ -133,22 +133,19 @@ def _flattery(metrics: Metrics) -> list[str]:
     values = {"claim": f"{claim.value:.1%}", "points": points(gain.value)}
     if gain.interval is None:
         text = (
-            _("A random split would have claimed %(claim)s, %(points)s points more than was measured.")
+            _("A random split would have claimed %(claim)s, %(points)s points more than measured.")
             if gain.value > 0
-            else _("A random split would have claimed %(claim)s, %(points)s points less than was measured.")
+            else _("A random split would have claimed %(claim)s, %(points)s points less than measured.")
         )
         return [text % values]
     # Ends on the other side of 0 carry a minus: no more, but less.
     turned = 1 if gain.value > 0 else -1
     low, high = sorted(turned * end for end in gain.interval)
     text = (
-        _(
-            "A random split would have claimed %(claim)s, %(points)s points more than was measured (%(low)s to %(high)s)."
-        )
+        _("A random split would have claimed %(claim)s, %(points)s points more than measured (%(low)s to %(high)s).")
         if gain.value > 0
         else _(
-            "A random split would have claimed %(claim)s, %(points)s points less than was measured "
-            "(%(low)s to %(high)s)."
+            "A random split would have claimed %(claim)s, %(points)s points less than measured (%(low)s to %(high)s)."
         )
     )
     ends = (signed(end).removeprefix("+") for end in (low, high))
