@@ -339,7 +339,7 @@ def test_small_data_asks_for_cross_validation() -> None:
     reason = needs_cv(assign(photos, separate(photos, [])))
     assert reason is not None
     assert "1 of 2 classes" in reason
-    assert "b: 9 in 9" in reason
+    assert "b would have 9 from 9" in reason
 
 
 @settings(max_examples=20, deadline=None)
