@@ -19,7 +19,7 @@ import psutil
 from certero.engine.threads import Threads, count_cores
 from certero.errors import PhotoError
 from certero.photos import pixels
-from certero.photos.listing import walk_photos
+from certero.photos.listing import check_folders, walk_photos
 from certero.records.preprocessing import Preprocessing
 from certero.runtime.network import Network
 
@@ -90,7 +90,9 @@ def _resident(pid: int) -> int:
 def list_files(data: Path) -> list[Path]:
     """The photos below a folder, or those of a manifest."""
     if data.is_dir():
-        return [data / name for name in walk_photos(data).photos]
+        walk = walk_photos(data)
+        check_folders(walk)
+        return [data / name for name in walk.photos]
     from certero.data.scan import list_photos
 
     return list_photos(data).paths()

@@ -122,6 +122,8 @@ def command(
     """Runs `certero predict`; `ABOUT` says what it does."""
     use_language(common.lang)
     asked = targets.asked()
+    if least_sure is not None and least_sure < 1:
+        raise ConfigError("--least-sure must be a number of photos above 0; found %(found)s.", found=least_sure)
     as_json, as_jsonl, as_csv, csv_for = targets.as_json, targets.as_jsonl, targets.as_csv, targets.csv_for
     check_targets(dict(asked), [*of_model(model), *images])
     from certero.config.parsing import parse_shares
@@ -131,8 +133,6 @@ def command(
 
     wish = None if shares is None else parse_shares(shares)
     predictor = load(model, workers=common.workers)
-    if least_sure is not None and least_sure < 1:
-        raise ConfigError("--least-sure must be a number of photos above 0; found %(found)s.", found=least_sure)
     as_they_come = as_jsonl == STDOUT and least_sure is None
     predictions: list[Prediction] = []
     named = name_photos(images)
